@@ -1,0 +1,128 @@
+"""Errors that end a capture, and the exit code each one means.
+
+- GathererError
+  - ConfigError (2): options that make no sense
+  - TargetNotFound (3): no such pod, container, process
+  - TargetGone (1): the target went away while it was captured
+  - ApiError (3): the Kubernetes API refused
+    - Unauthorized, Forbidden, NotFound, ServerError
+  - ClusterUnreachable (3): no answer from the API server, or none that can be trusted
+  - ExecError (3): the exec channel could not be opened or broke
+  - DeployError (3): hunter could not be brought into the target or started there
+  - StreamError (1): the stream of hunter broke its own rules
+  - LogWriteError (1): the capture directory cannot be written
+  - ScrapeError (1): a node agent gave nothing usable
+
+Each is one line: what happened, and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class GathererError(Exception):
+    """A cause and a remedy.
+
+    Attributes:
+        cause: what happened, without a full stop.
+        remedy: what the user can do, without a full stop; may be empty.
+        exit_code: process exit code of docs/exit-codes.
+    """
+
+    exit_code = 1
+
+    def __init__(self, cause: str, remedy: str = "") -> None:
+        super().__init__(cause, remedy)
+        self.cause = cause
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        line = f"{self.cause}; {self.remedy}" if self.remedy else self.cause
+        return " ".join(line.split())
+
+
+class ConfigError(GathererError):
+    """Options that make no sense, alone or together."""
+
+    exit_code = 2
+
+
+class TargetNotFound(GathererError):
+    """The pod, container or process does not exist, or does not run."""
+
+    exit_code = 3
+
+
+class TargetGone(GathererError):
+    """The target went away while it was captured."""
+
+
+class ApiError(GathererError):
+    """The Kubernetes API answered with a failure.
+
+    Attributes:
+        status: HTTP status code.
+    """
+
+    exit_code = 3
+
+    def __init__(self, cause: str, remedy: str = "", status: int = 0) -> None:
+        super().__init__(cause, remedy)
+        self.status = status
+
+
+class Unauthorized(ApiError):
+    """The credentials were refused (401)."""
+
+
+class Forbidden(ApiError):
+    """A verb on a resource is not allowed (403).
+
+    Attributes:
+        verb: such as `create`, empty when the answer does not say.
+        resource: such as `pods/exec`, empty when the answer does not say.
+    """
+
+    def __init__(
+        self, cause: str, remedy: str = "", status: int = 403, verb: str = "", resource: str = ""
+    ) -> None:
+        super().__init__(cause, remedy, status)
+        self.verb = verb
+        self.resource = resource
+
+
+class NotFound(ApiError):
+    """The object does not exist (404)."""
+
+
+class ServerError(ApiError):
+    """The API server or the kubelet failed (5xx)."""
+
+
+class ClusterUnreachable(GathererError):
+    """No kubeconfig, no connection, or a certificate that is not trusted."""
+
+    exit_code = 3
+
+
+class ExecError(GathererError):
+    """The exec channel could not be opened, or ended without a status."""
+
+    exit_code = 3
+
+
+class DeployError(GathererError):
+    """Hunter could not be brought into the target or started there."""
+
+    exit_code = 3
+
+
+class StreamError(GathererError):
+    """Hunter's stream broke its own rules."""
+
+
+class LogWriteError(GathererError):
+    """The capture directory cannot be written."""
+
+
+class ScrapeError(GathererError):
+    """A node agent gave nothing usable."""

@@ -1,0 +1,124 @@
+"""Where hunter runs: in a container behind the Kubernetes API, or on this machine.
+
+A runtime finds the target, brings hunter to it and starts it; from then on there is a byte stream
+each way, and nothing above this package knows which runtime it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is captured, as session.json names it.
+
+    Attributes:
+        runtime: `kubernetes` or `local`.
+        context: kubeconfig context, empty when there is none.
+        namespace: of the pod.
+        pod: pod name.
+        container: container name.
+        node: node name; the host name with runtime `local`.
+        image: container image.
+    """
+
+    runtime: str
+    context: str = ""
+    namespace: str = ""
+    pod: str = ""
+    container: str = ""
+    node: str = ""
+    image: str = ""
+
+
+@dataclass(frozen=True)
+class HunterImage:
+    """The zipapp that is brought to the target.
+
+    Attributes:
+        data: its bytes.
+        sha256: hexadecimal digest of the bytes.
+    """
+
+    data: bytes
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How hunter's process ended.
+
+    Attributes:
+        code: exit code, 128 + signal for a signal; None when the channel broke before it was told.
+        message: the runtime's own words about the end, empty when it ended well.
+        stderr: the last lines hunter or its interpreter wrote to stderr.
+    """
+
+    code: int | None
+    message: str = ""
+    stderr: str = ""
+
+
+class HunterChannel(Protocol):
+    """A running hunter: its standard streams and its end."""
+
+    inject: str
+    """How it got in: `copy`; `none` where the runtime starts it in place."""
+    python: str
+    """Path of the interpreter that runs it."""
+
+    async def receive(self) -> bytes:
+        """Returns the next bytes of stdout, cut anywhere; b"" once, after the last."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Writes to hunter's stdin.
+
+        Raises:
+            ExecError: the channel is broken.
+        """
+        ...
+
+    async def close_stdin(self) -> None:
+        """Half-closes stdin, as far as the channel can."""
+        ...
+
+    async def wait(self) -> Exit:
+        """Waits for the end; may be called once `receive` has returned b""."""
+        ...
+
+    async def aclose(self) -> None:
+        """Drops the channel at once; hunter sees the end of its stdin."""
+        ...
+
+
+class Runtime(Protocol):
+    """Finds the target and starts hunter on it."""
+
+    async def resolve(self) -> Target:
+        """Finds the target and checks that it runs.
+
+        Raises:
+            TargetNotFound: it does not exist or does not run.
+            GathererError: it cannot be asked about.
+        """
+        ...
+
+    async def start(self, hunter: HunterImage, arguments: Sequence[str]) -> HunterChannel:
+        """Brings hunter in and starts it.
+
+        Args:
+            hunter: the zipapp.
+            arguments: its command line, without the program.
+
+        Raises:
+            DeployError: no interpreter, nothing writable, or the digest does not fit.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Releases connections."""
+        ...

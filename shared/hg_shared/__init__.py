@@ -1,0 +1,5 @@
+"""What hunter and gatherer share: records, framing, wire format, syscall tables.
+
+Standard library only, no I/O, CPython 3.8 and newer: it is packed into hunter.pyz, which runs on
+whatever Python a container happens to have.
+"""

@@ -1,0 +1,313 @@
+"""Messages of the stream that are not records: values, and the JSON object each one travels as.
+
+Times are CLOCK_MONOTONIC nanoseconds of the node unless a name says otherwise; Hello ties that
+clock to CLOCK_REALTIME. Unknown keys are ignored, so that fields can be added in one version.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Dict, List, Mapping, Optional, Type, TypeVar, Union, get_type_hints
+
+from hg_shared.errors import BadPayload, UnsupportedVersion
+
+PROTOCOL_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Hello:
+    """The first frame of hunter: who it is and what it found.
+
+    Attributes:
+        protocol: protocol version, `PROTOCOL_VERSION`.
+        version: hunter's version.
+        sha256: digest of the zipapp that runs, empty when it runs from source.
+        python: version of the interpreter, such as `3.11.2`.
+        executable: path of the interpreter.
+        arch: machine as uname(2) says, such as `x86_64`.
+        kernel: kernel release.
+        pid: hunter's pid in its own PID namespace.
+        uid: effective user id.
+        monotonic_ns: CLOCK_MONOTONIC when the next field was read.
+        realtime_ns: CLOCK_REALTIME at that moment.
+        boottime_ns: CLOCK_BOOTTIME at that moment; process start times count from it.
+        engine: name of the engine, empty when nothing can be traced.
+        engine_reason: why this engine, or why none.
+        tracing: `on`, or `denied: <cause>`.
+        cgroup_version: 1, 2, or 0 when no memory cgroup was found.
+        memory_limit_bytes: limit of hunter's own memory cgroup, None when unlimited.
+        memory_usage_bytes: its usage without inactive file pages, None when unknown.
+        memory_source: file the limit was read from.
+        node_memory_bytes: MemTotal of the node.
+        yama_ptrace_scope: /proc/sys/kernel/yama/ptrace_scope, None without Yama.
+        seccomp: Seccomp mode of hunter, 0 to 2.
+        no_new_privs: NoNewPrivs of hunter.
+        capabilities: effective capabilities by name, without `CAP_`.
+        page_size: bytes of a page.
+        cpus: CPUs hunter may run on.
+    """
+
+    protocol: int
+    version: str
+    sha256: str
+    python: str
+    executable: str
+    arch: str
+    kernel: str
+    pid: int
+    uid: int
+    monotonic_ns: int
+    realtime_ns: int
+    boottime_ns: int
+    engine: str
+    engine_reason: str
+    tracing: str
+    cgroup_version: int
+    memory_limit_bytes: Optional[int]
+    memory_usage_bytes: Optional[int]
+    memory_source: str
+    node_memory_bytes: int
+    yama_ptrace_scope: Optional[int]
+    seccomp: int
+    no_new_privs: bool
+    capabilities: List[str]
+    page_size: int
+    cpus: int
+
+
+@dataclass(frozen=True)
+class TracedProcess:
+    """A process that is about to be traced; records name it by its ordinal.
+
+    Attributes:
+        ordinal: number within this hunter, from 1.
+        pid: process id in hunter's PID namespace.
+        start_time: field 22 of /proc/PID/stat, clock ticks since boot.
+        started_ns: the same as CLOCK_REALTIME ns.
+        command: /proc/PID/comm.
+        cmdline: arguments, as text with undecodable bytes escaped.
+        time_ns: when it was chosen.
+    """
+
+    ordinal: int
+    pid: int
+    start_time: int
+    started_ns: int
+    command: str
+    cmdline: List[str]
+    time_ns: int
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened, for events.jsonl.
+
+    Attributes:
+        time_ns: when.
+        event: its name: scan, attach, attach_failed, detach, exec, exit, oom, clock_step, error.
+        pid: process concerned, None when it is about the container or hunter.
+        fields: further values of the event.
+    """
+
+    time_ns: int
+    event: str
+    pid: Optional[int] = None
+    fields: Dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One memory sample, of a process (pid set) or of the container (pid None).
+
+    Attributes:
+        time_ns: when it was read.
+        pid: the process, None for the container.
+        values: byte counts and counters by the names of memory.jsonl.
+    """
+
+    time_ns: int
+    pid: Optional[int]
+    values: Dict[str, Optional[int]]
+
+
+@dataclass(frozen=True)
+class FdTable:
+    """Open files of a process at one moment.
+
+    Attributes:
+        time_ns: when it was read.
+        process: ordinal of the process.
+        entries: what each descriptor refers to, as readlink(2) or the socket tables say.
+    """
+
+    time_ns: int
+    process: int
+    entries: Dict[str, str]
+
+
+@dataclass(frozen=True)
+class ProcessTotals:
+    """Records of one process: seen = sent + lost.
+
+    Attributes:
+        ordinal: the process.
+        seen: records its tracer took.
+        lost: of these, dropped before they were framed.
+        end_reason: why tracing ended: exited, detached, or empty while it goes on.
+    """
+
+    ordinal: int
+    seen: int
+    lost: int
+    end_reason: str
+
+
+@dataclass(frozen=True)
+class Goodbye:
+    """The last frame of hunter: totals of everything before it.
+
+    Attributes:
+        time_ns: when.
+        reason: why hunter ends: stop, stdin_closed, signal, no_targets, error.
+        seen: records taken.
+        lost: records dropped.
+        processes: the same per process.
+        cpu_seconds: CPU time hunter used.
+        peak_pss_bytes: highest Pss of all hunter processes together.
+        frames: frames sent in the sequence before this one.
+    """
+
+    time_ns: int
+    reason: str
+    seen: int
+    lost: int
+    processes: List[Dict[str, Any]]
+    cpu_seconds: float
+    peak_pss_bytes: int
+    frames: int
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """Hunter is alive.
+
+    Attributes:
+        time_ns: CLOCK_MONOTONIC.
+        realtime_ns: CLOCK_REALTIME at that moment; a change of the difference is a clock step.
+        seen: records taken so far.
+        lost: records dropped so far.
+        queued_bytes: bytes waiting to be sent.
+        cpu_seconds: CPU time used so far.
+        pss_bytes: Pss of all hunter processes together.
+    """
+
+    time_ns: int
+    realtime_ns: int
+    seen: int
+    lost: int
+    queued_bytes: int
+    cpu_seconds: float
+    pss_bytes: int
+
+
+@dataclass(frozen=True)
+class Ack:
+    """Gatherer has everything up to and including this sequence number on disk."""
+
+    seq: int
+
+
+@dataclass(frozen=True)
+class Ping:
+    """Gatherer is alive.
+
+    Attributes:
+        time_ns: gatherer's own CLOCK_MONOTONIC; hunter does not interpret it.
+    """
+
+    time_ns: int
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Gatherer asks hunter to let every tracee go, send its Goodbye and end.
+
+    Attributes:
+        reason: interrupted, duration, or error.
+    """
+
+    reason: str
+
+
+Message = Union[
+    Hello, TracedProcess, Event, Sample, FdTable, Goodbye, Heartbeat, Ack, Ping, Stop
+]
+M = TypeVar("M")
+_HINTS: Dict[type, Dict[str, Any]] = {}
+
+
+def encode_message(message: Message) -> bytes:
+    """Returns the message as one JSON object in UTF-8; lone surrogates are escaped."""
+    return json.dumps(asdict(message), separators=(",", ":")).encode("ascii")
+
+
+def decode_message(cls: Type[M], payload: bytes) -> M:
+    """Reads one message.
+
+    Args:
+        cls: the message's class.
+        payload: its JSON object.
+
+    Raises:
+        BadPayload: not a JSON object, a field is missing, or one has another type.
+        UnsupportedVersion: a Hello of another protocol version.
+    """
+    name = cls.__name__
+    try:
+        value = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise BadPayload(f"{name} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise BadPayload(f"{name} is not a JSON object")
+    if cls is Hello and value.get("protocol") != PROTOCOL_VERSION:
+        raise UnsupportedVersion(
+            f"hunter speaks protocol {value.get('protocol')!r}, gatherer {PROTOCOL_VERSION}"
+        )
+    return cls(**_checked(cls, value))
+
+
+def _checked(cls: Type[Any], value: Mapping[str, Any]) -> Dict[str, Any]:
+    hints = _HINTS.get(cls)
+    if hints is None:
+        hints = _HINTS[cls] = get_type_hints(cls)
+    arguments = {}
+    for entry in fields(cls):
+        if entry.name not in value:
+            if entry.name in ("pid", "fields"):
+                continue
+            raise BadPayload(f"{cls.__name__} has no {entry.name}")
+        given = value[entry.name]
+        if not _fits(given, hints[entry.name]):
+            raise BadPayload(f"{cls.__name__}.{entry.name} has the wrong type: {given!r:.60}")
+        arguments[entry.name] = given
+    return arguments
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin = getattr(hint, "__origin__", None)
+    if hint is Any:
+        return True
+    if origin is Union:
+        return any(_fits(value, option) for option in hint.__args__)
+    if origin is list:
+        return isinstance(value, list) and all(_fits(item, hint.__args__[0]) for item in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            _fits(item, hint.__args__[1]) for item in value.values()
+        )
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)

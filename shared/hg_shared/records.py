@@ -1,0 +1,171 @@
+"""Raw records: what every engine gives for what a traced thread did.
+
+A record is numbers and captured bytes, nothing decoded. In memory and on the wire it is a head of
+88 bytes and, behind all heads of its batch, its captures.
+
+    offset size field
+    0      8    start: CLOCK_MONOTONIC of the node, ns
+    8      8    duration, ns; of an IN_FLIGHT call, its age when it was noted
+    16     8    rval: return value, signed; EXITED: the wait status
+    24     48   args: six syscall arguments as the kernel got them
+    72     4    tid
+    76     4    process: ordinal that a PROCESS frame declared, from 1
+    80     2    nr: syscall number; SIGNAL and STOPPED: signal; THREAD: ptrace event
+    82     1    kind
+    83     1    abi
+    84     4    length of the captures, bytes
+
+A capture is 8 bytes and the captured bytes:
+
+    0      1    argument 0..5; bit 7: taken at the syscall-enter-stop
+    1      1    hop: 0 = what the argument points to, 1 and up = what that points to
+    2      2    bytes captured; 0xffff = the memory could not be read
+    4      4    true length; 0xffffffff = unknown, more than was captured
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from struct import Struct
+from typing import Iterator, List, NamedTuple, Tuple
+
+HEAD = Struct("<QQq6QIIHBBI")
+HEAD_SIZE = HEAD.size
+CAPTURE = Struct("<BBHI")
+AT_ENTRY = 0x80
+UNREADABLE = 0xFFFF
+UNKNOWN_LENGTH = 0xFFFFFFFF
+MAX_CAPTURE = 0xFFFE
+
+
+class Kind(IntEnum):
+    """What a record tells."""
+
+    SYSCALL = 0
+    """A call that returned."""
+    IN_FLIGHT = 1
+    """A call that has not returned yet; a SYSCALL of the same tid and start may follow."""
+    SIGNAL = 2
+    """signal-delivery-stop: nr is the signal, capture (0, 0) its siginfo_t."""
+    STOPPED = 3
+    """group-stop: nr is the stopping signal."""
+    EXITED = 4
+    """The thread is gone: rval is its wait status."""
+    THREAD = 5
+    """PTRACE_EVENT_FORK, VFORK or CLONE: nr is the event, args[0] the new tid."""
+    EXEC = 6
+    """PTRACE_EVENT_EXEC: args[0] is the former tid, capture (0, 0) the new comm, (0, 1) the exe."""
+    ATTACHED = 7
+    """The thread was seized."""
+    DETACHED = 8
+    """The thread was let go."""
+    LOST = 9
+    """args[0] records of this process were dropped here, args[1] says why (`LossCause`)."""
+
+
+class LossCause(IntEnum):
+    """Why records were dropped."""
+
+    QUEUE_FULL = 0
+
+
+LOSS_TEXT = {LossCause.QUEUE_FULL: "output queue full"}
+
+
+class Abi(IntEnum):
+    """The calling convention of one call, which chooses its syscall table."""
+
+    X86_64 = 0
+    AARCH64 = 1
+    I386 = 2
+    X32 = 3
+    ARM = 4
+
+
+class Capture(NamedTuple):
+    """Bytes behind one pointer.
+
+    Attributes:
+        arg: argument index, 0 to 5.
+        hop: 0 for what the argument points to, then what that points to.
+        at_entry: whether it was taken before the call ran.
+        length: true length in bytes, `UNKNOWN_LENGTH` when only known to be more.
+        data: the captured bytes, None when the memory could not be read.
+    """
+
+    arg: int
+    hop: int
+    at_entry: bool
+    length: int
+    data: "bytes | None"
+
+
+class Record(NamedTuple):
+    """One raw record; the fields are those of the module's table."""
+
+    start: int
+    duration: int
+    rval: int
+    args: Tuple[int, int, int, int, int, int]
+    tid: int
+    process: int
+    nr: int
+    kind: int
+    abi: int
+    captures: bytes
+
+
+def encode_capture(
+    arg: int, hop: int, data: "bytes | None", length: int, at_entry: bool = False
+) -> bytes:
+    """Returns one capture's bytes.
+
+    Args:
+        arg: argument index, 0 to 5.
+        hop: see the module.
+        data: what was read, at most `MAX_CAPTURE` bytes; None when it was unreadable.
+        length: true length in bytes.
+        at_entry: taken at the syscall-enter-stop.
+    """
+    first = arg | AT_ENTRY if at_entry else arg
+    if data is None:
+        return CAPTURE.pack(first, hop, UNREADABLE, length)
+    return CAPTURE.pack(first, hop, len(data), length) + data
+
+
+def decode_captures(data: bytes) -> List[Capture]:
+    """Returns the captures of one record; a cut tail is dropped, never raised about.
+
+    Args:
+        data: the record's `captures`.
+    """
+    captures = []
+    at, end = 0, len(data)
+    while at + 8 <= end:
+        first, hop, got, length = CAPTURE.unpack_from(data, at)
+        at += 8
+        chunk = None
+        if got != UNREADABLE:
+            chunk = data[at : at + got]
+            at += got
+        captures.append(Capture(first & 0x7F, hop, first >= AT_ENTRY, length, chunk))
+    return captures
+
+
+def iter_records(heads: bytes, captures: bytes) -> Iterator[Record]:
+    """Yields the records of one batch.
+
+    Args:
+        heads: the heads, back to back.
+        captures: the captures of all of them, back to back, in the same order.
+    """
+    at = 0
+    for (
+        start, duration, rval, a0, a1, a2, a3, a4, a5, tid, process, nr, kind, abi, length,
+    ) in HEAD.iter_unpack(heads):  # fmt: skip
+        end = at + length
+        yield Record(
+            start, duration, rval, (a0, a1, a2, a3, a4, a5), tid, process, nr, kind, abi,
+            captures[at:end] if length else b"",
+        )  # fmt: skip
+        at = end
