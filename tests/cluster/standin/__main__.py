@@ -1,0 +1,114 @@
+"""Starts the stand-in cluster and keeps it until a signal: ``python -m tests.cluster.standin``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from tests.cluster.standin import mounts, runc, run_directory
+from tests.cluster.standin.cluster import OBJECTS, Cluster, manifest
+from tests.cluster.standin.kubeconfig import kubeconfig
+from tests.cluster.standin.pods import admit
+from tests.cluster.standin.run_directory import RunDirectory
+from tests.cluster.standin.server import Server
+
+
+def _parse() -> argparse.Namespace:
+    known = sorted(path.stem for path in OBJECTS.glob("*pod.json"))
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster.standin", description=__doc__)
+    parser.add_argument(
+        "pods", nargs="*", default=["problempod"], metavar="POD", help=f"of {', '.join(known)}"
+    )
+    parser.add_argument("--kubeconfig", type=Path, default=Path(".cluster/kubeconfig"))
+    parser.add_argument("--port", type=int, default=0, help="port to listen on (any free one)")
+    parser.add_argument("--no-pods", action="store_true", help="start with an empty cluster")
+    parser.add_argument(
+        "--lifeline", action="store_true", help="stop when stdin ends; print JSON when ready"
+    )
+    parser.add_argument("--clean", action="store_true", help="only remove what crashed runs left")
+    options = parser.parse_args()
+    for name in options.pods:
+        if name not in known:
+            parser.error(f"no pod {name}; there are {', '.join(known)}")
+    return options
+
+
+async def _serve(options: argparse.Namespace, run: RunDirectory) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    if options.lifeline:
+        loop.add_reader(sys.stdin.fileno(), lambda: sys.stdin.buffer.read1(4096) or stop.set())
+    cluster = Cluster(run)
+    server = Server(cluster)
+    url = await server.start(options.port)
+    try:
+        for name in [] if options.no_pods else options.pods:
+            pod = cluster.store.put("pods", admit(manifest(name), "default"))
+            await cluster.kubelet.add(pod)
+        text = kubeconfig(url, cluster.authority.pem, cluster.tokens, cluster.certificates)
+        path: Path = options.kubeconfig.absolute()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(text)
+        contexts = [*cluster.tokens, *cluster.certificates]
+        if options.lifeline:
+            ready = {"kubeconfig": str(path), "server": url, "run": run.name, "pid": os.getpid()}
+            print(json.dumps(ready), flush=True)
+        else:
+            _explain(url, path, contexts)
+        await stop.wait()
+        path.unlink(missing_ok=True)
+    finally:
+        await server.stop()
+        await cluster.kubelet.stop()
+
+
+def _explain(url: str, path: Path, contexts: list[str]) -> None:
+    print(f"The stand-in cluster answers at {url}. Use it with:")
+    print(f"  export KUBECONFIG={path}")
+    print("  kubectl get pods -o wide")
+    print("  kubectl exec problempod -- python3 -V")
+    print("  kubectl --context viewer exec problempod -- true    # forbidden")
+    print(f"Contexts: {', '.join(contexts)}. Ctrl-C removes everything.", flush=True)
+
+
+def _missing() -> str | None:
+    if os.geteuid() != 0:
+        return "containers need root; run it as root"
+    for program, package in (("runc", "runc"), ("busybox", "busybox-static")):
+        if shutil.which(program) is None:
+            return f"{program} is not installed; install the Debian package {package}"
+    return None
+
+
+def main() -> int:
+    """Runs the command; returns its exit code."""
+    options = _parse()
+    if problem := _missing():
+        print(f"standin: error: {problem}", file=sys.stderr)
+        return 3
+    if options.clean:
+        print("removed:", ", ".join(run_directory.remove_stale()) or "nothing")
+        return 0
+    mounts.enter_private_namespace()
+    runc.become_subreaper()
+    run = RunDirectory.create()
+    try:
+        mounts.tmpfs(run.path)
+        asyncio.run(_serve(options, run))
+    finally:
+        mounts.unmount(run.path)
+        run.remove()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""What the API server says about itself: groups, resources, and the little of OpenAPI asked for.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+Object = dict[str, Any]
+
+# Name, kind, namespaced, verbs, short names.
+_CORE: list[tuple[str, str, bool, list[str], list[str]]] = [
+    ("namespaces", "Namespace", False, ["get", "list", "watch"], ["ns"]),
+    ("nodes", "Node", False, ["get", "list", "watch"], ["no"]),
+    ("pods", "Pod", True, ["create", "delete", "get", "list", "watch"], ["po"]),
+]
+_SUBRESOURCES: list[tuple[str, str, list[str]]] = [
+    ("pods/exec", "PodExecOptions", ["create", "get"]),
+    ("pods/log", "Pod", ["get"]),
+]
+_REVIEW = "selfsubjectaccessreviews"
+
+
+def api_versions(server: str) -> Object:
+    """Returns /api."""
+    return {
+        "kind": "APIVersions",
+        "versions": ["v1"],
+        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": server}],
+    }
+
+
+def api_groups() -> Object:
+    """Returns /apis."""
+    version = {"groupVersion": "authorization.k8s.io/v1", "version": "v1"}
+    group = {"name": "authorization.k8s.io", "versions": [version], "preferredVersion": version}
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [group]}
+
+
+def core_resources() -> Object:
+    """Returns /api/v1."""
+    resources: list[Object] = [
+        {
+            "name": name,
+            "singularName": kind.lower(),
+            "namespaced": namespaced,
+            "kind": kind,
+            "verbs": verbs,
+            "shortNames": short_names,
+            **({"categories": ["all"]} if name == "pods" else {}),
+        }
+        for name, kind, namespaced, verbs, short_names in _CORE
+    ]
+    resources += [
+        {"name": name, "singularName": "", "namespaced": True, "kind": kind, "verbs": verbs}
+        for name, kind, verbs in _SUBRESOURCES
+    ]
+    return {"kind": "APIResourceList", "groupVersion": "v1", "resources": resources}
+
+
+def authorization_resources() -> Object:
+    """Returns /apis/authorization.k8s.io/v1."""
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": "authorization.k8s.io/v1",
+        "resources": [
+            {
+                "name": _REVIEW,
+                "singularName": "selfsubjectaccessreview",
+                "namespaced": False,
+                "kind": "SelfSubjectAccessReview",
+                "verbs": ["create"],
+            }
+        ],
+    }
+
+
+def wants_aggregated(accept: str) -> str | None:
+    """Returns the version of aggregated discovery (KEP-3352) a client prefers, or None."""
+    first = accept.split(",", 1)[0].replace(" ", "")
+    if "as=APIGroupDiscoveryList" not in first:
+        return None
+    return "v2" if "v=v2;" in first + ";" else "v2beta1"
+
+
+def aggregated(path: str, version: str) -> Object:
+    """Returns /api or /apis as one APIGroupDiscoveryList."""
+    listed = core_resources() if path == "/api" else authorization_resources()
+    group = "" if path == "/api" else "authorization.k8s.io"
+    resources: dict[str, Object] = {}
+    for item in listed["resources"]:
+        name, _, subresource = item["name"].partition("/")
+        kind = {"group": group, "version": "v1", "kind": item["kind"]}
+        if subresource:
+            resources[name].setdefault("subresources", []).append(
+                {"subresource": subresource, "responseKind": kind, "verbs": item["verbs"]}
+            )
+            continue
+        resources[name] = {
+            "resource": name,
+            "responseKind": kind,
+            "scope": "Namespaced" if item["namespaced"] else "Cluster",
+            "singularResource": item["singularName"],
+            "verbs": item["verbs"],
+            **{key: item[key] for key in ("shortNames", "categories") if key in item},
+        }
+    versions = [
+        {"version": "v1", "resources": list(resources.values()), "freshness": "Current"}
+    ]
+    return {
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": f"apidiscovery.k8s.io/{version}",
+        "metadata": {},
+        "items": [{"metadata": {"name": group} if group else {}, "versions": versions}],
+    }
+
+
+def openapi_index() -> Object:
+    """Returns /openapi/v3."""
+    return {"paths": {"api/v1": {"serverRelativeURL": "/openapi/v3/api/v1"}}}
+
+
+def openapi_core() -> Object:
+    """Returns /openapi/v3/api/v1: that the server validates fields itself is all kubectl asks."""
+    parameter = {"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}
+    paths = {
+        f"/api/v1/namespaces/{{namespace}}/{name}/{{name}}": {
+            "patch": {
+                "parameters": [parameter],
+                "x-kubernetes-group-version-kind": {"group": "", "version": "v1", "kind": kind},
+            }
+        }
+        for name, kind, namespaced, _, _ in _CORE
+        if namespaced
+    }
+    return {
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes", "version": "v1.36.2"},
+        "paths": paths,
+    }

@@ -1,0 +1,88 @@
+"""The route of pods/exec: the checks in the order of a real cluster, then the session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from tests.cluster.standin import exec_channels, rbac, status
+from tests.cluster.standin.cluster import Cluster
+from tests.cluster.standin.exec_request import ExecRequest, choose_container
+from tests.cluster.standin.exec_session import ExecSession
+from tests.cluster.standin.exec_websocket import (
+    WebSocketTransport,
+    is_websocket,
+    offered_subprotocols,
+)
+from tests.cluster.standin.request_attributes import Attributes
+from tests.cluster.standin.responses import kubelet_error
+
+Object = dict[str, Any]
+
+
+class ExecRoutes:
+    """The route, over one cluster."""
+
+    def __init__(self, cluster: Cluster, find_pod: Callable[[web.Request], Object]) -> None:
+        self._cluster = cluster
+        self._find_pod = find_pod
+
+    def routes(self) -> list[web.RouteDef]:
+        """Returns what the server routes here."""
+        path = "/api/v1/namespaces/{namespace}/pods/{name}/exec"
+        return [web.get(path, self.execute), web.post(path, self.execute)]
+
+    async def execute(self, request: web.Request) -> web.StreamResponse:
+        """GET (websocket) or POST (SPDY) of pods/exec."""
+        if request.method == "GET":
+            _require_create(request["user"], request["attributes"])
+        pod = self._find_pod(request)
+        wanted = ExecRequest.from_query(list(request.query.items()))
+        container = choose_container(pod, wanted.container)
+        if "Upgrade" not in request.headers:
+            raise status.bad_request("Upgrade request required")
+        if not wanted.any_stream:
+            return kubelet_error(400, "you must specify at least 1 of stdin, stdout, stderr")
+        metadata = pod["metadata"]
+        worker = self._cluster.kubelet.worker(metadata["namespace"], metadata["name"])
+        if worker is None or not worker.records[container].running:
+            return kubelet_error(500, f'container not found ("{container}")')
+        if not is_websocket(request):
+            raise status.bad_request(
+                f"unable to upgrade: unexpected protocol {request.headers['Upgrade']}"
+            )
+        subprotocol = exec_channels.choose(offered_subprotocols(request))
+        if subprotocol is None:
+            return _refused_subprotocol()
+        transport = await WebSocketTransport.accept(request, subprotocol)
+        scratch = self._cluster.run.subdirectory("scratch")
+        await ExecSession(worker, container, wanted, transport, scratch).run()
+        await transport.close()
+        return transport.response
+
+
+def _require_create(user: rbac.User, wanted: Attributes) -> None:
+    """Since 1.35 a websocket exec needs ``create`` besides the ``get`` of its request.
+
+    The message of that refusal ends where the reason would begin.
+    """
+    creating = Attributes(
+        "create",
+        wanted.path,
+        wanted.group,
+        wanted.namespace,
+        wanted.resource,
+        wanted.subresource,
+        wanted.name,
+    )
+    if not rbac.allowed(user, creating):
+        message = f'{wanted.resource} "{wanted.name}" is forbidden: '
+        raise status.forbidden(message, wanted.name, wanted.resource)
+
+
+def _refused_subprotocol() -> web.Response:
+    response = web.Response(status=403, headers={"Connection": "close"})
+    response.force_close()
+    return response

@@ -1,0 +1,172 @@
+"""One exec: a process in a container, its streams, and how it ends.
+
+What carries the streams is behind ``ExecTransport``; there is one for websockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol
+
+from tests.cluster.standin import pipes, status
+from tests.cluster.standin.exec_channels import ERROR, RESIZE, STDERR, STDIN, STDOUT, Data, HalfClose
+from tests.cluster.standin.exec_request import ExecRequest
+from tests.cluster.standin.pod_worker import PodWorker
+from tests.cluster.standin.runc import Child, RuntimeFailure
+from tests.cluster.standin.terminal import ConsoleSocket, resize
+
+
+class ExecTransport(Protocol):
+    """The client's side of an exec."""
+
+    async def send(self, channel: int, payload: bytes) -> None:
+        """Sends data, waiting while the client is slow; ConnectionError when it is gone."""
+
+    def receive(self) -> AsyncIterator[Data | HalfClose]:
+        """Yields what the client sends until it goes away."""
+
+    async def end_channel(self, channel: int) -> None:
+        """Says that no more will come on an output channel, where the protocol can."""
+
+
+class ExecSession:
+    """Runs one process for one client."""
+
+    def __init__(
+        self,
+        worker: PodWorker,
+        container: str,
+        request: ExecRequest,
+        transport: ExecTransport,
+        scratch: Path,
+    ) -> None:
+        """Takes what belongs together.
+
+        Args:
+            worker: who runs the pod.
+            container: name of a running container.
+            request: what the client asked for.
+            transport: the client.
+            scratch: where a socket can be made.
+        """
+        self._worker = worker
+        self._container = container
+        self._request = request
+        self._transport = transport
+        self._scratch = scratch
+        self._stdin: int | None = None
+        self._outputs: list[tuple[int, int]] = []
+
+    async def run(self) -> None:
+        """Runs the process to its end and sends its Status as the last message.
+
+        When the client goes away the process goes on: its stdin ends, its output is discarded.
+        """
+        try:
+            child = await self._start()
+        except RuntimeFailure as error:
+            self._close_all()
+            await self._send(ERROR, status.exec_failure(secrets.token_hex(32), str(error)))
+            return
+        feeding = asyncio.create_task(self._feed())
+        pumps = [
+            asyncio.create_task(self._pump(fd, channel)) for fd, channel in self._outputs
+        ]
+        try:
+            exit_code = await child.wait()
+            # The streams may outlive the process: a child of it can hold them open.
+            await asyncio.gather(*pumps)
+        finally:
+            feeding.cancel()
+            await asyncio.gather(feeding, return_exceptions=True)
+        ending = status.exec_exit_code(exit_code) if exit_code else status.exec_success()
+        await self._send(ERROR, ending)
+
+    async def _start(self) -> Child:
+        if self._request.tty:
+            return await self._start_on_terminal()
+        null = os.open(os.devnull, os.O_RDWR)
+        theirs = [null, null, null]
+        try:
+            if self._request.stdin:
+                self._stdin, theirs[0] = pipes.pipe_to_process()
+            for index, wanted in ((1, self._request.stdout), (2, self._request.stderr)):
+                if wanted:
+                    ours, theirs[index] = pipes.pipe_from_process()
+                    self._outputs.append((ours, (STDOUT, STDERR)[index - 1]))
+            return await self._worker.execute(
+                self._container, list(self._request.command), (theirs[0], theirs[1], theirs[2])
+            )
+        finally:
+            for fd in {null, *theirs}:
+                os.close(fd)
+
+    async def _start_on_terminal(self) -> Child:
+        console = ConsoleSocket(self._scratch / f"console-{secrets.token_hex(4)}")
+        null = os.open(os.devnull, os.O_RDWR)
+        try:
+            child = await self._worker.execute(
+                self._container, list(self._request.command), (null, null, null), console.path
+            )
+            master = await console.master()
+        finally:
+            os.close(null)
+            console.close()
+        self._outputs.append((master, STDOUT))
+        if self._request.stdin:
+            self._stdin = os.dup(master)
+        return child
+
+    async def _feed(self) -> None:
+        """Carries stdin to the process; its end, or the client's, is the end of the pipe."""
+        try:
+            async for message in self._transport.receive():
+                if isinstance(message, HalfClose):
+                    if message.channel == STDIN:
+                        self._close_stdin()
+                elif message.channel == STDIN and self._stdin is not None:
+                    await self._write_stdin(message.payload)
+                elif message.channel == RESIZE and self._request.tty:
+                    resize(self._outputs[0][0], message.payload)
+        finally:
+            self._close_stdin()
+
+    async def _write_stdin(self, data: bytes) -> None:
+        assert self._stdin is not None
+        try:
+            await pipes.write(self._stdin, data)
+        except OSError:
+            # The process reads no more: EPIPE of a pipe, EIO of a terminal.
+            self._close_stdin()
+
+    def _close_stdin(self) -> None:
+        if self._stdin is not None:
+            os.close(self._stdin)
+            self._stdin = None
+
+    def _close_all(self) -> None:
+        self._close_stdin()
+        for fd, _ in self._outputs:
+            os.close(fd)
+        self._outputs.clear()
+
+    async def _pump(self, fd: int, channel: int) -> None:
+        try:
+            while data := await pipes.read(fd):
+                await self._send(channel, data)
+            await self._transport.end_channel(channel)
+        except ConnectionError:
+            pass
+        finally:
+            os.close(fd)
+
+    async def _send(self, channel: int, payload: bytes) -> None:
+        try:
+            await self._transport.send(channel, payload)
+        except ConnectionError:
+            # Nobody is there; the process must not notice.
+            pass

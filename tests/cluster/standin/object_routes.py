@@ -1,0 +1,239 @@
+"""Routes of pods, nodes and namespaces: get, list, watch, create, delete, log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from aiohttp import web
+
+from tests.cluster.standin import pods, status, table
+from tests.cluster.standin.cluster import Cluster
+from tests.cluster.standin.exec_request import choose_container
+from tests.cluster.standin.responses import json_response
+from tests.cluster.standin.selectors import Selector, field_selector, label_selector
+from tests.cluster.standin.store import Event, Expired
+
+Object = dict[str, Any]
+
+_KINDS = {"pods": "Pod", "nodes": "Node", "namespaces": "Namespace"}
+_DEFAULT_WATCH_SECONDS = 1800
+
+
+class ObjectRoutes:
+    """The routes, over one cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._background: set[asyncio.Task[None]] = set()
+
+    def routes(self) -> list[web.RouteDef]:
+        """Returns what the server routes here."""
+        pods_path = "/api/v1/namespaces/{namespace}/pods"
+        return [
+            web.get("/api/v1/{resource:pods|nodes|namespaces}", self.list_or_watch),
+            web.get("/api/v1/namespaces/{namespace}/{resource:pods}", self.list_or_watch),
+            web.get("/api/v1/{resource:nodes|namespaces}/{name}", self.get),
+            web.get("/api/v1/namespaces/{namespace}/{resource:pods}/{name}", self.get),
+            web.get(pods_path + "/{name}/log", self.log),
+            web.post(pods_path, self.create),
+            web.delete(pods_path + "/{name}", self.delete),
+        ]
+
+    def pod(self, request: web.Request) -> Object:
+        """Returns the pod a path names.
+
+        Raises:
+            ApiError: there is none.
+        """
+        return self._object(request, "pods")
+
+    def _object(self, request: web.Request, resource: str) -> Object:
+        namespace = request.match_info.get("namespace", "")
+        name = request.match_info["name"]
+        value = self._cluster.store.get(resource, namespace, name)
+        if value is None:
+            raise status.not_found(resource, name)
+        return value
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        """GET of one object."""
+        resource = request.match_info["resource"]
+        value = self._object(request, resource)
+        if table.wants_table(request.headers.get("Accept", "")):
+            version = int(value["metadata"]["resourceVersion"])
+            include = request.query.get("includeObject", "Metadata")
+            return json_response(request, table.table(resource, [value], version, include))
+        return json_response(request, value)
+
+    async def list_or_watch(self, request: web.Request) -> web.StreamResponse:
+        """GET of a collection; ``watch=true`` follows its changes."""
+        if request.query.get("watch") in ("true", "1"):
+            return await self._watch(request)
+        resource = request.match_info["resource"]
+        selected = _selector(request)
+        store = self._cluster.store
+        found = [
+            value
+            for value in store.list(resource, request.match_info.get("namespace"))
+            if selected(value)
+        ]
+        if table.wants_table(request.headers.get("Accept", "")):
+            include = request.query.get("includeObject", "Metadata")
+            return json_response(request, table.table(resource, found, store.version, include))
+        kind = f"{_KINDS[resource]}List"
+        metadata = {"resourceVersion": str(store.version)}
+        # Items of a list carry neither kind nor apiVersion.
+        items = [
+            {key: part for key, part in value.items() if key not in ("kind", "apiVersion")}
+            for value in found
+        ]
+        return json_response(
+            request, {"kind": kind, "apiVersion": "v1", "metadata": metadata, "items": items}
+        )
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        resource = request.match_info["resource"]
+        namespace = request.match_info.get("namespace")
+        selected = _selector(request)
+        store = self._cluster.store
+        wanted = request.query.get("resourceVersion", "")
+        if not wanted.isdigit() and wanted:
+            raise status.bad_request(f'Invalid value: "{wanted}": resourceVersion')
+        as_table = table.wants_table(request.headers.get("Accept", ""))
+        include = request.query.get("includeObject", "Metadata")
+        initial: list[Event] = []
+        since = int(wanted or 0)
+        if since == 0:
+            since = store.version
+            initial = [
+                Event("ADDED", resource, since, value) for value in store.list(resource, namespace)
+            ]
+        try:
+            watch = store.watch(since)
+        except Expired as error:
+            raise status.expired(str(error)) from None
+        seconds = float(request.query.get("timeoutSeconds", _DEFAULT_WATCH_SECONDS))
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        first = True
+
+        async def send(event: Event) -> None:
+            nonlocal first
+            if event.resource != resource or not selected(event.object):
+                return
+            if namespace not in (None, event.object["metadata"].get("namespace", "")):
+                return
+            value = event.object
+            if as_table:
+                value = table.table(resource, [value], event.version, include, first)
+                first = False
+            line = status.compact({"type": event.kind, "object": value}) + b"\n"
+            await response.write(line)
+
+        with watch:
+            await response.prepare(request)
+            try:
+                async with asyncio.timeout(seconds):
+                    for event in initial:
+                        await send(event)
+                    while True:
+                        await send(await watch.next())
+            except (TimeoutError, ConnectionError):
+                pass
+        return response
+
+    async def create(self, request: web.Request) -> web.StreamResponse:
+        """POST of a pod."""
+        namespace = request.match_info["namespace"]
+        if self._cluster.store.get("namespaces", "", namespace) is None:
+            raise status.not_found("namespaces", namespace)
+        sent = await _body(request)
+        if sent.get("kind") != "Pod":
+            raise status.bad_request(f'expected a Pod, got "{sent.get("kind", "")}"')
+        given = sent.get("metadata", {}).get("namespace", namespace)
+        if given != namespace:
+            raise status.bad_request(
+                "the namespace of the provided object does not match the namespace sent on the "
+                "request"
+            )
+        try:
+            pod = pods.admit(sent, namespace)
+        except pods.Invalid as error:
+            name = sent.get("metadata", {}).get("name", "")
+            raise status.invalid("Pod", name, error.field, error.reason, error.message) from None
+        name = pod["metadata"]["name"]
+        if self._cluster.store.get("pods", namespace, name) is not None:
+            raise status.already_exists("pods", name)
+        if request.query.get("dryRun") == "All":
+            return json_response(request, pod, 201)
+        stored = self._cluster.store.put("pods", pod)
+        await self._cluster.kubelet.add(self._cluster.store.get("pods", namespace, name) or stored)
+        return json_response(request, stored, 201)
+
+    async def delete(self, request: web.Request) -> web.StreamResponse:
+        """DELETE of a pod: it is gone when its containers are."""
+        pod = self.pod(request)
+        metadata = pod["metadata"]
+        options = await _body(request) if request.can_read_body else {}
+        grace = options.get("gracePeriodSeconds", request.query.get("gracePeriodSeconds"))
+        if grace is None:
+            grace = pod["spec"]["terminationGracePeriodSeconds"]
+        if "deletionTimestamp" not in metadata:
+            metadata["deletionTimestamp"] = pods.timestamp()
+            metadata["deletionGracePeriodSeconds"] = int(grace)
+            pod = self._cluster.store.put("pods", pod)
+            removal = self._cluster.kubelet.remove(
+                metadata["namespace"], metadata["name"], float(grace)
+            )
+            task = asyncio.create_task(removal)
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
+        return json_response(request, pod)
+
+    async def log(self, request: web.Request) -> web.StreamResponse:
+        """GET of a container's log."""
+        pod = self.pod(request)
+        container = choose_container(pod, request.query.get("container", ""))
+        metadata = pod["metadata"]
+        worker = self._cluster.kubelet.worker(metadata["namespace"], metadata["name"])
+        logs = worker.logs.get(container, []) if worker else []
+        previous = request.query.get("previous") == "true"
+        if len(logs) <= previous:
+            kind = "previous terminated container" if previous else "container"
+            raise status.bad_request(
+                f'{kind} "{container}" in pod "{metadata["name"]}" not found'
+            )
+        response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+        await response.prepare(request)
+        tail = request.query.get("tailLines")
+        entries = logs[-2 if previous else -1].read(
+            None if tail is None else int(tail),
+            request.query.get("timestamps") == "true",
+            request.query.get("follow") == "true",
+        )
+        try:
+            async for entry in entries:
+                await response.write(entry)
+        except ConnectionError:
+            pass
+        return response
+
+
+def _selector(request: web.Request) -> Selector:
+    try:
+        labels = label_selector(request.query.get("labelSelector", ""))
+        fields = field_selector(request.query.get("fieldSelector", ""))
+    except ValueError as error:
+        raise status.bad_request(str(error)) from None
+    return lambda value: labels(value) and fields(value)
+
+
+async def _body(request: web.Request) -> Object:
+    try:
+        value = json.loads(await request.read())
+    except ValueError as error:
+        raise status.bad_request(f"error decoding body: {error}") from None
+    if not isinstance(value, dict):
+        raise status.bad_request("the body must be a JSON object")
+    return value

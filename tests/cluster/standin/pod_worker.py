@@ -1,0 +1,281 @@
+"""One pod on the node: its sandbox, its containers, restarts and their ends."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import os
+import secrets
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.cluster.standin import cgroups, mounts, oci, pipes
+from tests.cluster.standin.container_log import ContainerLog
+from tests.cluster.standin.images import Image, ImageStore
+from tests.cluster.standin.pod_status import ContainerRecord, pod_status, terminated
+from tests.cluster.standin.pods import timestamp
+from tests.cluster.standin.run_directory import RunDirectory
+from tests.cluster.standin.runc import Child, Runc, RuntimeFailure
+from tests.cluster.standin.sandbox import Sandbox, ServiceAccount
+
+Object = dict[str, Any]
+
+FIRST_BACKOFF_SECONDS = 10.0
+MAX_BACKOFF_SECONDS = 300.0
+_EPOCH = "1970-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True)
+class Node:
+    """What all pods of the node use."""
+
+    run: RunDirectory
+    images: ImageStore
+    runc: Runc
+    host_ip: str
+
+
+class PodWorker:
+    """Runs one pod from its start to its removal."""
+
+    def __init__(
+        self, pod: Object, node: Node, ip: str, report: Callable[[Object], None]
+    ) -> None:
+        """Takes a scheduled pod.
+
+        Args:
+            pod: the pod; its status is kept up to date here.
+            node: what the node gives.
+            ip: the pod's address.
+            report: called with the pod after every change of its status.
+        """
+        self.pod = copy.deepcopy(pod)
+        self._node = node
+        self._report = report
+        self._ip = pod_ip = node.host_ip if pod["spec"].get("hostNetwork") else ip
+        self._directory = node.run.path / "pods" / pod["metadata"]["uid"]
+        self.sandbox = Sandbox(self._directory, pod, pod_ip)
+        self._environment: dict[str, str] = {}
+        self._stopping = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._shared_pids: str | None = None
+        self.logs: dict[str, list[ContainerLog]] = {}
+        self.processes: dict[str, Object] = {}
+        self.records = {
+            container["name"]: ContainerRecord(container["name"], container["image"])
+            for container in pod["spec"]["containers"]
+        }
+
+    def _publish(self) -> None:
+        now = timestamp()
+        records = list(self.records.values())
+        self.pod["status"] = pod_status(self.pod, records, self._node.host_ip, self._ip, now)
+        self._report(self.pod)
+
+    async def start(self, account: ServiceAccount) -> None:
+        """Makes the sandbox and lets the containers start."""
+        await self.sandbox.set_up(account)
+        self._environment = {
+            "KUBERNETES_SERVICE_HOST": account.host,
+            "KUBERNETES_SERVICE_PORT": str(account.port),
+        }
+        self._publish()
+        if self.pod["spec"].get("shareProcessNamespace"):
+            await self._start_pause()
+        loop = asyncio.get_running_loop()
+        for container in self.pod["spec"]["containers"]:
+            self._tasks.append(loop.create_task(self._keep_running(container)))
+
+    async def _start_pause(self) -> None:
+        """Starts the process that is PID 1 of all containers with shareProcessNamespace."""
+        image = self._node.images.find("pause:dev")
+        assert image is not None
+        container_id = secrets.token_hex(32)
+        around = self._surroundings(container_id, image)
+        config = oci.runtime_config({}, {"name": "pause"}, around)
+        null = os.open(os.devnull, os.O_RDWR)
+        try:
+            child = await self._node.runc.run(container_id, config, null, null, null)
+        finally:
+            os.close(null)
+        self._shared_pids = f"/proc/{child.pid}/ns/pid"
+        self._tasks.append(
+            asyncio.get_running_loop().create_task(self._keep_pause(container_id, child))
+        )
+
+    async def _keep_pause(self, container_id: str, child: Child) -> None:
+        await self._stopping.wait()
+        await self._node.runc.kill(container_id, signal.SIGKILL)
+        await child.wait()
+        await self._discard(container_id)
+
+    def _surroundings(
+        self, container_id: str, image: Image, container: Object | None = None
+    ) -> oci.Surroundings:
+        """Mounts a root file system for a container and returns all it gets."""
+        directory = self._directory / container_id
+        mounts.overlay(directory / "rootfs", list(image.layers), directory / "scratch")
+        namespaces = dict(self.sandbox.namespaces)
+        if self._shared_pids is not None:
+            namespaces["pid"] = self._shared_pids
+        return oci.Surroundings(
+            rootfs=str(directory / "rootfs"),
+            image_command=image.command,
+            cgroups_path=cgroups.container_path(self._node.run.name, container_id),
+            hostname=self.pod["metadata"]["name"],
+            namespaces=namespaces,
+            mounts=self.sandbox.binds(container) if container else {},
+            environment=self._environment,
+        )
+
+    async def _discard(self, container_id: str) -> None:
+        await self._node.runc.delete(container_id)
+        mounts.unmount(self._directory / container_id / "rootfs")
+
+    async def _keep_running(self, container: Object) -> None:
+        """Runs a container again and again, as the restartPolicy says."""
+        record = self.records[container["name"]]
+        backoff = FIRST_BACKOFF_SECONDS
+        while not self._stopping.is_set():
+            state = await self._run_once(record, container)
+            if state is None:
+                return
+            policy = self.pod["spec"]["restartPolicy"]
+            failed = state["terminated"]["exitCode"] != 0
+            record.will_restart = policy == "Always" or (policy == "OnFailure" and failed)
+            record.state = state
+            self._publish()
+            if not record.will_restart or self._stopping.is_set():
+                return
+            record.last_state = state
+            if record.restart_count > 0:
+                # The first restart comes at once, the others wait, ever longer.
+                record.state = self._crash_loop(container["name"], backoff)
+                self._publish()
+                try:
+                    await asyncio.wait_for(self._stopping.wait(), backoff)
+                except TimeoutError:
+                    backoff = min(2 * backoff, MAX_BACKOFF_SECONDS)
+            record.restart_count += 1
+
+    def _crash_loop(self, container: str, seconds: float) -> Object:
+        metadata = self.pod["metadata"]
+        minutes, rest = divmod(int(seconds), 60)
+        shown = f"{minutes}m{rest}s" if minutes else f"{rest}s"
+        return {
+            "waiting": {
+                "message": f"back-off {shown} restarting failed container={container} "
+                f"pod={metadata['name']}_{metadata['namespace']}({metadata['uid']})",
+                "reason": "CrashLoopBackOff",
+            }
+        }
+
+    def _wait_for_ever(self, record: ContainerRecord, reason: str, message: str) -> None:
+        record.state = {"waiting": {"message": message, "reason": reason}}
+        self._publish()
+
+    async def _run_once(self, record: ContainerRecord, container: Object) -> Object | None:
+        """Runs a container to its end; None when it cannot even be made."""
+        image = self._node.images.find(container["image"])
+        if image is None:
+            name = container["image"]
+            text = f'Container image "{name}" is not present with pull policy of Never'
+            self._wait_for_ever(record, "ErrImageNeverPull", text)
+            return None
+        security = oci.effective_security(self.pod["spec"], container)
+        if security.get("runAsNonRoot") and not security.get("runAsUser"):
+            metadata = self.pod["metadata"]
+            self._wait_for_ever(
+                record,
+                "CreateContainerConfigError",
+                "container has runAsNonRoot and image will run as root (pod: "
+                f'"{metadata["name"]}_{metadata["namespace"]}({metadata["uid"]})", '
+                f"container: {container['name']})",
+            )
+            return None
+        container_id = secrets.token_hex(32)
+        try:
+            around = self._surroundings(container_id, image, container)
+            config = oci.runtime_config(self.pod["spec"], container, around)
+        except ValueError as error:
+            self._wait_for_ever(record, "CreateContainerError", str(error))
+            return None
+        record.image, record.image_id = image.reference, image.digest
+        record.container_id = container_id
+        started = timestamp()
+        try:
+            child = await self._launch(record.name, container_id, config)
+        except RuntimeFailure as error:
+            await self._discard(container_id)
+            state = terminated(container_id, 128, "StartError", _EPOCH, started)
+            state["terminated"]["message"] = (
+                "failed to create containerd task: failed to create shim task: OCI runtime "
+                f"create failed: {error}: unknown"
+            )
+            return state
+        record.state = {"running": {"startedAt": started}}
+        self.processes[container_id] = config["process"]
+        self._publish()
+        exit_code = await child.wait()
+        oom_killed = cgroups.oom_kills(around.cgroups_path) > 0
+        del self.processes[container_id]
+        await self._discard(container_id)
+        reason = "OOMKilled" if oom_killed else ("Error" if exit_code else "Completed")
+        return terminated(container_id, exit_code, reason, started, timestamp())
+
+    async def _launch(self, name: str, container_id: str, config: Object) -> Child:
+        log = ContainerLog(self._log_path(container_id))
+        null = os.open(os.devnull, os.O_RDONLY)
+        (out, their_out), (err, their_err) = pipes.pipe_from_process(), pipes.pipe_from_process()
+        try:
+            return await self._node.runc.run(container_id, config, null, their_out, their_err)
+        finally:
+            for fd in (null, their_out, their_err):
+                os.close(fd)
+            log.collect(out, "stdout")
+            log.collect(err, "stderr")
+            self.logs.setdefault(name, []).append(log)
+
+    def _log_path(self, container_id: str) -> Path:
+        return self._node.run.subdirectory("logs") / f"{container_id}.log"
+
+    async def execute(
+        self,
+        name: str,
+        command: list[str],
+        streams: tuple[int, int, int],
+        console_socket: Path | None = None,
+    ) -> Child:
+        """Starts a process in a running container.
+
+        Raises:
+            RuntimeFailure: it did not start.
+        """
+        container_id = self.records[name].container_id
+        process = self.processes.get(container_id)
+        if process is None:
+            raise RuntimeFailure(f"cannot exec in a stopped container: {container_id}")
+        wanted = {**process, "args": command, "terminal": console_socket is not None}
+        if console_socket is not None:
+            wanted["env"] = [*process["env"], "TERM=xterm"]
+        return await self._node.runc.execute(container_id, wanted, *streams, console_socket)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Ends all containers: SIGTERM, then SIGKILL when the grace is over."""
+        self._stopping.set()
+        running = [record for record in self.records.values() if record.running]
+        tasks = asyncio.gather(*self._tasks, return_exceptions=True)
+        if grace_seconds > 0:
+            for record in running:
+                await self._node.runc.kill(record.container_id, signal.SIGTERM)
+            await asyncio.wait([tasks], timeout=grace_seconds)
+        while not tasks.done():
+            # Again and again: one may have been on its way up at the first time.
+            for record in self.records.values():
+                if record.running:
+                    await self._node.runc.kill(record.container_id, signal.SIGKILL)
+            await asyncio.wait([tasks], timeout=0.1)
+        self.sandbox.tear_down()

@@ -1,0 +1,84 @@
+"""Who may do what: users by token or client certificate, and their rules. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.cluster.standin.request_attributes import Attributes
+
+_READ = frozenset({"get", "list", "watch"})
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Verbs on resources of the core group; a subresource is written ``pods/exec``."""
+
+    verbs: frozenset[str]
+    resources: frozenset[str]
+
+
+@dataclass(frozen=True)
+class User:
+    """One user: the name that forbidden requests show, and the rules of all its roles."""
+
+    name: str
+    rules: tuple[Rule, ...] = ()
+    superuser: bool = False
+
+
+ANONYMOUS = User("system:anonymous")
+ADMIN = User("kubernetes-admin", superuser=True)
+
+
+def service_account(namespace: str, name: str, *rules: Rule) -> User:
+    """Returns the user a service account is; without rules it may only ask what it may do."""
+    return User(f"system:serviceaccount:{namespace}:{name}", rules)
+
+
+_READ_PODS = Rule(_READ, frozenset({"pods"}))
+
+
+def _exec(*verbs: str) -> Rule:
+    return Rule(frozenset(verbs), frozenset({"pods/exec"}))
+
+
+# By the name of the kubeconfig context.
+USERS = {
+    "admin": ADMIN,
+    "viewer": service_account("default", "viewer", _READ_PODS),
+    "getonly": service_account("default", "getonly", _READ_PODS, _exec("get")),
+    "createonly": service_account("default", "createonly", _READ_PODS, _exec("create")),
+    "execer": service_account("default", "execer", _READ_PODS, _exec("get", "create")),
+}
+
+
+def allowed(user: User, wanted: Attributes) -> bool:
+    """Tells whether a user may make a request."""
+    if user.superuser:
+        return True
+    if user is ANONYMOUS:
+        return wanted.resource == "" and wanted.path in ("/version", "/healthz", "/livez", "/readyz")
+    if wanted.resource == "":
+        # system:discovery
+        return wanted.verb == "get"
+    if wanted.group == "authorization.k8s.io" and wanted.verb == "create":
+        return wanted.resource.startswith("selfsubject")
+    return wanted.group == "" and any(
+        wanted.verb in rule.verbs and wanted.resource_path in rule.resources
+        for rule in user.rules
+    )
+
+
+def forbidden_message(user: User, wanted: Attributes) -> str:
+    """Returns the message of the 403 that answers a request."""
+    if wanted.resource == "":
+        return f'forbidden: User "{user.name}" cannot {wanted.verb} path "{wanted.path}"'
+    resource = f"{wanted.resource}.{wanted.group}" if wanted.group else wanted.resource
+    subject = f'{resource} "{wanted.name}"' if wanted.name else resource
+    scope = (
+        f'in the namespace "{wanted.namespace}"' if wanted.namespace else "at the cluster scope"
+    )
+    return (
+        f'{subject} is forbidden: User "{user.name}" cannot {wanted.verb} resource '
+        f'"{wanted.resource_path}" in API group "{wanted.group}" {scope}'
+    )
