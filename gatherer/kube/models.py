@@ -1,0 +1,263 @@
+"""Frozen values read from the JSON of the API server.
+
+The server's objects are incomplete more often than their schema admits (an unscheduled pod has no
+container status, an old server lacks new fields), so every field is optional here: what is missing
+or of a wrong type becomes the empty value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gatherer.kube.quantity import parse_quantity
+
+DEFAULT_CONTAINER_ANNOTATION = "kubectl.kubernetes.io/default-container"
+
+_NO_LIMIT = 1 << 62  # kubelet reports "no limit" as 2**63 - 4096 bytes in status.resources
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One entry of a Status's `details.causes`.
+
+    Attributes:
+        reason: such as `ExitCode`.
+        message: such as `137`.
+        field: path of the offending field, empty when the cause has none.
+    """
+
+    reason: str
+    message: str
+    field: str = ""
+
+
+@dataclass(frozen=True)
+class Status:
+    """A metav1.Status: how a request or an exec ended.
+
+    Attributes:
+        success: the `status` field is `Success`.
+        message: the server's words.
+        reason: such as `Forbidden` or `NonZeroExitCode`.
+        code: HTTP status code, 0 when absent.
+        causes: details of the failure.
+    """
+
+    success: bool
+    message: str = ""
+    reason: str = ""
+    code: int = 0
+    causes: tuple[Cause, ...] = ()
+
+    @classmethod
+    def from_json(cls, document: object) -> Status:
+        """Reads a decoded Status; a field that is absent or of a wrong type is left empty."""
+        body = _mapping(document)
+        causes = (
+            Cause(_text(cause, "reason"), _text(cause, "message"), _text(cause, "field"))
+            for cause in _mappings(_mapping(body.get("details")).get("causes"))
+        )
+        return cls(
+            success=body.get("status") == "Success",
+            message=_text(body, "message"),
+            reason=_text(body, "reason"),
+            code=_integer(body, "code"),
+            causes=tuple(causes),
+        )
+
+
+@dataclass(frozen=True)
+class ContainerState:
+    """What a container does, or how it ended.
+
+    Attributes:
+        kind: `running`, `waiting`, `terminated`, or empty when the kubelet has not said yet.
+        reason: such as `CrashLoopBackOff` or `OOMKilled`.
+        message: the kubelet's or runtime's words.
+        exit_code: of a terminated container, else None.
+        signal: that ended it, 0 when none is told.
+        started_at: RFC 3339 time, empty when unknown.
+        finished_at: RFC 3339 time, empty when unknown.
+    """
+
+    kind: str = ""
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    signal: int = 0
+    started_at: str = ""
+    finished_at: str = ""
+
+    @classmethod
+    def from_json(cls, document: object) -> ContainerState:
+        """Reads a decoded v1.ContainerState, of which one member at most is set."""
+        states = _mapping(document)
+        for kind in ("running", "terminated", "waiting"):
+            if isinstance(states.get(kind), Mapping):
+                state = _mapping(states[kind])
+                return cls(
+                    kind=kind,
+                    reason=_text(state, "reason"),
+                    message=_text(state, "message"),
+                    exit_code=_integer(state, "exitCode") if kind == "terminated" else None,
+                    signal=_integer(state, "signal"),
+                    started_at=_text(state, "startedAt"),
+                    finished_at=_text(state, "finishedAt"),
+                )
+        return cls()
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container of a pod: what its spec asks for and what its status says.
+
+    Attributes:
+        name: of the container.
+        kind: `container`, `init` or `ephemeral`.
+        image: as the spec names it.
+        memory_limit: bytes, None when unlimited.
+        state: now.
+        last_state: of the instance before.
+        restart_count: restarts so far.
+        container_id: such as `containerd://303c…`, empty before the first start.
+        target: of an ephemeral container: the container whose PID namespace it joined.
+        restart_policy: `Always` makes an init container a sidecar.
+    """
+
+    name: str
+    kind: str = "container"
+    image: str = ""
+    memory_limit: int | None = None
+    state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
+    restart_count: int = 0
+    container_id: str = ""
+    target: str = ""
+    restart_policy: str = ""
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod as far as a capture needs it.
+
+    Attributes:
+        namespace: of the pod.
+        name: of the pod.
+        uid: tells a pod from a later one of the same name.
+        node: name of the node, empty while unscheduled.
+        phase: `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
+        reason: such as `Evicted`.
+        message: the words to the reason, or why it is unscheduled.
+        annotations: of the pod.
+        containers: of `spec.containers`, in their order.
+        init_containers: of `spec.initContainers`.
+        ephemeral_containers: of `spec.ephemeralContainers`.
+        deletion_timestamp: RFC 3339 time, empty unless the pod is being deleted.
+        shares_process_namespace: `spec.shareProcessNamespace`.
+    """
+
+    namespace: str
+    name: str
+    uid: str = ""
+    node: str = ""
+    phase: str = ""
+    reason: str = ""
+    message: str = ""
+    annotations: Mapping[str, str] | None = None
+    containers: tuple[Container, ...] = ()
+    init_containers: tuple[Container, ...] = ()
+    ephemeral_containers: tuple[Container, ...] = ()
+    deletion_timestamp: str = ""
+    shares_process_namespace: bool = False
+
+    @classmethod
+    def from_json(cls, document: object) -> Pod:
+        """Reads a decoded v1.Pod."""
+        pod = _mapping(document)
+        metadata, spec = _mapping(pod.get("metadata")), _mapping(pod.get("spec"))
+        status = _mapping(pod.get("status"))
+        annotations = {
+            str(key): value
+            for key, value in _mapping(metadata.get("annotations")).items()
+            if isinstance(value, str)
+        }
+        return cls(
+            namespace=_text(metadata, "namespace"),
+            name=_text(metadata, "name"),
+            uid=_text(metadata, "uid"),
+            node=_text(spec, "nodeName"),
+            phase=_text(status, "phase"),
+            reason=_text(status, "reason"),
+            message=_text(status, "message") or _unscheduled_message(status),
+            annotations=annotations,
+            containers=_containers(spec, "containers", status, "containerStatuses", "container"),
+            init_containers=_containers(
+                spec, "initContainers", status, "initContainerStatuses", "init"
+            ),
+            ephemeral_containers=_containers(
+                spec, "ephemeralContainers", status, "ephemeralContainerStatuses", "ephemeral"
+            ),
+            deletion_timestamp=_text(metadata, "deletionTimestamp"),
+            shares_process_namespace=spec.get("shareProcessNamespace") is True,
+        )
+
+
+def _containers(
+    spec: Mapping[str, Any], spec_key: str, status: Mapping[str, Any], status_key: str, kind: str
+) -> tuple[Container, ...]:
+    statuses = {_text(entry, "name"): entry for entry in _mappings(status.get(status_key))}
+    found = []
+    for entry in _mappings(spec.get(spec_key)):
+        name = _text(entry, "name")
+        told = statuses.get(name, {})
+        found.append(
+            Container(
+                name=name,
+                kind=kind,
+                image=_text(entry, "image"),
+                memory_limit=_memory_limit(entry),
+                state=ContainerState.from_json(told.get("state")),
+                last_state=ContainerState.from_json(told.get("lastState")),
+                restart_count=_integer(told, "restartCount"),
+                container_id=_text(told, "containerID"),
+                target=_text(entry, "targetContainerName"),
+                restart_policy=_text(entry, "restartPolicy"),
+            )
+        )
+    return tuple(found)
+
+
+def _memory_limit(container: Mapping[str, Any]) -> int | None:
+    limits = _mapping(_mapping(container.get("resources")).get("limits"))
+    value = limits.get("memory")
+    limit = parse_quantity(str(value)) if isinstance(value, (str, int)) else None
+    return limit if limit is not None and 0 < limit < _NO_LIMIT else None
+
+
+def _unscheduled_message(status: Mapping[str, Any]) -> str:
+    for condition in _mappings(status.get("conditions")):
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return _text(condition, "message")
+    return ""
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _mappings(value: object) -> list[Mapping[str, Any]]:
+    return (
+        [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
+    )
+
+
+def _text(mapping: Mapping[str, Any], key: str) -> str:
+    value = mapping.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _integer(mapping: Mapping[str, Any], key: str) -> int:
+    value = mapping.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
