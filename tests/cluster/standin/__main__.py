@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from tests.cluster.standin import mounts, runc, run_directory
+from tests.cluster.standin import mounts, run_directory, runc
 from tests.cluster.standin.cluster import OBJECTS, Cluster, manifest
 from tests.cluster.standin.kubeconfig import kubeconfig
 from tests.cluster.standin.pods import admit
@@ -45,7 +45,7 @@ async def _serve(options: argparse.Namespace, run: RunDirectory) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     if options.lifeline:
-        loop.add_reader(sys.stdin.fileno(), lambda: sys.stdin.buffer.read1(4096) or stop.set())
+        loop.add_reader(sys.stdin.fileno(), _stop_at_eof, sys.stdin.fileno(), stop)
     cluster = Cluster(run)
     server = Server(cluster)
     url = await server.start(options.port)
@@ -69,6 +69,12 @@ async def _serve(options: argparse.Namespace, run: RunDirectory) -> None:
     finally:
         await server.stop()
         await cluster.kubelet.stop()
+
+
+def _stop_at_eof(fd: int, stop: asyncio.Event) -> None:
+    if not os.read(fd, 4096):
+        asyncio.get_running_loop().remove_reader(fd)
+        stop.set()
 
 
 def _explain(url: str, path: Path, contexts: list[str]) -> None:

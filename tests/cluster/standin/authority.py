@@ -32,9 +32,9 @@ class Authority:
     def server_context(self) -> ssl.SSLContext:
         """Returns what the server listens with: clients may show a certificate of ours."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._authority.issue_cert("localhost", "127.0.0.1", "kubernetes.default.svc").configure_cert(
-            context
-        )
+        self._authority.issue_cert(
+            "localhost", "127.0.0.1", "kubernetes.default.svc"
+        ).configure_cert(context)
         context.load_verify_locations(cadata=self.pem)
         context.verify_mode = ssl.CERT_OPTIONAL
         return context

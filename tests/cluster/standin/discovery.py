@@ -106,9 +106,7 @@ def aggregated(path: str, version: str) -> Object:
             "verbs": item["verbs"],
             **{key: item[key] for key in ("shortNames", "categories") if key in item},
         }
-    versions = [
-        {"version": "v1", "resources": list(resources.values()), "freshness": "Current"}
-    ]
+    versions = [{"version": "v1", "resources": list(resources.values()), "freshness": "Current"}]
     return {
         "kind": "APIGroupDiscoveryList",
         "apiVersion": f"apidiscovery.k8s.io/{version}",

@@ -13,10 +13,18 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.cluster.standin import pipes, status
-from tests.cluster.standin.exec_channels import ERROR, RESIZE, STDERR, STDIN, STDOUT, Data, HalfClose
+from tests.cluster.standin.exec_channels import (
+    ERROR,
+    RESIZE,
+    STDERR,
+    STDIN,
+    STDOUT,
+    Data,
+    HalfClose,
+)
 from tests.cluster.standin.exec_request import ExecRequest
 from tests.cluster.standin.pod_worker import PodWorker
-from tests.cluster.standin.runc import Child, RuntimeFailure
+from tests.cluster.standin.runc import Child, RuncError
 from tests.cluster.standin.terminal import ConsoleSocket, resize
 
 
@@ -68,14 +76,12 @@ class ExecSession:
         """
         try:
             child = await self._start()
-        except RuntimeFailure as error:
+        except RuncError as error:
             self._close_all()
             await self._send(ERROR, status.exec_failure(secrets.token_hex(32), str(error)))
             return
         feeding = asyncio.create_task(self._feed())
-        pumps = [
-            asyncio.create_task(self._pump(fd, channel)) for fd, channel in self._outputs
-        ]
+        pumps = [asyncio.create_task(self._pump(fd, channel)) for fd, channel in self._outputs]
         try:
             exit_code = await child.wait()
             # The streams may outlive the process: a child of it can hold them open.

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.cluster.standin.images import ImageStore
-from tests.cluster.standin.pod_worker import Node, PodWorker
 from tests.cluster.standin.pod_status import unschedulable
+from tests.cluster.standin.pod_worker import Node, PodWorker
 from tests.cluster.standin.pods import schedulable, timestamp
 from tests.cluster.standin.run_directory import RunDirectory
 from tests.cluster.standin.runc import Runc

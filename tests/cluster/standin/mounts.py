@@ -66,9 +66,7 @@ def overlay(target: Path, lower: list[Path], scratch: Path) -> None:
     for path in (target, upper, work):
         path.mkdir(parents=True)
     layers = ":".join(str(path) for path in lower)
-    _mount(
-        "overlay", target, "overlay", 0, f"lowerdir={layers},upperdir={upper},workdir={work}"
-    )
+    _mount("overlay", target, "overlay", 0, f"lowerdir={layers},upperdir={upper},workdir={work}")
 
 
 def unmount(target: Path) -> None:

@@ -13,7 +13,7 @@ from tests.cluster.standin.cluster import Cluster
 from tests.cluster.standin.exec_request import choose_container
 from tests.cluster.standin.responses import json_response
 from tests.cluster.standin.selectors import Selector, field_selector, label_selector
-from tests.cluster.standin.store import Event, Expired
+from tests.cluster.standin.store import Event, ExpiredError
 
 Object = dict[str, Any]
 
@@ -112,7 +112,7 @@ class ObjectRoutes:
             ]
         try:
             watch = store.watch(since)
-        except Expired as error:
+        except ExpiredError as error:
             raise status.expired(str(error)) from None
         seconds = float(request.query.get("timeoutSeconds", _DEFAULT_WATCH_SECONDS))
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
@@ -159,7 +159,7 @@ class ObjectRoutes:
             )
         try:
             pod = pods.admit(sent, namespace)
-        except pods.Invalid as error:
+        except pods.InvalidFieldError as error:
             name = sent.get("metadata", {}).get("name", "")
             raise status.invalid("Pod", name, error.field, error.reason, error.message) from None
         name = pod["metadata"]["name"]
@@ -201,9 +201,7 @@ class ObjectRoutes:
         previous = request.query.get("previous") == "true"
         if len(logs) <= previous:
             kind = "previous terminated container" if previous else "container"
-            raise status.bad_request(
-                f'{kind} "{container}" in pod "{metadata["name"]}" not found'
-            )
+            raise status.bad_request(f'{kind} "{container}" in pod "{metadata["name"]}" not found')
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         await response.prepare(request)
         tail = request.query.get("tailLines")

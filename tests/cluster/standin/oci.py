@@ -228,9 +228,7 @@ def _mounts(binds: Mapping[str, tuple[str, bool]], privileged: bool) -> list[dic
     ]
     for target, (source, readonly) in binds.items():
         options = ["rbind", "rprivate", "ro" if readonly else "rw"]
-        mounts.append(
-            {"destination": target, "type": "bind", "source": source, "options": options}
-        )
+        mounts.append({"destination": target, "type": "bind", "source": source, "options": options})
     return mounts
 
 

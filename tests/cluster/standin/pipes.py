@@ -13,10 +13,10 @@ CHUNK_BYTES = 32 * 1024
 
 
 async def _ready(fd: int, add: Callable[..., None], remove: Callable[[int], object]) -> None:
-    ready = asyncio.get_running_loop().create_future()
-    add(fd, lambda: ready.done() or ready.set_result(None))
+    ready = asyncio.Event()
+    add(fd, ready.set)
     try:
-        await ready
+        await ready.wait()
     finally:
         remove(fd)
 

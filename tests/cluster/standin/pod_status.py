@@ -23,9 +23,7 @@ class ContainerRecord:
     image_id: str = ""
     container_id: str = ""
     restart_count: int = 0
-    state: Object = field(
-        default_factory=lambda: {"waiting": {"reason": "ContainerCreating"}}
-    )
+    state: Object = field(default_factory=lambda: {"waiting": {"reason": "ContainerCreating"}})
     last_state: Object = field(default_factory=dict)
     will_restart: bool = False
 
@@ -87,7 +85,7 @@ def pod_status(
     """Returns the whole status; condition times change only when the condition does."""
     current = phase(records)
     resources = _total_resources(pod["spec"]["containers"])
-    status = {
+    return {
         **({"allocatedResources": resources["requests"]} if "requests" in resources else {}),
         "conditions": _conditions(pod, records, current, now),
         "containerStatuses": [
@@ -104,7 +102,6 @@ def pod_status(
         "resources": resources,
         "startTime": pod["status"].get("startTime", now),
     }
-    return status
 
 
 def _total_resources(containers: list[Object]) -> Object:

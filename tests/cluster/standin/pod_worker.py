@@ -18,7 +18,7 @@ from tests.cluster.standin.images import Image, ImageStore
 from tests.cluster.standin.pod_status import ContainerRecord, pod_status, terminated
 from tests.cluster.standin.pods import timestamp
 from tests.cluster.standin.run_directory import RunDirectory
-from tests.cluster.standin.runc import Child, Runc, RuntimeFailure
+from tests.cluster.standin.runc import Child, Runc, RuncError
 from tests.cluster.standin.sandbox import Sandbox, ServiceAccount
 
 Object = dict[str, Any]
@@ -41,9 +41,7 @@ class Node:
 class PodWorker:
     """Runs one pod from its start to its removal."""
 
-    def __init__(
-        self, pod: Object, node: Node, ip: str, report: Callable[[Object], None]
-    ) -> None:
+    def __init__(self, pod: Object, node: Node, ip: str, report: Callable[[Object], None]) -> None:
         """Takes a scheduled pod.
 
         Args:
@@ -208,7 +206,7 @@ class PodWorker:
         started = timestamp()
         try:
             child = await self._launch(record.name, container_id, config)
-        except RuntimeFailure as error:
+        except RuncError as error:
             await self._discard(container_id)
             state = terminated(container_id, 128, "StartError", _EPOCH, started)
             state["terminated"]["message"] = (
@@ -252,12 +250,12 @@ class PodWorker:
         """Starts a process in a running container.
 
         Raises:
-            RuntimeFailure: it did not start.
+            RuncError: it did not start.
         """
         container_id = self.records[name].container_id
         process = self.processes.get(container_id)
         if process is None:
-            raise RuntimeFailure(f"cannot exec in a stopped container: {container_id}")
+            raise RuncError(f"cannot exec in a stopped container: {container_id}")
         wanted = {**process, "args": command, "terminal": console_socket is not None}
         if console_socket is not None:
             wanted["env"] = [*process["env"], "TERM=xterm"]

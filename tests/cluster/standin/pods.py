@@ -23,7 +23,7 @@ _TOLERATIONS = [
 ]
 
 
-class Invalid(Exception):
+class InvalidFieldError(Exception):
     """A field of an object that is not acceptable.
 
     Attributes:
@@ -48,13 +48,17 @@ def admit(manifest: Object, namespace: str) -> Object:
     """Returns the pod the API server makes of what a client sent.
 
     Raises:
-        Invalid: a field is missing or wrong.
+        InvalidFieldError: a field is missing or wrong.
     """
     pod = copy.deepcopy(manifest)
     metadata = pod.setdefault("metadata", {})
     if not metadata.get("name"):
         if not metadata.get("generateName"):
-            raise Invalid("metadata.name", "FieldValueRequired", "Required value: name or generateName is required")
+            raise InvalidFieldError(
+                "metadata.name",
+                "FieldValueRequired",
+                "Required value: name or generateName is required",
+            )
         metadata["name"] = metadata["generateName"] + secrets.token_hex(3)[:5]
     metadata["namespace"] = namespace
     metadata["creationTimestamp"] = timestamp()
@@ -98,9 +102,9 @@ def admit(manifest: Object, namespace: str) -> Object:
 def _check(spec: Object) -> None:
     containers = spec.get("containers")
     if not containers:
-        raise Invalid("spec.containers", "FieldValueRequired", "Required value")
+        raise InvalidFieldError("spec.containers", "FieldValueRequired", "Required value")
     if spec.get("initContainers"):
-        raise Invalid(
+        raise InvalidFieldError(
             "spec.initContainers", "FieldValueForbidden", "Forbidden: this server has none"
         )
     seen = set()
@@ -108,10 +112,10 @@ def _check(spec: Object) -> None:
         path = f"spec.containers[{index}]"
         for key in ("name", "image"):
             if not container.get(key):
-                raise Invalid(f"{path}.{key}", "FieldValueRequired", "Required value")
+                raise InvalidFieldError(f"{path}.{key}", "FieldValueRequired", "Required value")
         name = container["name"]
         if name in seen:
-            raise Invalid(
+            raise InvalidFieldError(
                 f"{path}.name", "FieldValueDuplicate", f'Duplicate value: "{name}"'
             )
         seen.add(name)
@@ -120,7 +124,7 @@ def _check(spec: Object) -> None:
                 try:
                     parse_quantity(quantity)
                 except ValueError as error:
-                    raise Invalid(
+                    raise InvalidFieldError(
                         f"{path}.resources.{group}[{resource}]",
                         "FieldValueInvalid",
                         f'Invalid value: "{quantity}": {error}',

@@ -57,15 +57,19 @@ def allowed(user: User, wanted: Attributes) -> bool:
     if user.superuser:
         return True
     if user is ANONYMOUS:
-        return wanted.resource == "" and wanted.path in ("/version", "/healthz", "/livez", "/readyz")
+        return wanted.resource == "" and wanted.path in (
+            "/version",
+            "/healthz",
+            "/livez",
+            "/readyz",
+        )
     if wanted.resource == "":
         # system:discovery
         return wanted.verb == "get"
     if wanted.group == "authorization.k8s.io" and wanted.verb == "create":
         return wanted.resource.startswith("selfsubject")
     return wanted.group == "" and any(
-        wanted.verb in rule.verbs and wanted.resource_path in rule.resources
-        for rule in user.rules
+        wanted.verb in rule.verbs and wanted.resource_path in rule.resources for rule in user.rules
     )
 
 
@@ -75,9 +79,7 @@ def forbidden_message(user: User, wanted: Attributes) -> str:
         return f'forbidden: User "{user.name}" cannot {wanted.verb} path "{wanted.path}"'
     resource = f"{wanted.resource}.{wanted.group}" if wanted.group else wanted.resource
     subject = f'{resource} "{wanted.name}"' if wanted.name else resource
-    scope = (
-        f'in the namespace "{wanted.namespace}"' if wanted.namespace else "at the cluster scope"
-    )
+    scope = f'in the namespace "{wanted.namespace}"' if wanted.namespace else "at the cluster scope"
     return (
         f'{subject} is forbidden: User "{user.name}" cannot {wanted.verb} resource '
         f'"{wanted.resource_path}" in API group "{wanted.group}" {scope}'

@@ -17,7 +17,7 @@ from typing import Any
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-class RuntimeFailure(Exception):
+class RuncError(Exception):
     """runc could not do it; the text is runc's own."""
 
 
@@ -69,7 +69,7 @@ class Runc:
         """Starts a container; the descriptors stay the caller's.
 
         Raises:
-            RuntimeFailure: it did not start.
+            RuncError: it did not start.
         """
         bundle = self._scratch / container_id
         bundle.mkdir()
@@ -92,7 +92,7 @@ class Runc:
             console_socket: where runc sends the terminal when ``process`` wants one.
 
         Raises:
-            RuntimeFailure: it did not start.
+            RuncError: it did not start.
         """
         self._count += 1
         specification = self._scratch / f"exec-{self._count}.json"
@@ -155,7 +155,7 @@ class Runc:
         )
         try:
             if await process.wait() != 0:
-                raise RuntimeFailure(_last_error(log))
+                raise RuncError(_last_error(log))
             return Child(int(pid_file.read_text()))
         finally:
             log.unlink(missing_ok=True)
@@ -169,4 +169,3 @@ def _last_error(log: Path) -> str:
         if entry.get("level") in ("error", "fatal"):
             return str(entry["msg"])
     return "runc failed without a message"
-

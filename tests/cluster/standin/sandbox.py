@@ -96,6 +96,7 @@ class Sandbox:
             },
         }
         volumes = {volume["name"]: volume for volume in self._spec.get("volumes", [])}
+        source: Path
         for mount in container.get("volumeMounts", []):
             source = self._volume(volumes[mount["name"]])
             if "subPath" in mount:

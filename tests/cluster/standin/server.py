@@ -108,9 +108,7 @@ class Server:
             web.get("/apis/authorization.k8s.io/v1", fixed(discovery.authorization_resources())),
             web.get("/openapi/v3", fixed(discovery.openapi_index())),
             web.get("/openapi/v3/api/v1", fixed(discovery.openapi_core())),
-            web.post(
-                "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", self._review_access
-            ),
+            web.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", self._review_access),
         ]
 
     async def _groups(self, request: web.Request) -> web.StreamResponse:

@@ -23,7 +23,7 @@ class Event:
     object: Object
 
 
-class Expired(Exception):
+class ExpiredError(Exception):
     """The changes since that resource version are no longer kept."""
 
 
@@ -79,10 +79,10 @@ class Store:
         """Returns the changes after a resource version, past ones first.
 
         Raises:
-            Expired: some of them are no longer known.
+            ExpiredError: some of them are no longer known.
         """
         if since < self._forgotten:
-            raise Expired(f"too old resource version: {since} ({self._forgotten})")
+            raise ExpiredError(f"too old resource version: {since} ({self._forgotten})")
         return Watch(self, [event for event in self._history if event.version > since])
 
 

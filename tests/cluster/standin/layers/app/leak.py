@@ -18,7 +18,7 @@ MIB = 1 << 20
 
 def grow() -> None:
     """Keeps one more MiB after the other; at the cap it maps and unmaps one again and again."""
-    kept = []
+    kept: list[bytearray] = []
     while True:
         block = bytearray(b"\x5a") * MIB
         if len(kept) < CAP_MIB:

@@ -1,0 +1,286 @@
+"""The stand-in cluster as tests use it: a process of its own, reached by its API."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import ssl
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.cluster.standin import cgroups
+from tests.cluster.standin.cluster import manifest
+
+Object = dict[str, Any]
+
+START_SECONDS = 20.0
+STOP_SECONDS = 15.0
+POD_SECONDS = 20.0
+KUBECTL_SECONDS = 60.0
+_REPOSITORY = Path(__file__).parents[3]
+
+
+class PodError(Exception):
+    """A pod did not become what was waited for; the text holds its status."""
+
+
+def pod_manifest(
+    name: str,
+    command: list[str] | None = None,
+    *,
+    image: str = "pyapp:dev",
+    container: str = "main",
+    env: dict[str, str] | None = None,
+    memory: str | None = None,
+    security: Object | None = None,
+    **spec: Any,
+) -> Object:
+    """Returns a pod with one container, ready to be created.
+
+    Args:
+        name: of the pod.
+        command: the whole command line; the image's own when not given.
+        image: ``pyapp:dev`` or ``bare:dev``.
+        container: name of the container.
+        env: its environment.
+        memory: its memory limit, e.g. ``128Mi``.
+        security: its securityContext.
+        spec: more fields of the pod's spec.
+    """
+    main: Object = {"name": container, "image": image, "imagePullPolicy": "Never"}
+    if command is not None:
+        main["command"] = command
+    if env:
+        main["env"] = [{"name": key, "value": value} for key, value in env.items()]
+    if memory:
+        main["resources"] = {"limits": {"memory": memory}}
+    if security:
+        main["securityContext"] = security
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {"terminationGracePeriodSeconds": 0, **spec, "containers": [main]},
+    }
+
+
+class StandInCluster:
+    """A running stand-in cluster, and what tests do with it. All waiting has a limit."""
+
+    def __init__(self, directory: Path, pods: list[str] | None = None) -> None:
+        """Starts the cluster and waits until it answers.
+
+        Args:
+            directory: for its kubeconfig and its error output.
+            pods: names of recorded pods to start; problempod when not given.
+
+        Raises:
+            RuntimeError: it did not start; the text is what it said.
+        """
+        self.kubeconfig = directory / "kubeconfig"
+        self._errors = directory / "standin.stderr"
+        arguments = ["problempod"] if pods is None else pods or ["--no-pods"]
+        with self._errors.open("wb") as errors:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "tests.cluster.standin", "--lifeline"),
+                    *("--kubeconfig", str(self.kubeconfig), *arguments),
+                ],
+                cwd=_REPOSITORY,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+            )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self._process.wait(STOP_SECONDS)
+            raise RuntimeError(f"the stand-in cluster did not start:\n{self.errors()}")
+        ready = json.loads(line)
+        self.server: str = ready["server"]
+        self.pid: int = ready["pid"]
+        self._run: str = ready["run"]
+        config = json.loads(self.kubeconfig.read_text())
+        self._token = {item["name"]: item["user"] for item in config["users"]}["admin"]["token"]
+        self._tls = ssl.create_default_context(cafile=str(self._authority(config, directory)))
+        for pod in pods if pods is not None else ["problempod"]:
+            if pod == "problempod":
+                self.wait_running(pod)
+
+    @staticmethod
+    def _authority(config: Object, directory: Path) -> Path:
+        data = config["clusters"][0]["cluster"]["certificate-authority-data"]
+        path = directory / "ca.crt"
+        path.write_bytes(base64.b64decode(data))
+        return path
+
+    def errors(self) -> str:
+        """Returns what the cluster wrote to stderr: nothing, when all is well."""
+        return self._errors.read_text()
+
+    def stop(self) -> None:
+        """Stops the cluster and removes what it made.
+
+        Raises:
+            RuntimeError: it complained, or did not end as it should.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        try:
+            code = self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+            clean = [sys.executable, "-m", "tests.cluster.standin", "--clean"]
+            subprocess.run(clean, cwd=_REPOSITORY, check=True, timeout=STOP_SECONDS)
+        self._process.stdout.close()
+        if code != 0 or self.errors():
+            raise RuntimeError(f"the stand-in cluster ended with {code}:\n{self.errors()}")
+
+    def request(self, method: str, path: str, body: Object | None = None) -> Object:
+        """Makes a request to the API as admin.
+
+        Raises:
+            urllib.error.HTTPError: the answer is not 2xx.
+        """
+        request = urllib.request.Request(
+            self.server + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={
+                "Authorization": f"Bearer {self._token}",
+                "Content-Type": "application/json",
+            },
+        )
+        with urllib.request.urlopen(request, timeout=30, context=self._tls) as response:
+            value: Object = json.load(response)
+        return value
+
+    def kubectl(
+        self,
+        *arguments: str,
+        context: str = "admin",
+        program: str | Path = "kubectl",
+        input: bytes | None = None,
+        timeout: float = KUBECTL_SECONDS,
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Runs kubectl; a failure of it is for the test to judge."""
+        return subprocess.run(
+            self.kubectl_command(*arguments, context=context, program=program),
+            stdin=subprocess.DEVNULL if input is None else None,
+            input=input,
+            capture_output=True,
+            timeout=timeout,
+            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
+        )
+
+    def kubectl_command(
+        self, *arguments: str, context: str = "admin", program: str | Path = "kubectl"
+    ) -> list[str]:
+        """Returns the command line ``kubectl`` runs, for a test that wants the process."""
+        return [
+            *(str(program), "--kubeconfig", str(self.kubeconfig), "--context", context),
+            *arguments,
+        ]
+
+    def create_pod(self, pod: Object, *, wait: bool = True, namespace: str = "default") -> Object:
+        """Creates a pod, waits until its containers run, and returns it."""
+        self.request("POST", f"/api/v1/namespaces/{namespace}/pods", pod)
+        name = pod["metadata"]["name"]
+        return self.wait_running(name, namespace) if wait else self.pod(name, namespace)
+
+    def create_recorded(self, name: str, *, wait: bool = True) -> Object:
+        """Creates one of the recorded pods: barepod, lockedpod, crashpod, sharedpod, ..."""
+        return self.create_pod(manifest(name), wait=wait)
+
+    def pod(self, name: str, namespace: str = "default") -> Object:
+        """Returns a pod as it is now."""
+        return self.request("GET", f"/api/v1/namespaces/{namespace}/pods/{name}")
+
+    def wait_running(self, name: str, namespace: str = "default") -> Object:
+        """Waits until all containers of a pod run."""
+        return self.wait_state(
+            name, lambda state: "running" in state, "all containers running", namespace
+        )
+
+    def wait_state(
+        self, name: str, wanted: Callable[[Object], bool], what: str, namespace: str = "default"
+    ) -> Object:
+        """Waits until a predicate holds for the state of every container.
+
+        Raises:
+            PodError: it did not within 20 s.
+        """
+        deadline = time.monotonic() + POD_SECONDS
+        while True:
+            pod = self.pod(name, namespace)
+            statuses = pod["status"].get("containerStatuses", [])
+            if statuses and all(wanted(status["state"]) for status in statuses):
+                return pod
+            if time.monotonic() > deadline:
+                raise PodError(f"{name}: not {what}: {json.dumps(pod['status'])}")
+            time.sleep(0.02)
+
+    def delete_pod(self, name: str, namespace: str = "default") -> None:
+        """Removes a pod and waits until its containers are gone."""
+        path = f"/api/v1/namespaces/{namespace}/pods"
+        self.request("DELETE", f"{path}/{name}?gracePeriodSeconds=0")
+        deadline = time.monotonic() + POD_SECONDS
+        while any(pod["metadata"]["name"] == name for pod in self.request("GET", path)["items"]):
+            if time.monotonic() > deadline:
+                raise PodError(f"{name} does not go away")
+            time.sleep(0.02)
+
+    def container_id(self, pod: str, container: str, namespace: str = "default") -> str:
+        """Returns the id of a container's present or last run."""
+        for status in self.pod(pod, namespace)["status"]["containerStatuses"]:
+            if status["name"] == container:
+                return str(status["containerID"]).removeprefix("containerd://")
+        raise PodError(f"{pod} has no container {container}")
+
+    def cgroup(self, pod: str, container: str, namespace: str = "default") -> Path:
+        """Returns the directory of a container's memory cgroup."""
+        identifier = self.container_id(pod, container, namespace)
+        return cgroups.memory_directory(cgroups.container_path(self._run, identifier))
+
+    def host_pids(self, pod: str, container: str, namespace: str = "default") -> dict[int, int]:
+        """Returns the processes in a container: process id inside to process id outside."""
+        found = {}
+        text = (self.cgroup(pod, container, namespace) / "cgroup.procs").read_text()
+        for line in text.split():
+            try:
+                status = Path(f"/proc/{line}/status").read_text()
+            except OSError:
+                continue
+            fields = dict(item.split(":\t", 1) for item in status.splitlines() if ":\t" in item)
+            found[int(fields["NSpid"].split()[-1])] = int(line)
+        return found
+
+    def host_pid(self, pod: str, container: str, namespace: str = "default") -> int:
+        """Returns the host's process id of a container's first process."""
+        pids = self.host_pids(pod, container, namespace)
+        return pids[min(pids)]
+
+    def rootfs(self, pod: str, container: str, namespace: str = "default") -> Path:
+        """Returns the container's file system as this machine sees it, mounts included."""
+        return Path(f"/proc/{self.host_pid(pod, container, namespace)}/root")
+
+    def tracer_pids(self, pod: str, container: str, namespace: str = "default") -> set[int]:
+        """Returns the TracerPid of every thread in a container; {0} when nothing is traced."""
+        tracers = set()
+        for pid in self.host_pids(pod, container, namespace).values():
+            for status in Path(f"/proc/{pid}/task").glob("*/status"):
+                try:
+                    text = status.read_text()
+                except OSError:
+                    continue
+                tracers.add(int(text.split("TracerPid:\t", 1)[1].split("\n", 1)[0]))
+        return tracers
