@@ -288,7 +288,8 @@ class ExecPluginCredentials:
 def _has_expired(credential: ExecCredential) -> bool:
     if credential.expires is None:
         return False
-    return datetime.now(timezone.utc)  # noqa: UP017 >= credential.expires - _EXPIRY_MARGIN
+    now = datetime.now(timezone.utc)  # noqa: UP017
+    return now >= credential.expires - _EXPIRY_MARGIN
 
 
 def _in_cluster_access(environment: Mapping[str, str], service_account: Path) -> ClusterAccess:
