@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.cluster.standin import pods, status, table
+from tests.cluster.standin import pods, protobuf, status, table
 from tests.cluster.standin.cluster import Cluster
 from tests.cluster.standin.exec_request import choose_container
 from tests.cluster.standin.responses import json_response
@@ -105,7 +105,9 @@ class ObjectRoutes:
         include = request.query.get("includeObject", "Metadata")
         initial: list[Event] = []
         since = int(wanted or 0)
-        if since == 0:
+        # KEP-3157: the client wants the list as events, and a bookmark at its end.
+        streams_list = request.query.get("sendInitialEvents") == "true"
+        if since == 0 or streams_list:
             since = store.version
             initial = [
                 Event("ADDED", resource, since, value) for value in store.list(resource, namespace)
@@ -137,6 +139,8 @@ class ObjectRoutes:
                 async with asyncio.timeout(seconds):
                     for event in initial:
                         await send(event)
+                    if streams_list and not as_table:
+                        await response.write(_bookmark(resource, since))
                     while True:
                         await send(await watch.next())
             except (TimeoutError, ConnectionError):
@@ -218,6 +222,15 @@ class ObjectRoutes:
         return response
 
 
+def _bookmark(resource: str, version: int) -> bytes:
+    metadata = {
+        "resourceVersion": str(version),
+        "annotations": {"k8s.io/initial-events-end": "true"},
+    }
+    end = {"kind": _KINDS[resource], "apiVersion": "v1", "metadata": metadata}
+    return status.compact({"type": "BOOKMARK", "object": end}) + b"\n"
+
+
 def _selector(request: web.Request) -> Selector:
     try:
         labels = label_selector(request.query.get("labelSelector", ""))
@@ -228,6 +241,8 @@ def _selector(request: web.Request) -> Selector:
 
 
 async def _body(request: web.Request) -> Object:
+    if request.content_type == protobuf.CONTENT_TYPE:
+        raise status.unsupported_media_type()
     try:
         value = json.loads(await request.read())
     except ValueError as error:

@@ -100,7 +100,7 @@ class Sandbox:
         for mount in container.get("volumeMounts", []):
             source = self._volume(volumes[mount["name"]])
             if "subPath" in mount:
-                source = source / mount["subPath"]
+                source /= str(mount["subPath"])
             targets[mount["mountPath"]] = (str(source), bool(mount.get("readOnly")))
         return targets
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from tests.cluster.standin import discovery, rbac, status
+from tests.cluster.standin import discovery, protobuf, rbac, status
 from tests.cluster.standin.authority import common_name
 from tests.cluster.standin.cluster import Cluster, recorded
 from tests.cluster.standin.exec_routes import ExecRoutes
@@ -18,6 +18,10 @@ from tests.cluster.standin.responses import error_response, json_response
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
+
+
+async def _remove_server_header(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.popall("Server", None)
 
 
 class Server:
@@ -38,6 +42,7 @@ class Server:
         application.add_routes(objects.routes())
         application.add_routes(ExecRoutes(self._cluster, objects.pod).routes())
         application.add_routes(self._own_routes())
+        application.on_response_prepare.append(_remove_server_header)
         self._runner = web.AppRunner(
             application, access_log=None, shutdown_timeout=0.5, handler_cancellation=False
         )
@@ -125,9 +130,13 @@ class Server:
         return json_response(request, discovery.api_versions(address))
 
     async def _review_access(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
         try:
-            review = json.loads(await request.read())
-            asked = review["spec"]["resourceAttributes"]
+            if request.content_type == protobuf.CONTENT_TYPE:
+                spec = protobuf.access_review_spec(body)
+            else:
+                spec = json.loads(body)["spec"]
+            asked = spec["resourceAttributes"]
             wanted = Attributes(
                 verb=asked["verb"],
                 path="",
@@ -143,7 +152,7 @@ class Server:
             "kind": "SelfSubjectAccessReview",
             "apiVersion": "authorization.k8s.io/v1",
             "metadata": {},
-            "spec": review["spec"],
+            "spec": spec,
             "status": {"allowed": rbac.allowed(request["user"], wanted)},
         }
         return json_response(request, answer, 201)

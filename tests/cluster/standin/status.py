@@ -78,6 +78,16 @@ def invalid(kind: str, name: str, field: str, reason: str, message: str) -> ApiE
     return ApiError(422, "Invalid", f'{kind} "{name}" is invalid: {field}: {message}', details)
 
 
+def unsupported_media_type() -> ApiError:
+    """415: only JSON is read."""
+    return ApiError(
+        415,
+        "UnsupportedMediaType",
+        "the body of the request was in an unknown format - accepted media types include: "
+        "application/json",
+    )
+
+
 def expired(message: str) -> ApiError:
     """410: the resource version is too old."""
     return ApiError(410, "Expired", message)
