@@ -346,14 +346,14 @@ prctl=0x53564d41 prctl_option pr_set_vma ptr ulong str
 futex ?1&127 ptr futex_op uint ptr ptr uint
 futex=0 ptr futex_op uint timespec
 futex=1 ptr futex_op uint
-futex=9 ptr futex_op uint timespec ptr hex
+futex=9 ptr futex_op uint timespec unused futex_bitset
 futex=2 ptr futex_op uint
 futex=3 ptr futex_op uint uint ptr
 futex=4 ptr futex_op uint uint ptr uint
 futex=5 ptr futex_op uint uint ptr futex_wake_op
 futex=6 ptr futex_op unused timespec
 futex=7,8 ptr futex_op
-futex=10 ptr futex_op uint hex
+futex=10 ptr futex_op uint unused unused futex_bitset
 futex=11 ptr futex_op uint timespec ptr
 futex=12 ptr futex_op uint uint ptr uint
 futex=13 ptr futex_op unused timespec

@@ -1,0 +1,570 @@
+"""Kinds that need only the argument's value: numbers, flags, enumerations.
+
+`value_formatter(kind, abi)` gives a function from the raw 64-bit argument to its text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from hg_shared.abi_flags import Table, flag_table
+from hg_shared.linux_abi import signal_name
+from hg_shared.records import Abi
+
+from gatherer.render.text import address, device, hexadecimal, signed32, signed64
+
+Format = Callable[[int], str]
+
+U32 = 0xFFFFFFFF
+CACHE_MAX = 512
+"""Values whose text one formatter remembers."""
+
+
+class Cached(dict[int, str]):
+    """A formatter that remembers: indexing it calls the function for a value not seen before."""
+
+    def __init__(self, function: Format) -> None:
+        super().__init__()
+        self._function = function
+
+    def __missing__(self, value: int) -> str:
+        text = self._function(value)
+        if len(self) < CACHE_MAX:
+            self[value] = text
+        return text
+
+
+def flag_text(value: int, names: Iterable[tuple[int, str]], default: str = "") -> str:
+    """Returns flags joined with `|`, unknown bits in hexadecimal.
+
+    Args:
+        value: the flags.
+        names: value and name of each flag, in printing order.
+        default: comment when none of the bits has a name.
+    """
+    parts = []
+    rest = value
+    for bit, name in names:
+        if rest == bit or (bit and rest & bit == bit):
+            parts.append(name)
+            rest &= ~bit
+            if not rest:
+                break
+    if not parts:
+        if not value:
+            return "0"
+        return f"{value:#x} /* {default} */" if default else hex(value)
+    if rest:
+        parts.append(hex(rest))
+    return "|".join(parts)
+
+
+def table_format(table: Table, mask: int = U32) -> Format:
+    """Returns the formatter of one table.
+
+    Args:
+        table: names of flags or of an enumeration.
+        mask: bits of the argument that the kernel looks at.
+    """
+    names, default = table.names, table.default
+    if table.flags:
+        return lambda value: flag_text(value & mask, names, default)
+    by_value = dict(reversed(names))
+    comment = f" /* {default} */" if default else ""
+
+    def enumeration(value: int) -> str:
+        value &= mask
+        name = by_value.get(value)
+        return name if name is not None else hexadecimal(value) + comment
+
+    return enumeration
+
+
+def named(table: str, abi: int = Abi.X86_64, mask: int = U32) -> Format:
+    """Returns the formatter of a table by name; it must exist.
+
+    Args:
+        table: a table of hg_shared.abi_flags.
+        abi: an `Abi`.
+        mask: bits of the argument that the kernel looks at.
+    """
+    found = flag_table(table, abi)
+    if found is None:
+        raise KeyError(table)
+    return Cached(table_format(found, mask)).__getitem__
+
+
+def value_formatter(kind: str, abi: int) -> Format | None:
+    """Returns the formatter of a kind, None when it needs more than the value.
+
+    Args:
+        kind: an argument kind of hg_shared.syscalls.
+        abi: an `Abi`.
+    """
+    plain = _PLAIN.get(kind)
+    if plain is not None:
+        return plain
+    special = _SPECIAL.get(kind)
+    if special is not None:
+        return Cached(special(abi)).__getitem__
+    table = flag_table(_ALIASES.get(kind, kind), abi)
+    if table is None:
+        return None
+    return Cached(table_format(table, _WIDE.get(kind, U32))).__getitem__
+
+
+def _int(value: int) -> str:
+    return str(signed32(value))
+
+
+def _uint(value: int) -> str:
+    return str(value & U32)
+
+
+def _uid(value: int) -> str:
+    value &= U32
+    return "-1" if value == U32 else str(value)
+
+
+def _dirfd(value: int) -> str:
+    number = signed32(value)
+    return "AT_FDCWD" if number == -100 else str(number)
+
+
+def mode_text(value: int) -> str:
+    """Returns permission bits in octal, at least three characters."""
+    return f"0{value & U32:o}".zfill(3) if value & U32 else "000"
+
+
+def _open_mode(value: int) -> str:
+    return mode_text(value & 0xFFFF)
+
+
+_FILE_TYPES = {
+    0o140000: "S_IFSOCK",
+    0o120000: "S_IFLNK",
+    0o100000: "S_IFREG",
+    0o060000: "S_IFBLK",
+    0o040000: "S_IFDIR",
+    0o020000: "S_IFCHR",
+    0o010000: "S_IFIFO",
+}
+
+
+def file_mode(value: int) -> str:
+    """Returns a st_mode: file type, set-id and sticky bits by name, permissions in octal."""
+    value &= 0xFFFF
+    kind = _FILE_TYPES.get(value & 0o170000)
+    parts = []
+    if kind is not None:
+        parts.append(kind)
+    elif value & 0o170000:
+        parts.append(f"0{value & 0o170000:o}")
+    for bit, name in ((0o4000, "S_ISUID"), (0o2000, "S_ISGID"), (0o1000, "S_ISVTX")):
+        if value & bit:
+            parts.append(name)
+    parts.append(mode_text(value & 0o777))
+    return "|".join(parts)
+
+
+def _signal(value: int) -> str:
+    return signal_name(signed32(value))
+
+
+def _sig_or_zero(value: int) -> str:
+    return signal_name(value) if value else "0"
+
+
+def _sigset_text(bits: int, count: int) -> str:
+    inverted = bin(bits).count("1") >= count * 2 // 3
+    if inverted:
+        bits ^= (1 << count) - 1
+    names = [
+        signal_name(number + 1)[3:] if number + 1 != 32 else "RT_0"
+        for number in range(count)
+        if bits >> number & 1
+    ]
+    return ("~[" if inverted else "[") + " ".join(names) + "]"
+
+
+def sigset_text(data: bytes) -> str:
+    """Returns a sigset_t as `[INT TERM]`, or `~[…]` when two thirds of the signals are in it."""
+    return _sigset_text(int.from_bytes(data[:8], "little"), min(len(data), 8) * 8)
+
+
+def _open_flags(abi: int) -> Format:
+    table = flag_table("open_bits", abi)
+    access = ("O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE")
+    names = table.names if table else ()
+
+    def text(value: int) -> str:
+        value &= U32
+        rest = value & ~3
+        return f"{access[value & 3]}|{flag_text(rest, names)}" if rest else access[value & 3]
+
+    return text
+
+
+def _mmap_flags(abi: int) -> Format:
+    table = flag_table("mmap_flags", abi)
+    names = table.names if table else ()
+    types = {1: "MAP_SHARED", 2: "MAP_PRIVATE", 3: "MAP_SHARED_VALIDATE", 8: "MAP_DROPPABLE"}
+    rest_names = [pair for pair in names if pair[0] and not pair[0] & 0xF]
+
+    def text(value: int) -> str:
+        kind = types.get(value & 0xF)
+        parts = [kind if kind else f"{hexadecimal(value & 0xF)} /* MAP_??? */"]
+        huge = value >> 26 & 0x3F
+        rest = value & ~0xF & ~(0x3F << 26)
+        if rest:
+            parts.append(flag_text(rest, rest_names))
+        if huge:
+            parts.append(f"{huge}<<MAP_HUGE_SHIFT")
+        return "|".join(parts)
+
+    return text
+
+
+def _futex_op(_abi: int) -> Format:
+    names = [
+        "FUTEX_WAIT",
+        "FUTEX_WAKE",
+        "FUTEX_FD",
+        "FUTEX_REQUEUE",
+        "FUTEX_CMP_REQUEUE",
+        "FUTEX_WAKE_OP",
+        "FUTEX_LOCK_PI",
+        "FUTEX_UNLOCK_PI",
+        "FUTEX_TRYLOCK_PI",
+        "FUTEX_WAIT_BITSET",
+        "FUTEX_WAKE_BITSET",
+        "FUTEX_WAIT_REQUEUE_PI",
+        "FUTEX_CMP_REQUEUE_PI",
+        "FUTEX_LOCK_PI2",
+    ]
+
+    def text(value: int) -> str:
+        value &= U32
+        command = value & ~0x180
+        realtime = value & 0x100
+        if command >= len(names) or (realtime and command not in (0, 9, 11)):
+            return f"{value:#x} /* FUTEX_??? */"
+        name = names[command]
+        if value & 0x80:
+            name += "|FUTEX_PRIVATE_FLAG" if command == 2 else "_PRIVATE"
+        return f"{name}|FUTEX_CLOCK_REALTIME" if realtime else name
+
+    return text
+
+
+def _futex_wake_op(_abi: int) -> Format:
+    operations = named("futex_wake_ops")
+    comparisons = named("futex_wake_cmps")
+
+    def text(value: int) -> str:
+        value &= U32
+        shift = "FUTEX_OP_OPARG_SHIFT<<28|" if value >> 28 & 8 else ""
+        operation = operations(value >> 28 & 7).split(" ")[0]
+        comparison = comparisons(value >> 24 & 0xF).split(" ")[0]
+        return (
+            f"{shift}{operation}<<28|{hexadecimal(value >> 12 & 0xFFF)}<<12"
+            f"|{comparison}<<24|{hexadecimal(value & 0xFFF)}"
+        )
+
+    return text
+
+
+def _bitset(_abi: int) -> Format:
+    return lambda v: "FUTEX_BITSET_MATCH_ANY" if v & U32 == U32 else hexadecimal(v & U32)
+
+
+def clone_flags_text(value: int) -> str:
+    """Returns clone(2)'s flags with the exit signal at their end."""
+    signal = value & 0xFF
+    flags = value & ~0xFF
+    if not flags:
+        return _sig_or_zero(signal)
+    table = flag_table("clone_bits")
+    text = flag_text(flags, table.names if table else (), "CLONE_???")
+    return f"{text}|{signal_name(signal)}" if signal else text
+
+
+def _sock_type(_abi: int) -> Format:
+    types = named("sock_types")
+    flags = flag_table("sock_flags")
+
+    def text(value: int) -> str:
+        value &= U32
+        kind = types(value & 0xF)
+        rest = value & ~0xF
+        return f"{kind}|{flag_text(rest, flags.names if flags else ())}" if rest else kind
+
+    return text
+
+
+def _resource_flags(prefix: str) -> Callable[[int], Format]:
+    special = flag_table(prefix)
+    common = flag_table("ipc_resource")
+    names = (special.names if special else ()) + (common.names if common else ())
+
+    def make(_abi: int) -> Format:
+        def text(value: int) -> str:
+            value &= U32
+            flags = value & ~0o777
+            mode = mode_text(value & 0o777)
+            return f"{flag_text(flags, names)}|{mode}" if flags else mode
+
+        return text
+
+    return make
+
+
+def _ipc_cmd(_abi: int) -> Format:
+    commands = named("ipc_cmd")
+
+    def text(value: int) -> str:
+        value &= U32
+        prefix = "IPC_64|" if value & 0x100 else ""
+        return prefix + commands(value & ~0x100)
+
+    return text
+
+
+def _ipc_key(_abi: int) -> Format:
+    return lambda value: hex(value & U32) if value & U32 else "IPC_PRIVATE"
+
+
+def _mpol_mode(_abi: int) -> Format:
+    modes = named("mpol_mode")
+    flags = flag_table("mpol_mode_flags")
+
+    def text(value: int) -> str:
+        value &= U32
+        kind = modes(value & ~0xE000)
+        rest = value & 0xE000
+        return f"{kind}|{flag_text(rest, flags.names if flags else ())}" if rest else kind
+
+    return text
+
+
+def _clockid(_abi: int) -> Format:
+    clocks = named("clockid")
+    kinds = ("PROF", "VIRT", "SCHED")
+
+    def text(value: int) -> str:
+        number = signed32(value)
+        if number >= 0:
+            return clocks(value)
+        if number & 7 == 3:
+            return f"FD_TO_CLOCKID({~(number >> 3)})"
+        scope = "THREAD" if number & 4 else "PROCESS"
+        return f"MAKE_{scope}_CPUCLOCK({~(number >> 3)}, CPUCLOCK_{kinds[number & 3]})"
+
+    return text
+
+
+def _cloexec(_abi: int) -> Format:
+    return lambda value: flag_text(value & U32, ((0x80000, "O_CLOEXEC"),), "O_???")
+
+
+def _pipe_flags(abi: int) -> Format:
+    table = flag_table("open_bits", abi)
+    names = [pair for pair in (table.names if table else ()) if pair[0] & 0x84880]
+    names.append((0x80, "O_NOTIFICATION_PIPE"))
+    return lambda value: flag_text(value & U32, names, "O_???")
+
+
+def _statx_flags(_abi: int) -> Format:
+    sync = named("statx_sync")
+    flags = flag_table("at_flags")
+
+    def text(value: int) -> str:
+        value &= U32
+        rest = value & ~0x6000
+        kind = sync(value & 0x6000)
+        return f"{kind}|{flag_text(rest, flags.names if flags else ())}" if rest else kind
+
+    return text
+
+
+def _unlinkat_flags(_abi: int) -> Format:
+    table = flag_table("at_flags")
+    names = tuple(
+        (bit, "AT_REMOVEDIR" if bit == 0x200 else name) for bit, name in (table or _NONE).names
+    )
+    return lambda value: flag_text(value & U32, names, "AT_???")
+
+
+_NONE = Table(True, "", ())
+
+
+def _personality(_abi: int) -> Format:
+    types = named("personality_type")
+    flags = flag_table("personality_flags")
+
+    def text(value: int) -> str:
+        value &= U32
+        if value == U32:
+            return "0xffffffff"
+        kind = types(value & 0xFF)
+        rest = value & ~0xFF
+        if not rest:
+            return kind
+        return f"{kind}|{flag_text(rest, (flags or _NONE).names)}"
+
+    return text
+
+
+def _ioctl(_abi: int) -> Format:
+    known = _IOCTLS
+
+    def text(value: int) -> str:
+        value &= U32
+        name = known.get(value)
+        if name is not None:
+            return name
+        directions = ("_IOC_NONE", "_IOC_WRITE", "_IOC_READ", "_IOC_READ|_IOC_WRITE")
+        return (
+            f"_IOC({directions[value >> 30]}, {hexadecimal(value >> 8 & 0xFF)},"
+            f" {hexadecimal(value & 0xFF)}, {hexadecimal(value >> 16 & 0x3FFF)})"
+        )
+
+    return text
+
+
+def _capability(_abi: int) -> Format:
+    return named("capability")
+
+
+def _ioprio(_abi: int) -> Format:
+    classes = named("ioprio_class")
+
+    def text(value: int) -> str:
+        value &= U32
+        return f"IOPRIO_PRIO_VALUE({classes(value >> 13)}, {value & 0x1FFF})"
+
+    return text
+
+
+def _keyring(_abi: int) -> Format:
+    table = flag_table("keyring")
+    names = dict((table or _NONE).names)
+    return lambda value: names.get(value & U32) or str(signed32(value))
+
+
+def _fanotify_init(_abi: int) -> Format:
+    table = flag_table("fanotify_init_flags")
+    names = (table or _NONE).names
+    classes = {0: "FAN_CLASS_NOTIF", 4: "FAN_CLASS_CONTENT", 8: "FAN_CLASS_PRE_CONTENT"}
+
+    def text(value: int) -> str:
+        value &= U32
+        kind = classes.get(value & 0xC, f"{value & 0xC:#x} /* FAN_CLASS_??? */")
+        rest = value & ~0xC
+        return f"{kind}|{flag_text(rest, names)}" if rest else kind
+
+    return text
+
+
+_PLAIN: dict[str, Format] = {
+    "int": _int,
+    "fd": _int,
+    "uint_fd": _int,
+    "pid": _int,
+    "wait_pid": _int,
+    "uint": _uint,
+    "size": str,
+    "ulong": str,
+    "long": lambda value: str(signed64(value)),
+    "off": lambda value: str(signed64(value)),
+    "off64": lambda value: str(signed64(value)),
+    "hex": hexadecimal,
+    "ptr": address,
+    "stack": address,
+    "mmap_offset": hexadecimal,
+    "mmap2_offset": lambda value: hexadecimal(value * 4096),
+    "uid": _uid,
+    "dirfd": _dirfd,
+    "mode": mode_text,
+    "octal": mode_text,
+    "open_mode": _open_mode,
+    "mknod_mode": file_mode,
+    "dev": device,
+    "sig": _signal,
+    "sig_or_zero": _sig_or_zero,
+    "clone_flags": clone_flags_text,
+    "sock_protocol": _uint,
+    "eth_protocol": lambda value: (
+        f"htons({hexadecimal((value >> 8 & 0xFF) | (value << 8 & 0xFF00))})"
+    ),
+    "secbits": hexadecimal,
+}
+_SPECIAL: dict[str, Callable[[int], Format]] = {
+    "open_flags": _open_flags,
+    "mmap_flags": _mmap_flags,
+    "futex_op": _futex_op,
+    "futex_wake_op": _futex_wake_op,
+    "futex_bitset": _bitset,
+    "sock_type": _sock_type,
+    "shm_flags": _resource_flags("shm_resource"),
+    "sem_flags": _resource_flags("ipc_resource"),
+    "msg_get_flags": _resource_flags("ipc_resource"),
+    "ipc_cmd": _ipc_cmd,
+    "ipc_key": _ipc_key,
+    "mpol_mode": _mpol_mode,
+    "clockid": _clockid,
+    "cloexec_flags": _cloexec,
+    "pipe_flags": _pipe_flags,
+    "statx_flags": _statx_flags,
+    "unlinkat_flags": _unlinkat_flags,
+    "personality": _personality,
+    "ioctl": _ioctl,
+    "ioprio": _ioprio,
+    "keyring": _keyring,
+    "fanotify_init_flags": _fanotify_init,
+}
+_ALIASES = {"lease": "lock_type"}
+_WIDE = dict.fromkeys(("mmap_prot", "mremap_flags", "unshare_flags", "mount_flags", "mpol_flags", "pkey_rights", "notify_flags", "seal_flags", "perf_flags", "ptrace_request", "capability", "pr_set_vma"), 18446744073709551615)  # fmt: skip
+
+_IOCTL_NAMES = """\
+5401 TCGETS TCSETS TCSETSW TCSETSF TCGETA TCSETA TCSETAW TCSETAF TCSBRK TCXONC TCFLSH TIOCEXCL
+540d TIOCNXCL TIOCSCTTY TIOCGPGRP TIOCSPGRP TIOCOUTQ TIOCSTI TIOCGWINSZ TIOCSWINSZ TIOCMGET
+5416 TIOCMBIS TIOCMBIC TIOCMSET TIOCGSOFTCAR TIOCSSOFTCAR FIONREAD TIOCLINUX TIOCCONS TIOCGSERIAL
+541f TIOCSSERIAL TIOCPKT FIONBIO TIOCNOTTY TIOCSETD TIOCGETD TCSBRKP
+5427 TIOCSBRK TIOCCBRK TIOCGSID
+5437 TIOCVHANGUP
+5441 TIOCGPTPEER
+5450 FIONCLEX FIOCLEX FIOASYNC
+5460 FIOQSIZE
+80045430 TIOCGPTN
+40045431 TIOCSPTLCK
+802c542a TCGETS2
+402c542b TCSETS2 TCSETSW2 TCSETSF2
+80045438 TIOCGPKT TIOCGPTLCK
+80045440 TIOCGEXCL
+8901 FIOSETOWN SIOCSPGRP FIOGETOWN SIOCGPGRP SIOCATMARK SIOCGSTAMP_OLD SIOCGSTAMPNS_OLD
+8910 SIOCGIFNAME SIOCSIFLINK SIOCGIFCONF SIOCGIFFLAGS SIOCSIFFLAGS SIOCGIFADDR SIOCSIFADDR
+8921 SIOCGIFMTU SIOCSIFMTU
+8927 SIOCGIFHWADDR
+8933 SIOCGIFINDEX
+40049409 FICLONE
+80086601 FS_IOC_GETFLAGS
+40086602 FS_IOC_SETFLAGS
+c020660b FS_IOC_FIEMAP
+80081272 BLKGETSIZE64
+1260 BLKGETSIZE
+1268 BLKSSZGET
+"""
+
+
+def _ioctl_table() -> dict[int, str]:
+    table = {}
+    for line in _IOCTL_NAMES.splitlines():
+        first, *names = line.split()
+        for number, name in enumerate(names, int(first, 16)):
+            if not name.endswith("_"):
+                table[number] = name
+    return table
+
+
+_IOCTLS = _ioctl_table()
