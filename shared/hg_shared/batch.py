@@ -65,7 +65,7 @@ class Batch(NamedTuple):
         return b"".join((header, heads, self.captures))
 
     @classmethod
-    def decode(cls, payload: bytes) -> "Batch":
+    def decode(cls, payload: bytes) -> Batch:
         """Reads the payload of a RECORDS frame.
 
         Args:

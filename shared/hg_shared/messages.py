@@ -240,9 +240,7 @@ class Stop:
     reason: str
 
 
-Message = Union[
-    Hello, TracedProcess, Event, Sample, FdTable, Goodbye, Heartbeat, Ack, Ping, Stop
-]
+Message = Union[Hello, TracedProcess, Event, Sample, FdTable, Goodbye, Heartbeat, Ack, Ping, Stop]
 M = TypeVar("M")
 _HINTS: Dict[type, Dict[str, Any]] = {}
 

@@ -97,7 +97,7 @@ class Capture(NamedTuple):
     hop: int
     at_entry: bool
     length: int
-    data: "bytes | None"
+    data: bytes | None
 
 
 class Record(NamedTuple):
@@ -116,7 +116,7 @@ class Record(NamedTuple):
 
 
 def encode_capture(
-    arg: int, hop: int, data: "bytes | None", length: int, at_entry: bool = False
+    arg: int, hop: int, data: bytes | None, length: int, at_entry: bool = False
 ) -> bytes:
     """Returns one capture's bytes.
 

@@ -1,0 +1,499 @@
+"""Puts hunter together: main thread traces, control thread decides, writer thread writes.
+
+Life: say Hello, scan, attach offenders, send what they do, until gatherer says Stop or goes away;
+then let every tracee go, send the totals, wait until gatherer has them, end.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import platform
+import selectors
+import signal
+import sys
+import threading
+import time
+from typing import Dict, FrozenSet, List, Optional
+
+from hg_shared import wire
+from hg_shared.errors import WireError
+from hg_shared.framing import FrameDecoder
+from hg_shared.messages import (
+    PROTOCOL_VERSION,
+    Ack,
+    Event,
+    FdTable,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    Stop,
+    TracedProcess,
+)
+from hg_shared.records import Abi
+from hg_shared.syscalls.filter import syscall_set
+from hg_shared.version import __version__
+
+from hunter import policy, rights
+from hunter.config import Config
+from hunter.engines import Engine, Notice
+from hunter.engines.choose import choose
+from hunter.engines.idle import IdleEngine
+from hunter.engines.ptrace_python import PtracePythonEngine
+from hunter.errors import HunterError, NoHeadroom, UsageError
+from hunter.fds import fd_table
+from hunter.memory import procfs
+from hunter.memory.sampler import Sampler
+from hunter.output import Writer
+from hunter.processes import Identity, Offender, Scanner
+from hunter.tracing import kernel
+
+TICK = 0.05
+HEARTBEAT_NS = 5_000_000_000
+# How long letting go may take before hunter exits and leaves it to the kernel, which then detaches.
+DETACH_SECONDS = 2.0
+GOODBYE_SECONDS = 5.0
+SECOND = 1_000_000_000
+
+
+class _Traced:
+    """A process that was chosen: what is remembered until the end."""
+
+    __slots__ = ("attached", "end_reason", "identity", "ordinal", "rss")
+
+    def __init__(self, ordinal: int, identity: Identity, rss: int) -> None:
+        self.ordinal = ordinal
+        self.identity = identity
+        self.rss = rss
+        self.attached = False
+        self.end_reason = ""
+
+
+class Hunter:
+    """One run of hunter.
+
+    Args:
+        config: what to do.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._mount = procfs.memory_mount()
+        self._rights = rights.parse_rights(
+            procfs.status_fields("self"), procfs.read_text("/proc/sys/kernel/yama/ptrace_scope")
+        )
+        self._boot_offset = time.clock_gettime_ns(time.CLOCK_REALTIME) - time.clock_gettime_ns(
+            time.CLOCK_BOOTTIME
+        )
+        machine = platform.machine()
+        self._choice = choose(
+            config.engine, machine, platform.release(), kernel.syscalls_are_allowed()
+        )
+        self._engine = self._make_engine(machine)
+        self._scanner = Scanner(config, self._mount)
+        self._sampler = Sampler(self._mount)
+        self._traced: Dict[int, _Traced] = {}
+        self._refused: Dict[Identity, str] = {}
+        self._excluded: Dict[Identity, str] = {}
+        self._decoder = FrameDecoder()
+        self._reason = ""
+        self._acked = 0
+        self._heard_ns = time.monotonic_ns()
+        self._peak_pss = 0
+        self._oom_kills: Optional[int] = None
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+        self._stdin_open = True
+        self._error = ""
+        self._writer = Writer(1, self._output_broke)
+
+    def _make_engine(self, machine: str) -> Engine:
+        wanted: Optional[Dict[int, FrozenSet[int]]] = None
+        if self._config.trace:
+            try:
+                wanted = {
+                    abi: syscall_set(self._config.trace, abi)
+                    for abi in (Abi.X86_64, Abi.AARCH64, Abi.I386)
+                }
+            except ValueError as error:
+                raise UsageError(str(error)) from error
+        if not self._choice.engine:
+            return IdleEngine()
+        return PtracePythonEngine(
+            machine, self._config.string_size, self._config.buffer_bytes, wanted
+        )
+
+    def run(self) -> int:
+        """Runs to the end and returns the exit code.
+
+        Raises:
+            NoHeadroom: too little memory is left below the limit, and `force` is not set.
+        """
+        if self._config.remove_self:
+            self._remove_self()
+        self._check_headroom()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+            signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGUSR1, lambda *_: None)
+        self._writer.use(self._engine)
+        self._writer.put(self._hello())
+        self._writer.start()
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        sys.setswitchinterval(0.001)
+        control = threading.Thread(target=self._control, name="control", daemon=True)
+        control.start()
+        self._engine.run()
+        control.join()
+        sys.stdout.flush()
+        if self._error:
+            raise HunterError(self._error)
+        return 0
+
+    @staticmethod
+    def _remove_self() -> None:
+        """Deletes the zipapp: all modules are loaded, and a killed hunter leaves nothing."""
+        try:
+            os.unlink(sys.argv[0])
+        except OSError:
+            pass
+
+    def _check_headroom(self) -> None:
+        memory = procfs.container_memory("self", self._mount)
+        own = procfs.rollup("self").get("anon_bytes", 0)
+        left = policy.headroom(memory.limit, memory.usage, memory.inactive_file + own)
+        if left is not None and left < policy.HEADROOM_BYTES and not self._config.force:
+            raise NoHeadroom(
+                f"only {left >> 20} MiB are left below the memory limit of "
+                f"{(memory.limit or 0) >> 20} MiB, {policy.HEADROOM_BYTES >> 20} MiB are asked for "
+                f"(hunter itself uses {own >> 20} MiB); --force goes on all the same"
+            )
+
+    def _hello(self) -> Hello:
+        memory = procfs.container_memory("self", self._mount)
+        against = self._scanner.denominator("self")
+        usage = None if memory.usage is None else memory.usage - memory.inactive_file
+        return Hello(
+            protocol=PROTOCOL_VERSION,
+            version=__version__,
+            sha256=self._config.sha256,
+            python=platform.python_version(),
+            executable=sys.executable,
+            arch=platform.machine(),
+            kernel=platform.release(),
+            pid=os.getpid(),
+            uid=self._rights.uid,
+            monotonic_ns=time.monotonic_ns(),
+            realtime_ns=time.time_ns(),
+            boottime_ns=time.clock_gettime_ns(time.CLOCK_BOOTTIME),
+            engine=self._choice.engine,
+            engine_reason=self._choice.reason,
+            tracing=self._choice.tracing,
+            cgroup_version=memory.version,
+            memory_limit_bytes=memory.limit,
+            memory_usage_bytes=usage,
+            memory_source=against.source,
+            node_memory_bytes=procfs.node_memory(),
+            yama_ptrace_scope=self._rights.yama,
+            seccomp=self._rights.seccomp,
+            no_new_privs=self._rights.no_new_privs,
+            capabilities=self._rights.capabilities,
+            page_size=procfs.PAGE_SIZE,
+            cpus=len(os.sched_getaffinity(0)),
+        )
+
+    # Wake-ups: from signals (main thread) and from the writer.
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        self._end(f"signal {signal.Signals(number).name}")
+
+    def _output_broke(self) -> None:
+        self._end("stdout_closed")
+
+    def _end(self, reason: str) -> None:
+        self._reason = self._reason or reason
+        try:
+            os.write(self._wake_write, b"\0")
+        except OSError:
+            pass
+
+    # Control thread.
+
+    def _control(self) -> None:
+        try:
+            self._watch()
+        except Exception as error:  # the tracees must be let go whatever went wrong here
+            self._reason = "error"
+            self._error = f"{type(error).__name__}: {error}"
+            self._writer.put(Event(time.monotonic_ns(), "error", None, {"message": self._error}))
+        self._shut_down()
+
+    def _watch(self) -> None:
+        selector = selectors.DefaultSelector()
+        selector.register(0, selectors.EVENT_READ)
+        selector.register(self._wake_read, selectors.EVENT_READ)
+        frequency = int(self._config.frequency * SECOND)
+        next_scan = next_heartbeat = next_collection = time.monotonic_ns()
+        while not self._reason:
+            for key, _ in selector.select(TICK):
+                if key.fd == 0:
+                    self._read_stdin()
+                    if not self._stdin_open:
+                        selector.unregister(0)
+                else:
+                    os.read(self._wake_read, 512)
+            now = time.monotonic_ns()
+            self._engine.poke()
+            self._take_notices()
+            if now >= next_scan:
+                self._scan(now)
+                next_scan = max(next_scan + frequency, time.monotonic_ns() + frequency // 10)
+            if now >= next_heartbeat:
+                self._heartbeat(now)
+                next_heartbeat = now + HEARTBEAT_NS
+            if now >= next_collection:
+                gc.collect()
+                next_collection = now + 60 * SECOND
+            self._judge_client(now)
+
+    def _read_stdin(self) -> None:
+        try:
+            data = os.read(0, 65536)
+        except OSError:
+            data = b""
+        if not data:
+            self._stdin_open = False
+            self._end("stdin_closed")
+            return
+        self._heard_ns = time.monotonic_ns()
+        self._decoder.receive_data(data)
+        self._decoder.errors.clear()
+        for frame in self._decoder.frames_received():
+            try:
+                content = wire.decode(frame)
+            except WireError:
+                continue
+            if isinstance(content, Stop):
+                self._end("stop")
+            elif isinstance(content, Ack):
+                self._acked = max(self._acked, content.seq)
+
+    def _judge_client(self, now: int) -> None:
+        if now - self._heard_ns > self._config.linger * SECOND:
+            self._end("no_heartbeat")
+        if (
+            self._config.only_pids
+            and self._traced
+            and not self._reason
+            and all(traced.end_reason for traced in self._traced.values())
+            and not any(procfs.stat(pid) for pid in self._config.pids)
+        ):
+            self._end("no_targets")
+
+    def _scan(self, now: int) -> None:
+        active = {traced.identity for traced in self._traced.values() if not traced.end_reason}
+        scan = self._scanner.scan(active)
+        for traced in self._traced.values():
+            pid = traced.identity[0]
+            if not traced.end_reason and traced.attached and pid in scan.resident:
+                self._writer.put(self._sampler.process(pid, scan.resident[pid], now))
+        container = self._sampler.container(now)
+        self._writer.put(container)
+        self._note_oom(now, container.values.get("oom_kills"))
+        for offender, reason in scan.excluded:
+            if self._excluded.get(offender.identity) != reason:
+                self._excluded[offender.identity] = reason
+                self._note_decision(offender, now, {"excluded": reason})
+        for offender in scan.offenders:
+            self._begin(offender, now)
+        if self._config.only_pids and not self._traced:
+            missing = [pid for pid in self._config.pids if procfs.stat(pid) is None]
+            if len(missing) == len(self._config.pids):
+                self._error = f"no process {', '.join(map(str, missing))}; see ps for those there"
+                self._end("no_targets")
+
+    def _note_oom(self, now: int, kills: Optional[int]) -> None:
+        if kills is not None and self._oom_kills is not None and kills > self._oom_kills:
+            self._writer.put(Event(now, "oom", None, {"kills": kills - self._oom_kills}))
+        self._oom_kills = kills
+
+    def _note_decision(self, offender: Offender, now: int, more: Dict[str, object]) -> None:
+        decision, against = offender.decision, offender.against
+        fields: Dict[str, object] = {
+            "command": offender.command,
+            "reason": decision.reason,
+            "rss_bytes": offender.rss,
+            "threshold_bytes": decision.threshold_bytes,
+            "percent": decision.percent,
+            "of": against.of,
+            "of_bytes": against.size,
+            "source": against.source,
+        }
+        if decision.growth is not None:
+            fields["growth_bytes_per_second"] = round(decision.growth)
+        fields.update(more)
+        self._writer.put(Event(now, "scan", offender.identity[0], fields))
+
+    def _begin(self, offender: Offender, now: int) -> None:
+        """Announces a process and asks the engine for it."""
+        pid, start_time = offender.identity
+        known = next(
+            (each for each in self._traced.values() if each.identity == offender.identity), None
+        )
+        if known is None:
+            known = _Traced(len(self._traced) + 1, offender.identity, offender.rss)
+            self._traced[known.ordinal] = known
+            self._note_decision(offender, now, {})
+            self._writer.put(
+                TracedProcess(
+                    known.ordinal,
+                    pid,
+                    start_time,
+                    self._boot_offset + start_time * SECOND // procfs.CLOCK_TICKS,
+                    offender.command,
+                    procfs.command_line(pid),
+                    now,
+                )
+            )
+        known.end_reason = ""
+        self._engine.attach(known.ordinal, pid)
+
+    def _take_notices(self) -> None:
+        for notice in self._engine.notices():
+            traced = self._traced.get(notice.ordinal)
+            if traced is not None:
+                self._take(notice, traced)
+
+    def _take(self, notice: Notice, traced: _Traced) -> None:
+        pid = traced.identity[0]
+        when = notice.time_ns
+        if notice.kind == "attached":
+            traced.attached = True
+            self._writer.put(Event(when, "attach", pid, {"threads": notice.value}))
+            self._send_fd_table(traced)
+        elif notice.kind == "attach_failed":
+            traced.end_reason = "attach_failed"
+            self._scanner.failed(traced.identity)
+            cause = self._why_refused(pid, notice.text)
+            if self._refused.get(traced.identity) != cause:
+                self._refused[traced.identity] = cause
+                self._writer.put(Event(when, "attach_failed", pid, {"cause": cause}))
+        elif notice.kind == "exec":
+            self._writer.put(Event(when, "exec", pid, {"command": notice.text}))
+            self._send_fd_table(traced)
+        elif notice.kind == "ended":
+            traced.end_reason = notice.text
+            self._sampler.forget(pid)
+            fields: Dict[str, object] = {}
+            if notice.text == "exited":
+                if os.WIFSIGNALED(notice.value):
+                    fields["signal"] = signal.Signals(os.WTERMSIG(notice.value)).name
+                else:
+                    fields["code"] = notice.value >> 8
+            name = "exit" if notice.text == "exited" else "detach"
+            self._writer.put(Event(when, name, pid, fields))
+
+    def _why_refused(self, pid: int, text: str) -> str:
+        status = procfs.status_fields(pid)
+        if not status:
+            return "it is gone"
+        if "not permitted" not in text and "Permission" not in text:
+            return text
+        return rights.why_refused(self._rights, status)
+
+    def _send_fd_table(self, traced: _Traced) -> None:
+        entries = fd_table(traced.identity[0])
+        self._writer.put(FdTable(time.monotonic_ns(), traced.ordinal, entries))
+
+    def _totals(self) -> tuple[int, int, List[Dict[str, object]]]:
+        counters = self._engine.counters()
+        processes: List[Dict[str, object]] = []
+        for ordinal, traced in sorted(self._traced.items()):
+            count = counters.get(ordinal)
+            processes.append(
+                {
+                    "ordinal": ordinal,
+                    "seen": count.seen if count else 0,
+                    "lost": count.lost if count else 0,
+                    "end_reason": traced.end_reason,
+                }
+            )
+        seen = sum(count.seen for count in counters.values())
+        lost = sum(count.lost for count in counters.values())
+        return seen, lost, processes
+
+    def _measure_self(self) -> int:
+        pss = procfs.rollup("self").get("pss_bytes", 0)
+        self._peak_pss = max(self._peak_pss, pss)
+        return pss
+
+    def _heartbeat(self, now: int) -> None:
+        seen, lost, _ = self._totals()
+        self._writer.put(
+            Heartbeat(
+                now,
+                time.time_ns(),
+                seen,
+                lost,
+                self._engine.queued_bytes(),
+                round(time.process_time(), 3),
+                self._measure_self(),
+            )
+        )
+
+    # The end.
+
+    def _shut_down(self) -> None:
+        """Lets everything go, sends the totals, and makes sure that the process ends."""
+        self._engine.stop()
+        deadline = time.monotonic() + DETACH_SECONDS
+        stuck = self._wait_for_detach(deadline)
+        self._measure_self()
+        self._writer.finish(self._goodbye)
+        wants_answer = self._stdin_open and not self._writer.broken
+        if self._writer.wait_finished(GOODBYE_SECONDS if wants_answer else 1.0) and wants_answer:
+            self._wait_for_ack()
+        if stuck:
+            # A tracee that cannot be stopped (a vfork parent, say): the kernel detaches at exit.
+            os._exit(3 if self._error else 0)
+
+    def _wait_for_detach(self, deadline: float) -> bool:
+        while time.monotonic() < deadline:
+            self._take_notices()
+            if self._engine.ended:
+                self._take_notices()
+                return False
+            self._engine.poke()
+            self._pause()
+        return True
+
+    def _pause(self) -> None:
+        """Waits one tick for anything on stdin, without losing what is there."""
+        selector = selectors.DefaultSelector()
+        if self._stdin_open:
+            selector.register(0, selectors.EVENT_READ)
+        if selector.select(TICK / 5):
+            self._read_stdin()
+        selector.close()
+
+    def _goodbye(self, frames: int) -> Goodbye:
+        seen, lost, processes = self._totals()
+        return Goodbye(
+            time.monotonic_ns(),
+            self._reason,
+            seen,
+            lost,
+            processes,
+            round(time.process_time(), 3),
+            self._peak_pss,
+            frames,
+        )
+
+    def _wait_for_ack(self) -> None:
+        deadline = time.monotonic() + GOODBYE_SECONDS
+        while self._stdin_open and time.monotonic() < deadline:
+            if self._acked >= self._writer.goodbye_seq:
+                return
+            self._pause()

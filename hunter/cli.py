@@ -1,0 +1,122 @@
+"""Command line of hunter; gatherer writes it, people rarely do."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import List, Optional
+
+from hg_shared.records import MAX_CAPTURE
+from hg_shared.version import __version__
+
+from hunter.config import Config
+from hunter.engines.choose import ENGINES
+from hunter.errors import HunterError
+from hunter.policy import Threshold
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]
+        sys.stderr.write(f"hunter: error: {message}; see hunter.pyz --help\n")
+        raise SystemExit(2)
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number such as 2")
+    return value
+
+
+def _string_size(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= MAX_CAPTURE:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and {MAX_CAPTURE}")
+    return value
+
+
+def _memory(text: str) -> str:
+    number = text[:-1] if text.endswith("%") else text
+    if not 0 <= float(number) < 2**63:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a percentage such as 50% nor bytes")
+    return text
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the argument parser."""
+    made = _Parser(
+        prog="hunter.pyz",
+        description="Traces the processes of this container that use much memory. Frames go to "
+        "stdout and come from stdin: gatherer starts it and speaks them.",
+    )
+    made.add_argument("--version", action="version", version=f"hunter {__version__}")
+    made.add_argument(
+        "--memory", type=_memory, metavar="50%|BYTES", help="trace processes at or over it"
+    )
+    made.add_argument("--of", choices=("limit", "node"), default="limit", help="what 50%% is of")
+    made.add_argument("--growth", type=_positive, metavar="BYTES_PER_SECOND")
+    made.add_argument("--frequency", type=_positive, default=5.0, metavar="SECONDS")
+    made.add_argument("--pid", type=int, action="append", default=[], metavar="PID")
+    made.add_argument("--only-pids", action="store_true", help="trace no other processes")
+    made.add_argument("--exclude-pid", type=int, action="append", default=[], metavar="PID")
+    made.add_argument("--trace", default="", metavar="SET", help="as strace -e trace=SET")
+    made.add_argument("--string-size", type=_string_size, default=32, metavar="BYTES")
+    made.add_argument("--buffer", type=int, default=4 << 20, metavar="BYTES")
+    made.add_argument("--linger", type=_positive, default=10.0, metavar="SECONDS")
+    made.add_argument("--engine", choices=ENGINES, default="auto")
+    made.add_argument("--force", action="store_true", help="go on without memory headroom")
+    made.add_argument("--sha256", default="", metavar="HEX", help="digest of this file")
+    made.add_argument("--remove-self", action="store_true", help="delete this file once loaded")
+    return made
+
+
+def parse(arguments: Optional[List[str]] = None) -> Config:
+    """Returns the options of a command line.
+
+    Args:
+        arguments: without the program, sys.argv's by default.
+
+    Raises:
+        SystemExit: usage error (2), --help or --version (0).
+    """
+    given = parser().parse_args(arguments)
+    percent, size = None, None
+    if given.memory is not None and not given.only_pids:
+        if given.memory.endswith("%"):
+            percent = float(given.memory[:-1])
+        else:
+            size = int(float(given.memory))
+    return Config(
+        threshold=Threshold(percent, size, given.of, given.growth),
+        frequency=given.frequency,
+        pids=tuple(given.pid),
+        only_pids=given.only_pids,
+        exclude=tuple(given.exclude_pid),
+        trace=given.trace,
+        string_size=given.string_size,
+        buffer_bytes=max(given.buffer, 1 << 16),
+        linger=given.linger,
+        engine=given.engine,
+        force=given.force,
+        sha256=given.sha256,
+        remove_self=given.remove_self,
+    )
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Runs hunter and returns its exit code; what is wrong is one line on stderr."""
+    config = parse(arguments)
+    try:
+        from hunter.app import Hunter
+
+        return Hunter(config).run()
+    except HunterError as error:
+        sys.stderr.write(f"hunter: error: {' '.join(str(error).split())}\n")
+        return error.exit_code
+    except Exception as error:
+        if os.environ.get("HUNTER_DEBUG"):
+            raise
+        name = type(error).__name__
+        sys.stderr.write(f"hunter: error: {name}: {error}; set HUNTER_DEBUG=1 for a traceback\n")
+        return 1

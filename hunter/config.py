@@ -1,0 +1,41 @@
+"""What hunter was asked to do: one frozen value, made from the command line."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Tuple
+
+from hunter.policy import Threshold
+
+
+class Config(NamedTuple):
+    """Options of one run.
+
+    Attributes:
+        threshold: which processes are offenders.
+        frequency: seconds between scans.
+        pids: processes to trace whatever their memory.
+        only_pids: no other processes.
+        exclude: processes never to trace.
+        trace: strace's `-e trace=` expression, empty for all calls.
+        string_size: bytes of each string and buffer to keep.
+        buffer_bytes: bound of what is kept in memory.
+        linger: seconds without a word from gatherer after which hunter lets go.
+        engine: name, or auto.
+        force: go on without memory headroom.
+        sha256: digest of the zipapp, as gatherer verified it.
+        remove_self: delete the zipapp once it is loaded.
+    """
+
+    threshold: Threshold
+    frequency: float = 5.0
+    pids: Tuple[int, ...] = ()
+    only_pids: bool = False
+    exclude: Tuple[int, ...] = ()
+    trace: str = ""
+    string_size: int = 32
+    buffer_bytes: int = 4 << 20
+    linger: float = 10.0
+    engine: str = "auto"
+    force: bool = False
+    sha256: str = ""
+    remove_self: bool = False

@@ -1,0 +1,91 @@
+"""Engines: ways to get raw records of what a process does.
+
+All engines give the same records (hg_shared.records) in batches; they differ in rights and price.
+An engine runs in the main thread, takes requests from the control thread and is drained by the
+writer thread.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, NamedTuple, Protocol
+
+from hg_shared.batch import Batch
+
+
+class Notice(NamedTuple):
+    """What an engine tells the control thread about one process.
+
+    Attributes:
+        kind: attached, attach_failed, exec or ended.
+        ordinal: the process.
+        time_ns: CLOCK_MONOTONIC.
+        text: attach_failed: the error; exec: the new command; ended: exited or detached.
+        value: attached: number of threads; ended: wait status of the last thread.
+    """
+
+    kind: str
+    ordinal: int
+    time_ns: int
+    text: str = ""
+    value: int = 0
+
+
+class Counters(NamedTuple):
+    """Records of one process: seen = drained + lost once the engine has been drained.
+
+    Attributes:
+        seen: records taken.
+        lost: of these, dropped because the queue was full.
+    """
+
+    seen: int
+    lost: int
+
+
+class Engine(Protocol):
+    """What the rest of hunter knows of a tracer."""
+
+    name: str
+    ended: bool
+    """`run` has returned, or is about to: nothing is traced any more."""
+
+    def run(self) -> None:
+        """Traces until `stop`; called once, by the main thread."""
+        ...
+
+    def attach(self, ordinal: int, pid: int) -> None:
+        """Asks for a process to be traced; a Notice tells the outcome."""
+        ...
+
+    def detach(self, ordinal: int) -> None:
+        """Asks for a process to be let go; a Notice tells when it is."""
+        ...
+
+    def stop(self) -> None:
+        """Asks for everything to be let go and `run` to return."""
+        ...
+
+    def poke(self) -> None:
+        """Makes sure that requests are seen; called every few tens of milliseconds."""
+        ...
+
+    def drain(self, now_ns: int, everything: bool = False) -> List[Batch]:
+        """Returns the records taken since the last call, in batches, oldest first.
+
+        Args:
+            now_ns: CLOCK_MONOTONIC.
+            everything: calls that are still open are noted whatever their age.
+        """
+        ...
+
+    def notices(self) -> List[Notice]:
+        """Returns what happened since the last call."""
+        ...
+
+    def counters(self) -> Dict[int, Counters]:
+        """Returns the counters by ordinal of all processes so far."""
+        ...
+
+    def queued_bytes(self) -> int:
+        """Returns how many bytes of records wait to be drained."""
+        ...

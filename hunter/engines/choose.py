@@ -1,0 +1,53 @@
+"""Which engine the rights, the machine and the kernel allow. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from hunter.errors import UsageError
+from hunter.tracing.syscall_info import MACHINE_ABI
+
+ENGINES = ("auto", "ptrace-python")
+
+
+class Choice(NamedTuple):
+    """The engine, and why.
+
+    Attributes:
+        engine: its name, empty when nothing can be traced.
+        reason: why this one, or what stands in the way.
+    """
+
+    engine: str
+    reason: str
+
+    @property
+    def tracing(self) -> str:
+        """`on`, or `denied: <cause>` as session.json has it."""
+        return "on" if self.engine else f"denied: {self.reason}"
+
+
+def choose(asked: str, machine: str, release: str, ptrace_refused: str) -> Choice:
+    """Returns the engine to use.
+
+    Args:
+        asked: name of an engine, or `auto`.
+        machine: as uname(2) says.
+        release: kernel release, such as `6.1.0-18-amd64`.
+        ptrace_refused: what ptrace(2) answered to a harmless request, empty when it may be used.
+
+    Raises:
+        UsageError: no such engine.
+    """
+    if asked not in ENGINES:
+        raise UsageError(f"no engine {asked!r}; there are {', '.join(ENGINES)}")
+    if machine not in MACHINE_ABI:
+        return Choice("", f"no syscall table for {machine} machines")
+    version = tuple(int(number) for number in re.findall(r"\d+", release)[:2])
+    if version < (5, 3):
+        return Choice("", f"kernel {release} has no PTRACE_GET_SYSCALL_INFO, which came with 5.3")
+    if ptrace_refused:
+        return Choice("", f"ptrace(2) is forbidden ({ptrace_refused}), as by a seccomp profile")
+    reason = "asked for" if asked != "auto" else "ptrace(2) is allowed"
+    return Choice("ptrace-python", reason)

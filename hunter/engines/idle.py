@@ -1,0 +1,60 @@
+"""The engine of a container in which nothing may be traced: memory evidence goes on without it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Dict, List
+
+from hg_shared.batch import Batch
+
+from hunter.engines import Counters, Notice
+
+
+class IdleEngine:
+    """Traces nothing, and says so for each process; see `hunter.engines.Engine`."""
+
+    name = ""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._stop = threading.Event()
+        self._notices: List[Notice] = []
+
+    def run(self) -> None:
+        """Waits for `stop`."""
+        while not self._stop.wait(3600):
+            pass
+        self.ended = True
+
+    def attach(self, ordinal: int, pid: int) -> None:
+        """Notes that the process stays untraced."""
+        text = "tracing is denied in this container"
+        self._notices.append(Notice("attach_failed", ordinal, time.monotonic_ns(), text))
+
+    def detach(self, ordinal: int) -> None:
+        """Does nothing: nothing is traced."""
+
+    def stop(self) -> None:
+        """Ends `run`."""
+        self._stop.set()
+
+    def poke(self) -> None:
+        """Does nothing: requests are carried out at once."""
+
+    def drain(self, now_ns: int, everything: bool = False) -> List[Batch]:
+        """Returns no records."""
+        return []
+
+    def notices(self) -> List[Notice]:
+        """Returns the refusals since the last call."""
+        found, self._notices = self._notices, []
+        return found
+
+    def counters(self) -> Dict[int, Counters]:
+        """Returns no counters."""
+        return {}
+
+    def queued_bytes(self) -> int:
+        """Returns 0."""
+        return 0

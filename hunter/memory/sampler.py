@@ -1,0 +1,68 @@
+"""Memory samples of traced processes and of the container, for memory.jsonl."""
+
+from __future__ import annotations
+
+from typing import Dict, Optional
+
+from hg_shared.messages import Sample
+
+from hunter.memory import procfs
+from hunter.memory.cgroup import Mount
+
+# smaps_rollup takes the target's mmap lock for milliseconds: not at every scan.
+ROLLUP_INTERVAL_NS = 5_000_000_000
+
+
+class Sampler:
+    """Takes samples; asks for the expensive ones no more often than every 5 s.
+
+    Args:
+        mount: hierarchy that accounts memory, None when there is none.
+    """
+
+    def __init__(self, mount: Optional[Mount]) -> None:
+        self._mount = mount
+        self._rolled_up: Dict[int, int] = {}
+
+    def process(self, pid: int, rss: int, time_ns: int) -> Sample:
+        """Returns a sample of one process.
+
+        Args:
+            pid: the process.
+            rss: resident set size that the scan read, bytes.
+            time_ns: CLOCK_MONOTONIC of the scan.
+        """
+        values: Dict[str, Optional[int]] = {
+            "rss_bytes": rss,
+            "pss_bytes": None,
+            "anon_bytes": None,
+            "swap_bytes": None,
+        }
+        if time_ns - self._rolled_up.get(pid, -ROLLUP_INTERVAL_NS) >= ROLLUP_INTERVAL_NS:
+            self._rolled_up[pid] = time_ns
+            totals = procfs.rollup(pid)
+            for name in ("pss_bytes", "anon_bytes", "swap_bytes"):
+                values[name] = totals.get(name)
+        return Sample(time_ns, pid, values)
+
+    def container(self, time_ns: int) -> Sample:
+        """Returns a sample of hunter's own memory cgroup.
+
+        Args:
+            time_ns: CLOCK_MONOTONIC of the scan.
+        """
+        memory = procfs.container_memory("self", self._mount)
+        return Sample(
+            time_ns,
+            None,
+            {
+                "usage_bytes": memory.usage,
+                "limit_bytes": memory.limit,
+                "inactive_file_bytes": memory.inactive_file,
+                "oom_kills": memory.oom_kills,
+            },
+        )
+
+    def forget(self, pid: int) -> None:
+        """Drops what is kept about a process that ended."""
+        self._rolled_up.pop(pid, None)

@@ -1,0 +1,117 @@
+"""The writer: everything hunter says leaves through here, numbered, framed, on one descriptor.
+
+A thread of its own writes, so that a full pipe blocks it and nobody else. Messages keep their
+order; records are taken from the engine only when the pipe took the frame before, and so pile up
+in the engine's bounded queue, which drops and counts.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from typing import Callable, Deque, Optional
+
+from hg_shared import wire
+from hg_shared.messages import Goodbye, Heartbeat, Message
+
+from hunter.engines import Engine
+
+INTERVAL = 0.05
+# Messages are rare; this bound only matters when the client stops reading for hours.
+MAX_MESSAGES = 4096
+
+
+class Writer:
+    """Frames messages and records and writes them to a descriptor.
+
+    Args:
+        fd: where to.
+        on_broken: called once, from the writer's thread, when the descriptor is broken.
+    """
+
+    def __init__(self, fd: int, on_broken: Callable[[], None]) -> None:
+        self._fd = fd
+        self._on_broken = on_broken
+        self._engine: Optional[Engine] = None
+        self._messages: Deque[Message] = deque()
+        self._wake = threading.Event()
+        self._finish = threading.Event()
+        self._finished = threading.Event()
+        self._goodbye: Optional[Callable[[int], Goodbye]] = None
+        self._seq = 0
+        self.dropped_messages = 0
+        self.broken = False
+        self.goodbye_seq = 0
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def use(self, engine: Engine) -> None:
+        """Gives the engine whose records are sent from now on."""
+        self._engine = engine
+
+    def put(self, message: Message) -> None:
+        """Queues a message; it stands before all records that the engine makes after this call."""
+        if len(self._messages) >= MAX_MESSAGES:
+            self.dropped_messages += 1
+            return
+        self._messages.append(message)
+        self._wake.set()
+
+    def finish(self, goodbye: Callable[[int], Goodbye]) -> None:
+        """Asks for the rest of the records and then the Goodbye to be written.
+
+        Args:
+            goodbye: makes the Goodbye once all is drained, from the number of frames before it.
+        """
+        self._goodbye = goodbye
+        self._finish.set()
+        self._wake.set()
+
+    def wait_finished(self, timeout: float) -> bool:
+        """Waits until the Goodbye has been written; returns whether it has.
+
+        Args:
+            timeout: seconds.
+        """
+        return self._finished.wait(timeout)
+
+    def _run(self) -> None:
+        try:
+            while not self._finish.is_set():
+                self._wake.wait(INTERVAL)
+                self._wake.clear()
+                self._send_waiting(False)
+            self._send_waiting(True)
+            if self._goodbye is not None:
+                self.goodbye_seq = self._seq + 1
+                self._send(self._goodbye(self._seq))
+        except OSError:
+            self.broken = True
+            self._on_broken()
+        finally:
+            self._finished.set()
+
+    def _send_waiting(self, everything: bool) -> None:
+        # Records first out of the engine, messages first onto the wire: a PROCESS frame queued
+        # before an attach is thereby in front of all records of that process.
+        engine = self._engine
+        batches = engine.drain(time.monotonic_ns(), everything) if engine is not None else []
+        while self._messages:
+            self._send(self._messages.popleft())
+        for batch in batches:
+            self._send(batch)
+
+    def _send(self, content: wire.Content) -> None:
+        if isinstance(content, Heartbeat):
+            seq = 0
+        else:
+            self._seq += 1
+            seq = self._seq
+        data = memoryview(wire.encode(content, seq))
+        while data:
+            data = data[os.write(self._fd, data) :]

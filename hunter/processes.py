@@ -1,0 +1,160 @@
+"""Which processes there are, who they are, and which of them to trace: one scan."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Dict, List, NamedTuple, Optional, Set, Tuple
+
+from hunter import policy
+from hunter.config import Config
+from hunter.memory import procfs
+from hunter.memory.cgroup import Mount
+
+Identity = Tuple[int, int]
+
+
+class Offender(NamedTuple):
+    """A process that is to be traced.
+
+    Attributes:
+        identity: pid and start time, which no two processes share.
+        command: comm.
+        rss: resident set size, bytes.
+        decision: why.
+        against: what percent was of.
+    """
+
+    identity: Identity
+    command: str
+    rss: int
+    decision: policy.Decision
+    against: policy.Denominator
+
+
+class Scan(NamedTuple):
+    """What one scan found.
+
+    Attributes:
+        offenders: processes to attach now.
+        excluded: processes over the threshold that must not be traced, and why.
+        resident: resident bytes of every process by pid.
+        processes: how many processes there are.
+    """
+
+    offenders: List[Offender]
+    excluded: List[Tuple[Offender, str]]
+    resident: Dict[int, int]
+    processes: int
+
+
+class Scanner:
+    """Looks at all processes each time it is asked.
+
+    Args:
+        config: thresholds and exclusions.
+        mount: hierarchy that accounts memory, None when there is none.
+    """
+
+    def __init__(self, config: Config, mount: Optional[Mount]) -> None:
+        self._config = config
+        self._mount = mount
+        self._node = procfs.node_memory()
+        self._before: Dict[int, int] = {}
+        self._before_ns = 0
+        self._backoff = policy.Backoff()
+        self._mine = self._own_processes()
+        self._denominators: Dict[str, policy.Denominator] = {}
+
+    def _own_processes(self) -> Set[int]:
+        parents: Dict[int, int] = {}
+        for start in (os.getpid(), *self._config.exclude):
+            pid = start
+            while pid > 0 and pid not in parents:
+                stat = procfs.stat(pid)
+                parents[pid] = stat.ppid if stat else 0
+                pid = parents[pid]
+        mine = {pid for start in (os.getpid(),) for pid in policy.ancestors(start, parents)}
+        # In a container, init is an ancestor of nothing that was brought in by exec.
+        return mine | set(self._config.exclude)
+
+    def denominator(self, pid: int | str) -> policy.Denominator:
+        """Returns what percent is of for one process.
+
+        Args:
+            pid: a process id, or `self`.
+        """
+        key = procfs.read_text(f"/proc/{pid}/cgroup")
+        known = self._denominators.get(key)
+        if known is None:
+            memory = procfs.container_memory(pid, self._mount)
+            known = self._denominators[key] = policy.denominator(
+                self._config.threshold.of, memory.limit, memory.source, self._node
+            )
+        return known
+
+    def failed(self, identity: Identity) -> None:
+        """Notes that a process could not be attached: it is tried again later, ever more rarely."""
+        self._backoff.failed(identity)
+
+    def scan(self, traced: Set[Identity]) -> Scan:
+        """Looks at all processes once.
+
+        Args:
+            traced: processes that are being traced already.
+        """
+        now = time.monotonic_ns()
+        elapsed = (now - self._before_ns) / 1e9 if self._before_ns else 0.0
+        self._denominators.clear()
+        traced_pids = {pid for pid, _ in traced}
+        resident = dict(procfs.resident_bytes())
+        offenders: List[Offender] = []
+        excluded: List[Tuple[Offender, str]] = []
+        seen: Set[Identity] = set()
+        for pid, rss in resident.items():
+            if (
+                pid in self._mine
+                or pid in traced_pids
+                or (not rss and pid not in self._config.pids)
+            ):
+                continue
+            offender = self._judge(pid, rss, elapsed)
+            if offender is None:
+                continue
+            seen.add(offender.identity)
+            reason = self._exclusion(pid)
+            if reason:
+                excluded.append((offender, reason))
+            elif self._backoff.may_try(offender.identity):
+                offenders.append(offender)
+        self._backoff.forget(seen)
+        self._before, self._before_ns = resident, now
+        return Scan(offenders, excluded, resident, len(resident))
+
+    def _judge(self, pid: int, rss: int, elapsed: float) -> Optional[Offender]:
+        config = self._config
+        against = self.denominator(pid)
+        decision: Optional[policy.Decision] = None
+        if pid in config.pids:
+            percent = round(100 * rss / against.size, 2) if against.size else None
+            decision = policy.Decision("pid", None, percent, None)
+        elif not config.only_pids:
+            growth = None
+            if elapsed and pid in self._before:
+                growth = (rss - self._before[pid]) / elapsed
+            decision = policy.decide(config.threshold, against, rss, growth)
+        if decision is None:
+            return None
+        stat = procfs.stat(pid)
+        if stat is None:
+            return None
+        return Offender((pid, stat.start_time), stat.command, rss, decision, against)
+
+    def _exclusion(self, pid: int) -> str:
+        stat = procfs.stat(pid)
+        if stat is None:
+            return "gone"
+        tracer = procfs.status_fields(pid).get("TracerPid", "0")
+        return policy.exclusion(
+            stat.state, stat.is_kernel_thread, int(tracer) if tracer.isdigit() else 0
+        )

@@ -1,0 +1,211 @@
+"""The only caller of ptrace(2), waitpid(2) and /proc/PID/mem; errno becomes an error here, once.
+
+Rare requests go through python-ptrace's checked binding. The three that are made at every syscall
+stop use `fast_ptrace`, which has no argtypes: declaring them doubles the cost of a call.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import importlib
+import importlib.util
+import os
+import sys
+from types import ModuleType
+from typing import Any, NoReturn, Tuple
+
+from hunter.errors import HunterError, NotPermitted, ProcessGone
+
+
+class PtraceError(Exception):
+    """What python-ptrace raises; the same constructor as its own class."""
+
+    def __init__(self, message: str, errno: int | None = None, pid: int | None = None) -> None:
+        super().__init__(message)
+        self.errno = errno
+        self.pid = pid
+
+
+def _load_binding() -> Any:
+    """Imports ptrace.binding.func alone.
+
+    Its package also loads logging and datetime, and finds libc with `find_library`, which may
+    start ldconfig or gcc inside the target. CDLL(None) is the libc that is already there.
+    """
+    spec = importlib.util.find_spec("ptrace")
+    if spec is None or spec.submodule_search_locations is None:
+        raise HunterError("python-ptrace is not bundled; build hunter.pyz with make zipapp")
+    package = ModuleType("ptrace")
+    package.__path__ = list(spec.submodule_search_locations)
+    package.PtraceError = PtraceError  # type: ignore[attr-defined]
+    libc = ModuleType("ptrace.ctypes_libc")
+    libc.libc = ctypes.CDLL(None, use_errno=True)  # type: ignore[attr-defined]
+    binding = ModuleType("ptrace.binding")
+    binding.__path__ = [os.path.join(path, "binding") for path in package.__path__]
+    sys.modules.update({"ptrace": package, "ptrace.ctypes_libc": libc, "ptrace.binding": binding})
+    return importlib.import_module("ptrace.binding.func")
+
+
+_binding = _load_binding()
+
+PTRACE_SYSCALL: int = _binding.PTRACE_SYSCALL
+PTRACE_DETACH: int = _binding.PTRACE_DETACH
+PTRACE_CONT: int = _binding.PTRACE_CONT
+PTRACE_GETSIGINFO: int = _binding.PTRACE_GETSIGINFO
+PTRACE_GETEVENTMSG: int = _binding.PTRACE_GETEVENTMSG
+# Not in python-ptrace: see ptrace(2), linux/ptrace.h.
+PTRACE_SEIZE = 0x4206
+PTRACE_INTERRUPT = 0x4207
+PTRACE_LISTEN = 0x4208
+PTRACE_GET_SYSCALL_INFO = 0x420E
+
+# TRACESYSGOOD belongs into the SEIZE itself: without it a tracee can die when its tracer is
+# killed. EXITKILL is never set. FORK and VFORK are left out: children are not followed.
+SEIZE_OPTIONS: int = (
+    _binding.PTRACE_O_TRACESYSGOOD | _binding.PTRACE_O_TRACECLONE | _binding.PTRACE_O_TRACEEXEC
+)
+WAIT_ALL: int = _binding.THREAD_TRACE_FLAGS
+
+# PyDLL keeps the GIL: the request never blocks, and giving the GIL away would cost more.
+fast_ptrace = ctypes.PyDLL(None).ptrace
+
+SIGINFO_SIZE = 128
+
+
+def _failed(error: PtraceError, what: str) -> NoReturn:
+    if error.errno == errno.ESRCH:
+        raise ProcessGone(f"{what}: no such thread") from error
+    if error.errno in (errno.EPERM, errno.EACCES):
+        raise NotPermitted(f"{what}: {os.strerror(error.errno)}") from error
+    raise HunterError(f"{what}: {os.strerror(error.errno or 0)}") from error
+
+
+def _request(what: str, command: int, tid: int, arg1: int = 0, arg2: int = 0) -> None:
+    try:
+        _binding.ptrace(command, tid, arg1, arg2)
+    except PtraceError as error:
+        _failed(error, f"{what} {tid}")
+
+
+def seize(tid: int, options: int = SEIZE_OPTIONS) -> None:
+    """Makes the calling thread the tracer of a thread, without stopping it.
+
+    Args:
+        tid: the thread.
+        options: PTRACE_O_ bits, set in the same call.
+
+    Raises:
+        ProcessGone: no such thread.
+        NotPermitted: EPERM: rights are missing or it has a tracer already.
+    """
+    _request("PTRACE_SEIZE", PTRACE_SEIZE, tid, 0, options)
+
+
+def interrupt(tid: int) -> None:
+    """Asks a seized thread to stop; a PTRACE_EVENT_STOP follows.
+
+    Raises:
+        ProcessGone: no such tracee.
+    """
+    _request("PTRACE_INTERRUPT", PTRACE_INTERRUPT, tid)
+
+
+def listen(tid: int) -> None:
+    """Leaves a group-stopped thread stopped, yet able to report SIGCONT.
+
+    Raises:
+        ProcessGone: it is not stopped any more.
+    """
+    _request("PTRACE_LISTEN", PTRACE_LISTEN, tid)
+
+
+def resume(tid: int, signal: int = 0) -> None:
+    """Lets a stopped thread run to its next syscall stop.
+
+    Args:
+        tid: a stopped tracee.
+        signal: signal to deliver, 0 for none.
+
+    Raises:
+        ProcessGone: it was killed meanwhile.
+    """
+    _request("PTRACE_SYSCALL", PTRACE_SYSCALL, tid, 0, signal)
+
+
+def detach(tid: int, signal: int = 0) -> None:
+    """Lets a stopped thread go.
+
+    Args:
+        tid: a stopped tracee.
+        signal: signal to deliver, 0 for none.
+
+    Raises:
+        ProcessGone: it was killed meanwhile, or runs.
+    """
+    _request("PTRACE_DETACH", PTRACE_DETACH, tid, 0, signal)
+
+
+def event_message(tid: int) -> int:
+    """Returns PTRACE_GETEVENTMSG: new tid, or former tid after execve.
+
+    Raises:
+        ProcessGone: it is not stopped any more.
+    """
+    message = ctypes.c_ulong()
+    _request("PTRACE_GETEVENTMSG", PTRACE_GETEVENTMSG, tid, 0, ctypes.addressof(message))
+    return message.value
+
+
+def siginfo(tid: int) -> bytes:
+    """Returns the siginfo_t of a signal-delivery-stop.
+
+    Raises:
+        ProcessGone: it is not stopped any more.
+    """
+    buffer = ctypes.create_string_buffer(SIGINFO_SIZE)
+    _request("PTRACE_GETSIGINFO", PTRACE_GETSIGINFO, tid, 0, ctypes.addressof(buffer))
+    return buffer.raw
+
+
+def wait(tid: int = -1) -> Tuple[int, int]:
+    """Waits for the next stop or end of a tracee.
+
+    Returns:
+        Its tid and wait status.
+
+    Raises:
+        ChildProcessError: there is no tracee.
+    """
+    return os.waitpid(tid, WAIT_ALL)
+
+
+def syscalls_are_allowed() -> str:
+    """Says what forbids ptrace(2) as a whole, before anything is touched.
+
+    Returns:
+        Empty when a request about a thread that cannot exist fails with ESRCH as it should, else
+        the text of its errno (a seccomp profile answers EPERM or ENOSYS instead).
+    """
+    try:
+        seize(1 << 23)
+    except ProcessGone:
+        return ""
+    except HunterError as error:
+        return str(error.__cause__ and os.strerror(getattr(error.__cause__, "errno", 0) or 0))
+    return ""
+
+
+def open_memory(pid: int) -> int:
+    """Opens /proc/PID/mem for reading; after execve it must be opened anew.
+
+    Raises:
+        ProcessGone: no such process.
+        NotPermitted: the access check of ptrace(2) fails.
+    """
+    try:
+        return os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise ProcessGone(f"/proc/{pid}/mem: no such process") from error
+    except PermissionError as error:
+        raise NotPermitted(f"/proc/{pid}/mem: {error.strerror}") from error
