@@ -68,7 +68,9 @@ def test_the_two_kubectls_are_of_different_versions(cluster: StandInCluster) -> 
     minors = [int(version["clientVersion"]["minor"].rstrip("+")) for version in versions]
     assert minors[0] == 32
     assert minors[1] > 33
-    assert versions[0]["serverVersion"] == recorded("version")
+    for version in versions:
+        # Each shows the fields its own release knows.
+        assert version["serverVersion"].items() <= recorded("version").items()
 
 
 def test_get_pods_wide(cluster: StandInCluster, kubectl: str) -> None:
@@ -114,7 +116,9 @@ def test_get_nodes_namespaces_and_access(cluster: StandInCluster, kubectl: str) 
     assert b"namespace/default" in namespaces
     for user, answer in (("viewer", b"no\n"), ("execer", b"yes\n")):
         asked = cluster.kubectl(
-            *("auth", "can-i", "create", "pods/exec"), context=user, program=kubectl
+            *("auth", "can-i", "create", "pods", "--subresource=exec"),
+            context=user,
+            program=kubectl,
         )
         assert asked.stdout == answer
 

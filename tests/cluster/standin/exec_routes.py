@@ -11,6 +11,7 @@ from tests.cluster.standin import exec_channels, rbac, status
 from tests.cluster.standin.cluster import Cluster
 from tests.cluster.standin.exec_request import ExecRequest, choose_container
 from tests.cluster.standin.exec_session import ExecSession
+from tests.cluster.standin.exec_spdy import SpdyTransport, is_spdy
 from tests.cluster.standin.exec_websocket import (
     WebSocketTransport,
     is_websocket,
@@ -49,6 +50,13 @@ class ExecRoutes:
         worker = self._cluster.kubelet.worker(metadata["namespace"], metadata["name"])
         if worker is None or not worker.records[container].running:
             return kubelet_error(500, f'container not found ("{container}")')
+        scratch = self._cluster.run.subdirectory("scratch")
+        if is_spdy(request):
+            streams = await SpdyTransport.accept(request, wanted)
+            await ExecSession(worker, container, wanted, streams, scratch).run()
+            await streams.close()
+            # Nobody reads this: the connection was taken over and is closed.
+            return web.Response()
         if not is_websocket(request):
             raise status.bad_request(
                 f"unable to upgrade: unexpected protocol {request.headers['Upgrade']}"
@@ -57,7 +65,6 @@ class ExecRoutes:
         if subprotocol is None:
             return _refused_subprotocol()
         transport = await WebSocketTransport.accept(request, subprotocol)
-        scratch = self._cluster.run.subdirectory("scratch")
         await ExecSession(worker, container, wanted, transport, scratch).run()
         await transport.close()
         return transport.response

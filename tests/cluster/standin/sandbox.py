@@ -110,7 +110,7 @@ class Sandbox:
         if "projected" in volume:
             return self.directory / "serviceaccount"
         if "emptyDir" in volume:
-            path = self.directory / "volumes" / volume["name"]
+            path = self.directory / "volumes" / str(volume["name"])
             path.mkdir(parents=True, exist_ok=True)
             path.chmod(0o777)
             return path
