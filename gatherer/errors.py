@@ -11,6 +11,7 @@
   - DeployError (3): hunter could not be brought into the target or started there
   - StreamError (1): the stream of hunter broke its own rules
   - LogWriteError (1): the capture directory cannot be written
+    - OutputUnusable (3): it could not be used from the start
   - ScrapeError (1): a node agent gave nothing usable
 
 Each is one line: what happened, and what to do about it.
@@ -122,6 +123,12 @@ class StreamError(GathererError):
 
 class LogWriteError(GathererError):
     """The capture directory cannot be written."""
+
+
+class OutputUnusable(LogWriteError):
+    """The capture directory cannot be created, written or locked when the capture starts."""
+
+    exit_code = 3
 
 
 class ScrapeError(GathererError):

@@ -1,0 +1,103 @@
+"""The capture clock: the node's CLOCK_MONOTONIC to UTC, and how it lies to gatherer's own clock.
+
+The clock is the node's CLOCK_REALTIME at Hello plus its CLOCK_MONOTONIC since, so that a step of
+the node's wall clock never reorders a capture: steps are events.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+from hg_shared.messages import Heartbeat, Hello
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# The last microsecond datetime can hold; a time that lies beyond it is a lie of the peer.
+_LAST_NS = int((datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH).total_seconds())
+_LAST_NS *= 10**9
+# Two clocks cannot be read at one instant: a preempted reader sees a difference that is no step.
+STEP_NS = 100_000_000
+
+
+def utc_time(ns: int) -> datetime:
+    """Returns nanoseconds since the epoch as a time, clamped to what datetime can hold."""
+    clamped = min(max(ns, 0), _LAST_NS)
+    return _EPOCH + timedelta(microseconds=clamped // 1000)
+
+
+def rfc3339(ns: int) -> str:
+    """Returns nanoseconds since the epoch as RFC 3339 in UTC, with microseconds."""
+    return utc_time(ns).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def compact_utc(ns: int) -> str:
+    """Returns nanoseconds since the epoch as `YYYYMMDDTHHMMSSZ`."""
+    return utc_time(ns).strftime("%Y%m%dT%H%M%SZ")
+
+
+def local_time(ns: int) -> str:
+    """Returns nanoseconds since the epoch as local `HH:MM:SS.ffffff`, as strace's -tt prints it."""
+    return utc_time(ns).astimezone().strftime("%H:%M:%S.%f")
+
+
+def local_zone() -> str:
+    """Returns the time zone of this machine: its UTC offset and abbreviation."""
+    now = datetime.now().astimezone()
+    return f"{now.strftime('%z')} {now.tzname() or ''}".strip()
+
+
+class CaptureClock:
+    """Converts the node's CLOCK_MONOTONIC nanoseconds to times.
+
+    Attributes:
+        offset_ns: estimate of node's wall clock minus gatherer's, from the fastest frame so far.
+    """
+
+    def __init__(self, hello: Hello, received_ns: int | None = None) -> None:
+        self._base = hello.realtime_ns - hello.monotonic_ns
+        self._step_base = self._base
+        self.offset_ns = hello.realtime_ns - (
+            time.time_ns() if received_ns is None else received_ns
+        )
+
+    def realtime_ns(self, monotonic_ns: int) -> int:
+        """Returns nanoseconds since the epoch on the capture clock.
+
+        Args:
+            monotonic_ns: CLOCK_MONOTONIC of the node.
+        """
+        return self._base + monotonic_ns
+
+    def time(self, monotonic_ns: int) -> str:
+        """Returns an RFC 3339 time on the capture clock.
+
+        Args:
+            monotonic_ns: CLOCK_MONOTONIC of the node.
+        """
+        return rfc3339(self.realtime_ns(monotonic_ns))
+
+    def now_ns(self) -> int:
+        """Returns now on the capture clock, as far as gatherer can tell."""
+        return time.time_ns() + self.offset_ns
+
+    def observe(self, heartbeat: Heartbeat, received_ns: int) -> float | None:
+        """Takes the two clocks of a heartbeat.
+
+        The travel time makes every estimate of the offset too small: the largest is the best.
+
+        Args:
+            heartbeat: hunter's clocks.
+            received_ns: gatherer's CLOCK_REALTIME when it arrived.
+
+        Returns:
+            Seconds by which the node's wall clock was stepped since the last heartbeat, or None.
+        """
+        base = heartbeat.realtime_ns - heartbeat.time_ns
+        step = base - self._step_base
+        # On the capture clock, so that a step of the node's wall clock does not move the estimate.
+        offset = self.realtime_ns(heartbeat.time_ns) - received_ns
+        self.offset_ns = max(self.offset_ns, offset)
+        if abs(step) < STEP_NS:
+            return None
+        self._step_base = base
+        return step / 1e9

@@ -1,0 +1,172 @@
+"""What one capture shall do, checked, and hunter's command line that follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gatherer.errors import ConfigError
+from gatherer.options import MemoryThreshold
+
+DEFAULT_MEMORY = MemoryThreshold(percent="2.0")
+DEFAULT_FREQUENCY = 5.0
+DEFAULT_BUFFER = 4 << 20
+DEFAULT_LINGER = 10.0
+DEFAULT_STRING_SIZE = 32
+
+
+@dataclass(frozen=True)
+class TargetConfig:
+    """Where hunter shall go.
+
+    Attributes:
+        runtime: `kubernetes` or `local`.
+        pod: pod name, empty with runtime `local`.
+        container: container name, None for the only or default one.
+        namespace: None for the context's.
+        context: kubeconfig context, None for the current one.
+        kubeconfig: path of the kubeconfig, None for kubectl's own search.
+    """
+
+    runtime: str = "kubernetes"
+    pod: str = ""
+    container: str | None = None
+    namespace: str | None = None
+    context: str | None = None
+    kubeconfig: str | None = None
+
+
+@dataclass(frozen=True)
+class ViewConfig:
+    """What is shown while capturing.
+
+    Attributes:
+        style: `live`, `plain` or `json`.
+        color: whether colours may be used.
+        verbosity: -1 quiet, 0 normal, 1 and more: every event.
+    """
+
+    style: str = "plain"
+    color: bool = True
+    verbosity: int = 0
+
+
+@dataclass(frozen=True)
+class CaptureConfig:
+    """One capture.
+
+    Attributes:
+        target: where hunter goes.
+        view: what is shown.
+        memory: threshold, None when it was not given.
+        of: what a percentage is of, `limit` or `node`.
+        growth: bytes of RSS per second from which a process is traced, None for off.
+        frequency: seconds between scans.
+        pids: processes traced whatever their memory.
+        trace_set: which syscalls are recorded, empty for all.
+        string_size: bytes kept of each string.
+        buffer: bytes hunter keeps while the stream is slow.
+        linger: seconds hunter waits for a lost gatherer.
+        engine: engine name, or `auto`.
+        force: go on without memory headroom.
+        output: the capture directory.
+        duration: seconds until the capture is stopped, None for never.
+        install: accepted and without effect: hunter is always brought along.
+    """
+
+    target: TargetConfig = field(default_factory=TargetConfig)
+    view: ViewConfig = field(default_factory=ViewConfig)
+    memory: MemoryThreshold | None = None
+    of: str = "limit"
+    growth: int | None = None
+    frequency: float = DEFAULT_FREQUENCY
+    pids: tuple[int, ...] = ()
+    trace_set: str = ""
+    string_size: int = DEFAULT_STRING_SIZE
+    buffer: int = DEFAULT_BUFFER
+    linger: float = DEFAULT_LINGER
+    engine: str = "auto"
+    force: bool = False
+    output: Path = Path("strace-logs")
+    duration: float | None = None
+    install: bool = False
+
+    @property
+    def only_pids(self) -> bool:
+        """Whether the named processes alone are traced: `--pid` without `-m`."""
+        return bool(self.pids) and self.memory is None
+
+    @property
+    def threshold(self) -> MemoryThreshold:
+        """The memory threshold in force; meaningless with `only_pids`."""
+        return self.memory or DEFAULT_MEMORY
+
+    def check(self) -> None:
+        """Refuses combinations that make no sense.
+
+        Raises:
+            ConfigError: a target where there can be none, or none where there must be one.
+        """
+        target = self.target
+        if target.runtime == "local":
+            given = {
+                "-p": target.pod,
+                "-c": target.container,
+                "-n": target.namespace,
+                "--context": target.context,
+                "--kubeconfig": target.kubeconfig,
+            }
+            for option, value in given.items():
+                if value:
+                    raise ConfigError(
+                        f"{option} has no meaning with --runtime local",
+                        f"leave {option} out, or use --runtime kubernetes",
+                    )
+            if self.memory is None and not self.pids:
+                raise ConfigError(
+                    "--runtime local traces nothing by default",
+                    "give a threshold such as -m 200Mi, or a process with --pid",
+                )
+        elif not target.pod:
+            raise ConfigError("no target", "give a pod with -p POD, or use --runtime local")
+        if self.growth is not None and self.only_pids:
+            raise ConfigError(
+                "--growth has no effect with --pid alone", "give a threshold with -m as well"
+            )
+
+    def hunter_arguments(self) -> list[str]:
+        """Returns hunter's command line, without the program."""
+        arguments = ["--only-pids"] if self.only_pids else ["--memory", str(self.threshold)]
+        arguments += ["--of", self.of]
+        if self.growth is not None:
+            arguments += ["--growth", str(self.growth)]
+        arguments += ["--frequency", f"{self.frequency:g}"]
+        for pid in self.pids:
+            arguments += ["--pid", str(pid)]
+        if self.trace_set:
+            arguments.append(f"--trace={self.trace_set}")
+        arguments += ["--string-size", str(self.string_size)]
+        arguments += ["--buffer", str(self.buffer), "--linger", f"{self.linger:g}"]
+        arguments += ["--engine", self.engine]
+        if self.force:
+            arguments.append("--force")
+        return arguments
+
+    def as_json(self) -> dict[str, object]:
+        """Returns the options as session.json holds them."""
+        return {
+            "memory": None if self.only_pids else str(self.threshold),
+            "of": self.of,
+            "growth_bytes_per_second": self.growth,
+            "frequency": self.frequency,
+            "pid": list(self.pids),
+            "trace": self.trace_set or None,
+            "string_size": self.string_size,
+            "buffer_bytes": self.buffer,
+            "linger": self.linger,
+            "engine": self.engine,
+            "force": self.force,
+            "install": self.install,
+            "duration": self.duration,
+            "output": str(self.output),
+        }

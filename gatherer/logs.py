@@ -1,0 +1,118 @@
+"""The per-process log files: names that nothing hostile can bend, and appends that are seen at once.
+
+A log is opened for each append. So any number of processes can be traced without running out of
+descriptors, and a directory that is removed under the capture is noticed with the next line.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from gatherer.errors import LogWriteError
+from gatherer.text import safe_command
+
+ProcessKey = tuple[int, int]
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space, or give another directory with -o; what was received is kept",
+    errno.EDQUOT: "free some quota, or give another directory with -o; what was received is kept",
+    errno.ENOENT: "the directory was removed under the capture; leave it in place until the end",
+    errno.EROFS: "give a directory that can be written with -o",
+    errno.EACCES: "give a directory that can be written with -o",
+}
+
+
+def write_error(path: str | Path, error: OSError) -> LogWriteError:
+    """Returns the error line for a failed write.
+
+    Args:
+        path: what was written to.
+        error: what the system said.
+    """
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    remedy = _REMEDIES.get(error.errno or 0, "check the file system of the capture directory")
+    return LogWriteError(f"cannot write {path}: {reason}", remedy)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Writes all of the data; write(2) may take less than it was given.
+
+    Raises:
+        OSError: the write failed; a part may be written.
+    """
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+class LogNames:
+    """Gives every process its log name; the same processes in the same order get the same names.
+
+    A name is `<command>-<pid>.log` with the command of the first time it was seen. Another process
+    with the same command and pid (the pid was used again) gets `<command>-<pid>.2.log` and so on.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[ProcessKey, str] = {}
+        self._taken: set[str] = set()
+
+    def assign(self, pid: int, start_time: int, command: str) -> str:
+        """Returns the log name of a process.
+
+        Args:
+            pid: process id.
+            start_time: its start in clock ticks since boot, which tells users of one pid apart.
+            command: its name, unchecked.
+        """
+        key = (pid, start_time)
+        name = self._names.get(key)
+        if name is not None:
+            return name
+        stem = f"{safe_command(command)}-{pid}"
+        name, count = f"{stem}.log", 1
+        while name in self._taken:
+            count += 1
+            name = f"{stem}.{count}.log"
+        self._taken.add(name)
+        self._names[key] = name
+        return name
+
+
+class LogDirectory:
+    """Appends to the logs of one capture directory.
+
+    Attributes:
+        path: the directory.
+        written: bytes appended to all logs.
+    """
+
+    def __init__(self, path: Path, write: Callable[[int, bytes], None] = write_all) -> None:
+        self.path = path
+        self.written = 0
+        self._write = write
+
+    def append(self, name: str, data: bytes) -> None:
+        """Appends whole lines to a log, creating it with mode 0600.
+
+        Args:
+            name: a name from `LogNames`.
+            data: rendered lines; nothing is written when it is empty, but the log exists then.
+
+        Raises:
+            LogWriteError: the log cannot be opened or written.
+        """
+        path = self.path / name
+        try:
+            descriptor = os.open(path, _APPEND, 0o600)
+            try:
+                if data:
+                    self._write(descriptor, data)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise write_error(path, error) from error
+        self.written += len(data)

@@ -1,0 +1,131 @@
+"""Receiving side of the stream: bytes in, frames in order out, damage and gaps counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hg_shared.errors import UnsupportedVersion, WireError
+from hg_shared.framing import Frame, FrameDecoder, FrameType
+from hg_shared.messages import Hello, Message
+from hg_shared.wire import MESSAGE_TYPES, decode
+
+MAX_JUMP = 1 << 20
+"""A sequence number further ahead than this is not a gap but a lie."""
+MAX_DAMAGE = 20
+"""Descriptions of damage that are kept; the rest is only counted."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One frame that counts.
+
+    Attributes:
+        frame: as it came.
+        message: what it says; None for record batches and for types unknown here.
+    """
+
+    frame: Frame
+    message: Message | None
+
+
+class Reception:
+    """Cuts hunter's stream into frames and watches over their sequence.
+
+    Frames of the sequence come out once each and in order; a repeated one is dropped, a missing
+    one is counted. Nothing but a Hello counts before the Hello.
+
+    Attributes:
+        hello: hunter's Hello, None until it came.
+        wire_bytes: bytes received.
+        last_seq: highest sequence number that came out.
+        missing_frames: sequence numbers that were passed over.
+        repeated_frames: frames dropped because they had come before.
+        unknown_frames: frames of types this version does not know.
+        damaged: places where the stream was not what it should be.
+        damage: what was wrong at the first of them.
+        preview: the first bytes of the stream, for the case that it is none.
+    """
+
+    def __init__(self) -> None:
+        self.hello: Hello | None = None
+        self.wire_bytes = 0
+        self.last_seq = 0
+        self.missing_frames = 0
+        self.repeated_frames = 0
+        self.unknown_frames = 0
+        self.damaged = 0
+        self.damage: list[str] = []
+        self.preview = b""
+        self._decoder = FrameDecoder()
+
+    def receive_data(self, data: bytes) -> list[Arrival]:
+        """Takes the next bytes, cut anywhere, and returns the frames they complete.
+
+        Raises:
+            UnsupportedVersion: the Hello is of another protocol version.
+        """
+        self.wire_bytes += len(data)
+        if len(self.preview) < 200:
+            self.preview += data[: 200 - len(self.preview)]
+        self._decoder.receive_data(data)
+        return self._take()
+
+    def receive_eof(self) -> list[Arrival]:
+        """Takes the end of the stream; an unfinished frame is damage.
+
+        Raises:
+            UnsupportedVersion: the Hello is of another protocol version.
+        """
+        self._decoder.receive_eof()
+        return self._take()
+
+    def _take(self) -> list[Arrival]:
+        for error in self._decoder.errors:
+            self._note(str(error))
+        self._decoder.errors.clear()
+        arrivals = []
+        for frame in self._decoder.frames_received():
+            arrival = self._arrival(frame)
+            if arrival is not None:
+                arrivals.append(arrival)
+        return arrivals
+
+    def _arrival(self, frame: Frame) -> Arrival | None:
+        if self.hello is None and frame.type != FrameType.HELLO:
+            self._note(f"a frame of type {frame.type} came before the Hello")
+            return None
+        if frame.seq:
+            if frame.seq <= self.last_seq:
+                self.repeated_frames += 1
+                return None
+            if frame.seq - self.last_seq > MAX_JUMP:
+                self._note(f"sequence number {frame.seq} after {self.last_seq}")
+                return None
+            self.missing_frames += frame.seq - self.last_seq - 1
+            self.last_seq = frame.seq
+        message: Message | None = None
+        if frame.type != FrameType.RECORDS:
+            if frame.type not in MESSAGE_TYPES or frame.type >= FrameType.ACK:
+                self.unknown_frames += 1
+                return Arrival(frame, None)
+            try:
+                content = decode(frame)
+            except UnsupportedVersion:
+                raise
+            except WireError as error:
+                self._note(str(error))
+                # It keeps its place in the spool: another version may read more of it.
+                return Arrival(frame, None)
+            assert content is None or not isinstance(content, tuple)
+            message = content
+            if isinstance(message, Hello):
+                if self.hello is not None:
+                    self._note("a second Hello")
+                    return None
+                self.hello = message
+        return Arrival(frame, message)
+
+    def _note(self, text: str) -> None:
+        self.damaged += 1
+        if len(self.damage) < MAX_DAMAGE:
+            self.damage.append(text)

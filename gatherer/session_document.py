@@ -1,0 +1,279 @@
+"""What session.json says: the state of one capture, as a value that is written again and again."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hg_shared.messages import Event, Goodbye, Heartbeat, Hello, Sample, TracedProcess
+from hg_shared.version import __version__
+
+from gatherer.accounting import Accounts, Settlement
+from gatherer.clock import CaptureClock, local_zone, rfc3339
+from gatherer.logs import LogNames, ProcessKey
+from gatherer.runtimes import Target
+
+SCHEMA = 1
+MAX_CMDLINE = 4096
+"""Characters of a command line that are kept."""
+
+
+@dataclass
+class ProcessEntry:
+    """One traced process, as session.json lists it.
+
+    Attributes:
+        pid: process id in hunter's PID namespace.
+        start_time: clock ticks since boot.
+        command: its name when it was chosen.
+        cmdline: its arguments, at most `MAX_CMDLINE` characters.
+        log: name of its log file.
+        attached: when tracing began, None when it has not.
+        ended: when tracing ended, None while it goes on.
+        end_reason: why.
+        records: records received.
+        lost: records lost.
+        rss_bytes: the latest sample.
+        peak_rss_bytes: the highest sample.
+        ordinals: hunter's numbers for it.
+    """
+
+    pid: int
+    start_time: int
+    command: str
+    cmdline: list[str]
+    log: str
+    attached: str | None = None
+    ended: str | None = None
+    end_reason: str = ""
+    records: int = 0
+    lost: int = 0
+    rss_bytes: int | None = None
+    peak_rss_bytes: int | None = None
+    ordinals: set[int] = field(default_factory=set)
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the entry as session.json holds it."""
+        entry = asdict(self)
+        for name in ("ordinals", "rss_bytes"):
+            del entry[name]
+        return entry
+
+
+class SessionDocument:
+    """The state of one capture.
+
+    Attributes:
+        processes: traced processes in the order in which they were chosen.
+        clock: the capture clock, None before the Hello.
+        hello: hunter's Hello.
+        goodbye: hunter's Goodbye.
+        end_reason: why the capture ended, empty while it runs.
+        complete: whether everything hunter saw is in the logs.
+        exit_code: None while it runs.
+        tail_unknown_ms: time before the end of which nothing is known, None when all is known.
+        discrepancies: what does not add up.
+    """
+
+    def __init__(self, target: Target, options: Mapping[str, Any], started_ns: int) -> None:
+        self.processes: dict[ProcessKey, ProcessEntry] = {}
+        self.clock: CaptureClock | None = None
+        self.hello: Hello | None = None
+        self.goodbye: Goodbye | None = None
+        self.inject = ""
+        self.end_reason = ""
+        self.error = ""
+        self.complete = False
+        self.exit_code: int | None = None
+        self.tail_unknown_ms: float | None = None
+        self.discrepancies: list[str] = []
+        self.wire_bytes = 0
+        self.record_bytes = 0
+        self.seen = 0
+        self.received = 0
+        self.lost = 0
+        self.ended: str | None = None
+        self._target = target
+        self._options = dict(options)
+        self._started = rfc3339(started_ns)
+        self._names = LogNames()
+        self._ordinals: dict[int, ProcessEntry] = {}
+        self._pids: dict[int, ProcessEntry] = {}
+        self._cpu_seconds: float | None = None
+        self._peak_pss: int | None = None
+
+    def greet(self, hello: Hello, clock: CaptureClock) -> None:
+        """Takes the Hello; the capture starts with it, on the node's clock."""
+        self.hello = hello
+        self.clock = clock
+        self._started = rfc3339(hello.realtime_ns)
+
+    def declare(self, process: TracedProcess) -> ProcessEntry:
+        """Takes a process that is about to be traced; the same process is one entry."""
+        key = (process.pid, process.start_time)
+        entry = self.processes.get(key)
+        if entry is None:
+            entry = ProcessEntry(
+                process.pid,
+                process.start_time,
+                process.command[:MAX_CMDLINE],
+                _bounded(process.cmdline),
+                self._names.assign(process.pid, process.start_time, process.command),
+            )
+            self.processes[key] = entry
+        self._pids[process.pid] = entry
+        if process.ordinal not in self._ordinals:
+            entry.ordinals.add(process.ordinal)
+            self._ordinals[process.ordinal] = entry
+        return entry
+
+    def happened(self, event: Event, time: str) -> None:
+        """Takes an event: beginnings and ends of tracing are kept with the process."""
+        entry = self._pids.get(event.pid) if event.pid is not None else None
+        if entry is None:
+            return
+        if event.event == "attach":
+            entry.attached = entry.attached or time
+            entry.ended, entry.end_reason = None, ""
+        elif event.event in ("exit", "detach", "attach_failed"):
+            entry.ended = time
+            entry.end_reason = {"exit": "exited", "detach": "detached"}.get(event.event, "")
+            if event.event == "attach_failed":
+                entry.end_reason = f"not attached: {event.fields.get('cause', '')}"[:MAX_CMDLINE]
+
+    def sampled(self, sample: Sample) -> None:
+        """Takes a memory sample."""
+        entry = self._pids.get(sample.pid) if sample.pid is not None else None
+        rss = sample.values.get("rss_bytes")
+        if entry is None or rss is None or rss < 0:
+            return
+        entry.rss_bytes = rss
+        entry.peak_rss_bytes = max(entry.peak_rss_bytes or 0, rss)
+
+    def alive(self, heartbeat: Heartbeat) -> None:
+        """Takes what hunter uses itself."""
+        self._cpu_seconds = heartbeat.cpu_seconds
+        self._peak_pss = max(self._peak_pss or 0, heartbeat.pss_bytes)
+
+    def farewell(self, goodbye: Goodbye) -> None:
+        """Takes hunter's last words."""
+        self.goodbye = goodbye
+        self._cpu_seconds = goodbye.cpu_seconds
+        self._peak_pss = max(self._peak_pss or 0, goodbye.peak_pss_bytes)
+
+    def count(self, accounts: Accounts) -> None:
+        """Takes what arrived so far."""
+        self.record_bytes = accounts.bytes
+        for entry in self.processes.values():
+            got = [accounts.processes[o] for o in entry.ordinals if o in accounts.processes]
+            entry.records = sum(account.received for account in got)
+            entry.lost = sum(account.lost for account in got)
+        self.received = sum(account.received for account in accounts.processes.values())
+        self.lost = (
+            sum(account.lost for account in accounts.processes.values())
+            + accounts.missing
+            + accounts.undeclared
+        )
+        self.seen = self.received + self.lost
+
+    def settle(self, settlement: Settlement) -> None:
+        """Takes the final books."""
+        self.seen = settlement.seen
+        self.received = settlement.received
+        self.lost = settlement.lost
+        self.discrepancies += settlement.discrepancies
+        for entry in self.processes.values():
+            got = [settlement.processes[o] for o in entry.ordinals if o in settlement.processes]
+            entry.records = sum(process.received for process in got)
+            entry.lost = sum(process.lost for process in got)
+            reasons = [process.end_reason for process in got if process.end_reason]
+            if reasons and not entry.end_reason:
+                entry.end_reason = reasons[-1][:MAX_CMDLINE]
+
+    def command_of(self, ordinal: int) -> str:
+        """Returns the name of a process for sentences."""
+        entry = self._ordinals.get(ordinal)
+        return f"{entry.command}-{entry.pid}" if entry else f"process {ordinal}"
+
+    def entry(self, ordinal: int) -> ProcessEntry | None:
+        """Returns the process that hunter gave this number."""
+        return self._ordinals.get(ordinal)
+
+    def declared(self) -> dict[int, str]:
+        """Returns the names of all processes by ordinal."""
+        return {ordinal: self.command_of(ordinal) for ordinal in self._ordinals}
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the document, JSON values only."""
+        hello = self.hello
+        return {
+            "schema": SCHEMA,
+            "engine": {
+                "name": hello.engine if hello else None,
+                "reason": hello.engine_reason if hello else None,
+            },
+            "tracing": hello.tracing if hello else None,
+            "target": asdict(self._target),
+            "started": self._started,
+            "ended": self.ended,
+            "end_reason": self.end_reason or None,
+            "error": self.error or None,
+            "options": self._options,
+            "tail": {"unknown_ms": self.tail_unknown_ms},
+            "gatherer": {
+                "version": __version__,
+                "python": platform.python_version(),
+                "platform": sys.platform,
+            },
+            "clock": {
+                "node_minus_gatherer_seconds": (
+                    round(self.clock.offset_ns / 1e9, 6) if self.clock else None
+                ),
+                "time_zone": local_zone(),
+            },
+            "hunter": {
+                "version": hello.version if hello else None,
+                "python": hello.python if hello else None,
+                "executable": hello.executable if hello else None,
+                "arch": hello.arch if hello else None,
+                "pid": hello.pid if hello else None,
+                "uid": hello.uid if hello else None,
+                "sha256": hello.sha256 if hello else None,
+                "inject": self.inject or None,
+                "peak_pss_bytes": self._peak_pss,
+                "cpu_seconds": self._cpu_seconds,
+            },
+            "host": {
+                "kernel": hello.kernel if hello else None,
+                "cpus": hello.cpus if hello else None,
+                "cgroup_version": hello.cgroup_version if hello else None,
+                "memory_limit_bytes": hello.memory_limit_bytes if hello else None,
+                "memory_usage_bytes": hello.memory_usage_bytes if hello else None,
+                "memory_source": hello.memory_source if hello else None,
+                "node_memory_bytes": hello.node_memory_bytes if hello else None,
+                "yama_ptrace_scope": hello.yama_ptrace_scope if hello else None,
+                "seccomp": hello.seccomp if hello else None,
+                "no_new_privs": hello.no_new_privs if hello else None,
+                "capabilities": hello.capabilities if hello else [],
+            },
+            "processes": [entry.as_json() for entry in self.processes.values()],
+            "records": {"seen": self.seen, "received": self.received, "lost": self.lost},
+            "bytes": {"wire": self.wire_bytes, "records": self.record_bytes},
+            "discrepancies": self.discrepancies,
+            "complete": self.complete,
+            "exit_code": self.exit_code,
+        }
+
+
+def _bounded(cmdline: list[str]) -> list[str]:
+    kept, room = [], MAX_CMDLINE
+    for argument in cmdline:
+        if room <= 0:
+            break
+        kept.append(argument[:room])
+        # An argument costs at least one, or a million empty ones would be kept.
+        room -= len(argument) + 1
+    return kept

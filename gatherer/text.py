@@ -1,0 +1,58 @@
+"""Text from the target, made harmless for terminals, paths and lines."""
+
+from __future__ import annotations
+
+import re
+
+_UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
+# NAME_MAX is 255 bytes; the pid, a counter and the suffix follow.
+MAX_COMMAND = 64
+
+
+def printable(text: str, limit: int = 0) -> str:
+    """Returns the text with everything a terminal could act on escaped.
+
+    Control characters, line breaks, bidirectional overrides, lone surrogates and unassigned code
+    points become `\\xNN`, `\\uNNNN` or `\\UNNNNNNNN`; the result is one line.
+
+    Args:
+        text: anything.
+        limit: longest result in characters, 0 for no limit; a longer one ends in `...`.
+    """
+    if limit and len(text) > limit:
+        # Escapes only lengthen, so that what lies behind the limit cannot be needed.
+        text = text[: limit + 1]
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else _escape(c) for c in text)
+    if limit and len(text) > limit:
+        return text[: max(0, limit - 3)] + "..."
+    return text
+
+
+def safe_command(command: str) -> str:
+    """Returns a process name as it may stand in a file name.
+
+    Args:
+        command: /proc/PID/comm, or whatever a hostile peer says it is.
+    """
+    name = _UNSAFE_IN_NAME.sub("_", command)[:MAX_COMMAND]
+    return name or "_"
+
+
+def byte_count(count: int | None) -> str:
+    """Returns a byte count for people, such as `26.8 MiB`; `-` for None."""
+    if count is None:
+        return "-"
+    value = float(min(max(count, 0), 1 << 70))
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    raise AssertionError("unreachable")
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
