@@ -1,0 +1,89 @@
+# hunter-gatherer: everything a developer runs. `make help` lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# gatherer needs CPython 3.11 or newer; the newest on PATH is taken.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+REPORTS := dist/reports
+PYTEST := $(BIN)/pytest -q
+# Programs that integration and cluster tests run; installed by `make test` when it is root.
+DEBIAN := strace runc busybox-static gcc libc6-dev
+
+.PHONY: help
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: venv
+venv: $(STAMP)  ## make the virtual environment
+
+$(STAMP): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make: no CPython 3.11 or newer on PATH; install one" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	touch $@
+
+.PHONY: demo
+demo: $(STAMP)  ## trace a small leaking program on this machine for 10 s
+	$(BIN)/gatherer demo
+
+.PHONY: test
+test: $(STAMP) system-packages lint types unit unit-floor integration cluster  ## all checks and tests
+	@$(BIN)/python .ci/tally.py $(REPORTS)
+
+.PHONY: system-packages
+system-packages:
+	@missing=""; for p in $(DEBIAN); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing$$missing"; \
+	  apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
+	else echo "left out:$$missing (not root, or not Debian): tests that need them are skipped and say so"; fi
+
+.PHONY: lint
+lint: $(STAMP)  ## ruff and import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+.PHONY: types
+types: $(STAMP)  ## mypy --strict
+	$(BIN)/mypy
+
+.PHONY: unit
+unit: $(STAMP)  ## unit tests: no processes, no sockets
+	$(PYTEST) tests/unit --junitxml=$(REPORTS)/unit.xml
+
+.PHONY: unit-floor
+unit-floor:  ## unit tests of hunter and shared on CPython 3.8 and 3.9
+	@tests/unit/floor.sh $(REPORTS)
+
+.PHONY: integration
+integration: $(STAMP)  ## real processes, with strace and psutil as oracles
+	$(PYTEST) tests/integration --junitxml=$(REPORTS)/integration.xml
+
+.PHONY: cluster
+cluster: $(STAMP)  ## the stand-in cluster: API server over real containers
+	$(PYTEST) tests/cluster --junitxml=$(REPORTS)/cluster.xml
+
+.PHONY: cluster-up
+cluster-up: $(STAMP) system-packages  ## start the stand-in cluster for people; prints a kubeconfig
+	$(BIN)/python -m tests.cluster.standin
+
+.PHONY: bench
+bench: $(STAMP)  ## speed as ratios, measured side by side in one run
+	$(BIN)/python -m tests.bench
+
+.PHONY: zipapp
+zipapp: $(STAMP)  ## dist/hunter.pyz
+	$(BIN)/python build/make_zipapp.py dist/hunter.pyz
+
+.PHONY: clean
+clean:  ## remove what was made, except the virtual environment
+	rm -rf dist strace-logs .cluster .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find hunter gatherer shared build tests -name __pycache__ -type d -prune -exec rm -rf {} +
