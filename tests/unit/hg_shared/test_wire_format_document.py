@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from hg_shared import wire
-from hg_shared.batch import ROWS, Batch
+from hg_shared.batch import Batch
 from hg_shared.framing import FrameDecoder
 from hg_shared.messages import Ack, Event
 from hg_shared.records import Capture, Kind, decode_captures
@@ -48,4 +48,4 @@ def test_batch():
     assert (record.start, record.duration, record.rval) == (1_000_000_000, 15_329, 4)
     assert record.args[2] == 0o2000000
     assert decode_captures(record.captures) == [Capture(1, 0, False, 11, b"/etc/passwd")]
-    assert batch.encode(ROWS) == data[20:]
+    assert batch.encode() == data[20:]
