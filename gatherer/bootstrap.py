@@ -1,7 +1,7 @@
 """The program that takes hunter from stdin and becomes it; it runs inside the target.
 
 gatherer.deploy passes its text to `PYTHON -I -S -c TEXT SIZE SHA256 ARGS...`, without comments,
-docstrings and annotations. It must run on CPython 3.8 and later and may use the standard library only.
+docstrings and annotations. It must run on CPython 3.8 and later, with the standard library alone.
 
 It reads exactly SIZE bytes from stdin, because exec v4 cannot half-close it and what follows is
 hunter's own stdin. The file that holds them loses its name before the first byte is in it and is

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration, CoreV1Api
@@ -65,7 +64,11 @@ class KubernetesApi:
         await self._client.close()  # type: ignore[no-untyped-call]
 
     async def _request(
-        self, call: Callable[[dict[str, str]], Awaitable[Any]], *, verb: str, resource: str
+        self,
+        call: Callable[[dict[str, str]], Awaitable[aiohttp.ClientResponse]],
+        *,
+        verb: str,
+        resource: str,
     ) -> object:
         """Sends a request, once more with renewed credentials when the first ones are refused."""
         for attempt in (1, 2):
@@ -75,7 +78,7 @@ class KubernetesApi:
                 try:
                     body = await _read_bounded(answer)
                 finally:
-                    answer.response.release()
+                    answer.release()
             except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
                 raise connection_error(self._access.server, error) from error
             if answer.status == 401 and attempt == 1 and self._access.credentials.refused():
@@ -100,9 +103,9 @@ class KubernetesApi:
             ) from error
 
 
-async def _read_bounded(answer: Any) -> bytes:
+async def _read_bounded(answer: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
-    async for chunk in answer.response.content.iter_chunked(1 << 16):
+    async for chunk in answer.content.iter_chunked(1 << 16):
         body += chunk
         if len(body) > _MAX_BODY:
             raise ValueError(f"an answer of more than {_MAX_BODY >> 20} MiB")

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatherer.errors import (
+    ApiError,
+    ExecError,
+    Forbidden,
+    NotFound,
+    ServerError,
+    Unauthorized,
+)
+from gatherer.kube.answers import answer_error, exec_error, is_missing_program, is_not_executable
+from gatherer.kube.models import Status
+
+from .recordings import FIXTURES, recordings
+
+REFUSED = [r for r in recordings().values() if r.status != 101]
+
+
+def error_of(name: str) -> ApiError:
+    recording = recordings()[name]
+    return answer_error(
+        recording.status,
+        recording.content_type,
+        recording.body,
+        context="prod",
+        verb="create",
+        resource="pods/exec",
+    )
+
+
+@pytest.mark.parametrize("recording", REFUSED, ids=lambda recording: recording.name)
+def test_every_recorded_refusal_is_one_line_with_the_servers_words_and_a_remedy(
+    recording: object,
+) -> None:
+    error = error_of(recording.name)  # type: ignore[attr-defined]
+    assert "\n" not in str(error)
+    assert error.remedy
+    assert error.exit_code == 3
+    assert error.status == recording.status  # type: ignore[attr-defined]
+    body = recording.body.decode()  # type: ignore[attr-defined]
+    words = json.loads(body)["message"] if body.startswith("{") else body
+    assert words in str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "remedy"),
+    [
+        ("BAD TOKEN", Unauthorized, "log in again"),
+        ("FORBIDDEN (viewer)", Forbidden, "--verb=get,create --resource=pods/exec"),
+        ("MISSING POD", NotFound, "--namespace"),
+        ("MISSING NAMESPACE", NotFound, "--namespace"),
+        ("MISSING CONTAINER", ApiError, "lists the containers"),
+        ("PENDING POD no node", ApiError, "not scheduled"),
+        ("no container given, 2-container pod", ApiError, "name one with -c"),
+        ("CONTAINER NOT RUNNING crashpod", ServerError, "wait until the container runs"),
+        ("EPHEMERAL terminated", ServerError, "wait until the container runs"),
+        ("unknown protocol only", Forbidden, "does not pass websockets on"),
+    ],
+)
+def test_recorded_refusals_become_the_error_that_fits(
+    name: str, kind: type[ApiError], remedy: str
+) -> None:
+    error = error_of(name)
+    assert type(error) is kind
+    assert remedy in error.remedy
+
+
+def test_a_forbidden_names_verb_resource_and_namespace() -> None:
+    error = error_of("FORBIDDEN (viewer)")
+    assert isinstance(error, Forbidden)
+    assert (error.verb, error.resource) == ("get", "pods/exec")
+    assert "-n default" in error.remedy
+
+
+def test_the_resource_of_the_answer_goes_before_the_one_that_was_asked_for() -> None:
+    error = error_of("execer port-forward FORBIDDEN")
+    assert isinstance(error, Forbidden)
+    assert error.resource == "pods/portforward"
+
+
+def test_a_forbidden_that_breaks_off_names_the_missing_verb() -> None:
+    # Recorded in client-errors.txt: `get` alone is not enough since Kubernetes 1.35.
+    lines = (FIXTURES / "client-errors.txt").read_text().splitlines()
+    body = next(line for line in lines if 'is forbidden: "' in line).removeprefix("BODY ")
+    error = answer_error(
+        403,
+        "application/json",
+        body.encode(),
+        context="",
+        verb="create",
+        resource="pods/exec",
+    )
+    assert isinstance(error, Forbidden)
+    assert (error.verb, error.resource) == ("create", "pods/exec")
+    assert "the verb create on" in error.cause
+
+
+def test_a_web_page_is_named_not_printed() -> None:
+    error = answer_error(
+        502, "text/html", b"<html><head><title>502 Bad Gateway</title>" + b"x" * 9999, context=""
+    )
+    assert "a web page '502 Bad Gateway'" in error.cause
+    assert len(str(error)) < 300
+
+
+def test_a_node_that_cannot_be_reached_is_named() -> None:
+    body = b"error dialing backend: dial tcp 10.0.0.7:10250: connect: connection refused"
+    error = answer_error(500, "text/plain; charset=utf-8", body, context="")
+    assert isinstance(error, ServerError)
+    assert "kubectl get nodes" in error.remedy
+
+
+@pytest.mark.parametrize("status", [400, 409, 422, 429, 500, 503])
+def test_an_answer_without_words_still_says_the_status(status: int) -> None:
+    assert str(status) in answer_error(status, "", b"", context="").cause
+
+
+@given(
+    st.integers(300, 599),
+    st.sampled_from(["application/json", "text/plain", "text/html", ""]),
+    st.binary(max_size=200),
+)
+def test_any_answer_is_one_printable_line(status: int, content_type: str, body: bytes) -> None:
+    text = str(answer_error(status, content_type, body, context="c", resource="pods/exec"))
+    assert text
+    assert text.isprintable()
+
+
+def status_of(name: str) -> Status:
+    return Status.from_json(json.loads(recordings()[name].messages[-1][1:]))
+
+
+def test_a_missing_program_is_told_from_one_that_may_not_run() -> None:
+    missing, forbidden = status_of("MISSING BINARY"), status_of("BINARY NOT EXECUTABLE")
+    assert is_missing_program(missing)
+    assert not is_not_executable(missing)
+    assert is_not_executable(forbidden)
+    assert not is_missing_program(forbidden)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        'exec: "sh": executable file not found in $PATH: unknown',
+        'exec: "/bin/sh": stat /bin/sh: no such file or directory: unknown',
+        "executable file `sh` not found in $PATH: No such file or directory",
+    ],
+)
+def test_a_missing_program_in_the_words_of_runc_and_crun(words: str) -> None:
+    assert is_missing_program(Status(success=False, message=words))
+
+
+def test_an_exec_error_keeps_the_runtimes_own_words_only() -> None:
+    error = exec_error(status_of("MISSING BINARY"), "python3")
+    assert type(error) is ExecError
+    assert "executable file not found in $PATH" in error.cause
+    assert "failed to start exec" not in error.cause
+    assert error.remedy == "the container has no such program"
+    assert "executable for" in exec_error(status_of("BINARY NOT EXECUTABLE"), "x").remedy
