@@ -94,7 +94,8 @@ CallPlan = Tuple[Items, Items]
 _STRUCTS = """\
 stat:144,128,64 stat64:96 oldstat:32 statx:256 statfs:120,120,64 statfs64:84 loff:8 u64:8 loffp:8
 offp:8,8,4 utimbuf:16,16,8 timevals:32,32,16 timespecs:32,32,16 timespecs64:32 pipefds:8
-flock:32,32,16 flock64:32,32,24 f_owner_ex:8 termios:36 termios2:44 ints1:4 uints1:4 pids1:4
+flock:32,32,16 flock64:32,32,24 flock_got:32,32,16 flock64_got:32,32,24
+f_owner_ex:8 termios:36 termios2:44 ints1:4 uints1:4 pids1:4
 char1:1 winsize:8 timeval:16,16,8 timespec:16,16,8 timespec64:16 ulongs1:8,8,4 ptrs1:8,8,4
 mpol_modep:4 tid:4 wait_status:4 rusage:144,144,72 siginfo:128 uids1:4 sched_param:4 sched_attr:56
 rlimit:16,16,8 rlimit64:16 tms:32,32,16 cap_header:8 cap_data:24 sigp:4 name16:16 utsname:390

@@ -524,7 +524,13 @@ _SPECIAL: dict[str, Callable[[int], Format]] = {
     "fanotify_init_flags": _fanotify_init,
 }
 _ALIASES = {"lease": "lock_type"}
-_WIDE = dict.fromkeys(("mmap_prot", "mremap_flags", "unshare_flags", "mount_flags", "mpol_flags", "pkey_rights", "notify_flags", "seal_flags", "perf_flags", "ptrace_request", "capability", "pr_set_vma"), 18446744073709551615)  # fmt: skip
+_WIDE = dict.fromkeys(
+    (
+        "mmap_prot", "mremap_flags", "unshare_flags", "mount_flags", "mpol_flags", "pkey_rights",
+        "notify_flags", "seal_flags", "perf_flags", "ptrace_request", "capability", "pr_set_vma",
+    ),
+    0xFFFFFFFFFFFFFFFF,
+)  # fmt: skip
 
 _IOCTL_NAMES = """\
 5401 TCGETS TCSETS TCSETSW TCSETSF TCGETA TCSETA TCSETAW TCSETAF TCSBRK TCXONC TCFLSH TIOCEXCL

@@ -165,13 +165,16 @@ inotify_rm_watch fd int
 lookup_dcookie ulong ptr size
 fcntl,fcntl64 ?1 fd fcntl_cmd hex
 fcntl,fcntl64=0,1030 fd fcntl_cmd int -> fd
-fcntl,fcntl64=1,11,1025,1034 fd fcntl_cmd
+fcntl,fcntl64=1 fd fcntl_cmd -> fd_flags
+fcntl,fcntl64=11,1025,1034 fd fcntl_cmd
 fcntl,fcntl64=3 fd fcntl_cmd -> open_flags
 fcntl,fcntl64=9,1032 fd fcntl_cmd -> int
 fcntl,fcntl64=2 fd fcntl_cmd fd_flags
 fcntl,fcntl64=4 fd fcntl_cmd open_flags
-fcntl,fcntl64=5,6,7 fd fcntl_cmd =flock
-fcntl,fcntl64=12,13,14,36,37,38 fd fcntl_cmd =flock64
+fcntl,fcntl64=5 fd fcntl_cmd =flock_got
+fcntl,fcntl64=6,7 fd fcntl_cmd flock
+fcntl,fcntl64=12,36 fd fcntl_cmd =flock64_got
+fcntl,fcntl64=13,14,37,38 fd fcntl_cmd flock64
 fcntl,fcntl64=8 fd fcntl_cmd int
 fcntl,fcntl64=10 fd fcntl_cmd sig_or_zero
 fcntl,fcntl64=15 fd fcntl_cmd f_owner_ex
@@ -402,8 +405,8 @@ ssetmask hex
 
 WAITING = """\
 poll +pollfds:1 uint int
-ppoll +pollfds:1 uint !timespec sigset:4 ulong
-ppoll_time64 +pollfds:1 uint !timespec64 sigset:4 ulong
+ppoll +pollfds:1 uint +timespec sigset:4 ulong
+ppoll_time64 +pollfds:1 uint +timespec64 sigset:4 ulong
 select int +fdset:0 +fdset:0 +fdset:0 +timeval
 _newselect int +fdset:0 +fdset:0 +fdset:0 +timeval
 pselect6 int +fdset:0 +fdset:0 +fdset:0 +timespec sigset_pack

@@ -1,0 +1,15 @@
+"""Records to the text that strace would have written.
+
+Public surface:
+
+- `gatherer.render.lines.ProcessLines`: the records of one process to its log, in order:
+  `feed(records, watermark_ns) -> bytes` and `finish() -> bytes`.
+- `gatherer.render.call.CallRenderer`: one system call: `call(record)` gives the text before ` = `
+  and that of the return value; `split(record)` what stands before `<unfinished ...>` and what
+  behind `<... resumed>`.
+- `gatherer.render.signals`: signals, stops and ends of threads.
+- `gatherer.render.stamps`: the times in front of lines.
+
+Everything is pure and prints ASCII only: no byte of a tracee reaches a terminal unescaped.
+`flags`, `memory`, `structs`, `sockets` and `siginfo` hold the argument kinds.
+"""

@@ -1,0 +1,331 @@
+"""System calls: a record to the text before and behind its ` = `.
+
+For every number a function is compiled from the call's signature when it is first met, so that the
+work of looking up kinds is done once and a line costs one f-string.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from hg_shared.linux_abi import ERRNO, RESTARTS
+from hg_shared.records import Record
+from hg_shared.syscalls import AT_ENTRY, CHANGED, IN, IN_OUT, INTERRUPTED, OUT, Arg, Syscall, lookup
+
+from gatherer.render import memory as pointed
+from gatherer.render import sockets, structs
+from gatherer.render.flags import clone_flags_text, mode_text, named, value_formatter
+from gatherer.render.memory import NOTHING, Args, Memory, Place, decode, key
+from gatherer.render.text import address, hexadecimal, signed32
+
+Entering = Callable[[Args, Memory], str]
+Returned = Callable[[Args, Memory, int], str]
+
+U64 = 0xFFFFFFFFFFFFFFFF
+NO_RETURN = frozenset(("exit", "exit_group"))
+
+_KINDS = {**pointed.KINDS, **structs.KINDS, **sockets.KINDS}
+_ON_ENTRY = (IN, AT_ENTRY, CHANGED)
+_SIGNED = frozenset(("int", "fd", "uint_fd", "wait_pid"))
+_DECIMAL = frozenset(("size", "ulong"))
+
+
+class Call(NamedTuple):
+    """What one system call prints.
+
+    Attributes:
+        name: its name.
+        entering: gives what is known when it is entered, without a closing parenthesis.
+        whole: gives all of it, `name(arguments)`; starts with what `entering` gives.
+        returned: gives its return value.
+    """
+
+    name: str
+    entering: Entering
+    whole: Returned
+    returned: Returned
+
+
+class _Choice(NamedTuple):
+    selector: int
+    mask: int
+    calls: dict[int, Call]
+    default: Call
+
+
+class CallRenderer:
+    """Renders the calls of any process; one serves many.
+
+    Args:
+        string_size: bytes of a string that are shown, strace's -s.
+    """
+
+    def __init__(self, string_size: int = 32) -> None:
+        self._limit = string_size
+        self._calls: dict[int, Call | _Choice] = {}
+
+    def call(self, record: Record) -> tuple[str, str]:
+        """Returns `name(arguments)` and the text of the return value.
+
+        Args:
+            record: a SYSCALL record.
+        """
+        found = self.find(record)
+        memory = decode(record.captures) if record.captures else NOTHING
+        args, rval = record.args, record.rval
+        return found.whole(args, memory, rval), found.returned(args, memory, rval)
+
+    def split(self, record: Record) -> tuple[str, str, str]:
+        """Returns the text up to ` <unfinished ...>`, the rest of it, and the return value.
+
+        Args:
+            record: a SYSCALL record of a call that prints on two lines.
+        """
+        found = self.find(record)
+        memory = decode(record.captures) if record.captures else NOTHING
+        args, rval = record.args, record.rval
+        first = found.entering(args, memory)
+        whole = found.whole(args, memory, rval)
+        rest = whole[len(first) :] if whole.startswith(first) else ")"
+        return first, rest, found.returned(args, memory, rval)
+
+    def entering(self, record: Record) -> str:
+        """Returns the text up to ` <unfinished ...>` of a call that has not returned.
+
+        Args:
+            record: an IN_FLIGHT record, or a SYSCALL record.
+        """
+        found = self.find(record)
+        return found.entering(record.args, decode(record.captures) if record.captures else NOTHING)
+
+    def name(self, record: Record) -> str:
+        """Returns the call's name."""
+        return self.find(record).name
+
+    def find(self, record: Record) -> Call:
+        """Returns what the record's call prints."""
+        number = record.abi << 16 | record.nr
+        found = self._calls.get(number)
+        if found is None:
+            found = self._calls[number] = _compile(record.abi, record.nr, self._limit)
+        if type(found) is _Choice:
+            value = record.args[found.selector] & found.mask
+            return found.calls.get(value, found.default)
+        return found  # type: ignore[return-value]
+
+
+def _compile(abi: int, nr: int, limit: int) -> Call | _Choice:
+    syscall = lookup(abi, nr)
+    if syscall is None:
+        unknown = Syscall(f"syscall_{nr:#x}", (Arg("hex", IN, ""),) * 6, "int")
+        return _call(unknown, unknown.args, "int", abi, limit)
+    if syscall.name == "clone":
+        return _clone(syscall)
+    if syscall.name == "clone3":
+        return _clone3()
+    default = _call(syscall, syscall.args, syscall.returns, abi, limit)
+    if syscall.selector < 0:
+        return default
+    calls = {
+        value: _call(syscall, args, returns, abi, limit)
+        for value, (args, returns) in syscall.variants.items()
+    }
+    return _Choice(syscall.selector, syscall.mask, calls, default)
+
+
+def _call(syscall: Syscall, args: tuple[Arg, ...], returns: str, abi: int, limit: int) -> Call:
+    """Compiles one form of one call.
+
+    The two functions are one f-string each, built of placeholders for every argument; numbers are
+    printed in place, everything else by a function bound under a name of its own.
+    """
+    names: dict[str, Any] = {"address": address, "signed32": signed32}
+    parts: list[str] = []
+    split: int | None = None
+    for index, arg in enumerate(args):
+        if arg.kind == "unused":
+            continue
+        value = f"a[{index}]"
+        if arg.kind in _SIGNED:
+            text = f"{{{value} if {value} < 0x80000000 else signed32({value})}}"
+        elif arg.kind in _DECIMAL:
+            text = f"{{{value}}}"
+        elif arg.kind == "ptr":
+            text = f"{{address({value})}}"
+        else:
+            place = Place(index, arg.kind, arg.direction, arg.length, abi, limit)
+            text = _placeholder(place, names)
+        if split is None and arg.direction not in _ON_ENTRY:
+            split = len(parts)
+        parts.append(text)
+    whole = f"{syscall.name}({', '.join(parts)})"
+    if split is None:
+        first = whole[:-1]
+    else:
+        first = f"{syscall.name}({', '.join(parts[:split])}{', ' if split else ''}"
+    source = (
+        f"def entering(a, m, r=0, ok=True):\n return f{first!r}\n"
+        f"def whole(a, m, r):\n ok = not -4096 < r < 0\n return f{whole!r}\n"
+    )
+    # The source is made of kinds and argument numbers only; nothing of a trace gets into it.
+    exec(compile(source, f"<{syscall.name}>", "exec"), names)  # noqa: S102
+    return Call(
+        syscall.name, names["entering"], names["whole"], _returned(syscall, returns, abi, limit)
+    )
+
+
+def _placeholder(place: Place, names: dict[str, Any]) -> str:
+    value = f"a[{place.index}]"
+    bound = f"f{place.index}"
+    factory = _KINDS.get(place.kind)
+    if factory is None:
+        names[bound] = value_formatter(place.kind, place.abi) or hexadecimal
+        return f"{{{bound}({value})}}"
+    names[bound] = factory(place)
+    text = f"{bound}(a, m, r)"
+    if place.direction == OUT:
+        return f"{{{text} if ok else address({value})}}"
+    if place.direction == INTERRUPTED:
+        return f"{{address({value}) if ok else {text}}}"
+    if place.direction == IN_OUT and place.kind not in ("socklen", "offp", "loffp", "clone_args"):
+        return f"{{{text} if ok else address({value})}}"
+    return f"{{{text}}}"
+
+
+def error_text(rval: int) -> str:
+    """Returns a failed call's return value: `-1 ENOENT (…)`, or `? ERESTARTSYS (…)`.
+
+    Args:
+        rval: the negative errno.
+    """
+    known = ERRNO.get(-rval)
+    if known is None:
+        return f"-1 (errno {-rval})"
+    prefix = "?" if -rval in RESTARTS else "-1"
+    return f"{prefix} {known[0]} ({known[1]})"
+
+
+_ERRORS = {-number: error_text(-number) for number in ERRNO if number}
+
+
+def _plain(_args: Args, _memory: Memory, rval: int) -> str:
+    if -4096 < rval < 0:
+        return _ERRORS.get(rval) or error_text(rval)
+    return str(rval)
+
+
+def _wrapped(text: Returned) -> Returned:
+    def returned(args: Args, memory: Memory, rval: int) -> str:
+        if -4096 < rval < 0:
+            return _ERRORS.get(rval) or error_text(rval)
+        return text(args, memory, rval)
+
+    return returned
+
+
+def _left(place: Place) -> Callable[[Args, Memory], str]:
+    """Returns the function that prints the time that was left when a call returned."""
+    render = _KINDS[place.kind](
+        Place(place.index, place.kind, OUT, place.length, place.abi, place.limit)
+    )
+    return lambda args, memory: f"left {render(args, memory, 0)}" if args[place.index] else ""
+
+
+def _returned(syscall: Syscall, returns: str, abi: int, limit: int) -> Returned:
+    name = syscall.name
+    if returns == "hex":
+        return _wrapped(lambda _args, _memory, rval: hexadecimal(rval & U64))
+    if returns == "octal":
+        return _wrapped(lambda _args, _memory, rval: mode_text(rval))
+    if returns in ("open_flags", "fd_flags"):
+        flags = value_formatter(returns, abi) or hexadecimal
+        return _wrapped(
+            lambda _args, _memory, rval: (
+                f"{hexadecimal(rval)} (flags {flags(rval)})"
+                if rval or returns == "open_flags"
+                else "0"
+            )
+        )
+    if returns in ("sched_policy", "personality"):
+        names = value_formatter(returns, abi) or hexadecimal
+        shown = hexadecimal if returns == "personality" else str
+        return _wrapped(lambda _args, _memory, rval: f"{shown(rval)} ({names(rval)})")
+    if name in ("poll", "ppoll", "ppoll_time64", "select", "_newselect") or "pselect6" in name:
+        return _wrapped(_readiness(syscall, abi, limit))
+    if name in ("adjtimex", "clock_adjtime", "clock_adjtime64"):
+        states = named("adjtimex_state")
+        return _wrapped(lambda _args, _memory, rval: f"{rval} ({states(rval)})")
+    return _plain
+
+
+def _readiness(syscall: Syscall, abi: int, limit: int) -> Returned:
+    times = [
+        _left(Place(index, arg.kind, arg.direction, arg.length, abi, limit))
+        for index, arg in enumerate(syscall.args)
+        if arg.direction == CHANGED and arg.kind.startswith("time")
+    ]
+    polls = "poll" in syscall.name
+
+    def returned(args: Args, memory: Memory, rval: int) -> str:
+        if polls:
+            text = pointed.poll_text(args, memory, rval, limit)
+        else:
+            text = pointed.select_text(args, memory, rval)
+        if rval:
+            left = [shown for time in times if (shown := time(args, memory))]
+            text = ", ".join([text, *left] if text else left)
+        return f"{rval} ({text})" if text else str(rval)
+
+    return returned
+
+
+_SETTIDS = 0x00100000 | 0x1000
+_CHILD_TIDS = 0x01000000 | 0x00200000
+_SETTLS = 0x80000
+
+
+def _clone(syscall: Syscall) -> Call:
+    """Clone prints its arguments in an order of its own and only those its flags ask for."""
+    parent_at = 2
+    tls_at, child_at = (4, 3) if syscall.args[3].kind == "tid" else (3, 4)
+
+    def entering(args: Args, _memory: Memory) -> str:
+        return f"clone(child_stack={address(args[1])}, flags={clone_flags_text(args[0])}"
+
+    def whole(args: Args, memory: Memory, rval: int) -> str:
+        text = entering(args, memory)
+        flags = args[0]
+        if flags & _SETTIDS:
+            held = memory.get(key(parent_at, 0))
+            if held is not None and len(held[1]) >= 4 and rval > 0:
+                parent = f"[{int.from_bytes(held[1][:4], 'little', signed=True)}]"
+            else:
+                parent = address(args[parent_at])
+            text += f", parent_tid={parent}"
+        if flags & _SETTLS:
+            text += f", tls={address(args[tls_at])}"
+        if flags & _CHILD_TIDS:
+            text += f", child_tidptr={address(args[child_at])}"
+        return f"{text})"
+
+    return Call("clone", entering, whole, _plain)
+
+
+def _clone3() -> Call:
+    """clone3 prints what it was given, and behind it what it gave back."""
+
+    def entering(args: Args, memory: Memory) -> str:
+        found = memory.get(key(0, 0, True)) or memory.get(key(0, 0))
+        if found is None or len(found[1]) < 64:
+            return f"clone3({address(args[0])}"
+        return f"clone3({structs.clone_args_text(found[1].ljust(88, bytes(1)))}"
+
+    def whole(args: Args, memory: Memory, rval: int) -> str:
+        text = entering(args, memory)
+        found = memory.get(key(0, 0))
+        if found is not None and rval > 0 and int.from_bytes(found[1][:8], "little") & 0x100000:
+            text += f" => {{parent_tid=[{rval}]}}"
+        return f"{text}, {args[1]})"
+
+    return Call("clone3", entering, whole, _plain)

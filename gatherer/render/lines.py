@@ -1,0 +1,325 @@
+"""Lines of one process: records in any order to the log that strace -f -tt -T -o would write.
+
+Every call is two points in time, its start and its end. A watermark promises that nothing that
+starts before it is still to come, but for calls that an IN_FLIGHT record has announced; so all
+points up to it are final and are printed in the order of (time, tid). A call is one line unless
+another point of the process lies between its two, or it has been in flight for a second: then it is
+`<unfinished ...>` and later `<... resumed>`.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterable
+from datetime import tzinfo
+from heapq import heappop, heappush
+from operator import itemgetter
+
+from hg_shared.records import LOSS_TEXT, Kind, Record
+
+from gatherer.render.call import NO_RETURN, CallRenderer
+from gatherer.render.memory import decode
+from gatherer.render.signals import ended_line, signal_line, stopped_line
+from gatherer.render.stamps import SECOND, stamp
+from gatherer.render.text import escape
+
+_order = itemgetter(0, 4)
+_PRINTED = frozenset((Kind.SIGNAL, Kind.STOPPED, Kind.EXITED, Kind.EXEC, Kind.DETACHED, Kind.LOST))
+_SILENT = frozenset((Kind.THREAD, Kind.ATTACHED))
+_FOREVER = 1 << 64
+
+
+class ProcessLines:
+    """Renders the records of one process.
+
+    Args:
+        realtime_offset_ns: CLOCK_REALTIME minus CLOCK_MONOTONIC of the node.
+        calls: renderer of calls, may be shared; None for one of its own.
+        pid: process id, for notes that are about no thread.
+        command: name of the process, to tell when execve changes it.
+        timestamps: one of gatherer.render.stamps.Timestamps.
+        zone: time zone of local times; None for this machine's.
+
+    Attributes:
+        skipped: records of kinds that are not known here.
+        lines: lines returned so far.
+    """
+
+    def __init__(
+        self,
+        realtime_offset_ns: int,
+        calls: CallRenderer | None = None,
+        pid: int = 0,
+        command: str = "",
+        timestamps: str = "time",
+        zone: tzinfo | None = None,
+    ) -> None:
+        self.skipped = 0
+        self.lines = 0
+        self._calls = calls or CallRenderer()
+        self._pid = pid
+        self._command = command
+        self._stamp = stamp(timestamps, realtime_offset_ns, zone)
+        self._waiting: list[Record] = []
+        self._ends: list[tuple[int, int, int, Record]] = []
+        self._open: dict[int, Record] = {}
+        self._announced: dict[tuple[int, int], Record] = {}
+        self._returned: set[tuple[int, int]] = set()
+        self._pushed = 0
+        self._out: list[str] = []
+
+    def feed(self, records: Iterable[Record], watermark: int) -> bytes:
+        """Takes records and returns the lines that are final now.
+
+        Args:
+            records: of this process, in any order.
+            watermark: CLOCK_MONOTONIC ns; nothing that starts before it follows, but the end of
+                calls that were announced as in flight.
+        """
+        self._take(records)
+        self._print(watermark)
+        return self._flush()
+
+    def finish(self) -> bytes:
+        """Returns everything that was held back; calls that did not return stay unfinished."""
+        self._print(_FOREVER)
+        for record in self._waiting:
+            if record.kind == Kind.IN_FLIGHT:
+                self._line(record.start, record.tid, f"{self._entering(record)} <unfinished ...>")
+        self._waiting.clear()
+        self._open.clear()
+        return self._flush()
+
+    def _flush(self) -> bytes:
+        out = self._out
+        if not out:
+            return b""
+        self.lines += len(out)
+        text = "".join(out)
+        out.clear()
+        return text.encode("ascii")
+
+    def _take(self, records: Iterable[Record]) -> None:
+        append = self._waiting.append
+        for record in records:
+            kind = record[7]
+            if kind == 0:
+                if self._open or self._announced:
+                    self._take_return(record)
+                else:
+                    append(record)
+            elif kind == Kind.IN_FLIGHT:
+                identity = (record.tid, record.start)
+                known = self._open.get(record.tid)
+                if identity not in self._announced and (
+                    known is None or known.start != record.start
+                ):
+                    self._announced[identity] = record
+                    append(record)
+            elif kind in _PRINTED:
+                append(record)
+            elif kind not in _SILENT:
+                self.skipped += 1
+
+    def _take_return(self, record: Record) -> None:
+        """Takes a return whose call may have been announced, or printed, before."""
+        shown = self._open.get(record.tid)
+        if shown is not None and shown.start == record.start:
+            del self._open[record.tid]
+            self._push(record)
+            return
+        if (record.tid, record.start) in self._announced:
+            self._returned.add((record.tid, record.start))
+        self._waiting.append(record)
+
+    def _push(self, record: Record) -> None:
+        self._pushed += 1
+        heappush(self._ends, (record.start + record.duration, record.tid, self._pushed, record))
+
+    def _print(self, watermark: int) -> None:
+        waiting = self._waiting
+        waiting.sort(key=_order)
+        if self._announced:
+            self._drop_returned()
+        ends, out = self._ends, self._out
+        stamped, render = self._stamp, self._calls.call
+        count = len(waiting)
+        at = 0
+        while at < count:
+            record = waiting[at]
+            start, tid = record[0], record[4]
+            if start > watermark:
+                break
+            while ends and (ends[0][0], ends[0][1]) <= (start, tid):
+                self._resume(heappop(ends))
+            at += 1
+            following = waiting[at] if at < count else None
+            if record[7] != 0:
+                if not self._print_other(record, following, watermark):
+                    at -= 1
+                    break
+                continue
+            duration = record[1]
+            end = start + duration
+            if end <= watermark:
+                if (
+                    following is None
+                    or end < following[0]
+                    or (end == following[0] and tid <= following[4])
+                ) and not (ends and (ends[0][0], ends[0][1]) < (end, tid)):
+                    text, returned = render(record)
+                    out.append(
+                        f"{tid:<5} {stamped(start)}{text:<39} = {returned}"
+                        f" <{duration // SECOND}.{duration % SECOND // 1000:06d}>\n"
+                    )
+                    continue
+            elif not self._interrupted(start, following, watermark):
+                at -= 1
+                break
+            if following is not None and self._defer_exec(record, following, at):
+                at -= 1
+                continue
+            self._line(start, tid, f"{self._entering(record)} <unfinished ...>")
+            self._push(record)
+        del waiting[:at]
+        if not (waiting and waiting[0].start <= watermark):
+            while ends and ends[0][0] <= watermark:
+                self._resume(heappop(ends))
+
+    def _defer_exec(self, record: Record, following: Record, at: int) -> bool:
+        """Moves PTRACE_EVENT_EXEC behind the execve that caused it, so that it splits no line."""
+        end = record.start + record.duration
+        if (
+            following.kind != Kind.EXEC
+            or following.tid != record.tid
+            or following.args[0] != following.tid
+            or following.start >= end
+        ):
+            return False
+        del self._waiting[at]
+        insort(self._waiting, following._replace(start=end), lo=at, key=_order)
+        return True
+
+    def _interrupted(self, start: int, following: Record | None, watermark: int) -> bool:
+        """Returns whether a call that has not ended yet must be printed as unfinished."""
+        return (
+            watermark - start >= SECOND
+            or (following is not None and following.start <= watermark)
+            or bool(self._ends and self._ends[0][0] <= watermark)
+        )
+
+    def _drop_returned(self) -> None:
+        """Takes announcements away whose call has returned before they were printed."""
+        if self._returned:
+            returned = self._returned
+            self._waiting[:] = [
+                record
+                for record in self._waiting
+                if record[7] != Kind.IN_FLIGHT or (record.tid, record.start) not in returned
+            ]
+            for identity in returned:
+                self._announced.pop(identity, None)
+            self._returned = set()
+
+    def _print_other(self, record: Record, following: Record | None, watermark: int) -> bool:
+        """Prints what is no finished call; returns False to wait for what follows."""
+        kind = record.kind
+        if kind == Kind.IN_FLIGHT:
+            return self._print_open(record, following, watermark)
+        start, tid = record.start, record.tid
+        if kind == Kind.SIGNAL:
+            self._line(start, tid, signal_line(record))
+        elif kind == Kind.STOPPED:
+            self._line(start, tid, stopped_line(record))
+        elif kind == Kind.EXITED:
+            self._end_open(start, tid)
+            self._line(start, tid, ended_line(record.rval))
+        elif kind == Kind.EXEC:
+            self._executed(record)
+        elif kind == Kind.LOST:
+            count, cause = record.args[0], record.args[1]
+            reason = LOSS_TEXT.get(cause, f"cause {cause}")  # type: ignore[call-overload]
+            plural = "" if count == 1 else "s"
+            text = f"+++ LOST {count} record{plural} ({reason}) +++"
+            self._line(start, self._pid or tid, text)
+        else:
+            self._open.pop(tid, None)
+        return True
+
+    def _print_open(self, record: Record, following: Record | None, watermark: int) -> bool:
+        start, tid = record.start, record.tid
+        same = following is not None and following.tid == tid and following.start <= watermark
+        if same and following is not None and not self._ends_before(following):
+            if following.kind == Kind.EXITED:
+                self._announced.pop((tid, start), None)
+                self._line(start, tid, f"{self._abandoned(record):<39} = ?")
+                return True
+            if following.kind == Kind.DETACHED:
+                self._announced.pop((tid, start), None)
+                self._line(start, tid, f"{self._entering(record)} <detached ...>")
+                return True
+        ended = watermark == _FOREVER or not self._interrupted(start, following, watermark)
+        if ended and (following is None or following.start > watermark):
+            return False
+        self._announced.pop((tid, start), None)
+        self._line(start, tid, f"{self._entering(record)} <unfinished ...>")
+        self._open[tid] = record
+        return True
+
+    def _ends_before(self, record: Record) -> bool:
+        return bool(self._ends and self._ends[0][:2] < (record.start, record.tid))
+
+    def _abandoned(self, record: Record) -> str:
+        """Returns a call that never returns, up to its closing parenthesis."""
+        first, rest, _ = self._calls.split(record)
+        if rest == ")" or self._calls.name(record) in NO_RETURN:
+            return first + rest
+        return f"{first} <unfinished ...>)"
+
+    def _end_open(self, time: int, tid: int) -> None:
+        """Prints the end of the call a thread died in."""
+        record = self._open.pop(tid, None)
+        if record is None:
+            return
+        first, rest, _ = self._calls.split(record)
+        del first
+        middle = "" if rest == ")" else " <unfinished ...>"
+        self._line(time, tid, f"{f'<... {self._calls.name(record)} resumed>{middle})':<39} = ?")
+
+    def _executed(self, record: Record) -> None:
+        """Prints what execve did to threads and name; the calling thread becomes the leader."""
+        start, tid, former = record.start, record.tid, record.args[0]
+        if former and former != tid:
+            self._open.pop(tid, None)
+            self._line(start, tid, f"+++ superseded by execve in pid {former} +++")
+            caller = self._open.pop(former, None)
+            if caller is not None:
+                self._open[tid] = caller._replace(tid=tid)
+        found = decode(record.captures).get(0)
+        if found is not None:
+            name = found[1].decode("utf-8", "surrogateescape")
+            if self._command and name and name != self._command:
+                old, new = (_printable(text) for text in (self._command, name))
+                self._line(start, tid, f"+++ RENAMED {old} to {new} +++")
+            self._command = name or self._command
+
+    def _resume(self, end: tuple[int, int, int, Record]) -> None:
+        time, tid, _, record = end
+        _, rest, returned = self._calls.split(record)
+        duration = record.duration
+        text = f"<... {self._calls.name(record)} resumed>{rest}"
+        self._line(
+            time,
+            tid,
+            f"{text:<39} = {returned} <{duration // SECOND}.{duration % SECOND // 1000:06d}>",
+        )
+
+    def _entering(self, record: Record) -> str:
+        return self._calls.entering(record)
+
+    def _line(self, time: int, tid: int, text: str) -> None:
+        self._out.append(f"{tid:<5} {self._stamp(time)}{text}\n")
+
+
+def _printable(text: str) -> str:
+    return escape(text.encode("utf-8", "surrogateescape"))
