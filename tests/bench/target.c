@@ -1,0 +1,63 @@
+// A target that counts its own system calls: COUNTERFILE THREADS MODE
+//   mix    write 32 bytes, open, read 16, close, as fast as it can
+//   work   about 100 us of computing between two writes
+//   sleep  the mix, then nanosleep for 1 ms
+// Each thread has a counter of its own in the shared file, 128 bytes apart.
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+static volatile long *counters;
+static const char *mode;
+
+static void checked(int right) {
+    if (!right) abort();
+}
+
+static void *run(void *argument) {
+    volatile long *counter = counters + (long)argument * 16;
+    int sink = open("/dev/null", O_WRONLY);
+    char block[64];
+    memset(block, 'x', sizeof block);
+    for (;;) {
+        checked(write(sink, block, 32) == 32);
+        *counter += 1;
+        if (!strcmp(mode, "work")) {
+            for (volatile int i = 0; i < 50000; i++) {}
+            continue;
+        }
+        int file = open("/etc/hostname", O_RDONLY);
+        checked(file >= 0);
+        checked(read(file, block, 16) >= 0);
+        checked(close(file) == 0);
+        *counter += 3;
+        if (!strcmp(mode, "sleep")) {
+            struct timespec pause = {0, 1000000};
+            nanosleep(&pause, 0);
+            *counter += 1;
+        }
+    }
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    if (argc != 4) return 2;
+    int file = open(argv[1], O_RDWR);
+    checked(file >= 0);
+    counters = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    checked(counters != MAP_FAILED);
+    mode = argv[3];
+    for (long i = 1; i < atol(argv[2]); i++) {
+        pthread_t thread;
+        checked(pthread_create(&thread, 0, run, (void *)i) == 0);
+    }
+    puts("ready");
+    fflush(stdout);
+    run(0);
+}

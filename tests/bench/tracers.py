@@ -1,0 +1,115 @@
+"""Tracers under measurement: attached on entry, detached on exit."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hg_shared.batch import Batch
+from hg_shared.framing import FrameDecoder
+from hg_shared.messages import Ack, Event, Goodbye, Stop
+from hg_shared.wire import decode, encode
+
+
+@contextmanager
+def strace(pid: int, folder: Path, cpu: int | None) -> Iterator[None]:
+    """Stock strace writing what gatherer's logs look like.
+
+    Args:
+        pid: the target.
+        folder: where the log goes.
+        cpu: CPU strace is pinned to, None for any.
+    """
+    pin = ["taskset", "-c", str(cpu)] if cpu is not None else []
+    log = folder / "strace.log"
+    command = ["strace", "-f", "-tt", "-T", "-s", "32", "-o", str(log), "-p", str(pid)]
+    process = subprocess.Popen([*pin, *command], stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    assert b"attached" in process.stderr.readline()
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.stderr.read()
+        process.stderr.close()
+        process.wait()
+        log.unlink()
+
+
+@dataclass
+class Received:
+    """What came from hunter.
+
+    Attributes:
+        wire: bytes on the wire.
+        raw: bytes of records before compression.
+        captured: of these, captured memory.
+        records: records.
+        goodbye: totals.
+    """
+
+    wire: int = 0
+    raw: int = 0
+    captured: int = 0
+    records: int = 0
+    goodbye: Goodbye | None = None
+    attached: threading.Event = field(default_factory=threading.Event)
+
+
+@contextmanager
+def hunter(
+    pid: int, zipapp: Path, cpu: int | None, python: str = sys.executable
+) -> Iterator[Received]:
+    """Hunter, its stream decoded by this process.
+
+    Args:
+        pid: the target.
+        zipapp: hunter.pyz.
+        cpu: CPU hunter is pinned to, None for any.
+        python: interpreter.
+    """
+    pin = ["taskset", "-c", str(cpu)] if cpu is not None else []
+    process = subprocess.Popen(
+        [*pin, python, "-I", "-S", str(zipapp), "--pid", str(pid), "--only-pids", "--linger", "60"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+    )
+    received = Received()
+    reader = threading.Thread(target=_read, args=(process, received))
+    reader.start()
+    try:
+        assert received.attached.wait(20), "hunter did not attach"
+        yield received
+    finally:
+        assert process.stdin is not None
+        process.stdin.write(encode(Stop("duration")))
+        reader.join()
+        process.wait()
+        process.stdin.close()
+
+
+def _read(process: subprocess.Popen[bytes], received: Received) -> None:
+    assert process.stdout is not None
+    assert process.stdin is not None
+    decoder = FrameDecoder()
+    while data := process.stdout.read(1 << 20):
+        received.wire += len(data)
+        decoder.receive_data(data)
+        for frame in decoder.frames_received():
+            content = decode(frame)
+            if isinstance(content, Batch):
+                received.records += content.count
+                received.raw += len(content.heads) + len(content.captures)
+                received.captured += len(content.captures)
+            elif isinstance(content, Event) and content.event == "attach":
+                received.attached.set()
+            elif isinstance(content, Goodbye):
+                received.goodbye = content
+                process.stdin.write(encode(Ack(frame.seq)))
+    process.stdout.close()
