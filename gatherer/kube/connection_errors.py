@@ -21,12 +21,12 @@ def connection_error(server: str, error: BaseException) -> ClusterUnreachable:
     if isinstance(cause, ssl.SSLCertVerificationError):
         return ClusterUnreachable(
             f"the certificate of the API server {server} is not trusted: "
-            f"{cause.verify_message or cause.reason or cause}",
+            f"{getattr(cause, 'verify_message', '') or _reason(cause)}",
             "check certificate-authority and tls-server-name of the cluster in the kubeconfig",
         )
     if isinstance(cause, ssl.SSLError):
         return ClusterUnreachable(
-            f"TLS with the API server {server} failed: {cause.reason or cause}",
+            f"TLS with the API server {server} failed: {_reason(cause)}",
             "check the server's URL and the client certificate in the kubeconfig",
         )
     if isinstance(cause, socket.gaierror):
@@ -47,6 +47,10 @@ def connection_error(server: str, error: BaseException) -> ClusterUnreachable:
     return ClusterUnreachable(
         f"{prefix}: {one_line(words)}", "check the server's URL in the kubeconfig and the network"
     )
+
+
+def _reason(error: ssl.SSLError) -> str:
+    return one_line(getattr(error, "reason", None) or str(error))
 
 
 def _root_cause(error: BaseException) -> BaseException:

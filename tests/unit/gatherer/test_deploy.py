@@ -1,0 +1,242 @@
+"""Deployment against a scripted exec; tests/cluster runs it in real containers."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatherer import bootstrap
+from gatherer.deploy import (
+    CANDIDATES,
+    ExecStreams,
+    Interpreter,
+    StartedHunter,
+    StderrTail,
+    bootstrap_text,
+    choose_interpreter,
+    deploy,
+    find_python,
+    parse_interpreters,
+    start_error,
+)
+from gatherer.errors import DeployError, ExecError
+from gatherer.kube.channels import (
+    STDERR,
+    STDOUT,
+    ExecEvent,
+    ExecExited,
+    ExecFailed,
+    ExecInterrupted,
+    StreamData,
+)
+from gatherer.kube.models import Status
+
+HUNTER = b"PK-zipapp" * 100
+DIGEST = hashlib.sha256(HUNTER).hexdigest()
+PYTHON = Interpreter("/usr/bin/python3", (3, 11, 2))
+MISSING = ExecFailed(
+    Status(success=False, message='exec: "x": executable file not found in $PATH: unknown')
+)
+NOT_EXECUTABLE = ExecFailed(Status(success=False, message='exec: "x": permission denied: unknown'))
+RECEIVED = StreamData(STDERR, bootstrap.RECEIVED)
+
+
+class Script:
+    """Plays the events of each command; keeps what was asked for and sent."""
+
+    def __init__(self, answer: Callable[[Sequence[str]], Sequence[ExecEvent]]) -> None:
+        self._answer = answer
+        self.commands: list[tuple[str, ...]] = []
+        self.sent = bytearray()
+        self.open = 0
+
+    async def __call__(self, command: Sequence[str], stdin: bool) -> ExecStreams:
+        self.commands.append(tuple(command))
+        self.open += 1
+        return ScriptedStreams(self, list(self._answer(command)))
+
+
+class ScriptedStreams:
+    can_close_stdin = True
+
+    def __init__(self, script: Script, events: list[ExecEvent]) -> None:
+        self._script = script
+        self._events = events
+
+    async def receive(self) -> ExecEvent:
+        await asyncio.sleep(0)
+        return self._events.pop(0)
+
+    async def send_stdin(self, data: bytes) -> None:
+        self._script.sent += data
+
+    async def close_stdin(self) -> None:
+        raise AssertionError("stdin is hunter's lifeline")
+
+    async def aclose(self) -> None:
+        self._script.open -= 1
+
+
+def out(text: str) -> StreamData:
+    return StreamData(STDOUT, text.encode())
+
+
+def with_python(*events: ExecEvent) -> Script:
+    """A container with a shell and a Python whose bootstrap gives these events."""
+
+    def answer(command: Sequence[str]) -> Sequence[ExecEvent]:
+        if command[0] == "sh":
+            return [out("3.11.2 ctypes /usr/bin/python3\n"), ExecExited(0)]
+        return events
+
+    return Script(answer)
+
+
+def run(script: Script) -> StartedHunter:
+    return asyncio.run(deploy(script, "container 'c'", HUNTER, DIGEST, ["--frequency", "5"]))
+
+
+def refusal(script: Script) -> str:
+    with pytest.raises((DeployError, ExecError)) as caught:
+        run(script)
+    assert caught.value.remedy
+    assert str(caught.value).isprintable()
+    assert script.open == 0
+    return str(caught.value)
+
+
+def test_hunter_is_sent_and_started() -> None:
+    script = with_python(RECEIVED, out("frames"))
+    started = run(script)
+    assert started.interpreter == PYTHON
+    assert bytes(script.sent) == HUNTER
+    assert started.stdout == b""
+    assert started.stderr.text == ""
+    assert script.open == 1
+    command = script.commands[-1]
+    assert command[:4] == ("/usr/bin/python3", "-I", "-S", "-c")
+    assert command[5:] == (str(len(HUNTER)), DIGEST, "--frequency", "5")
+
+
+def test_stdout_that_overtakes_the_announcement_is_kept() -> None:
+    assert run(with_python(out("HELLO"), RECEIVED)).stdout == b"HELLO"
+
+
+def test_an_announcement_in_pieces_among_other_words() -> None:
+    script = with_python(
+        StreamData(STDERR, b"warning\nhunter: rec"), StreamData(STDERR, b"eived\nmore\n")
+    )
+    assert run(script).stderr.text == "warning\nmore"
+
+
+@pytest.mark.parametrize(
+    ("code", "stderr", "words"),
+    [
+        (bootstrap.STDIN_ENDED, "stdin ended after 3 of 900 bytes", "did not arrive whole"),
+        (bootstrap.DIGEST_DIFFERS, "sha256 aa expected, bb received", "was damaged on its way"),
+        (bootstrap.NOTHING_WRITABLE, "/tmp: Read-only file system", "nothing is writable in"),
+        (bootstrap.NOT_EXECUTED, "/proc/self/fd/3 with x: No such file", "/proc is mounted"),
+        (137, "", "perhaps for want of memory"),
+        (1, "Fatal Python error: init_fs_encoding\n", "exit code 1: Fatal Python error"),
+    ],
+)
+def test_a_bootstrap_that_fails_says_why(code: int, stderr: str, words: str) -> None:
+    events = [StreamData(STDERR, stderr.encode())] if stderr else []
+    told = refusal(with_python(*events, ExecExited(code)))
+    assert words in told
+    assert stderr.strip() in told
+
+
+def test_a_channel_that_breaks_while_hunter_is_sent() -> None:
+    assert "without a status: close code 1006" in refusal(
+        with_python(ExecInterrupted("close code 1006"))
+    )
+
+
+def test_the_target_cannot_write_control_characters_into_the_message() -> None:
+    told = refusal(with_python(StreamData(STDERR, b"\x1b[2Jboo\x07\n\xff"), ExecExited(1)))
+    assert "boo" in told
+
+
+def test_a_container_without_a_shell_is_asked_directly() -> None:
+    def answer(command: Sequence[str]) -> Sequence[ExecEvent]:
+        if command[0] == "/usr/local/bin/python3":
+            return [out("3.12.1 ctypes /usr/local/bin/python3.12\n"), ExecExited(0)]
+        return [MISSING if command[0] != "python3" else NOT_EXECUTABLE]
+
+    script = Script(answer)
+    found = asyncio.run(find_python(script, "c"))
+    assert found == Interpreter("/usr/local/bin/python3.12", (3, 12, 1))
+    assert script.commands[3][0] == "python3"
+    assert script.open == 0
+
+
+def test_a_container_without_shell_and_python() -> None:
+    script = Script(lambda command: [MISSING])
+    told = refusal(script)
+    assert "container 'c' has no Python: tried python3, python3.14" in told
+    assert {command[0] for command in script.commands} >= set(CANDIDATES)
+
+
+def test_a_shell_that_finds_no_python() -> None:
+    assert "has no Python" in refusal(Script(lambda command: [ExecExited(0)]))
+
+
+def test_a_runtime_that_fails_otherwise_is_not_taken_for_a_missing_shell() -> None:
+    failed = ExecFailed(Status(success=False, message="container not running"))
+    assert "container not running" in refusal(Script(lambda command: [failed]))
+
+
+def test_the_first_python_that_is_new_enough_is_chosen() -> None:
+    found = parse_interpreters(
+        b"2.7.18 ctypes /usr/bin/python\n3.6.9 ctypes /opt/old/python3\nnoise\n"
+        b"3.8.0 - /opt/small/python3\n3.9.1 ctypes /opt/a b/python3\n3.13.0 ctypes /x\n"
+    )
+    assert choose_interpreter(found, "c").path == "/opt/a b/python3"
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        (b"3.6.9 ctypes /usr/bin/python3\n", "is too old: /usr/bin/python3 3.6.9; hunter needs"),
+        (b"2.7.5 ctypes /usr/bin/python\n", "is too old: /usr/bin/python 2.7.5"),
+        (b"3.11.2 - /usr/bin/python3\n", "has no ctypes module: /usr/bin/python3 3.11.2"),
+    ],
+)
+def test_a_python_that_does_not_do_is_named(output: bytes, words: str) -> None:
+    with pytest.raises(DeployError) as caught:
+        choose_interpreter(parse_interpreters(output), "c")
+    assert words in str(caught.value)
+
+
+@given(st.binary(max_size=80))
+def test_any_output_of_the_probe_can_be_read(output: bytes) -> None:
+    for interpreter in parse_interpreters(output):
+        assert interpreter.path
+
+
+@given(st.lists(st.binary(max_size=5000), max_size=8))
+def test_stderr_is_kept_bounded_and_printable(parts: list[bytes]) -> None:
+    tail = StderrTail()
+    for part in parts:
+        tail.add(part)
+    assert len(tail.text) <= 8 * 1024
+    assert all(line.isprintable() for line in tail.text.split("\n"))
+
+
+def test_a_failed_start_of_the_interpreter_itself() -> None:
+    assert isinstance(start_error(MISSING, "", "c", PYTHON), ExecError)
+
+
+def test_the_bootstrap_is_short_and_says_nothing_of_itself() -> None:
+    text = bootstrap_text()
+    compile(text, "<bootstrap>", "exec")
+    assert len(text) < 2500
+    assert '"""' not in text
+    assert "__future__" not in text
+    assert "->" not in text
