@@ -86,10 +86,10 @@ class Frame:
             return self.payload
         stream = zlib.decompressobj()
         try:
-            body = stream.decompress(self.payload, MAX_PAYLOAD)
+            body = stream.decompress(self.payload, MAX_PAYLOAD + 1)
         except zlib.error as error:
             raise BadPayload(f"frame {self.seq}: {error}") from error
-        if stream.unconsumed_tail:
+        if len(body) > MAX_PAYLOAD:
             raise PayloadTooBig(f"frame {self.seq} decompresses to more than {MAX_PAYLOAD} bytes")
         if not stream.eof or stream.unused_data:
             raise BadPayload(f"frame {self.seq}: its zlib stream is not whole")

@@ -7,7 +7,7 @@ clock to CLOCK_REALTIME. Unknown keys are ignored, so that fields can be added i
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Dict, List, Mapping, Optional, Type, TypeVar, Union, get_type_hints
 
 from hg_shared.errors import BadPayload, UnsupportedVersion
@@ -263,7 +263,7 @@ def decode_message(cls: Type[M], payload: bytes) -> M:
     """
     name = cls.__name__
     try:
-        value = json.loads(payload)
+        value = json.loads(payload, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise BadPayload(f"{name} is not JSON: {error}") from error
     if not isinstance(value, dict):
@@ -275,6 +275,10 @@ def decode_message(cls: Type[M], payload: bytes) -> M:
     return cls(**_checked(cls, value))
 
 
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
 def _checked(cls: Type[Any], value: Mapping[str, Any]) -> Dict[str, Any]:
     hints = _HINTS.get(cls)
     if hints is None:
@@ -282,7 +286,7 @@ def _checked(cls: Type[Any], value: Mapping[str, Any]) -> Dict[str, Any]:
     arguments = {}
     for entry in fields(cls):
         if entry.name not in value:
-            if entry.name in ("pid", "fields"):
+            if entry.default is not MISSING or entry.default_factory is not MISSING:
                 continue
             raise BadPayload(f"{cls.__name__} has no {entry.name}")
         given = value[entry.name]
