@@ -147,8 +147,7 @@ class CaptureDirectory:
 
     def _append_json(self, name: str, head: dict[str, Any], rest: Mapping[str, Any]) -> None:
         value = head | {key: rest[key] for key in rest if key not in head}
-        line = json.dumps(_plain(value), separators=(",", ":"), allow_nan=False)
-        self._append(name, line.encode("ascii") + b"\n")
+        self._append(name, json_line(value).encode("ascii") + b"\n")
 
     def _append(self, name: str, data: bytes) -> None:
         path = self.path / name
@@ -196,6 +195,15 @@ class CaptureDirectory:
             pass  # A capture that was cut short may have no readable session.json.
         oldest = min(os.lstat(self.path / name).st_mtime_ns for name in found)
         return compact_utc(oldest)
+
+
+def json_line(value: Mapping[str, Any]) -> str:
+    """Returns an object as one line of ASCII, without its line break.
+
+    Args:
+        value: anything json.loads can give, and tuples.
+    """
+    return json.dumps(_plain(value), separators=(",", ":"), allow_nan=False)
 
 
 def _plain(value: Any, depth: int = 0) -> Any:

@@ -1,4 +1,4 @@
-"""The per-process log files: names that nothing hostile can bend, and appends that are seen at once.
+"""The per-process logs: names that nothing hostile can bend, appends that are seen at once.
 
 A log is opened for each append. So any number of processes can be traced without running out of
 descriptors, and a directory that is removed under the capture is noticed with the next line.

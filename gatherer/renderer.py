@@ -210,7 +210,7 @@ class Rendering:
         at = local_time(self._clock.realtime_ns(first.start if first else batch.watermark))
         plural = "" if missing == 1 else "s"
         for process in self._by_key.values():
-            note = f"{process.pid}  {at} +++ GAP {missing} record{plural} (lost in transit) +++\n"
+            note = f"{process.pid:<5} {at} +++ GAP {missing} record{plural} (lost in transit) +++\n"
             self._logs.append(process.name, note.encode("ascii"))
 
     def _advance(self) -> None:

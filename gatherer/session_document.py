@@ -6,6 +6,7 @@ import platform
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hg_shared.messages import Event, Goodbye, Heartbeat, Hello, Sample, TracedProcess
@@ -13,8 +14,12 @@ from hg_shared.version import __version__
 
 from gatherer.accounting import Accounts, Settlement
 from gatherer.clock import CaptureClock, local_zone, rfc3339
+from gatherer.ending import Conclusion
+from gatherer.errors import GathererError
 from gatherer.logs import LogNames, ProcessKey
 from gatherer.runtimes import Target
+from gatherer.summary import ProcessSummary, Summary
+from gatherer.view import ProcessStatus, Status
 
 SCHEMA = 1
 MAX_CMDLINE = 4096
@@ -55,6 +60,13 @@ class ProcessEntry:
     peak_rss_bytes: int | None = None
     ordinals: set[int] = field(default_factory=set)
 
+    @property
+    def state(self) -> str:
+        """`traced`, or why it is not."""
+        if self.ended is not None:
+            return self.end_reason or "ended"
+        return "traced" if self.attached is not None else "chosen"
+
     def as_json(self) -> dict[str, Any]:
         """Returns the entry as session.json holds it."""
         entry = asdict(self)
@@ -67,6 +79,7 @@ class SessionDocument:
     """The state of one capture.
 
     Attributes:
+        target: what is captured.
         processes: traced processes in the order in which they were chosen.
         clock: the capture clock, None before the Hello.
         hello: hunter's Hello.
@@ -96,7 +109,7 @@ class SessionDocument:
         self.received = 0
         self.lost = 0
         self.ended: str | None = None
-        self._target = target
+        self.target = target
         self._options = dict(options)
         self._started = rfc3339(started_ns)
         self._names = LogNames()
@@ -193,6 +206,34 @@ class SessionDocument:
             if reasons and not entry.end_reason:
                 entry.end_reason = reasons[-1][:MAX_CMDLINE]
 
+    def fail(self, failure: GathererError, ended_ns: int) -> None:
+        """Takes what kept the capture from starting.
+
+        Args:
+            failure: the error.
+            ended_ns: nanoseconds since the epoch.
+        """
+        self.error, self.exit_code = str(failure), failure.exit_code
+        self.end_reason = "not started"
+        self.ended = rfc3339(ended_ns)
+
+    def conclude(
+        self, conclusion: Conclusion, failure: GathererError | None, ended_ns: int
+    ) -> None:
+        """Takes how the capture ended.
+
+        Args:
+            conclusion: reason, completeness, exit code.
+            failure: what made it end, None when it ended as it should.
+            ended_ns: nanoseconds since the epoch, on the capture clock.
+        """
+        self.end_reason = conclusion.end_reason
+        self.complete = conclusion.complete
+        self.exit_code = conclusion.exit_code
+        self.discrepancies = list(conclusion.notes)
+        self.error = str(failure) if failure is not None else ""
+        self.ended = rfc3339(ended_ns)
+
     def command_of(self, ordinal: int) -> str:
         """Returns the name of a process for sentences."""
         entry = self._ordinals.get(ordinal)
@@ -206,6 +247,71 @@ class SessionDocument:
         """Returns the names of all processes by ordinal."""
         return {ordinal: self.command_of(ordinal) for ordinal in self._ordinals}
 
+    def status(
+        self,
+        seconds: float,
+        container: tuple[int | None, int | None],
+        backlog_bytes: int,
+        stopping: bool,
+    ) -> Status:
+        """Returns the capture at this moment, for a view.
+
+        Args:
+            seconds: since the Hello.
+            container: memory usage and limit.
+            backlog_bytes: what waits to be rendered.
+            stopping: whether hunter has been asked to stop.
+        """
+        processes = tuple(
+            ProcessStatus(
+                entry.command,
+                entry.pid,
+                entry.log,
+                entry.state,
+                entry.rss_bytes,
+                entry.records,
+                entry.lost,
+            )
+            for entry in self.processes.values()
+        )
+        return Status(
+            seconds, processes, self.received, self.lost, *container, backlog_bytes, stopping
+        )
+
+    def summary(self, directory: Path, spool: Path | None) -> Summary:
+        """Returns the end of the capture for a view.
+
+        Args:
+            directory: the capture directory.
+            spool: the spool when it was kept.
+        """
+        processes = tuple(
+            ProcessSummary(
+                entry.command,
+                entry.pid,
+                directory / entry.log,
+                entry.records,
+                entry.lost,
+                entry.peak_rss_bytes,
+                entry.end_reason,
+            )
+            for entry in self.processes.values()
+        )
+        return Summary(
+            directory,
+            processes,
+            self.seen,
+            self.received,
+            self.lost,
+            self.end_reason,
+            self.complete,
+            tuple(self.discrepancies),
+            self._peak_pss,
+            self._cpu_seconds,
+            spool,
+            self.exit_code or 0,
+        )
+
     def as_json(self) -> dict[str, Any]:
         """Returns the document, JSON values only."""
         hello = self.hello
@@ -216,7 +322,7 @@ class SessionDocument:
                 "reason": hello.engine_reason if hello else None,
             },
             "tracing": hello.tracing if hello else None,
-            "target": asdict(self._target),
+            "target": asdict(self.target),
             "started": self._started,
             "ended": self.ended,
             "end_reason": self.end_reason or None,

@@ -86,9 +86,8 @@ class SpoolWriter:
         except FileNotFoundError:
             pass
         except OSError as error:
-            raise LogWriteError(
-                f"cannot remove {self.path}: {os.strerror(error.errno or 0)}"
-            ) from (error)
+            reason = os.strerror(error.errno or 0)
+            raise LogWriteError(f"cannot remove {self.path}: {reason}") from error
 
 
 class SpoolReader:

@@ -10,10 +10,10 @@ MAX_COMMAND = 64
 
 
 def printable(text: str, limit: int = 0) -> str:
-    """Returns the text with everything a terminal could act on escaped.
+    r"""Returns the text with everything a terminal could act on escaped.
 
     Control characters, line breaks, bidirectional overrides, lone surrogates and unassigned code
-    points become `\\xNN`, `\\uNNNN` or `\\UNNNNNNNN`; the result is one line.
+    points become `\xNN`, `\uNNNN` or `\UNNNNNNNN`; the result is one line.
 
     Args:
         text: anything.

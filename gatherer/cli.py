@@ -1,0 +1,274 @@
+"""The command line: options in, one `CaptureConfig` out. Everything heavy is imported inside."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from hg_shared.version import __version__
+
+from gatherer import options
+from gatherer.config import (
+    DEFAULT_BUFFER,
+    DEFAULT_FREQUENCY,
+    DEFAULT_LINGER,
+    DEFAULT_MEMORY,
+    DEFAULT_STRING_SIZE,
+    CaptureConfig,
+    TargetConfig,
+    ViewConfig,
+)
+from gatherer.errors import ConfigError, GathererError
+
+if TYPE_CHECKING:
+    # Generic since click 8.2 only.
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType
+
+DEFAULT_COMMAND = "capture"
+ENGINES = ("auto", "ptrace-python")
+
+
+class Parsed(_ParamType):
+    """A click type that is one of the parsers of gatherer.options.
+
+    Args:
+        parse: text in, value out; `ValueError` says what is wrong.
+        name: shown as the metavar.
+    """
+
+    def __init__(self, parse: Callable[[str], Any], name: str) -> None:
+        self._parse = parse
+        self.name = name
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Parses the text of the command line or the environment; other values pass."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            where = param.opts[-1] if param is not None else self.name
+            raise ConfigError(f"bad value for {where}: {error}") from error
+
+
+class DefaultGroup(click.Group):
+    """A group that runs `capture` when the first word is no command."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Puts the default command in front where there is none."""
+        first = args[0] if args else ""
+        if first not in (*self.commands, "--help", "-h", "--version"):
+            if first and not first.startswith("-"):
+                raise ConfigError(
+                    f"no command {options.shown(first)}",
+                    f"commands are {', '.join(sorted(self.commands))}; a pod is given with -p POD",
+                )
+            args = [DEFAULT_COMMAND, *args]
+        return super().parse_args(ctx, args)
+
+
+def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:
+    """Returns a click option with its environment variable GATHERER_<OPTION>."""
+    long = next(name for name in names if name.startswith("--")).split("/")[0]
+    variable = "GATHERER_" + long[2:].upper().replace("-", "_")
+    return click.option(*names, envvar=variable, **settings)
+
+
+@click.group(
+    cls=DefaultGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    invoke_without_command=False,
+)
+@click.version_option(__version__, prog_name="gatherer", message="%(prog)s %(version)s")
+def cli() -> None:
+    r"""Trace the processes that eat a container's memory, from your own machine.
+
+    \b
+      gatherer -p POD [-c CONTAINER] [-m 50] [-f 2]
+      gatherer --runtime local -m 200Mi
+
+    The same as `gatherer capture …`; see `gatherer capture --help` for all options.
+    """
+
+
+@cli.command(context_settings={"max_content_width": 100})
+@_option("-p", "--pod", metavar="POD", help="target pod")
+@_option("-c", "--container", metavar="C", help="target container  [the only or default one]")
+@_option("-n", "--namespace", metavar="NS", help="namespace  [the context's]")
+@_option("--context", metavar="NAME", help="kubeconfig context  [the current one]")
+@_option("--kubeconfig", metavar="FILE", help="kubeconfig  [as kubectl]")
+@_option(
+    "-m", "--memory", type=Parsed(options.parse_memory, "LIMIT"),
+    help=f"trace processes at or over it: 50, 12.3%, 200Mi  [{DEFAULT_MEMORY.percent}]",
+)  # fmt: skip
+@_option(
+    "--of", type=click.Choice(["limit", "node"]), default="limit",
+    help="what the percentage is of: the memory limit or the node's memory  [limit]",
+)  # fmt: skip
+@_option(
+    "--growth", type=Parsed(options.parse_rate, "RATE"),
+    help="also trace processes that grow this fast: 5Mi/s, 100Mi/min",
+)  # fmt: skip
+@_option(
+    "-f", "--frequency", type=Parsed(options.parse_frequency, "SECONDS"),
+    default=DEFAULT_FREQUENCY, help=f"seconds between scans  [{DEFAULT_FREQUENCY:g}]",
+)  # fmt: skip
+@_option(
+    "-i", "--install", is_flag=True,
+    help="accepted and without effect: hunter is always brought along and removed",
+)  # fmt: skip
+@_option(
+    "--pid", type=Parsed(options.parse_pid, "PID"), multiple=True,
+    help="trace this process whatever its memory (repeatable); without -m only these",
+)  # fmt: skip
+@_option(
+    "-e", "--trace", type=Parsed(options.parse_trace_set, "SET"),
+    help="which system calls: names, %memory %file %desc %network …, ! negates  [all]",
+)  # fmt: skip
+@_option(
+    "-s", "--string-size", type=Parsed(options.parse_string_size, "N"),
+    default=DEFAULT_STRING_SIZE, help=f"bytes kept of each string  [{DEFAULT_STRING_SIZE}]",
+)  # fmt: skip
+@_option(
+    "-o", "--output", type=click.Path(path_type=Path), default=Path("strace-logs"), metavar="DIR",
+    help="the capture directory  [strace-logs]",
+)  # fmt: skip
+@_option(
+    "--duration", type=Parsed(options.parse_duration, "T"),
+    help="stop after 30, 30s, 5m  [at Ctrl-C]",
+)  # fmt: skip
+@_option(
+    "--buffer", type=Parsed(options.parse_buffer, "SIZE"), default=DEFAULT_BUFFER,
+    help="what hunter keeps while the link is slow  [4Mi]",
+)  # fmt: skip
+@_option(
+    "--linger", type=Parsed(options.parse_linger, "SECONDS"), default=DEFAULT_LINGER,
+    help=f"seconds hunter waits for a lost gatherer  [{DEFAULT_LINGER:g}]",
+)  # fmt: skip
+@_option(
+    "--engine", type=click.Choice(ENGINES), default="auto", help="how to trace  [auto]",
+)  # fmt: skip
+@_option("--force", is_flag=True, help="go on without memory headroom")
+@_option(
+    "--runtime", type=click.Choice(["kubernetes", "local"]), default="kubernetes",
+    help="where: in a pod, or on this machine (needs -m or --pid)  [kubernetes]",
+)  # fmt: skip
+@_option("--plain", is_flag=True, help="plain lines instead of the live view")
+@_option("--json", is_flag=True, help="events as JSON lines on stdout")
+@_option("--no-color", is_flag=True, help="no colours")
+@_option("-q", "--quiet", is_flag=True, help="only the summary")
+@_option("-v", "--verbose", is_flag=True, help="every event")
+@_option("--debug", is_flag=True, help="tracebacks with errors")
+def capture(**given: Any) -> int:
+    """Trace the processes of a container that use much memory (the default command)."""
+    config = capture_config(given, sys.stdout.isatty())
+    from gatherer.supervisor import run_capture
+
+    return run_capture(config, sys.stdout)
+
+
+@cli.command()
+@_option(
+    "-o", "--output", type=click.Path(path_type=Path), default=Path("strace-logs"), metavar="DIR",
+    help="the capture directory  [strace-logs]",
+)  # fmt: skip
+@_option(
+    "--duration", type=Parsed(options.parse_duration, "T"), default="10",
+    help="how long to trace  [10]",
+)  # fmt: skip
+def demo(output: Path, duration: float) -> int:
+    """Trace a small leaking program on this machine; needs no cluster."""
+    from gatherer.demo import run_demo
+
+    return run_demo(output, f"{duration:g}s", main, click.echo)
+
+
+def capture_config(given: dict[str, Any], terminal: bool) -> CaptureConfig:
+    """Returns the checked configuration of a capture.
+
+    Args:
+        given: the values of all options, by parameter name.
+        terminal: whether stdout is a terminal.
+
+    Raises:
+        ConfigError: options that contradict each other, or no target.
+    """
+    for one, other in (("plain", "json"), ("quiet", "verbose"), ("quiet", "json")):
+        if given[one] and given[other]:
+            raise ConfigError(f"--{one} and --{other} exclude each other", "leave one of them out")
+    if given["json"]:
+        style = "json"
+    else:
+        style = "live" if terminal and not (given["plain"] or given["quiet"]) else "plain"
+    config = CaptureConfig(
+        target=TargetConfig(
+            given["runtime"],
+            given["pod"] or "",
+            given["container"],
+            given["namespace"],
+            given["context"],
+            given["kubeconfig"],
+        ),
+        view=ViewConfig(style, not given["no_color"], given["verbose"] - given["quiet"]),
+        memory=given["memory"],
+        of=given["of"],
+        growth=given["growth"],
+        frequency=given["frequency"],
+        pids=tuple(dict.fromkeys(given["pid"])),
+        trace_set=given["trace"] or "",
+        string_size=given["string_size"],
+        buffer=given["buffer"],
+        linger=given["linger"],
+        engine=given["engine"],
+        force=given["force"],
+        output=given["output"],
+        duration=given["duration"],
+        install=given["install"],
+    )
+    config.check()
+    return config
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit code; an error is one line on stderr.
+
+    Args:
+        arguments: without the program, sys.argv's by default.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    try:
+        result = cli.main(words, prog_name="gatherer", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.UsageError as error:
+        return _fail(ConfigError(_usage(error), "see gatherer capture --help"), debug)
+    except GathererError as error:
+        return _fail(error, debug)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail(GathererError("interrupted"), debug)
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}".rstrip(": ")
+        return _fail(
+            GathererError(f"unexpected {what}", "run again with --debug and report it"), debug
+        )
+
+
+def _fail(error: GathererError, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    line = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(error))
+    try:
+        print(f"gatherer: error: {line}", file=sys.stderr, flush=True)
+    except OSError:
+        pass  # A closed stderr changes nothing about the exit code.
+    return error.exit_code
+
+
+def _usage(error: click.UsageError) -> str:
+    return error.format_message().rstrip(".").replace("\n", " ")

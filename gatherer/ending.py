@@ -1,0 +1,194 @@
+"""How a capture ended: the reason, whether it is complete, and the exit code. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hg_shared.messages import Goodbye
+
+from gatherer.accounting import Settlement
+from gatherer.errors import DeployError, GathererError, TargetNotFound
+from gatherer.reception import Reception
+from gatherer.runtimes import Exit
+from gatherer.text import printable
+
+COMPLETE, FAILED, LOST = 0, 1, 4
+HUNTER_COULD_NOT_START = 3
+_ERROR_PREFIX = "hunter: error: "
+_STOPPED = {
+    "interrupted": ("interrupted", COMPLETE),
+    "duration": ("duration", COMPLETE),
+    "terminated": ("terminated", FAILED),
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known when nothing more will come.
+
+    Attributes:
+        stop_reason: why gatherer asked hunter to stop; empty when it did not.
+        goodbye: hunter's last words.
+        exit: how its process ended.
+        failure: what made gatherer give up.
+        cancelled: the user would not wait.
+        target_gone: the runtime says that the target does not run any more.
+        rendered: everything in the spool is in the logs.
+        settlement: the final books.
+        reception: the state of the stream.
+        discrepancies: sentences about what does not add up.
+    """
+
+    stop_reason: str
+    goodbye: Goodbye | None
+    exit: Exit
+    failure: GathererError | None
+    cancelled: bool
+    target_gone: bool
+    rendered: bool
+    settlement: Settlement
+    reception: Reception
+    discrepancies: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """The end of a capture.
+
+    Attributes:
+        end_reason: for session.json and the summary.
+        complete: everything hunter saw is in the logs.
+        exit_code: of gatherer.
+        notes: what is missing or wrong, a sentence each.
+    """
+
+    end_reason: str
+    complete: bool
+    exit_code: int
+    notes: tuple[str, ...]
+
+
+def conclude(evidence: Evidence) -> Conclusion:
+    """Returns how a capture ended.
+
+    Args:
+        evidence: everything that bears on it.
+    """
+    notes = _notes(evidence)
+    sound = not notes and evidence.settlement.lost == 0
+    reason, code = _reason(evidence)
+    if code == COMPLETE and not sound:
+        code = LOST
+    complete = sound and evidence.rendered and evidence.goodbye is not None
+    return Conclusion(reason, complete, code, notes)
+
+
+def hunter_failure(goodbye: Goodbye | None, ended: Exit) -> GathererError | None:
+    """Returns the error when hunter said Goodbye because it could not do its work.
+
+    Args:
+        goodbye: its last words.
+        ended: how its process ended.
+    """
+    if goodbye is None:
+        return None
+    said = hunter_error(ended.stderr)
+    if goodbye.reason == "no_targets" and ended.code == HUNTER_COULD_NOT_START:
+        cause, _, remedy = said.partition("; ")
+        return TargetNotFound(cause or "there is nothing to trace", remedy or "check --pid")
+    if goodbye.reason == "error":
+        return GathererError(
+            f"hunter failed: {said or 'it did not say why'}", "run again with --debug and report it"
+        )
+    return None
+
+
+def no_hello(reception: Reception, ended: Exit, patience: float) -> GathererError:
+    """Returns the error for a hunter that never introduced itself.
+
+    Args:
+        reception: what came instead.
+        ended: how its process ended; code None without a message while it runs.
+        patience: seconds it was waited for.
+    """
+    said = hunter_error(ended.stderr)
+    if said:
+        cause, _, remedy = said.partition("; ")
+        return DeployError(f"hunter could not start: {cause}", remedy)
+    if reception.preview:
+        text = printable(reception.preview.decode("utf-8", "replace"), 120)
+        return DeployError(
+            f"what runs as hunter does not speak its protocol, it wrote '{text}'",
+            "check what the container's python writes to stdout when it starts",
+        )
+    last = ended.stderr.strip().splitlines()[-1:]
+    words = f": {printable(last[0], 200)}" if last else ""
+    if ended.code is None and not ended.message:
+        return DeployError(
+            f"hunter said nothing for {patience:g} s{words}",
+            "see whether the target is out of CPU or memory",
+        )
+    return DeployError(
+        f"hunter ended before it began: {_exit_words(ended)}{words}",
+        "see whether the target is out of memory, and run again with --debug",
+    )
+
+
+def hunter_error(stderr: str) -> str:
+    """Returns what hunter gave as its error, empty when it gave none.
+
+    Args:
+        stderr: the last lines of its stderr.
+    """
+    for line in reversed(stderr.splitlines()):
+        if line.startswith(_ERROR_PREFIX):
+            return printable(line.removeprefix(_ERROR_PREFIX).strip(), 400)
+    return ""
+
+
+def _reason(evidence: Evidence) -> tuple[str, int]:
+    failure, goodbye = evidence.failure, evidence.goodbye
+    if evidence.cancelled:
+        return "stopped at once", FAILED
+    if failure is not None:
+        # What could not start with the first words said is told by the class, the rest has failed.
+        code = failure.exit_code if isinstance(failure, TargetNotFound) else FAILED
+        return f"failed: {failure.cause}", code
+    if goodbye is None:
+        if evidence.target_gone:
+            return "target ended", COMPLETE
+        if evidence.stop_reason == "terminated":
+            return "terminated", FAILED
+        return f"the stream broke: {_exit_words(evidence.exit)}", LOST
+    if goodbye.reason == "stop":
+        return _STOPPED.get(evidence.stop_reason, (evidence.stop_reason or "stop", COMPLETE))
+    if goodbye.reason == "no_targets":
+        return "target ended", COMPLETE
+    if goodbye.reason.startswith("signal"):
+        return f"hunter was ended by {printable(goodbye.reason, 60)}", FAILED
+    return f"the stream broke: hunter says {printable(goodbye.reason, 60)}", LOST
+
+
+def _notes(evidence: Evidence) -> tuple[str, ...]:
+    reception = evidence.reception
+    notes = list(evidence.discrepancies) + list(evidence.settlement.discrepancies)
+    if reception.missing_frames:
+        notes.append(f"{reception.missing_frames} frames of the stream are missing")
+    if reception.damaged:
+        notes.append(
+            f"the stream was damaged in {reception.damaged} places,"
+            f" first: {printable(reception.damage[0], 200)}"
+        )
+    if evidence.settlement.transit:
+        notes.append(f"{evidence.settlement.transit} records were lost in transit")
+    return tuple(notes)
+
+
+def _exit_words(ended: Exit) -> str:
+    if ended.code is None:
+        return printable(ended.message, 200) or "hunter did not say how it ended"
+    if ended.code > 128:
+        return f"hunter was killed by signal {ended.code - 128}"
+    words = f"hunter ended with exit code {ended.code}"
+    last = ended.stderr.strip().splitlines()[-1:]
+    return f"{words}, {printable(last[0], 200)}" if last else words

@@ -1,0 +1,471 @@
+"""The life of one target: find it, start hunter, take its stream, end, and say how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from hg_shared.errors import UnsupportedVersion
+from hg_shared.framing import FrameType
+from hg_shared.messages import Event, Goodbye, Heartbeat, Hello, Sample, TracedProcess
+
+from gatherer.accounting import Settlement, settle
+from gatherer.capture_dir import CaptureDirectory
+from gatherer.clock import CaptureClock, local_time, rfc3339
+from gatherer.config import CaptureConfig
+from gatherer.ending import Evidence, conclude, hunter_failure, no_hello
+from gatherer.errors import DeployError, GathererError, LogWriteError, NotFound, TargetNotFound
+from gatherer.logs import LogDirectory
+from gatherer.reception import Arrival, Reception
+from gatherer.renderer import LinesFactory, Rendering, RenderWorker
+from gatherer.runtimes import Exit, HunterChannel, HunterImage, Runtime
+from gatherer.session_document import SessionDocument
+from gatherer.spool import MAX_BACKLOG, SPOOL_NAME, SpoolWriter
+from gatherer.summary import Summary
+from gatherer.threshold import describe_threshold
+from gatherer.transmission import Transmission
+from gatherer.view import Start, View
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long things may take, in seconds.
+
+    Attributes:
+        hello: from the start of hunter to its Hello.
+        silence: without a byte from hunter, which says at least every 5 s that it is alive.
+        exit: from the end of the stream to the end of hunter.
+        tick: between two looks at the progress; session.json is replaced every second one.
+        close: for leaving a hunter that does not matter any more.
+        resolve: for asking whether the target is still there.
+    """
+
+    hello: float = 15.0
+    silence: float = 30.0
+    exit: float = 10.0
+    tick: float = 0.5
+    close: float = 3.0
+    resolve: float = 10.0
+
+
+class Session:
+    """One capture of one target.
+
+    Args:
+        config: what to do.
+        runtime: where hunter runs.
+        image: hunter.
+        lines: makes the renderer of a process.
+        view: shows the capture.
+        timing: patience.
+    """
+
+    def __init__(
+        self,
+        config: CaptureConfig,
+        runtime: Runtime,
+        image: HunterImage,
+        lines: LinesFactory,
+        view: View,
+        timing: Timing | None = None,
+    ) -> None:
+        self._config = config
+        self._runtime = runtime
+        self._image = image
+        self._lines = lines
+        self._view = view
+        self._timing = timing or Timing()
+        self._reception = Reception()
+        self._transmission = Transmission(config.linger)
+        self._stop_reason = ""
+        self._greeted = asyncio.Event()
+        self._started_at = 0.0
+        self._heard_at = 0.0
+        self._known_at = 0.0
+        self._unknown_ms: float | None = None
+        self._container: tuple[int | None, int | None] = (None, None)
+        self._kept_spool = True
+        self._failure: GathererError | None = None
+        self._document: SessionDocument
+        self._directory: CaptureDirectory
+        self._spool: SpoolWriter
+        self._worker: RenderWorker
+        self._rendered: asyncio.Future[None]
+
+    @property
+    def running(self) -> bool:
+        """Whether hunter has said Hello."""
+        return self._greeted.is_set()
+
+    def stop(self, reason: str) -> None:
+        """Asks hunter to let every tracee go and end; the capture then ends by itself.
+
+        Args:
+            reason: `interrupted`, `duration` or `terminated`.
+        """
+        if not self._stop_reason:
+            self._stop_reason = reason
+            self._transmission.stop(reason)
+
+    async def run(self) -> Summary:
+        """Captures to the end.
+
+        Cancelling it is the way to end at once: the spool is then kept.
+
+        Returns:
+            How it ended, whether well or not.
+
+        Raises:
+            GathererError: the target or the capture directory cannot be used, or hunter did not
+                start; nothing was captured.
+        """
+        target = await self._runtime.resolve()
+        self._directory = CaptureDirectory(self._config.output)
+        try:
+            self._document = SessionDocument(target, self._config.as_json(), time.time_ns())
+            self._directory.write_session(self._document.as_json())
+            self._spool = SpoolWriter(self._config.output / SPOOL_NAME)
+            if self._directory.moved_to is not None:
+                self._view.note(f"an earlier capture was moved to {self._directory.moved_to}")
+            return await self._capture()
+        finally:
+            self._directory.close()
+
+    async def _capture(self) -> Summary:
+        logs = LogDirectory(self._config.output)
+        self._worker = RenderWorker(self._spool.path, Rendering(logs, self._lines), logs)
+        self._worker.start()
+        self._rendered = asyncio.wrap_future(self._worker.done)
+        failure: GathererError | None = None
+        ended = Exit(None)
+        cancelled = False
+        try:
+            try:
+                ended = await self._converse()
+            except GathererError as error:
+                failure = error
+            if self._greeted.is_set():
+                await self._render_to_the_end()
+        except GathererError as error:
+            failure = failure or error
+        except asyncio.CancelledError:
+            cancelled = True
+        finally:
+            self._worker.abort()
+            self._spool.close()
+        return await self._conclude(ended, failure, cancelled)
+
+    async def _converse(self) -> Exit:
+        """Starts hunter and talks to it until its stream ends."""
+        arguments = self._config.hunter_arguments()
+        channel = await self._runtime.start(self._image, arguments)
+        self._document.inject = channel.inject
+        self._started_at = self._heard_at = time.monotonic()
+        try:
+            receiving = asyncio.ensure_future(self._receive(channel))
+            others = [
+                asyncio.ensure_future(self._transmission.run(channel)),
+                asyncio.ensure_future(self._tick()),
+                asyncio.shield(self._rendered),
+            ]
+            try:
+                await self._watch(receiving, others)
+            finally:
+                for task in (receiving, *others):
+                    task.cancel()
+                await asyncio.gather(receiving, *others, return_exceptions=True)
+            try:
+                return await asyncio.wait_for(channel.wait(), self._timing.exit)
+            except (TimeoutError, GathererError):
+                return Exit(None, "hunter did not end")
+        finally:
+            await self._drop(channel)
+
+    async def _watch(
+        self, receiving: asyncio.Future[None], others: list[asyncio.Future[None]]
+    ) -> None:
+        """Waits for the end of the stream; raises what any task raises before."""
+        pending = {receiving, *others}
+        while receiving in pending:
+            done, pending = await asyncio.wait(
+                pending, timeout=self._patience(), return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                task.result()
+            if not done and self._patience() <= 0:
+                if not self._greeted.is_set():
+                    raise no_hello(self._reception, Exit(None), self._timing.hello)
+                self._document.discrepancies.append(
+                    f"hunter was silent for {self._timing.silence:g} s"
+                )
+                return
+
+    def _patience(self) -> float:
+        limit = self._timing.silence if self._greeted.is_set() else self._timing.hello
+        return max(0.0, self._heard_at + limit - time.monotonic())
+
+    async def _receive(self, channel: HunterChannel) -> None:
+        """Takes the stream to its end, and after a Goodbye no longer than hunter needs to exit."""
+        said_goodbye_at = 0.0
+        while True:
+            receiving = channel.receive()
+            if said_goodbye_at:
+                left = said_goodbye_at + self._timing.exit - time.monotonic()
+                try:
+                    data = await asyncio.wait_for(receiving, max(left, 0))
+                except TimeoutError:
+                    return
+            else:
+                data = await receiving
+            if not data:
+                break
+            if self._greeted.is_set():
+                self._heard_at = time.monotonic()
+            try:
+                self._take(self._reception.receive_data(data))
+            except UnsupportedVersion as error:
+                raise DeployError(
+                    str(error), "use the hunter that came with this gatherer"
+                ) from error
+            if self._document.goodbye is not None and not said_goodbye_at:
+                said_goodbye_at = time.monotonic()
+            await self._wait_for_room()
+        self._take(self._reception.receive_eof())
+        if self._document.goodbye is None:
+            self._unknown_ms = round(1000 * (time.monotonic() - self._known_at), 3)
+        if not self._greeted.is_set():
+            ended = await asyncio.wait_for(channel.wait(), self._timing.exit)
+            raise no_hello(self._reception, ended, self._timing.hello)
+
+    def _take(self, arrivals: list[Arrival]) -> None:
+        """Spools the sequenced frames, acknowledges them, and acts on the messages."""
+        frames = [a.frame.encode() for a in arrivals if a.frame.seq or _is_hello(a)]
+        if frames:
+            self._spool.append(b"".join(frames))
+            self._worker.notify(self._spool.size)
+            self._transmission.durable(self._reception.last_seq)
+        self._document.wire_bytes = self._reception.wire_bytes
+        for arrival in arrivals:
+            if arrival.frame.type == FrameType.RECORDS:
+                self._known_at = time.monotonic()
+            elif arrival.message is not None:
+                self._act(arrival)
+
+    def _act(self, arrival: Arrival) -> None:
+        message = arrival.message
+        document = self._document
+        if isinstance(message, Hello):
+            self._greet(message)
+        elif document.clock is None:
+            return
+        elif isinstance(message, TracedProcess):
+            document.declare(message)
+        elif isinstance(message, Event):
+            when = document.clock.time(message.time_ns)
+            document.happened(message, when)
+            self._event(when, message.event, message.pid, message.fields)
+        elif isinstance(message, Sample):
+            self._sample(message, document.clock)
+        elif isinstance(message, Heartbeat):
+            document.alive(message)
+            if not message.queued_bytes:
+                self._known_at = time.monotonic()
+            step = document.clock.observe(message, time.time_ns())
+            if step is not None:
+                when = document.clock.time(message.time_ns)
+                self._event(when, "clock_step", None, {"seconds": round(step, 6)})
+        elif isinstance(message, Goodbye):
+            document.farewell(message)
+            if message.frames != arrival.frame.seq - 1:
+                document.discrepancies.append(
+                    f"hunter says it sent {message.frames} frames, its Goodbye is number"
+                    f" {arrival.frame.seq}"
+                )
+            self._transmission.durable(self._reception.last_seq, at_once=True)
+
+    def _greet(self, hello: Hello) -> None:
+        self._document.greet(hello, CaptureClock(hello, time.time_ns()))
+        self._started_at = self._heard_at = self._known_at = time.monotonic()
+        self._greeted.set()
+        self._container = (hello.memory_usage_bytes, hello.memory_limit_bytes)
+        self._view.started(
+            Start(
+                self._document.target,
+                hello,
+                self._document.inject,
+                describe_threshold(self._config, hello),
+                self._config.output,
+            )
+        )
+        if self._config.duration is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._config.duration, self.stop, "duration")
+
+    def _sample(self, sample: Sample, clock: CaptureClock) -> None:
+        self._document.sampled(sample)
+        if sample.pid is None:
+            self._container = (
+                sample.values.get("usage_bytes"),
+                sample.values.get("limit_bytes"),
+            )
+        self._directory.append_memory(clock.time(sample.time_ns), sample.pid, sample.values)
+
+    def _event(self, when: str, event: str, pid: int | None, fields: dict[str, object]) -> None:
+        self._directory.append_event(when, event, pid, fields)
+        self._view.event(when, event, pid, fields)
+
+    async def _wait_for_room(self) -> None:
+        """Stops reading while the backlog is at its limit: hunter then drops, and counts."""
+        while self._spool.size - self._worker.offset > MAX_BACKLOG:
+            self._heard_at = time.monotonic()
+            await asyncio.sleep(self._timing.tick)
+
+    async def _tick(self) -> None:
+        """Keeps session.json and the view up to date."""
+        odd = False
+        while True:
+            self._look()
+            if odd:
+                self._directory.write_session(self._document.as_json())
+            odd = not odd
+            await asyncio.sleep(self._timing.tick)
+
+    def _look(self) -> None:
+        """Takes the worker's progress into the document and the view."""
+        progress = self._worker.progress()
+        document = self._document
+        document.count(progress.accounts)
+        if document.clock is not None:
+            for loss in progress.losses:
+                entry = document.entry(loss.ordinal)
+                fields: dict[str, object] = {"records": loss.count, "cause": "output queue full"}
+                when = document.clock.time(loss.time_ns)
+                self._event(when, "lost", entry.pid if entry else None, fields)
+            self._view.status(
+                document.status(
+                    time.monotonic() - self._started_at,
+                    self._container,
+                    self._spool.size - progress.offset,
+                    bool(self._stop_reason),
+                )
+            )
+
+    async def _render_to_the_end(self) -> None:
+        """Waits until everything in the spool is in the logs, showing how far it is."""
+        self._spool.sync()
+        self._worker.finish()
+        while not self._rendered.done():
+            await asyncio.wait({self._rendered}, timeout=self._timing.tick)
+            if not self._rendered.done():
+                self._view.rendering(self._worker.offset, self._spool.size)
+        self._rendered.result()
+        self._spool.remove()
+        self._kept_spool = False
+
+    async def _conclude(
+        self, ended: Exit, failure: GathererError | None, cancelled: bool
+    ) -> Summary:
+        """Settles the books, writes session.json for the last time and returns the summary."""
+        document = self._document
+        if cancelled and not self._greeted.is_set():
+            failure = GathererError("interrupted before hunter had started")
+        if failure is not None and not self._greeted.is_set():
+            document.fail(failure, time.time_ns())
+            self._spool.remove()
+            self._save()
+            raise failure
+        self._look_last()
+        accounts = self._worker.progress().accounts
+        settlement = settle(accounts, document.goodbye, document.declared())
+        failure = failure or hunter_failure(document.goodbye, ended)
+        gone = False
+        if document.goodbye is None and failure is None and not cancelled:
+            gone = await self._target_is_gone()
+        conclusion = conclude(
+            Evidence(
+                self._stop_reason,
+                document.goodbye,
+                ended,
+                failure,
+                cancelled,
+                gone,
+                not self._kept_spool,
+                settlement,
+                self._reception,
+                tuple(document.discrepancies),
+            )
+        )
+        document.settle(settlement)
+        document.conclude(conclusion, failure, self._ended_ns())
+        document.tail_unknown_ms = self._unknown_ms
+        self._write_last_words(settlement, gone)
+        self._save()
+        self._failure = failure
+        return document.summary(self._config.output, self._spool.path if self._kept_spool else None)
+
+    def _ended_ns(self) -> int:
+        """Returns when the capture ended, on the capture clock."""
+        clock, goodbye = self._document.clock, self._document.goodbye
+        if clock is None:
+            return time.time_ns()
+        return clock.now_ns() if goodbye is None else clock.realtime_ns(goodbye.time_ns)
+
+    def _write_last_words(self, settlement: Settlement, gone: bool) -> None:
+        """Notes in each log what never arrived, and the end of the target in events.jsonl."""
+        document = self._document
+        ended_ns = self._ended_ns()
+        logs = LogDirectory(self._config.output)
+        try:
+            for ordinal, process in settlement.processes.items():
+                entry = document.entry(ordinal)
+                if process.transit and entry is not None:
+                    note = (
+                        f"{entry.pid:<5} {local_time(ended_ns)} +++ LOST {process.transit} records"
+                        " (lost in transit) +++\n"
+                    )
+                    logs.append(entry.log, note.encode("ascii"))
+            if gone or document.end_reason == "target ended":
+                fields: dict[str, object] = {"reason": document.end_reason}
+                self._event(rfc3339(ended_ns), "target_ended", None, fields)
+        except LogWriteError as error:
+            self._view.note(str(error))
+
+    @property
+    def failure(self) -> GathererError | None:
+        """What ended the capture before its time, after it had begun."""
+        return self._failure
+
+    def _look_last(self) -> None:
+        try:
+            self._look()
+        except LogWriteError as error:
+            self._view.note(str(error))
+
+    def _save(self) -> None:
+        try:
+            self._directory.write_session(self._document.as_json())
+        except LogWriteError as error:
+            # The last one that fitted stays.
+            self._view.note(str(error))
+
+    async def _target_is_gone(self) -> bool:
+        """Asks the runtime whether the target still runs."""
+        try:
+            await asyncio.wait_for(self._runtime.resolve(), self._timing.resolve)
+        except (TargetNotFound, NotFound):
+            return True
+        except (TimeoutError, GathererError):
+            return False
+        return False
+
+    async def _drop(self, channel: HunterChannel) -> None:
+        try:
+            await asyncio.wait_for(channel.aclose(), self._timing.close)
+        except (TimeoutError, GathererError):
+            pass  # Without its gatherer hunter ends by itself.
+
+
+def _is_hello(arrival: Arrival) -> bool:
+    """Whether it is the Hello, which the spool needs whatever its number."""
+    return arrival.frame.type == FrameType.HELLO

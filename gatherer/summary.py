@@ -1,0 +1,115 @@
+"""How a capture ended, as people read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gatherer.text import byte_count, printable
+
+
+@dataclass(frozen=True)
+class ProcessSummary:
+    """One process at the end of a capture.
+
+    Attributes:
+        command: its name, unchecked.
+        pid: process id.
+        log: path of its log.
+        records: records received.
+        lost: records lost.
+        peak_rss_bytes: highest sample, None when there was none.
+        end_reason: why tracing ended, empty when it was traced to the end.
+    """
+
+    command: str
+    pid: int
+    log: Path
+    records: int
+    lost: int
+    peak_rss_bytes: int | None
+    end_reason: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The end of a capture.
+
+    Attributes:
+        directory: the capture directory.
+        processes: in the order in which they were chosen.
+        seen: records hunter took.
+        received: records that arrived.
+        lost: records that did not.
+        end_reason: why the capture ended.
+        complete: whether everything hunter saw is in the logs.
+        notes: what is missing or wrong, a sentence each.
+        hunter_peak_pss_bytes: highest Pss of hunter, None when it did not say.
+        hunter_cpu_seconds: CPU time of hunter, None when it did not say.
+        spool: the spool when it was kept.
+        exit_code: what gatherer exits with.
+    """
+
+    directory: Path
+    processes: tuple[ProcessSummary, ...]
+    seen: int
+    received: int
+    lost: int
+    end_reason: str
+    complete: bool
+    notes: tuple[str, ...]
+    hunter_peak_pss_bytes: int | None
+    hunter_cpu_seconds: float | None
+    spool: Path | None
+    exit_code: int
+
+    def lines(self) -> list[str]:
+        """Returns the summary as lines of text; nothing in them can move a cursor."""
+        lines = [f"capture ended: {printable(self.end_reason, 300)}"]
+        for process in self.processes:
+            end = f", {printable(process.end_reason, 200)}" if process.end_reason else ""
+            lines.append(
+                f"  {printable(str(process.log))}: {process.records} records, {process.lost} lost,"
+                f" peak rss {byte_count(process.peak_rss_bytes)}{end}"
+            )
+        if not self.processes:
+            lines.append("  no process was traced")
+        lines.append(
+            f"records: {self.seen} seen = {self.received} received + {self.lost} lost;"
+            f" {'complete' if self.complete else 'not complete'}"
+        )
+        if self.hunter_peak_pss_bytes is not None:
+            cpu = self.hunter_cpu_seconds or 0.0
+            lines.append(
+                f"hunter: peak {byte_count(self.hunter_peak_pss_bytes)} of memory,"
+                f" {cpu:.2f} s of CPU"
+            )
+        lines += [f"note: {printable(note, 500)}" for note in self.notes]
+        if self.spool is not None:
+            lines.append(f"what was not rendered is in {printable(str(self.spool))}")
+        lines.append(f"capture directory: {printable(str(self.directory))}")
+        return lines
+
+    def as_json(self) -> dict[str, object]:
+        """Returns the summary as one JSON object."""
+        return {
+            "directory": str(self.directory),
+            "processes": [
+                {
+                    "command": process.command,
+                    "pid": process.pid,
+                    "log": str(process.log),
+                    "records": process.records,
+                    "lost": process.lost,
+                    "peak_rss_bytes": process.peak_rss_bytes,
+                    "end_reason": process.end_reason or None,
+                }
+                for process in self.processes
+            ],
+            "records": {"seen": self.seen, "received": self.received, "lost": self.lost},
+            "end_reason": self.end_reason,
+            "complete": self.complete,
+            "notes": list(self.notes),
+            "spool": str(self.spool) if self.spool else None,
+            "exit_code": self.exit_code,
+        }

@@ -1,0 +1,155 @@
+"""Runs a capture: signals, time, the view, and the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TextIO
+
+from hg_shared.messages import Hello, TracedProcess
+
+from gatherer.config import CaptureConfig
+from gatherer.errors import GathererError
+from gatherer.render.call import CallRenderer
+from gatherer.render.lines import ProcessLines
+from gatherer.renderer import Lines, LinesFactory
+from gatherer.runtimes import Runtime
+from gatherer.session import Session
+from gatherer.view import View, make_view
+from gatherer.zipapp import hunter_image
+
+SIGTERM_SECONDS = 10.0
+"""How long a clean end may take after SIGTERM; Kubernetes and systemd wait 30 and 90."""
+
+
+def run_capture(config: CaptureConfig, stdout: TextIO) -> int:
+    """Captures and returns the exit code.
+
+    Args:
+        config: what to do.
+        stdout: where the view writes.
+
+    Raises:
+        GathererError: the capture could not start, or failed; the summary, if there is anything to
+            say, has been shown.
+    """
+    return asyncio.run(_run(config, stdout))
+
+
+def make_runtime(config: CaptureConfig) -> Runtime:
+    """Returns the runtime that was asked for.
+
+    Args:
+        config: what to do.
+    """
+    target = config.target
+    if target.runtime == "local":
+        from gatherer.runtimes.local import LocalRuntime
+
+        return LocalRuntime(config.pids)
+    from gatherer.runtimes.kubernetes import KubernetesRuntime
+
+    return KubernetesRuntime(
+        target.pod,
+        target.container,
+        namespace=target.namespace,
+        context=target.context,
+        kubeconfig=target.kubeconfig,
+    )
+
+
+def lines_factory(string_size: int) -> LinesFactory:
+    """Returns what makes the renderer of each process.
+
+    Args:
+        string_size: bytes of a string that are shown.
+    """
+    calls = CallRenderer(string_size)
+
+    def lines(hello: Hello, process: TracedProcess) -> Lines:
+        offset = hello.realtime_ns - hello.monotonic_ns
+        return ProcessLines(offset, calls, process.pid, process.command)
+
+    return lines
+
+
+class Supervisor:
+    """Turns signals into what the user means by them.
+
+    The first Ctrl-C ends the capture in order, the second one at once; SIGTERM and SIGHUP try the
+    orderly end for a while.
+
+    Args:
+        session: the capture.
+        view: says what is going on.
+    """
+
+    def __init__(self, session: Session, view: View) -> None:
+        self._session = session
+        self._view = view
+        self._task: asyncio.Task[object] | None = None
+        self._asked = False
+
+    def watch(self, task: asyncio.Task[object]) -> None:
+        """Takes signals from now on.
+
+        Args:
+            task: runs the session.
+        """
+        self._task = task
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, self.interrupt)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self.terminate)
+
+    def unwatch(self) -> None:
+        """Gives the signals back."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        if self._asked or not self._session.running:
+            self._cancel()
+            return
+        self._asked = True
+        self._view.note("stopping; Ctrl-C again stops at once")
+        self._session.stop("interrupted")
+
+    def terminate(self) -> None:
+        """SIGTERM or SIGHUP."""
+        if not self._session.running:
+            self._cancel()
+            return
+        if not self._asked:
+            self._asked = True
+            self._session.stop("terminated")
+            asyncio.get_running_loop().call_later(SIGTERM_SECONDS, self._cancel)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+
+async def _run(config: CaptureConfig, stdout: TextIO) -> int:
+    runtime = make_runtime(config)
+    view = make_view(config.view, stdout)
+    session = Session(config, runtime, hunter_image(), lines_factory(config.string_size), view)
+    supervisor = Supervisor(session, view)
+    task = asyncio.ensure_future(session.run())
+    supervisor.watch(task)
+    try:
+        summary = await task
+    except asyncio.CancelledError:
+        raise GathererError("interrupted before hunter had started") from None
+    finally:
+        view.close()
+        supervisor.unwatch()
+        await runtime.aclose()
+    view.summary(summary)
+    if session.failure is not None:
+        error = session.failure
+        error.exit_code = summary.exit_code
+        raise error
+    return summary.exit_code

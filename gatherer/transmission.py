@@ -1,0 +1,98 @@
+"""Sending side of the stream: acknowledgements, signs of life, and the wish to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from hg_shared.messages import Ack, Ping, Stop
+from hg_shared.wire import encode
+
+from gatherer.errors import GathererError
+from gatherer.runtimes import HunterChannel
+
+ACK_SECONDS = 0.05
+"""Frames that become durable within this time share an acknowledgement."""
+ACK_FRAMES = 64
+"""So many frames are acknowledged without waiting."""
+PING_SECONDS = 5.0
+
+
+class Transmission:
+    """Writes to hunter, from one task, so that frames never mix.
+
+    Args:
+        linger: seconds after which hunter leaves when it hears nothing.
+    """
+
+    def __init__(self, linger: float) -> None:
+        self._ping_seconds = min(PING_SECONDS, linger / 3)
+        self._durable = 0
+        self._acked = 0
+        self._stop: Stop | None = None
+        self._wake = asyncio.Event()
+        self._at_once = asyncio.Event()
+
+    def durable(self, seq: int, at_once: bool = False) -> None:
+        """Says that everything up to this sequence number is on disk.
+
+        Args:
+            seq: the sequence number.
+            at_once: acknowledge without waiting for more.
+        """
+        self._durable = max(self._durable, seq)
+        if at_once or self._durable - self._acked >= ACK_FRAMES:
+            self._at_once.set()
+        self._wake.set()
+
+    def stop(self, reason: str) -> None:
+        """Asks hunter to end, once `run` runs.
+
+        Args:
+            reason: see `Stop`.
+        """
+        self._stop = Stop(reason)
+        self._at_once.set()
+        self._wake.set()
+
+    async def run(self, channel: HunterChannel) -> None:
+        """Sends until the channel breaks or this is cancelled; a broken channel is no error here.
+
+        The reader of the channel learns of the break too, and knows more about it.
+
+        Args:
+            channel: hunter's streams.
+        """
+        next_ping = time.monotonic() + self._ping_seconds
+        try:
+            while True:
+                await self._wait(self._wake, next_ping - time.monotonic())
+                self._wake.clear()
+                if self._durable - self._acked < ACK_FRAMES:
+                    await self._wait(self._at_once, ACK_SECONDS)
+                self._at_once.clear()
+                await channel.send(self._take(next_ping))
+                if time.monotonic() >= next_ping:
+                    next_ping = time.monotonic() + self._ping_seconds
+        except GathererError:
+            return
+
+    def _take(self, next_ping: float) -> bytes:
+        frames = []
+        if self._durable > self._acked:
+            self._acked = self._durable
+            frames.append(encode(Ack(self._acked)))
+        if self._stop is not None:
+            frames.append(encode(self._stop))
+            self._stop = None
+        now = time.monotonic()
+        if now >= next_ping:
+            frames.append(encode(Ping(int(now * 1e9))))
+        return b"".join(frames)
+
+    @staticmethod
+    async def _wait(event: asyncio.Event, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(event.wait(), max(seconds, 0))
+        except TimeoutError:
+            pass

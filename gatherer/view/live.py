@@ -1,0 +1,125 @@
+"""The live view: a table of the traced processes that is redrawn in place, on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from gatherer.summary import Summary
+from gatherer.text import byte_count, printable
+from gatherer.view import ProcessStatus, Start, Status
+from gatherer.view.sentences import QUIET_EVENTS, event_line, start_lines, status_line
+
+MAX_ROWS = 20
+
+
+class LiveView:
+    """Keeps a table under the lines of what happened.
+
+    Args:
+        stream: a terminal.
+        color: whether colours may be used.
+        verbosity: 1: every event.
+    """
+
+    def __init__(self, stream: TextIO, color: bool = True, verbosity: int = 0) -> None:
+        self._console = Console(
+            file=stream, no_color=not color, highlight=False, markup=False, emoji=False
+        )
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._verbosity = verbosity
+        self._broken = False
+        self._rates: dict[tuple[int, str], tuple[float, int]] = {}
+
+    def started(self, start: Start) -> None:
+        """Writes the first lines and opens the table."""
+        self._say(*start_lines(start))
+        self._draw(lambda: self._live.start(refresh=False))
+
+    def event(self, time: str, event: str, pid: int | None, fields: Mapping[str, Any]) -> None:
+        """Writes the event above the table."""
+        if event in QUIET_EVENTS and self._verbosity < 1 and fields.get("reason") is None:
+            return
+        self._say(f"{time[11:23]} {event_line(event, pid, fields)}")
+
+    def note(self, text: str) -> None:
+        """Writes the note above the table."""
+        self._say(printable(text, 500))
+
+    def status(self, status: Status) -> None:
+        """Draws the table."""
+        table = self.table(status)
+        hint = "stopping" if status.stopping else "Ctrl-C ends the capture"
+        footer = Text(f"{status_line(status)}; {hint}", style="dim")
+        self._draw(lambda: self._live.update(Group(table, footer), refresh=True))
+
+    def rendering(self, done: int, total: int) -> None:
+        """Draws how much is rendered."""
+        percent = 100 * done // max(total, 1)
+        line = Text(f"rendering: {percent}%; Ctrl-C stops at once and keeps the spool")
+        self._draw(lambda: self._live.update(line, refresh=True))
+
+    def summary(self, summary: Summary) -> None:
+        """Takes the table away and writes the summary."""
+        self.close()
+        self._say(*summary.lines())
+
+    def close(self) -> None:
+        """Gives the terminal back; may be called twice."""
+        self._draw(self._live.stop)
+
+    def table(self, status: Status) -> Table:
+        """Returns the table of a status.
+
+        Args:
+            status: the capture at one moment.
+        """
+        table = Table(box=None, pad_edge=False)
+        table.add_column("PROCESS", no_wrap=True)
+        for name in ("RSS", "LIMIT", "RECORDS/S", "RECORDS", "LOST"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("LOG", overflow="fold")
+        limit = byte_count(status.limit_bytes) if status.limit_bytes else "-"
+        shown = status.processes[-MAX_ROWS:]
+        for process in shown:
+            name = f"{printable(process.command, 30)} {process.pid}"
+            if process.state != "traced":
+                name += f" ({printable(process.state, 40)})"
+            table.add_row(
+                Text(name),
+                byte_count(process.rss_bytes),
+                limit,
+                f"{self._rate(process, status.seconds):.0f}",
+                str(process.records),
+                Text(str(process.lost), style="bold red" if process.lost else ""),
+                Text(process.log),
+            )
+        if len(status.processes) > len(shown):
+            table.add_row(Text(f"and {len(status.processes) - len(shown)} more"))
+        if not shown:
+            table.add_row(Text("no process is over the threshold yet"))
+        return table
+
+    def _rate(self, process: ProcessStatus, now: float) -> float:
+        key = (process.pid, process.log)
+        then, count = self._rates.get(key, (now, process.records))
+        self._rates[key] = (now, process.records)
+        return (process.records - count) / (now - then) if now > then else 0.0
+
+    def _say(self, *lines: str) -> None:
+        text = Text("\n".join(lines))
+        self._draw(lambda: self._console.print(text, soft_wrap=True))
+
+    def _draw(self, draw: Callable[[], None]) -> None:
+        if self._broken:
+            return
+        try:
+            draw()
+        except (OSError, ValueError):
+            # The terminal is gone. The capture goes on.
+            self._broken = True

@@ -1,0 +1,85 @@
+"""Plain lines: for pipes, files and terminals that shall not be redrawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from gatherer.summary import Summary
+from gatherer.text import printable
+from gatherer.view import Start, Status
+from gatherer.view.sentences import QUIET_EVENTS, event_line, start_lines, status_line
+
+STATUS_SECONDS = 10.0
+"""Time between two status lines."""
+
+
+class PlainView:
+    """Writes a line for everything that happens.
+
+    Args:
+        stream: where to.
+        verbosity: -1: only the summary; 1: every event.
+    """
+
+    def __init__(self, stream: TextIO, verbosity: int = 0) -> None:
+        self._stream: TextIO | None = stream
+        self._verbosity = verbosity
+        self._said_at = 0.0
+        self._said = ""
+        self._percent = -1
+
+    def started(self, start: Start) -> None:
+        """Writes the first lines."""
+        self._say(*start_lines(start))
+
+    def event(self, time: str, event: str, pid: int | None, fields: Mapping[str, Any]) -> None:
+        """Writes the event."""
+        if event in QUIET_EVENTS and self._verbosity < 1 and fields.get("reason") is None:
+            return
+        self._say(f"{time[11:23]} {event_line(event, pid, fields)}")
+
+    def note(self, text: str) -> None:
+        """Writes the note."""
+        self._say(printable(text, 500))
+
+    def status(self, status: Status) -> None:
+        """Writes a status line, every 10 s and only when something changed but the time."""
+        if status.seconds - self._said_at < STATUS_SECONDS:
+            return
+        self._said_at = status.seconds
+        line = status_line(status)
+        said = line.partition(":")[2]
+        if said != self._said:
+            self._said = said
+            self._say(line)
+
+    def rendering(self, done: int, total: int) -> None:
+        """Writes every tenth percent."""
+        percent = 100 if done >= total else done * 10 // total * 10
+        if percent != self._percent and (self._percent >= 0 or percent < 100):
+            self._say(f"rendering: {percent}%")
+        self._percent = percent
+
+    def summary(self, summary: Summary) -> None:
+        """Writes the summary, whatever the verbosity."""
+        self._write(summary.lines())
+
+    def close(self) -> None:
+        """Does nothing: the stream is not the view's own."""
+
+    def _say(self, *lines: str) -> None:
+        if self._verbosity >= 0:
+            self._write(lines)
+
+    def _write(self, lines: tuple[str, ...] | list[str]) -> None:
+        if self._stream is None:
+            return
+        text = "".join(f"{line}\n" for line in lines)
+        try:
+            encoding = getattr(self._stream, "encoding", None) or "utf-8"
+            self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            self._stream.flush()
+        except (OSError, ValueError):
+            # Whoever read it is gone. The capture goes on.
+            self._stream = None

@@ -1,0 +1,86 @@
+"""One line for everything a view shows; text of the target is escaped in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gatherer.text import byte_count, printable
+from gatherer.view import Start, Status
+
+QUIET_EVENTS = frozenset({"scan"})
+"""Events that only -v shows, unless they name an exclusion."""
+
+
+def start_lines(start: Start) -> list[str]:
+    """Returns the first lines: target, hunter, engine, threshold, directory."""
+    target, hello = start.target, start.hello
+    if target.runtime == "kubernetes":
+        where = f"{target.namespace}/{target.pod}/{target.container} on node {target.node}"
+    else:
+        where = f"this machine, {target.node}"
+    engine = hello.engine or "none"
+    lines = [
+        f"target: {printable(where, 400)}",
+        f"hunter: {printable(hello.version, 40)} on Python {printable(hello.python, 40)}"
+        f" ({printable(hello.executable, 200)}), {printable(hello.arch, 40)},"
+        f" kernel {printable(hello.kernel, 100)}, inject {start.inject}",
+        f"engine: {printable(engine, 40)}, {printable(hello.engine_reason, 300)}",
+    ]
+    if hello.tracing != "on":
+        lines.append(
+            f"tracing: {printable(hello.tracing, 400)}; going on with memory evidence alone"
+        )
+    lines.append(f"threshold: {printable(start.threshold, 400)}")
+    lines.append(f"writing to: {printable(str(start.directory), 400)}")
+    return lines
+
+
+def event_line(event: str, pid: int | None, fields: Mapping[str, Any]) -> str:
+    """Returns an event as one line.
+
+    Args:
+        event: its name.
+        pid: the process concerned.
+        fields: the event's own fields, unchecked.
+    """
+    who = "" if pid is None else f" {pid}"
+    if event == "scan":
+        return printable(f"scan:{who} {_decision(fields)}", 400)
+    details = ", ".join(
+        f"{key} {_value(key, value)}" for key, value in fields.items() if value is not None
+    )
+    return printable(f"{event}:{who}{' ' + details if details else ''}", 400)
+
+
+def status_line(status: Status) -> str:
+    """Returns the state of a capture as one line."""
+    traced = sum(process.state == "traced" for process in status.processes)
+    line = f"{status.seconds:.0f} s: {traced} traced, {status.received} records, {status.lost} lost"
+    if status.usage_bytes is not None:
+        line += f", container {byte_count(status.usage_bytes)} of {byte_count(status.limit_bytes)}"
+    if status.backlog_bytes > 1 << 20:
+        line += f", {byte_count(status.backlog_bytes)} to render"
+    return line
+
+
+def _decision(fields: Mapping[str, Any]) -> str:
+    """Returns a scan decision with its numerator, denominator and source."""
+    command = fields.get("command", "?")
+    text = f"{command} uses {_value('rss_bytes', fields.get('rss_bytes'))}"
+    size, source = fields.get("of_bytes"), fields.get("source")
+    if fields.get("percent") is not None and size:
+        text += f" = {fields['percent']}% of {_value('of_bytes', size)} ({source})"
+    if fields.get("threshold_bytes") is not None:
+        text += f", threshold {_value('threshold_bytes', fields['threshold_bytes'])}"
+    if fields.get("growth_bytes_per_second") is not None:
+        text += f", grows {_value('x_bytes', fields['growth_bytes_per_second'])}/s"
+    if fields.get("excluded"):
+        return f"{text}: not traced, {fields['excluded']}"
+    return f"{text}: chosen by {fields.get('reason', '?')}"
+
+
+def _value(name: str, value: Any) -> str:
+    if name.endswith("_bytes") and type(value) is int:
+        return f"{value} bytes ({byte_count(value)})" if value >= 1024 else f"{value} bytes"
+    return str(value)
