@@ -32,3 +32,22 @@ def make_pod(cluster: StandInCluster) -> Iterator[Callable[..., dict[str, Any]]]
     yield make
     for name in names:
         cluster.delete_pod(name)
+
+
+@pytest.fixture(scope="session")
+def recorded_pods(cluster: StandInCluster) -> frozenset[str]:
+    """Starts the recorded pods that recorded requests name; each is in its recorded state."""
+    running = ("barepod", "sharedpod")
+    others = ("crashpod", "donepod", "noimagepod", "pendingpod")
+    for name in running:
+        cluster.create_recorded(name)
+    for name in others:
+        cluster.create_recorded(name, wait=False)
+    cluster.wait_state("donepod", lambda state: "terminated" in state, "ended")
+    cluster.wait_state("noimagepod", lambda state: "waiting" in state, "waiting for its image")
+    cluster.wait_state(
+        "crashpod",
+        lambda state: state.get("waiting", {}).get("reason") == "CrashLoopBackOff",
+        "waiting for its restart",
+    )
+    return frozenset((*running, *others))

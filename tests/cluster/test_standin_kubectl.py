@@ -30,23 +30,6 @@ def kubectl(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(scope="session")
-def recorded_pods(cluster: StandInCluster) -> list[str]:
-    """Starts the recorded pods that the recorded commands name."""
-    for name in ("barepod", "sharedpod"):
-        cluster.create_recorded(name)
-    for name in ("crashpod", "donepod", "noimagepod", "pendingpod"):
-        cluster.create_recorded(name, wait=False)
-    cluster.wait_state("donepod", lambda state: "terminated" in state, "ended")
-    cluster.wait_state("noimagepod", lambda state: "waiting" in state, "waiting for its image")
-    cluster.wait_state(
-        "crashpod",
-        lambda state: state.get("waiting", {}).get("reason") == "CrashLoopBackOff",
-        "waiting for its restart",
-    )
-    return ["barepod", "sharedpod", "crashpod", "donepod", "noimagepod", "pendingpod"]
-
-
 def on_one_stream(cluster: StandInCluster, *arguments: str, **options: str) -> tuple[str, int]:
     """Runs kubectl with stdout and stderr on one pipe, as it was recorded."""
     command = cluster.kubectl_command(*arguments, **options)
@@ -247,7 +230,11 @@ RECORDED_COMMANDS = [
 
 @pytest.mark.parametrize("command", RECORDED_COMMANDS)
 def test_kubectl_prints_what_it_prints_on_a_real_cluster(
-    cluster: StandInCluster, kubectl: str, recorded_pods: list[str], command: str, tmp_path: Path
+    cluster: StandInCluster,
+    kubectl: str,
+    recorded_pods: frozenset[str],
+    command: str,
+    tmp_path: Path,
 ) -> None:
     expected = recordings.client_rows(RECORDED_VERSION[kubectl])[command]
     arguments = command.split()[1:]

@@ -53,6 +53,7 @@ async def _serve(options: argparse.Namespace, run: RunDirectory) -> None:
         for name in [] if options.no_pods else options.pods:
             pod = cluster.store.put("pods", admit(manifest(name), "default"))
             await cluster.kubelet.add(pod)
+        await cluster.settled()
         text = kubeconfig(url, cluster.authority.pem, cluster.tokens, cluster.certificates)
         path: Path = options.kubeconfig.absolute()
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
@@ -20,6 +21,7 @@ Object = dict[str, Any]
 
 OBJECTS = Path(__file__).parent / "objects"
 NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
+SETTLE_SECONDS = 10.0
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -80,6 +82,16 @@ class Cluster:
             self.store.put("namespaces", _namespace(name))
         self.kubelet = Kubelet(self.store, run, node, self._service_account)
 
+    async def settled(self) -> None:
+        """Waits until no container is on its way up, at most 10 s."""
+        with self.store.watch(self.store.version) as changes:
+            try:
+                async with asyncio.timeout(SETTLE_SECONDS):
+                    while any(_starting(pod) for pod in self.store.list("pods", None)):
+                        await changes.next()
+            except TimeoutError:
+                pass
+
     def user_by_token(self, token: str) -> rbac.User | None:
         """Returns whose token it is."""
         return self._users_by_token.get(token)
@@ -97,6 +109,13 @@ class Cluster:
             token = self._account_tokens.setdefault(key, secrets.token_urlsafe(24))
             self._users_by_token[token] = rbac.service_account(namespace, name)
         return ServiceAccount(token, self.authority.pem, self.host, self.port)
+
+
+def _starting(pod: Object) -> bool:
+    return any(
+        item["state"].get("waiting", {}).get("reason") == "ContainerCreating"
+        for item in pod["status"].get("containerStatuses", [])
+    )
 
 
 def _namespace(name: str) -> Object:

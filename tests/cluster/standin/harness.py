@@ -108,8 +108,9 @@ class StandInCluster:
         self.pid: int = ready["pid"]
         self._run: str = ready["run"]
         config = json.loads(self.kubeconfig.read_text())
-        self._token = {item["name"]: item["user"] for item in config["users"]}["admin"]["token"]
-        self._tls = ssl.create_default_context(cafile=str(self._authority(config, directory)))
+        users = {item["name"]: item["user"] for item in config["users"]}
+        self.tokens = {name: user["token"] for name, user in users.items() if "token" in user}
+        self.tls = ssl.create_default_context(cafile=str(self._authority(config, directory)))
         for pod in pods if pods is not None else ["problempod"]:
             if pod == "problempod":
                 self.wait_running(pod)
@@ -156,11 +157,11 @@ class StandInCluster:
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={
-                "Authorization": f"Bearer {self._token}",
+                "Authorization": f"Bearer {self.tokens['admin']}",
                 "Content-Type": "application/json",
             },
         )
-        with urllib.request.urlopen(request, timeout=30, context=self._tls) as response:
+        with urllib.request.urlopen(request, timeout=30, context=self.tls) as response:
             value: Object = json.load(response)
         return value
 
@@ -212,9 +213,32 @@ class StandInCluster:
         )
 
     def wait_state(
-        self, name: str, wanted: Callable[[Object], bool], what: str, namespace: str = "default"
+        self,
+        name: str,
+        wanted: Callable[[Object], bool],
+        what: str,
+        namespace: str = "default",
     ) -> Object:
         """Waits until a predicate holds for the state of every container.
+
+        Raises:
+            PodError: it did not within 20 s.
+        """
+
+        def holds(pod: Object) -> bool:
+            statuses = pod["status"].get("containerStatuses", [])
+            return bool(statuses) and all(wanted(status["state"]) for status in statuses)
+
+        return self.wait_condition(name, holds, what, namespace)
+
+    def wait_condition(
+        self,
+        name: str,
+        wanted: Callable[[Object], bool],
+        what: str = "what was waited for",
+        namespace: str = "default",
+    ) -> Object:
+        """Waits until a predicate holds for a pod.
 
         Raises:
             PodError: it did not within 20 s.
@@ -222,8 +246,7 @@ class StandInCluster:
         deadline = time.monotonic() + POD_SECONDS
         while True:
             pod = self.pod(name, namespace)
-            statuses = pod["status"].get("containerStatuses", [])
-            if statuses and all(wanted(status["state"]) for status in statuses):
+            if wanted(pod):
                 return pod
             if time.monotonic() > deadline:
                 raise PodError(f"{name}: not {what}: {json.dumps(pod['status'])}")

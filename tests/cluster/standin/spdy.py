@@ -14,7 +14,6 @@ from dataclasses import dataclass
 SYN_STREAM, SYN_REPLY, RST_STREAM, SETTINGS, PING, GOAWAY, HEADERS = range(1, 8)
 FLAG_FIN = 1
 _VERSION = 3
-MAX_FRAME_BYTES = 1 << 24
 
 # The preset dictionary of SPDY/3, section 2.6.10.1: header names with their lengths, then text.
 _DICTIONARY_NAMES = """
