@@ -165,7 +165,9 @@ class _Builder:
             by_value = {
                 value: self._arguments(args)[stop] for value, (args, _) in syscall.variants.items()
             }
-            if default[stop] or any(by_value.values()):
+            if all(items == default[stop] for items in by_value.values()):
+                stops.append(default[stop])
+            elif default[stop] or any(by_value.values()):
                 select: Item = (SELECT, syscall.selector, syscall.mask, by_value, default[stop])
                 stops.append((select,))
             else:

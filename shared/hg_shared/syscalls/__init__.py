@@ -149,7 +149,7 @@ def _parse(name: str, line: str, variants: List[Tuple[Tuple[int, ...], str]]) ->
         head, _, line = line[1:].partition(" ")
         position, _, bits = head.partition("&")
         selector = int(position)
-        mask = int(bits) if bits else 0xFFFFFFFF
+        mask = int(bits, 0) if bits else 0xFFFFFFFF
     args, returns = _arguments(line)
     by_value: Dict[int, Tuple[Tuple[Arg, ...], str]] = {}
     if selector >= 0:
