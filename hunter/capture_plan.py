@@ -170,8 +170,6 @@ class _Builder:
             elif default[stop] or any(by_value.values()):
                 select: Item = (SELECT, syscall.selector, syscall.mask, by_value, default[stop])
                 stops.append((select,))
-            else:
-                stops.append(())
         return (stops[0], stops[1]) if stops[0] or stops[1] else None
 
     def _arguments(self, args: Tuple[Arg, ...]) -> CallPlan:

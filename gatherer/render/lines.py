@@ -168,9 +168,10 @@ class ProcessLines:
                     or (end == following[0] and tid <= following[4])
                 ) and not (ends and (ends[0][0], ends[0][1]) < (end, tid)):
                     text, returned = render(record)
+                    head = f"{tid:<5} {stamped(start)}{text}"
+                    micros = duration // 1000
                     out.append(
-                        f"{tid:<5} {stamped(start)}{text:<39} = {returned}"
-                        f" <{duration // SECOND}.{duration % SECOND // 1000:06d}>\n"
+                        f"{head:<39} = {returned} <{micros // 1000000}.{micros % 1000000:06d}>\n"
                     )
                     continue
             elif not self._interrupted(start, following, watermark):
@@ -252,7 +253,7 @@ class ProcessLines:
         if same and following is not None and not self._ends_before(following):
             if following.kind == Kind.EXITED:
                 self._announced.pop((tid, start), None)
-                self._line(start, tid, f"{self._abandoned(record):<39} = ?")
+                self._line(start, tid, self._abandoned(record), " = ?")
                 return True
             if following.kind == Kind.DETACHED:
                 self._announced.pop((tid, start), None)
@@ -284,7 +285,7 @@ class ProcessLines:
         first, rest, _ = self._calls.split(record)
         del first
         middle = "" if rest == ")" else " <unfinished ...>"
-        self._line(time, tid, f"{f'<... {self._calls.name(record)} resumed>{middle})':<39} = ?")
+        self._line(time, tid, f"<... {self._calls.name(record)} resumed>{middle})", " = ?")
 
     def _executed(self, record: Record) -> None:
         """Prints what execve did to threads and name; the calling thread becomes the leader."""
@@ -308,17 +309,16 @@ class ProcessLines:
         _, rest, returned = self._calls.split(record)
         duration = record.duration
         text = f"<... {self._calls.name(record)} resumed>{rest}"
-        self._line(
-            time,
-            tid,
-            f"{text:<39} = {returned} <{duration // SECOND}.{duration % SECOND // 1000:06d}>",
-        )
+        end_text = f" = {returned} <{duration // SECOND}.{duration % SECOND // 1000:06d}>"
+        self._line(time, tid, text, end_text)
 
     def _entering(self, record: Record) -> str:
         return self._calls.entering(record)
 
-    def _line(self, time: int, tid: int, text: str) -> None:
-        self._out.append(f"{tid:<5} {self._stamp(time)}{text}\n")
+    def _line(self, time: int, tid: int, text: str, end: str = "") -> None:
+        """Appends a line; what stands behind a call starts in column 40 at the earliest."""
+        head = f"{tid:<5} {self._stamp(time)}{text}"
+        self._out.append(f"{head:<39}{end}\n" if end else f"{head}\n")
 
 
 def _printable(text: str) -> str:

@@ -13,7 +13,7 @@ Stamp = Callable[[int], str]
 """CLOCK_MONOTONIC nanoseconds to the time in front of a line, its blank included."""
 
 
-class Timestamps(str, Enum):
+class Timestamps(Enum):
     """How lines are stamped."""
 
     NONE = "none"

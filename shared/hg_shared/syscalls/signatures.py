@@ -34,8 +34,10 @@ preadv fd <iovec:2 ulong off
 pwritev fd iovec:2 ulong off
 preadv2 fd <iovec:2 ulong off unused rwf_flags
 pwritev2 fd iovec:2 ulong off unused rwf_flags
-open path open_flags open_mode -> fd
-openat dirfd path open_flags open_mode -> fd
+open ?1&0x400040 path open_flags -> fd
+open=0x40,0x400000,0x400040 path open_flags open_mode -> fd
+openat ?2&0x400040 dirfd path open_flags -> fd
+openat=0x40,0x400000,0x400040 dirfd path open_flags open_mode -> fd
 openat2 dirfd path open_how:3 size -> fd
 creat path mode -> fd
 close fd
@@ -500,7 +502,8 @@ msgsnd int msgbuf:2 ulong msgop_flags
 msgrcv int <msgbuf:r ulong long msgop_flags
 msgctl int ipc_cmd ptr
 ipc uint uint ulong ulong ptr long
-mq_open str open_flags open_mode mq_attr -> fd
+mq_open ?1&0x40 str open_flags -> fd
+mq_open=0x40 str open_flags open_mode mq_attr -> fd
 mq_unlink str
 mq_timedsend fd buf:2 size uint timespec
 mq_timedsend_time64 fd buf:2 size uint timespec64
