@@ -19,6 +19,7 @@ from typing import Dict, FrozenSet, List, Optional
 from hg_shared import wire
 from hg_shared.errors import WireError
 from hg_shared.framing import FrameDecoder
+from hg_shared.linux_abi import signal_name
 from hg_shared.messages import (
     PROTOCOL_VERSION,
     Ack,
@@ -34,7 +35,7 @@ from hg_shared.records import Abi
 from hg_shared.syscalls.filter import syscall_set
 from hg_shared.version import __version__
 
-from hunter import policy, rights
+from hunter import capture_plan, policy, rights
 from hunter.config import Config
 from hunter.engines import Engine, Notice
 from hunter.engines.choose import choose
@@ -52,7 +53,8 @@ TICK = 0.05
 HEARTBEAT_NS = 5_000_000_000
 # How long letting go may take before hunter exits and leaves it to the kernel, which then detaches.
 DETACH_SECONDS = 2.0
-GOODBYE_SECONDS = 5.0
+# Letting go and the last words together: hunter is gone this long after it decided to end.
+GOODBYE_SECONDS = 4.5
 SECOND = 1_000_000_000
 
 
@@ -154,7 +156,12 @@ class Hunter:
 
     @staticmethod
     def _remove_self() -> None:
-        """Deletes the zipapp: all modules are loaded, and a killed hunter leaves nothing."""
+        """Deletes the zipapp, so that a killed hunter leaves nothing.
+
+        Nothing can be imported from it afterwards: the table of 32-bit calls, which a traced
+        program may make any time, is loaded first.
+        """
+        capture_plan.plan(Abi.I386)
         try:
             os.unlink(sys.argv[0])
         except OSError:
@@ -389,7 +396,7 @@ class Hunter:
             fields: Dict[str, object] = {}
             if notice.text == "exited":
                 if os.WIFSIGNALED(notice.value):
-                    fields["signal"] = signal.Signals(os.WTERMSIG(notice.value)).name
+                    fields["signal"] = signal_name(os.WTERMSIG(notice.value))
                 else:
                     fields["code"] = notice.value >> 8
             name = "exit" if notice.text == "exited" else "detach"
@@ -448,13 +455,14 @@ class Hunter:
     def _shut_down(self) -> None:
         """Lets everything go, sends the totals, and makes sure that the process ends."""
         self._engine.stop()
-        deadline = time.monotonic() + DETACH_SECONDS
-        stuck = self._wait_for_detach(deadline)
+        end = time.monotonic() + GOODBYE_SECONDS
+        stuck = self._wait_for_detach(time.monotonic() + DETACH_SECONDS)
         self._measure_self()
         self._writer.finish(self._goodbye)
         wants_answer = self._stdin_open and not self._writer.broken
-        if self._writer.wait_finished(GOODBYE_SECONDS if wants_answer else 1.0) and wants_answer:
-            self._wait_for_ack()
+        patience = end - time.monotonic() if wants_answer else 1.0
+        if self._writer.wait_finished(patience) and wants_answer:
+            self._wait_for_ack(end)
         if stuck:
             # A tracee that cannot be stopped (a vfork parent, say): the kernel detaches at exit.
             os._exit(3 if self._error else 0)
@@ -491,8 +499,7 @@ class Hunter:
             frames,
         )
 
-    def _wait_for_ack(self) -> None:
-        deadline = time.monotonic() + GOODBYE_SECONDS
+    def _wait_for_ack(self, deadline: float) -> None:
         while self._stdin_open and time.monotonic() < deadline:
             if self._acked >= self._writer.goodbye_seq:
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from typing import List, Optional
@@ -22,23 +23,43 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
+def _number(text: str) -> float:
+    """Returns a number, NaN (which is in no range) for any other text."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def _positive(text: str) -> float:
-    value = float(text)
+    value = _number(text)
     if not 0 < value < 1e9:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number such as 2")
     return value
 
 
 def _string_size(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= MAX_CAPTURE:
+    value = _number(text)
+    if not 0 <= value <= MAX_CAPTURE or value != int(value):
         raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and {MAX_CAPTURE}")
-    return value
+    return int(value)
+
+
+def _pid(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 2**31:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a process id such as 4711")
+    return int(text)
+
+
+def _bytes(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 2**40:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of bytes such as 4194304")
+    return int(text)
 
 
 def _memory(text: str) -> str:
     number = text[:-1] if text.endswith("%") else text
-    if not 0 <= float(number) < 2**63:
+    if not 0 <= _number(number) < 2**63:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a percentage such as 50% nor bytes")
     return text
 
@@ -57,12 +78,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--of", choices=("limit", "node"), default="limit", help="what 50%% is of")
     made.add_argument("--growth", type=_positive, metavar="BYTES_PER_SECOND")
     made.add_argument("--frequency", type=_positive, default=5.0, metavar="SECONDS")
-    made.add_argument("--pid", type=int, action="append", default=[], metavar="PID")
+    made.add_argument("--pid", type=_pid, action="append", default=[], metavar="PID")
     made.add_argument("--only-pids", action="store_true", help="trace no other processes")
-    made.add_argument("--exclude-pid", type=int, action="append", default=[], metavar="PID")
+    made.add_argument("--exclude-pid", type=_pid, action="append", default=[], metavar="PID")
     made.add_argument("--trace", default="", metavar="SET", help="as strace -e trace=SET")
     made.add_argument("--string-size", type=_string_size, default=32, metavar="BYTES")
-    made.add_argument("--buffer", type=int, default=4 << 20, metavar="BYTES")
+    made.add_argument("--buffer", type=_bytes, default=4 << 20, metavar="BYTES")
     made.add_argument("--linger", type=_positive, default=10.0, metavar="SECONDS")
     made.add_argument("--engine", choices=ENGINES, default="auto")
     made.add_argument("--force", action="store_true", help="go on without memory headroom")

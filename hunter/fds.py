@@ -10,6 +10,8 @@ from typing import Dict, List, Optional
 from hunter.memory import procfs
 
 MAX_FDS = 4096
+# A path is at most 4 KiB, and a table of such paths would not fit into a frame.
+MAX_TEXT = 1 << 19
 
 
 def parse_address(text: str) -> str:
@@ -91,7 +93,7 @@ class SocketTables:
 
 
 def fd_table(pid: int) -> Dict[str, str]:
-    """Returns descriptor → path or socket of a process, at most 4096 of them.
+    """Returns descriptor → path or socket of a process, at most 4096 of them and 512 Ki characters.
 
     Args:
         pid: the process; empty when it is gone or may not be looked at.
@@ -101,7 +103,8 @@ def fd_table(pid: int) -> Dict[str, str]:
     except OSError:
         return {}
     sockets = SocketTables(pid)
-    table = {}
+    table: Dict[str, str] = {}
+    room = MAX_TEXT
     for descriptor in descriptors[:MAX_FDS]:
         try:
             link = os.readlink(f"/proc/{pid}/fd/{descriptor}")
@@ -109,7 +112,9 @@ def fd_table(pid: int) -> Dict[str, str]:
             continue
         if link.startswith("socket:["):
             link = sockets.name(link[8:-1]) or link
-        table[descriptor] = link.encode("utf-8", "surrogateescape").decode(
-            "utf-8", "backslashreplace"
-        )
+        text = link.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        room -= len(text)
+        if room < 0:
+            break
+        table[descriptor] = text
     return table

@@ -76,7 +76,7 @@ def threshold_bytes(threshold: Threshold, against: Denominator) -> Optional[int]
     """
     if threshold.size is not None:
         return threshold.size
-    if threshold.percent is not None:
+    if threshold.percent is not None and against.size:
         return int(against.size * threshold.percent / 100)
     return None
 

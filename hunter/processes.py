@@ -112,11 +112,8 @@ class Scanner:
         excluded: List[Tuple[Offender, str]] = []
         seen: Set[Identity] = set()
         for pid, rss in resident.items():
-            if (
-                pid in self._mine
-                or pid in traced_pids
-                or (not rss and pid not in self._config.pids)
-            ):
+            asked_for = pid in self._config.pids
+            if pid in traced_pids or (not asked_for and (not rss or pid in self._mine)):
                 continue
             offender = self._judge(pid, rss, elapsed)
             if offender is None:
@@ -151,6 +148,8 @@ class Scanner:
         return Offender((pid, stat.start_time), stat.command, rss, decision, against)
 
     def _exclusion(self, pid: int) -> str:
+        if pid in self._mine:
+            return "hunter itself, a process it was started by, or one that is left out"
         stat = procfs.stat(pid)
         if stat is None:
             return "gone"

@@ -60,6 +60,11 @@ def why_refused(mine: Rights, target: Dict[str, str]) -> str:
     tracer = target.get("TracerPid", "0")
     if tracer not in ("", "0"):
         return f"already traced by pid {tracer}; end that tracer first"
+    if mine.yama == 3:
+        return (
+            "Yama ptrace_scope is 3, which forbids all tracing until the node boots again; "
+            "set kernel.yama.ptrace_scope to 2 or less and reboot the node"
+        )
     if "SYS_PTRACE" in mine.capabilities:
         return "refused although SYS_PTRACE is held; a security module (SELinux, AppArmor) or a \
 seccomp profile stands in the way"

@@ -182,7 +182,7 @@ class PtracePythonEngine:
         front of its own SYSCALL record, never behind it.
         """
         heads, parts = [], []
-        open_calls = list(self._entered.items())
+        open_calls = list({**self._entered, **self._interrupted}.items())
         announced = {}
         for tid, entered in open_calls:
             start = entered[0]
@@ -296,9 +296,11 @@ class PtracePythonEngine:
         # threads at syscall stops too.
         self._leaving |= process.threads
         for tid in list(process.threads):
-            entered = self._entered.pop(tid, None)
+            entered = self._entered.get(tid)
             if entered is not None:
+                # It is never in neither of the two: the writer looks for open calls in both.
                 self._interrupted[tid] = entered
+                self._entered.pop(tid, None)
             try:
                 kernel.interrupt(tid)
             except HunterError:
@@ -346,7 +348,8 @@ class PtracePythonEngine:
                     return
                 continue
             time_ns = now()
-            ptrace(get_info, tid, size, reference)
+            if ptrace(get_info, tid, size, reference) < 0:
+                continue  # killed while it was stopped: the buffer still holds another stop
             if leaving and tid in leaving:
                 self._leave_here(tid, bytes(view), time_ns)
                 if not owners:
@@ -356,7 +359,9 @@ class PtracePythonEngine:
             if op == 1:
                 call = unpack_entry(buffer)
                 nr = call[1]
-                if wanted is not None and nr not in wanted and call[0] == native:
+                if wanted is not None and (
+                    nr not in wanted if call[0] == native else not self._is_wanted(call)
+                ):
                     ptrace(resume, tid, 0, 0)
                     continue
                 step = steps.get(nr, no_step)
@@ -420,6 +425,13 @@ class PtracePythonEngine:
             if entered.pop(tid, None) is None:
                 # A request to leave took it while its record was made.
                 self._interrupted.pop(tid, None)
+
+    def _is_wanted(self, call: Tuple[int, ...]) -> bool:
+        """Tells whether the filter lets a call of any ABI through."""
+        if self._wanted is None:
+            return True
+        abi = self._abi if call[0] == self._arch else syscall_info.abi_of(call[0], call[1])
+        return abi is not None and call[1] in self._wanted.get(abi, frozenset())
 
     def _read_entry(self, tid: int, call: Tuple[int, ...]) -> bytes:
         """Reads what must be read before the call runs."""
@@ -525,7 +537,10 @@ class PtracePythonEngine:
         """After execve only the thread that called it is left, under the tid of the leader."""
         former = kernel.event_message(tid)
         if former != tid:
-            call = self._entered.pop(former, None)
+            # What the leader was in has ended with the leader, also where execve is not recorded.
+            self._entered.pop(tid, None)
+            self._interrupted.pop(tid, None)
+            call = self._entered.pop(former, None) or self._interrupted.pop(former, None)
             if call is not None:
                 self._entered[tid] = call
         for other in list(process.threads):
@@ -533,8 +548,13 @@ class PtracePythonEngine:
                 self._forget(other, process)
         process.threads.add(tid)
         self._owners[tid] = process
-        os.close(process.memory)
-        process.memory = kernel.open_memory(process.pid)
+        try:
+            memory = kernel.open_memory(process.pid)
+        except HunterError:
+            pass  # killed, or a file it may not read: the old memory is gone and reads as nothing
+        else:
+            os.close(process.memory)
+            process.memory = memory
         command = procfs.stat(tid)
         name = command.command if command else ""
         try:
@@ -560,7 +580,8 @@ class PtracePythonEngine:
         process = self._owners[tid]
         if info[0] == syscall_info.OP_ENTRY:
             call = syscall_info.ENTRY.unpack_from(info)
-            self._entered[tid] = (now, call, self._read_entry(tid, call))
+            if self._is_wanted(call):
+                self._entered[tid] = (now, call, self._read_entry(tid, call))
         elif info[0] == syscall_info.OP_EXIT:
             rval = syscall_info.RVAL.unpack_from(info)[0]
             begun = self._interrupted.get(tid) or self._entered.get(tid)

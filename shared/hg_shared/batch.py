@@ -44,7 +44,7 @@ class Batch(NamedTuple):
     captures: bytes
 
     @property
-    def count(self) -> int:
+    def count(self) -> int:  # type: ignore[override]
         """Number of records."""
         return len(self.heads) // HEAD_SIZE
 
