@@ -34,7 +34,6 @@ from hg_shared.messages import (
 from hg_shared.records import Abi
 from hg_shared.syscalls.filter import syscall_set
 from hg_shared.version import __version__
-
 from hunter import capture_plan, policy, rights
 from hunter.config import Config
 from hunter.engines import Engine, Notice

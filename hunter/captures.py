@@ -10,7 +10,6 @@ from struct import Struct
 from typing import Callable, List, Optional, Sequence, Tuple
 
 from hg_shared.records import AT_ENTRY, CAPTURE, MAX_CAPTURE, UNKNOWN_LENGTH, UNREADABLE
-
 from hunter.capture_plan import (
     ARRAY_ARG,
     ARRAY_RET,

@@ -10,7 +10,6 @@ from typing import List, Optional
 
 from hg_shared.records import MAX_CAPTURE
 from hg_shared.version import __version__
-
 from hunter.config import Config
 from hunter.engines.choose import ENGINES
 from hunter.errors import HunterError

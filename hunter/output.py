@@ -15,7 +15,6 @@ from typing import Callable, Deque, Optional
 
 from hg_shared import wire
 from hg_shared.messages import Goodbye, Heartbeat, Message
-
 from hunter.engines import Engine
 
 INTERVAL = 0.05

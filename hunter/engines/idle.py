@@ -7,7 +7,6 @@ import time
 from typing import Dict, List
 
 from hg_shared.batch import Batch
-
 from hunter.engines import Counters, Notice
 
 

@@ -18,7 +18,6 @@ from typing import Deque, Dict, FrozenSet, List, Optional, Set, Tuple
 
 from hg_shared.batch import Batch
 from hg_shared.records import CAPTURE, HEAD, UNKNOWN_LENGTH, Kind, encode_capture
-
 from hunter import capture_plan, captures
 from hunter.engines import Counters, Notice
 from hunter.engines.queue import RecordQueue

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Dict, Optional
 
 from hg_shared.messages import Sample
-
 from hunter.memory import procfs
 from hunter.memory.cgroup import Mount
 
