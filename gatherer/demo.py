@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -68,7 +69,7 @@ def run_demo(
     capture: Callable[[Sequence[str]], int],
     echo: Callable[[str], None],
 ) -> int:
-    """Traces the leaking program and shows where the evidence is.
+    """Traces the leaking program, shows where the evidence is, and sums it up.
 
     Args:
         output: capture directory.
@@ -82,9 +83,23 @@ def run_demo(
     with leaking_program() as pid:
         echo(f"demo: a leaking program runs as pid {pid}; tracing it for {duration}")
         code = capture(arguments(pid, output, duration))
-    for log in sorted(output.glob("*.log")):
+    if code:
+        return code
+    logs = sorted(output.glob("*.log"))
+    for log in logs:
         echo("")
         echo(f"The last lines of {log}:")
         for line in last_lines(log):
             echo(f"  {line}")
+    echo("")
+    for log in logs:
+        lines = log.read_bytes().splitlines()
+        threads = {line.split(None, 1)[0] for line in lines}
+        echo(f"summary: {log} has {len(lines)} lines from {len(threads)} threads")
+    session = json.loads((output / "session.json").read_text(encoding="utf-8"))
+    records = session["records"]
+    echo(
+        f"summary: {records['seen']} records seen = {records['received']} received"
+        f" + {records['lost']} lost; {'complete' if session['complete'] else 'not complete'}"
+    )
     return code
