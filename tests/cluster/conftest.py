@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -36,7 +38,7 @@ def make_pod(cluster: StandInCluster) -> Iterator[Callable[..., dict[str, Any]]]
 
 @pytest.fixture(scope="session")
 def recorded_pods(cluster: StandInCluster) -> frozenset[str]:
-    """Starts the recorded pods that recorded requests name; each is in its recorded state."""
+    """Starts the recorded pods that recorded requests name; all but crashpod stay as they are."""
     running = ("barepod", "sharedpod")
     others = ("crashpod", "donepod", "noimagepod", "pendingpod")
     for name in running:
@@ -45,9 +47,23 @@ def recorded_pods(cluster: StandInCluster) -> frozenset[str]:
         cluster.create_recorded(name, wait=False)
     cluster.wait_state("donepod", lambda state: "terminated" in state, "ended")
     cluster.wait_state("noimagepod", lambda state: "waiting" in state, "waiting for its image")
-    cluster.wait_state(
-        "crashpod",
-        lambda state: state.get("waiting", {}).get("reason") == "CrashLoopBackOff",
-        "waiting for its restart",
-    )
     return frozenset((*running, *others))
+
+
+@pytest.fixture
+def crashpod_waits(
+    cluster: StandInCluster, recorded_pods: frozenset[str]
+) -> Callable[[], dict[str, Any]]:
+    """Waits until crashpod will not run for the next seconds."""
+
+    def waits(pod: dict[str, Any]) -> bool:
+        status = pod["status"]["containerStatuses"][0]
+        message = status["state"].get("waiting", {}).get("message", "")
+        backoff = re.match(r"back-off (?:(\d+)m)?(\d+)s ", message)
+        if backoff is None:
+            return False
+        ended = datetime.fromisoformat(status["lastState"]["terminated"]["finishedAt"])
+        passed = (datetime.now(UTC) - ended).total_seconds()
+        return passed < int(backoff[1] or 0) * 60 + int(backoff[2]) - 4
+
+    return lambda: cluster.wait_condition("crashpod", waits, "waiting for its restart")

@@ -232,10 +232,12 @@ RECORDED_COMMANDS = [
 def test_kubectl_prints_what_it_prints_on_a_real_cluster(
     cluster: StandInCluster,
     kubectl: str,
-    recorded_pods: frozenset[str],
+    crashpod_waits: Callable[[], Any],
     command: str,
     tmp_path: Path,
 ) -> None:
+    if "crashpod" in command:
+        crashpod_waits()
     expected = recordings.client_rows(RECORDED_VERSION[kubectl])[command]
     arguments = command.split()[1:]
     context = "admin"
