@@ -1,0 +1,113 @@
+"""The bootstrap on every CPython there is here, from the floor up."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from gatherer import bootstrap
+from gatherer.deploy import _PROBE, Interpreter, bootstrap_text, parse_interpreters
+
+REPORT = """
+import os, sys
+rest = b""
+while True:
+    data = os.read(0, 10)
+    if not data:
+        break
+    rest += data
+sys.stdout.write("%d.%d %s %s" % (*sys.version_info[:2], sys.argv[1:], rest.decode()))
+"""
+
+
+def interpreters() -> list[str]:
+    """Returns this interpreter and those on PATH or in a pyenv, one of each minor version."""
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = {sys.version_info.minor: sys.executable}
+    for minor in range(8, 15):
+        installed = [str(path) for path in versions.glob(f"3.{minor}.*/bin/python")]
+        for candidate in filter(None, [shutil.which(f"python3.{minor}"), *installed]):
+            # A pyenv's shim stands for a version that may not be active.
+            if (
+                minor not in found
+                and subprocess.run([candidate, "-V"], capture_output=True).returncode == 0
+            ):
+                found[minor] = candidate
+    return [found[minor] for minor in sorted(found)]
+
+
+INTERPRETERS = interpreters()
+EACH = pytest.mark.parametrize("python", INTERPRETERS, ids=str)
+
+
+def zipapp() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("__main__.py", REPORT)
+        archive.writestr("ballast", os.urandom(200_000))
+    return buffer.getvalue()
+
+
+def run(
+    python: str, data: bytes, sha256: str, *, size: int | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [
+            *(python, "-I", "-S", "-c", bootstrap_text()),
+            *(str(size or len(data)), sha256, "--flag", "a b"),
+        ],
+        input=data + b"the rest is hunter's",
+        capture_output=True,
+        check=False,
+        timeout=30,
+        cwd=cwd,
+    )
+
+
+@EACH
+def test_it_takes_its_bytes_and_leaves_the_rest(python: str) -> None:
+    data = zipapp()
+    done = run(python, data, hashlib.sha256(data).hexdigest())
+    assert done.stderr == bootstrap.RECEIVED
+    version, _, rest = done.stdout.decode().partition(" ")
+    assert rest == "['--flag', 'a b'] the rest is hunter's"
+    assert version.startswith("3.")
+    assert done.returncode == 0
+
+
+@EACH
+def test_it_refuses_other_bytes(python: str) -> None:
+    data = zipapp()
+    done = run(python, data, "0" * 64)
+    assert done.returncode == bootstrap.DIGEST_DIFFERS
+    received = hashlib.sha256(data).hexdigest()
+    assert done.stderr.decode() == f"sha256 {'0' * 64} expected, {received} received\n"
+    assert done.stdout == b""
+
+
+@EACH
+def test_it_notices_that_stdin_ends_too_soon(python: str) -> None:
+    data = b"short"
+    done = run(python, data, "0" * 64, size=1000)
+    assert done.returncode == bootstrap.STDIN_ENDED
+    assert done.stderr == b"stdin ended after 25 of 1000 bytes\n"
+
+
+@EACH
+def test_the_probe_tells_version_ctypes_and_path(python: str) -> None:
+    done = subprocess.run(
+        [python, "-E", "-S", "-c", _PROBE, "x"], capture_output=True, check=False, timeout=30
+    )
+    (found,) = parse_interpreters(done.stdout)
+    assert isinstance(found, Interpreter)
+    assert Path(found.path).is_absolute()
+    assert done.returncode == (0 if found.usable else 1)
+    assert found.usable
