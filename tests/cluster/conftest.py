@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.standin import requirements
 from tests.cluster.standin.harness import StandInCluster
 
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInCluster]:
     """The stand-in cluster with problempod running."""
+    if problem := requirements.missing():
+        pytest.skip(problem)
     started = StandInCluster(tmp_path_factory.mktemp("cluster"))
     try:
         yield started

@@ -14,7 +14,7 @@ import pytest
 
 from tests.cluster.standin import cgroups
 from tests.cluster.standin.cluster import manifest
-from tests.cluster.standin.harness import StandInCluster, pod_manifest
+from tests.cluster.standin.harness import KUBECTL, StandInCluster, pod_manifest
 from tests.cluster.standin.run_directory import BASE
 
 REPOSITORY = Path(__file__).parents[2]
@@ -113,6 +113,25 @@ def test_volumes_can_be_read_only(cluster: StandInCluster, make_pod: Callable[..
     assert b"Read-only file system" in result.stderr
 
 
+def test_a_pod_can_ask_the_api_with_its_service_account(
+    cluster: StandInCluster, make_pod: Callable[..., Any]
+) -> None:
+    script = """
+import json, os, ssl, urllib.request
+account = "/var/run/secrets/kubernetes.io/serviceaccount/"
+server = f"https://{os.environ['KUBERNETES_SERVICE_HOST']}:{os.environ['KUBERNETES_SERVICE_PORT']}"
+path = f"/api/v1/namespaces/{open(account + 'namespace').read()}/pods/inside"
+headers = {"Authorization": "Bearer " + open(account + "token").read()}
+request = urllib.request.Request(server + path, headers=headers)
+tls = ssl.create_default_context(cafile=account + "ca.crt")
+print(json.load(urllib.request.urlopen(request, context=tls))["spec"]["serviceAccountName"])
+"""
+    pod = pod_manifest("inside", ["sleep", "1000"], hostNetwork=True, serviceAccountName="execer")
+    make_pod(pod)
+    result = cluster.kubectl("exec", "inside", "--", "python3", "-c", script)
+    assert (result.stdout, result.stderr) == (b"execer\n", b"")
+
+
 def test_a_container_restarts_at_once_the_first_time(
     cluster: StandInCluster, make_pod: Callable[..., Any]
 ) -> None:
@@ -181,13 +200,14 @@ def run_name(pid: int) -> str:
     return next(path.name for path in BASE.iterdir() if path.name.startswith(f"{pid}-"))
 
 
+@pytest.mark.usefixtures("cluster")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_removes_everything(tmp_path: Path, number: signal.Signals) -> None:
     process, printed = start_for_people(tmp_path)
     run = run_name(process.pid)
     try:
         assert f"export KUBECONFIG={tmp_path}/kubeconfig\n" in printed
-        command = ["kubectl", "--kubeconfig", str(tmp_path / "kubeconfig"), "get", "nodes"]
+        command = [KUBECTL, "--kubeconfig", str(tmp_path / "kubeconfig"), "get", "nodes"]
         assert subprocess.run(command, capture_output=True, timeout=30).returncode == 0
         left = processes_of(run)
         assert left

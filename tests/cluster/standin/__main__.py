@@ -6,12 +6,11 @@ import argparse
 import asyncio
 import json
 import os
-import shutil
 import signal
 import sys
 from pathlib import Path
 
-from tests.cluster.standin import mounts, run_directory, runc
+from tests.cluster.standin import mounts, requirements, run_directory, runc
 from tests.cluster.standin.cluster import OBJECTS, Cluster, manifest
 from tests.cluster.standin.kubeconfig import kubeconfig
 from tests.cluster.standin.pods import admit
@@ -87,19 +86,10 @@ def _explain(url: str, path: Path, contexts: list[str]) -> None:
     print(f"Contexts: {', '.join(contexts)}. Ctrl-C removes everything.", flush=True)
 
 
-def _missing() -> str | None:
-    if os.geteuid() != 0:
-        return "containers need root; run it as root"
-    for program, package in (("runc", "runc"), ("busybox", "busybox-static")):
-        if shutil.which(program) is None:
-            return f"{program} is not installed; install the Debian package {package}"
-    return None
-
-
 def main() -> int:
     """Runs the command; returns its exit code."""
     options = _parse()
-    if problem := _missing():
+    if problem := requirements.missing():
         print(f"standin: error: {problem}", file=sys.stderr)
         return 3
     if options.clean:

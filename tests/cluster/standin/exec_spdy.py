@@ -101,7 +101,10 @@ class SpdyTransport:
             return False
         for event in self._connection.receive(data):
             if isinstance(event, spdy.StreamOpened):
-                self._streams[event.stream] = _CHANNELS[event.headers["streamtype"]]
+                kind = event.headers.get("streamtype", "")
+                if kind not in _CHANNELS:
+                    raise spdy.SpdyError(f"stream type {kind!r}")
+                self._streams[event.stream] = _CHANNELS[kind]
                 self._writer.write(self._connection.reply(event.stream))
             elif isinstance(event, spdy.Ping):
                 self._writer.write(self._connection.pong(event))

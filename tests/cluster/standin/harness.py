@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import ssl
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable
@@ -23,6 +25,9 @@ START_SECONDS = 20.0
 STOP_SECONDS = 15.0
 POD_SECONDS = 20.0
 KUBECTL_SECONDS = 60.0
+NEWEST_KUBECTL = str(Path(sys.executable).with_name("kubectl"))
+# The machine's own when it has one, else the one the test dependencies bring.
+KUBECTL = shutil.which("kubectl") or NEWEST_KUBECTL
 _REPOSITORY = Path(__file__).parents[3]
 
 
@@ -99,7 +104,10 @@ class StandInCluster:
                 start_new_session=True,
             )
         assert self._process.stdout is not None
+        limit = threading.Timer(START_SECONDS, self._process.kill)
+        limit.start()
         line = self._process.stdout.readline()
+        limit.cancel()
         if not line:
             self._process.wait(STOP_SECONDS)
             raise RuntimeError(f"the stand-in cluster did not start:\n{self.errors()}")
@@ -169,8 +177,9 @@ class StandInCluster:
         self,
         *arguments: str,
         context: str = "admin",
-        program: str | Path = "kubectl",
+        program: str = KUBECTL,
         input: bytes | None = None,
+        env: dict[str, str] | None = None,
         timeout: float = KUBECTL_SECONDS,
     ) -> subprocess.CompletedProcess[bytes]:
         """Runs kubectl; a failure of it is for the test to judge."""
@@ -180,15 +189,15 @@ class StandInCluster:
             input=input,
             capture_output=True,
             timeout=timeout,
-            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
+            env={**os.environ, **(env or {})},
         )
 
     def kubectl_command(
-        self, *arguments: str, context: str = "admin", program: str | Path = "kubectl"
+        self, *arguments: str, context: str = "admin", program: str = KUBECTL
     ) -> list[str]:
         """Returns the command line ``kubectl`` runs, for a test that wants the process."""
         return [
-            *(str(program), "--kubeconfig", str(self.kubeconfig), "--context", context),
+            *(program, "--kubeconfig", str(self.kubeconfig), "--context", context),
             *arguments,
         ]
 

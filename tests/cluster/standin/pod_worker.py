@@ -6,6 +6,7 @@ import asyncio
 import copy
 import os
 import secrets
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -132,6 +133,7 @@ class PodWorker:
     async def _discard(self, container_id: str) -> None:
         await self._node.runc.delete(container_id)
         mounts.unmount(self._directory / container_id / "rootfs")
+        shutil.rmtree(self._directory / container_id, ignore_errors=True)
 
     async def _keep_running(self, container: Object) -> None:
         """Runs a container again and again, as the restartPolicy says."""
@@ -277,3 +279,4 @@ class PodWorker:
                     await self._node.runc.kill(record.container_id, signal.SIGKILL)
             await asyncio.wait([tasks], timeout=0.1)
         self.sandbox.tear_down()
+        shutil.rmtree(self._directory, ignore_errors=True)

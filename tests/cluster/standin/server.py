@@ -74,6 +74,9 @@ class Server:
             return await handler(request)
         except status.ApiError as error:
             return error_response(request, error)
+        except ConnectionError:
+            # The client is gone; nobody reads this.
+            return web.Response()
         except web.HTTPNotFound:
             return web.Response(status=404, text="404 page not found\n")
         except web.HTTPMethodNotAllowed:

@@ -11,7 +11,8 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-SYN_STREAM, SYN_REPLY, RST_STREAM, SETTINGS, PING, GOAWAY, HEADERS = range(1, 8)
+SYN_STREAM, SYN_REPLY, RST_STREAM = 1, 2, 3
+PING, HEADERS = 6, 8
 FLAG_FIN = 1
 _VERSION = 3
 
@@ -68,7 +69,7 @@ class Ping:
     identifier: int
 
 
-class SpdyError(Exception):
+class SpdyError(ConnectionError):
     """The bytes are no frames of SPDY/3."""
 
 
