@@ -101,7 +101,8 @@ mpol_modep:4 tid:4 wait_status:4 rusage:144,144,72 siginfo:128 uids1:4 sched_par
 rlimit:16,16,8 rlimit64:16 tms:32,32,16 cap_header:8 cap_data:24 sigp:4 name16:16 utsname:390
 sysinfo:112,112,64 sigaction:32,32,20 stack_t:24,24,12 epoll_event:12,16,12 timex:208,208,128
 timezone:8 time_p:8,8,4 timep:8,8,4 itimerval:32,32,16 itimerspec:32,32,16 itimerspec64:32
-sigevent:64 io_uring_params:120 socklen:4 mq_attr:64,64,32 perf_attr:136 user_desc:16 mmap_args:24 notif_sizes:6
+sigevent:64 io_uring_params:120 socklen:4 mq_attr:64,64,32 perf_attr:136 user_desc:16
+mmap_args:24 notif_sizes:6
 """
 # Elements of arrays whose count is an argument or the return value.
 _ARRAYS = """\

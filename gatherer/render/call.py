@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from gatherer.render import memory as pointed
+from gatherer.render import sockets, structs
+from gatherer.render.flags import clone_flags_text, flag_text, mode_text, named, value_formatter
+from gatherer.render.memory import NOTHING, Args, Memory, Place, decode, key
+from gatherer.render.text import address, hexadecimal, signed32
+from hg_shared.abi_flags import flag_table
 from hg_shared.linux_abi import ERRNO, RESTARTS
 from hg_shared.records import Record
 from hg_shared.syscalls import AT_ENTRY, CHANGED, IN, IN_OUT, INTERRUPTED, OUT, Arg, Syscall, lookup
-
-from gatherer.render import memory as pointed
-from gatherer.render import sockets, structs
-from gatherer.render.flags import clone_flags_text, mode_text, named, value_formatter
-from gatherer.render.memory import NOTHING, Args, Memory, Place, decode, key
-from gatherer.render.text import address, hexadecimal, signed32
 
 Entering = Callable[[Args, Memory], str]
 Returned = Callable[[Args, Memory, int], str]
@@ -180,7 +180,7 @@ def _placeholder(place: Place, names: dict[str, Any]) -> str:
     bound = f"f{place.index}"
     factory = _KINDS.get(place.kind)
     if factory is None:
-        names[bound] = value_formatter(place.kind, place.abi) or hexadecimal
+        names[bound] = value_formatter(place.kind, place.abi) or address
         return f"{{{bound}({value})}}"
     names[bound] = factory(place)
     text = f"{bound}(a, m, r)"
@@ -232,25 +232,51 @@ def _left(place: Place) -> Callable[[Args, Memory], str]:
     return lambda args, memory: f"left {render(args, memory, 0)}" if args[place.index] else ""
 
 
+_DESCRIBED = {
+    "open_flags": (True, "flags ", True),
+    "fd_flags": (True, "flags ", False),
+    "seal_flags": (True, "seals ", True),
+    "secbits": (True, "", False),
+    "lease": (True, "", True),
+    "personality": (True, "", True),
+    "sched_policy": (False, "", True),
+    "suid_dump": (False, "", True),
+    "ioprio": (False, "", True),
+    "time": (False, "", True),
+    "sig": (False, "", False),
+}
+"""Return values with a comment: in hexadecimal, what stands before the comment, also for zero."""
+
+
+def _described(returns: str, abi: int) -> Returned:
+    in_hex, prefix, zero = _DESCRIBED[returns]
+    names = pointed.moment if returns == "time" else value_formatter(returns, abi) or hexadecimal
+
+    def returned(_args: Args, _memory: Memory, rval: int) -> str:
+        number = hexadecimal(rval & U64) if in_hex else str(rval)
+        text = names(rval) if rval or zero else ""
+        return f"{number} ({prefix}{text})" if text else number
+
+    return returned
+
+
+def _membarrier(args: Args, memory: Memory, rval: int) -> str:
+    if args[0] & 0xFFFFFFFF or rval <= 0:
+        return _plain(args, memory, rval)
+    table = flag_table("membarrier_cmd")
+    return f"{rval:#x} ({flag_text(rval, table.names if table else ())})"
+
+
 def _returned(syscall: Syscall, returns: str, abi: int, limit: int) -> Returned:
     name = syscall.name
     if returns == "hex":
         return _wrapped(lambda _args, _memory, rval: hexadecimal(rval & U64))
     if returns == "octal":
         return _wrapped(lambda _args, _memory, rval: mode_text(rval))
-    if returns in ("open_flags", "fd_flags"):
-        flags = value_formatter(returns, abi) or hexadecimal
-        return _wrapped(
-            lambda _args, _memory, rval: (
-                f"{hexadecimal(rval)} (flags {flags(rval)})"
-                if rval or returns == "open_flags"
-                else "0"
-            )
-        )
-    if returns in ("sched_policy", "personality"):
-        names = value_formatter(returns, abi) or hexadecimal
-        shown = hexadecimal if returns == "personality" else str
-        return _wrapped(lambda _args, _memory, rval: f"{shown(rval)} ({names(rval)})")
+    if returns in _DESCRIBED:
+        return _wrapped(_described(returns, abi))
+    if name == "membarrier":
+        return _membarrier
     if name in ("poll", "ppoll", "ppoll_time64", "select", "_newselect") or "pselect6" in name:
         return _wrapped(_readiness(syscall, abi, limit))
     if name in ("adjtimex", "clock_adjtime", "clock_adjtime64"):

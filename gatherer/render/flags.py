@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from gatherer.render.text import address, device, hexadecimal, signed32, signed64
 from hg_shared.abi_flags import Table, flag_table
 from hg_shared.linux_abi import signal_name
 from hg_shared.records import Abi
-
-from gatherer.render.text import address, device, hexadecimal, signed32, signed64
 
 Format = Callable[[int], str]
 
@@ -179,11 +178,7 @@ def _sigset_text(bits: int, count: int) -> str:
     inverted = bin(bits).count("1") >= count * 2 // 3
     if inverted:
         bits ^= (1 << count) - 1
-    names = [
-        signal_name(number + 1)[3:] if number + 1 != 32 else "RT_0"
-        for number in range(count)
-        if bits >> number & 1
-    ]
+    names = [signal_name(number + 1)[3:] for number in range(count) if bits >> number & 1]
     return ("~[" if inverted else "[") + " ".join(names) + "]"
 
 
@@ -208,7 +203,13 @@ def _open_flags(abi: int) -> Format:
 def _mmap_flags(abi: int) -> Format:
     table = flag_table("mmap_flags", abi)
     names = table.names if table else ()
-    types = {1: "MAP_SHARED", 2: "MAP_PRIVATE", 3: "MAP_SHARED_VALIDATE", 8: "MAP_DROPPABLE"}
+    types = {
+        0: "MAP_FILE",
+        1: "MAP_SHARED",
+        2: "MAP_PRIVATE",
+        3: "MAP_SHARED_VALIDATE",
+        8: "MAP_DROPPABLE",
+    }
     rest_names = [pair for pair in names if pair[0] and not pair[0] & 0xF]
 
     def text(value: int) -> str:
@@ -347,22 +348,6 @@ def _mpol_mode(_abi: int) -> Format:
     return text
 
 
-def _clockid(_abi: int) -> Format:
-    clocks = named("clockid")
-    kinds = ("PROF", "VIRT", "SCHED")
-
-    def text(value: int) -> str:
-        number = signed32(value)
-        if number >= 0:
-            return clocks(value)
-        if number & 7 == 3:
-            return f"FD_TO_CLOCKID({~(number >> 3)})"
-        scope = "THREAD" if number & 4 else "PROCESS"
-        return f"MAKE_{scope}_CPUCLOCK({~(number >> 3)}, CPUCLOCK_{kinds[number & 3]})"
-
-    return text
-
-
 def _cloexec(_abi: int) -> Format:
     return lambda value: flag_text(value & U32, ((0x80000, "O_CLOEXEC"),), "O_???")
 
@@ -436,6 +421,41 @@ def _capability(_abi: int) -> Format:
     return named("capability")
 
 
+_QUOTA = {
+    0x800001: "Q_SYNC",
+    0x800002: "Q_QUOTAON",
+    0x800003: "Q_QUOTAOFF",
+    0x800004: "Q_GETFMT",
+    0x800005: "Q_GETINFO",
+    0x800006: "Q_SETINFO",
+    0x800007: "Q_GETQUOTA",
+    0x800008: "Q_SETQUOTA",
+    0x800009: "Q_GETNEXTQUOTA",
+}
+
+
+def _syslog_action(_abi: int) -> Format:
+    actions = named("syslog_action")
+
+    def text(value: int) -> str:
+        name = actions(value)
+        return name if name.endswith("*/") else f"{value & U32} /* {name} */"
+
+    return text
+
+
+def _quota_cmd(_abi: int) -> Format:
+    types = {0: "USRQUOTA", 1: "GRPQUOTA", 2: "PRJQUOTA"}
+
+    def text(value: int) -> str:
+        value &= U32
+        command, kind = value >> 8, value & 0xFF
+        name = _QUOTA.get(command) or f"{hexadecimal(command)} /* Q_??? */"
+        return f"QCMD({name}, {types.get(kind) or f'{kind:#x} /* ???QUOTA */'})"
+
+    return text
+
+
 def _ioprio(_abi: int) -> Format:
     classes = named("ioprio_class")
 
@@ -478,7 +498,9 @@ _PLAIN: dict[str, Format] = {
     "long": lambda value: str(signed64(value)),
     "off": lambda value: str(signed64(value)),
     "off64": lambda value: str(signed64(value)),
+    "restarted": lambda _value: "<... resuming interrupted system call ...>",
     "hex": hexadecimal,
+    "hex32": lambda value: hexadecimal(value & U32),
     "ptr": address,
     "stack": address,
     "mmap_offset": hexadecimal,
@@ -512,7 +534,6 @@ _SPECIAL: dict[str, Callable[[int], Format]] = {
     "ipc_cmd": _ipc_cmd,
     "ipc_key": _ipc_key,
     "mpol_mode": _mpol_mode,
-    "clockid": _clockid,
     "cloexec_flags": _cloexec,
     "pipe_flags": _pipe_flags,
     "statx_flags": _statx_flags,
@@ -520,6 +541,8 @@ _SPECIAL: dict[str, Callable[[int], Format]] = {
     "personality": _personality,
     "ioctl": _ioctl,
     "ioprio": _ioprio,
+    "quota_cmd": _quota_cmd,
+    "syslog_action": _syslog_action,
     "keyring": _keyring,
     "fanotify_init_flags": _fanotify_init,
 }
@@ -533,7 +556,8 @@ _WIDE = dict.fromkeys(
 )  # fmt: skip
 
 _IOCTL_NAMES = """\
-5401 TCGETS TCSETS TCSETSW TCSETSF TCGETA TCSETA TCSETAW TCSETAF TCSBRK TCXONC TCFLSH TIOCEXCL
+5401 TCGETS SNDCTL_TMR_START~TCSETS SNDCTL_TMR_STOP~TCSETSW SNDCTL_TMR_CONTINUE~TCSETSF
+5405 TCGETA TCSETA TCSETAW TCSETAF TCSBRK TCXONC TCFLSH TIOCEXCL
 540d TIOCNXCL TIOCSCTTY TIOCGPGRP TIOCSPGRP TIOCOUTQ TIOCSTI TIOCGWINSZ TIOCSWINSZ TIOCMGET
 5416 TIOCMBIS TIOCMBIC TIOCMSET TIOCGSOFTCAR TIOCSSOFTCAR FIONREAD TIOCLINUX TIOCCONS TIOCGSERIAL
 541f TIOCSSERIAL TIOCPKT FIONBIO TIOCNOTTY TIOCSETD TIOCGETD TCSBRKP
@@ -569,7 +593,7 @@ def _ioctl_table() -> dict[int, str]:
         first, *names = line.split()
         for number, name in enumerate(names, int(first, 16)):
             if not name.endswith("_"):
-                table[number] = name
+                table[number] = name.replace("~", " or ")
     return table
 
 

@@ -15,13 +15,12 @@ from datetime import tzinfo
 from heapq import heappop, heappush
 from operator import itemgetter
 
-from hg_shared.records import LOSS_TEXT, Kind, Record
-
 from gatherer.render.call import NO_RETURN, CallRenderer
 from gatherer.render.memory import decode
 from gatherer.render.signals import ended_line, signal_line, stopped_line
 from gatherer.render.stamps import SECOND, stamp
 from gatherer.render.text import escape
+from hg_shared.records import LOSS_TEXT, Kind, Record
 
 _order = itemgetter(0, 4)
 _PRINTED = frozenset((Kind.SIGNAL, Kind.STOPPED, Kind.EXITED, Kind.EXEC, Kind.DETACHED, Kind.LOST))
@@ -65,6 +64,7 @@ class ProcessLines:
         self._open: dict[int, Record] = {}
         self._announced: dict[tuple[int, int], Record] = {}
         self._returned: set[tuple[int, int]] = set()
+        self._execs: dict[int, Record] = {}
         self._pushed = 0
         self._out: list[str] = []
 
@@ -118,6 +118,8 @@ class ProcessLines:
                     append(record)
             elif kind in _PRINTED:
                 append(record)
+                if kind == Kind.EXEC and record.args[0] not in (0, record.tid):
+                    self._execs[record.tid] = record
             elif kind not in _SILENT:
                 self.skipped += 1
 
@@ -180,12 +182,20 @@ class ProcessLines:
             if following is not None and self._defer_exec(record, following, at):
                 at -= 1
                 continue
-            self._line(start, tid, f"{self._entering(record)} <unfinished ...>")
+            caller = self._caller(record)
+            self._line(start, caller, f"{self._entering(record)} <unfinished ...>")
             self._push(record)
         del waiting[:at]
         if not (waiting and waiting[0].start <= watermark):
             while ends and ends[0][0] <= watermark:
                 self._resume(heappop(ends))
+
+    def _caller(self, record: Record) -> int:
+        """Returns the tid a call was made under: execve gives its thread that of the leader."""
+        found = self._execs.get(record.tid)
+        if found is None or not record.start < found.start <= record.start + record.duration:
+            return record.tid
+        return found.args[0] & 0xFFFFFFFF
 
     def _defer_exec(self, record: Record, following: Record, at: int) -> bool:
         """Moves PTRACE_EVENT_EXEC behind the execve that caused it, so that it splits no line."""
@@ -291,7 +301,8 @@ class ProcessLines:
         """Prints what execve did to threads and name; the calling thread becomes the leader."""
         start, tid, former = record.start, record.tid, record.args[0]
         if former and former != tid:
-            self._open.pop(tid, None)
+            self._execs.pop(tid, None)
+            self._end_open(start, tid)
             self._line(start, tid, f"+++ superseded by execve in pid {former} +++")
             caller = self._open.pop(former, None)
             if caller is not None:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from struct import Struct
-
-from hg_shared.linux_abi import signal_name
-from hg_shared.records import CAPTURE, UNREADABLE, Abi
+from time import localtime, strftime
 
 from gatherer.render.flags import named, sigset_text
 from gatherer.render.text import address, escape, quote, quote_hex, signed32
+from hg_shared.linux_abi import signal_name
+from hg_shared.records import CAPTURE, UNREADABLE, Abi
 
 Args = Sequence[int]
 Memory = dict[int, tuple[int, bytes]]
@@ -147,6 +147,17 @@ def buffer(place: Place) -> Render:
         return address(args[index]) if text is None else text
 
     return render
+
+
+def attribute(place: Place) -> Render:
+    """An extended attribute; what was only asked for its size is an address."""
+    render = buffer(place)
+    index = place.index
+
+    def sized(args: Args, memory: Memory, rval: int) -> str:
+        return render(args, memory, rval) if args[index + 1] else address(args[index])
+
+    return sized
 
 
 def hex_buffer(place: Place) -> Render:
@@ -298,6 +309,29 @@ def vector_addresses(place: Place) -> Render:
     return render
 
 
+def moment(seconds: int, fraction: int = 0, digits: int = 9) -> str:
+    """Returns a time as strace comments it: local, ISO 8601; empty for what is no time.
+
+    Args:
+        seconds: since the epoch.
+        fraction: of a second, in units of 10 to the power of -digits.
+        digits: of the fraction.
+    """
+    if not 0 <= fraction < 10**digits or not -(1 << 35) < seconds < 1 << 37:
+        return ""
+    if not seconds and not fraction:
+        return ""
+    at = localtime(seconds)
+    part = f".{fraction:0{digits}d}" if fraction else ""
+    return strftime("%Y-%m-%dT%H:%M:%S", at) + part + strftime("%z", at)
+
+
+def time_text(seconds: int) -> str:
+    """Returns a time_t with its comment."""
+    text = moment(seconds)
+    return f"{seconds} /* {text} */" if text else str(seconds)
+
+
 def _whole(data: bytes, size: int) -> bytes:
     return data[: len(data) // size * size]
 
@@ -414,12 +448,12 @@ def entries(place: Place) -> Render:
 
 
 def signal_set(place: Place) -> Render:
-    """sigset_t."""
-    index, wanted = place.index, place.key
+    """sigset_t; the kernel takes one of 8 bytes only."""
+    index, wanted, word = place.index, place.key, place.word
 
     def render(args: Args, memory: Memory, _rval: int) -> str:
         found = memory.get(wanted)
-        if found is None or len(found[1]) < 4 or found[0] > 8:
+        if found is None or not word <= found[0] <= 8 or len(found[1]) < found[0]:
             return address(args[index])
         return sigset_text(found[1])
 
@@ -621,7 +655,7 @@ KINDS: dict[str, Callable[[Place], Render]] = {
     "path": path,
     "str": string,
     "buf": buffer,
-    "strbuf": buffer,
+    "strbuf": attribute,
     "hexbuf": hex_buffer,
     "cstr": c_buffer,
     "strings": strings,
@@ -645,8 +679,8 @@ KINDS: dict[str, Callable[[Place], Render]] = {
     "loff": _pointed("<q", str),
     "ulongs1": _pointed_long(False, str),
     "ptrs1": _pointed_long(False, address),
-    "time_p": _pointed_long(True, str),
-    "timep": _pointed_long(True, str),
+    "time_p": _pointed_long(True, time_text),
+    "timep": _pointed_long(True, time_text),
     "offp": offset_pointer(4),
     "loffp": offset_pointer(8),
     "socklen": socket_length,

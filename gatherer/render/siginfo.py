@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from struct import Struct
 
+from gatherer.render.text import address, hexadecimal
 from hg_shared.abi_flags import flag_table
 from hg_shared.linux_abi import ERRNO, signal_name
 from hg_shared.records import Abi
 from hg_shared.syscalls import names
-
-from gatherer.render.text import address, hexadecimal
 
 _HEAD = Struct("<iii4x")
 _SOURCE = Struct("<iI")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from hg_shared.linux_abi import signal_name
-from hg_shared.records import Record
-
 from gatherer.render.memory import decode
 from gatherer.render.siginfo import siginfo_text
+from hg_shared.linux_abi import signal_name
+from hg_shared.records import Record
 
 
 def signal_line(record: Record) -> str:

@@ -6,11 +6,10 @@ import socket
 from collections.abc import Callable
 from struct import Struct
 
-from hg_shared.abi_flags import flag_table
-
 from gatherer.render.flags import named
 from gatherer.render.memory import Args, Memory, Place, Render, iovec_text, key
 from gatherer.render.text import address, escape, hexadecimal, quote, signed32
+from hg_shared.abi_flags import flag_table
 
 _INT = Struct("<i")
 _UINT = Struct("<I")

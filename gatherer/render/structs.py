@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from struct import Struct
-from time import gmtime, strftime
-
-from hg_shared.abi_flags import flag_table
-from hg_shared.linux_abi import signal_name
-from hg_shared.records import Abi
 
 from gatherer.render.flags import file_mode, flag_text, named, sigset_text, value_formatter
-from gatherer.render.memory import Args, Memory, Place, Render
+from gatherer.render.memory import Args, Memory, Place, Render, moment
 from gatherer.render.memory import poll_events as _poll_events
 from gatherer.render.siginfo import siginfo_text
 from gatherer.render.text import address, device, hexadecimal, quote
+from hg_shared.abi_flags import flag_table
+from hg_shared.linux_abi import signal_name
+from hg_shared.records import Abi
 
 Text = Callable[[bytes], str]
 """Bytes of a structure to its text."""
@@ -132,14 +130,8 @@ def _interval(unit: str) -> str:
 
 
 def _comment(seconds: int, fraction: int, digits: int) -> str:
-    """Returns strace's comment on a time: ISO 8601 in UTC, empty for what is no time."""
-    if not 0 <= fraction < 10**digits or not -(1 << 35) < seconds < 1 << 37:
-        return ""
-    if not seconds and not fraction:
-        return ""
-    moment = strftime("%Y-%m-%dT%H:%M:%S", gmtime(seconds))
-    part = f".{fraction:0{digits}d}" if fraction else ""
-    return f" /* {moment}{part}+0000 */"
+    text = moment(seconds, fraction, digits)
+    return f" /* {text} */" if text else ""
 
 
 def _time_pair(unit: str, digits: int, layout: Layout) -> Callable[[int], tuple[int, Text]]:
@@ -262,7 +254,7 @@ def rlimit(abi: int) -> tuple[int, Text]:
 def sigaction(abi: int) -> tuple[int, Text]:
     """The kernel's struct sigaction: handler, flags, restorer, mask."""
     packed = Layout("QQQ8s", "III8s").of(abi)
-    flags_text = named("sa_flags")
+    flags_text = named("sa_flags", mask=0xFFFFFFFFFFFFFFFF)
     handlers = {0: "SIG_DFL", 1: "SIG_IGN", 2: "SIG_HOLD"}
 
     def text(data: bytes) -> str:
@@ -588,6 +580,9 @@ KINDS: dict[str, Callable[[Place], Render]] = {
     "f_owner_ex": one(_fields(Layout("Ii"), "{type=%s, pid=%s}", _owner_types, str)),
     "termios": one(termios),
     "termios2": one(termios),
+    "notif_sizes": one(
+        _fields(Layout("HHH"), "{seccomp_notif=%s, seccomp_notif_resp=%s, seccomp_data=%s}", str)
+    ),
     "winsize": one(
         _fields(Layout("HHHH"), "{ws_row=%s, ws_col=%s, ws_xpixel=%s, ws_ypixel=%s}", str)
     ),

@@ -17,7 +17,7 @@ _LONG = [
     text if byte in _LETTERS or len(text) == 1 else f"\\{byte:03o}"
     for byte, text in enumerate(_SHORT)
 ]
-_DIGITS = frozenset(b"0123456789")
+_DIGITS = frozenset(b"01234567")
 _plain = _PLAIN.match
 
 

@@ -85,8 +85,10 @@ fchmodat2 dirfd path mode at_flags
 chown,lchown,chown32,lchown32 path uid uid
 fchown,fchown32 fd uid uid
 fchownat dirfd path uid uid at_flags
-mknod path mknod_mode dev
-mknodat dirfd path mknod_mode dev
+mknod ?1&0xf000 path mknod_mode
+mknod=0x2000,0x6000 path mknod_mode dev
+mknodat ?2&0xf000 dirfd path mknod_mode
+mknodat=0x2000,0x6000 dirfd path mknod_mode dev
 truncate path off
 ftruncate fd off
 truncate64 path off64
@@ -130,8 +132,8 @@ umount path
 umount2 path umount_flags
 pivot_root path path
 uselib path
-quotactl hex path uid ptr
-quotactl_fd fd hex uid ptr
+quotactl quota_cmd path uid ptr
+quotactl_fd fd quota_cmd uid ptr
 name_to_handle_at dirfd path ptr ptr at_flags
 open_by_handle_at fd ptr open_flags -> fd
 setxattr,lsetxattr path str strbuf:3 size xattr_flags
@@ -168,7 +170,9 @@ lookup_dcookie ulong ptr size
 fcntl,fcntl64 ?1 fd fcntl_cmd hex
 fcntl,fcntl64=0,1030 fd fcntl_cmd int -> fd
 fcntl,fcntl64=1 fd fcntl_cmd -> fd_flags
-fcntl,fcntl64=11,1025,1034 fd fcntl_cmd
+fcntl,fcntl64=11 fd fcntl_cmd
+fcntl,fcntl64=1025 fd fcntl_cmd -> lease
+fcntl,fcntl64=1034 fd fcntl_cmd -> seal_flags
 fcntl,fcntl64=3 fd fcntl_cmd -> open_flags
 fcntl,fcntl64=9,1032 fd fcntl_cmd -> int
 fcntl,fcntl64=2 fd fcntl_cmd fd_flags
@@ -257,7 +261,8 @@ memfd_create str memfd_flags -> fd
 memfd_secret cloexec_flags -> fd
 mseal ptr size hex
 map_shadow_stack ptr size hex -> hex
-membarrier membarrier_cmd uint int
+membarrier ?1&1 membarrier_cmd membarrier_flags
+membarrier=1 membarrier_cmd membarrier_flags int
 userfaultfd uffd_flags -> fd
 modify_ldt int ptr size
 """
@@ -306,7 +311,7 @@ sched_getattr int <sched_attr uint uint
 set_tid_address ptr
 set_robust_list ptr ulong
 get_robust_list int <ptrs1 <ulongs1
-rseq ptr hex hex hex
+rseq hex hex hex hex
 rseq_slice_yield
 unshare unshare_flags
 setns fd setns_flags
@@ -324,7 +329,10 @@ times <tms
 acct path
 capget cap_header <cap_data
 capset cap_header cap_data
-seccomp seccomp_op seccomp_flags ptr
+seccomp ?0 seccomp_op hex32 ptr
+seccomp=1 seccomp_op seccomp_flags ptr
+seccomp=2 seccomp_op hex32 ints1
+seccomp=3 seccomp_op hex32 <notif_sizes
 ioprio_get ioprio_which int -> ioprio
 ioprio_set ioprio_which int ioprio
 arch_prctl ?0 arch_prctl hex
@@ -333,7 +341,10 @@ arch_prctl=0x1003,0x1004 arch_prctl <ptrs1
 prctl ?0 prctl_option hex hex hex hex
 prctl=1 prctl_option sig_or_zero
 prctl=2 prctl_option <sigp
-prctl=3,7,21,27,30,34,39,42 prctl_option
+prctl=3 prctl_option -> suid_dump
+prctl=7,21,30,34 prctl_option
+prctl=27 prctl_option -> secbits
+prctl=40 prctl_option <ptrs1
 prctl=4 prctl_option suid_dump
 prctl=8 prctl_option ulong
 prctl=15 prctl_option name16
@@ -346,9 +357,9 @@ prctl=36 prctl_option ulong
 prctl=37 prctl_option <ints1
 prctl=38 prctl_option ulong ulong ulong ulong
 prctl=41 prctl_option ulong ulong ulong ulong
-prctl=47 prctl_option cap_ambient ulong ulong ulong
+prctl=47 prctl_option cap_ambient capability ulong ulong
 prctl=0x53564d41 prctl_option pr_set_vma ptr ulong str
-futex ?1&127 ptr futex_op uint ptr ptr uint
+futex ?1&127 ptr futex_op uint ptr ptr hex32
 futex=0 ptr futex_op uint timespec
 futex=1 ptr futex_op uint
 futex=9 ptr futex_op uint timespec unused futex_bitset
@@ -367,11 +378,14 @@ futex_waitv ptr uint hex timespec64 clockid
 futex_wake ptr hex int hex
 futex_wait ptr hex hex hex timespec64 clockid
 futex_requeue ptr hex int int
-reboot reboot_magic reboot_magic reboot_cmd ptr
+reboot ?2 reboot_magic reboot_magic reboot_cmd
+reboot=0xa1b2c3d4 reboot_magic reboot_magic reboot_cmd str
 uname <utsname
 olduname,oldolduname ptr
 sysinfo <sysinfo
-syslog syslog_action <buf:r int
+syslog ?0 syslog_action ptr int
+syslog=0,1,5,6,7,9,10 syslog_action
+syslog=2,3,4 syslog_action <buf:r int
 sethostname,setdomainname str:1 uint
 vhangup
 iopl int
@@ -386,15 +400,15 @@ rt_sigprocmask sigmask_how !sigset:3 <sigset:3 ulong
 rt_sigreturn !sigframe
 rt_sigpending <sigset:1 ulong
 rt_sigsuspend sigset:1 ulong
-rt_sigtimedwait sigset:3 <siginfo timespec ulong
-rt_sigtimedwait_time64 sigset:3 <siginfo timespec64 ulong
+rt_sigtimedwait sigset:3 <siginfo timespec ulong -> sig
+rt_sigtimedwait_time64 sigset:3 <siginfo timespec64 ulong -> sig
 rt_sigqueueinfo int sig siginfo
 rt_tgsigqueueinfo int int sig siginfo
 sigaltstack !stack_t <stack_t
 signalfd fd sigset:2 ulong -> fd
 signalfd4 fd sigset:2 ulong signalfd_flags -> fd
 pause
-restart_syscall
+restart_syscall restarted
 sigreturn !sigframe
 sigaction sig ptr ptr
 sigprocmask sigmask_how ptr ptr
@@ -433,7 +447,7 @@ clock_adjtime,clock_adjtime64 clockid <timex
 adjtimex <timex
 gettimeofday <timeval <timezone
 settimeofday timeval timezone
-time <time_p
+time <time_p -> time
 stime timep
 alarm uint
 getitimer itimer_which <itimerval
