@@ -5,6 +5,7 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import ssl
@@ -257,6 +258,7 @@ class ExecPluginCredentials:
         self._ssl_context = ssl_context
         self._headers = dict(headers)
         self._credential: ExecCredential | None = None
+        self._running = asyncio.Lock()
 
     async def headers(self) -> dict[str, str]:
         """Returns headers with the plugin's token, after running it when it is time to.
@@ -264,16 +266,17 @@ class ExecPluginCredentials:
         Raises:
             ClusterUnreachable: the plugin gives no credentials.
         """
-        credential = self._credential
-        if credential is None or _has_expired(credential):
-            credential = await run_plugin(self._plugin, self._cluster)
-            if credential.certificate and self._ssl_context is not None:
-                _load_client_certificate(
-                    self._ssl_context,
-                    Material(data=credential.certificate),
-                    Material(data=credential.key),
-                )
-            self._credential = credential
+        async with self._running:  # several requests at once need one login
+            credential = self._credential
+            if credential is None or _has_expired(credential):
+                credential = await run_plugin(self._plugin, self._cluster)
+                if credential.certificate and self._ssl_context is not None:
+                    _load_client_certificate(
+                        self._ssl_context,
+                        Material(data=credential.certificate),
+                        Material(data=credential.key),
+                    )
+                self._credential = credential
         headers = dict(self._headers)
         if credential.token:
             headers["Authorization"] = f"Bearer {credential.token}"

@@ -68,8 +68,15 @@ class ExecSession:
         while True:
             if self._ended:
                 return self._channels.receive_eof("the connection is closed")
+            told = self._channels.end is not None
             try:
-                message = await self._connection.recv()
+                # A server that has told the end closes at once, or never.
+                message = await asyncio.wait_for(
+                    self._connection.recv(), _CLOSE_TIMEOUT if told else None
+                )
+            except TimeoutError:
+                await self.aclose()
+                continue
             except ConnectionClosed as closed:
                 self._ended = True
                 return self._channels.receive_eof(_describe_close(closed))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gatherer.bootstrap import RECEIVED
 from gatherer.deploy import StartedHunter, deploy
 from gatherer.errors import ExecError
+from gatherer.kube.answers import one_line
 from gatherer.kube.channels import STDOUT, ExecExited, ExecFailed, ExecInterrupted, StreamData
 from gatherer.kube.targets import check_running, choose_container
 from gatherer.runtimes import Exit, HunterChannel, HunterImage, Target
@@ -88,7 +89,9 @@ class KubernetesRuntime:
         """
         target = self._target or await self.resolve()
         name = f"container {target.container!r} of pod {target.pod!r}"
-        started = await deploy(self._open_exec, name, hunter.data, hunter.sha256, arguments)
+        # Hunter tells its digest in Hello; the bootstrap has checked it by then.
+        command = [*arguments, "--sha256", hunter.sha256]
+        started = await deploy(self._open_exec, name, hunter.data, hunter.sha256, command)
         return ExecHunterChannel(started)
 
     async def aclose(self) -> None:
@@ -143,7 +146,7 @@ class ExecHunterChannel:
             elif isinstance(event, ExecExited):
                 self._end(event.code, "")
             elif isinstance(event, ExecFailed):
-                self._end(None, event.status.message)
+                self._end(None, one_line(event.status.message))
             elif isinstance(event, ExecInterrupted):
                 self._end(None, f"the exec channel ended without a status: {event.reason}")
         return b""

@@ -45,7 +45,7 @@ def interpreters() -> list[str]:
 
 
 INTERPRETERS = interpreters()
-EACH = pytest.mark.parametrize("python", INTERPRETERS, ids=str)
+EACH = pytest.mark.parametrize("python", INTERPRETERS, ids=lambda path: path.split("/")[-3])
 
 
 def zipapp() -> bytes:

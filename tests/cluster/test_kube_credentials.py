@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import sys
@@ -159,6 +160,14 @@ async def test_a_plugin_that_prints_a_token_runs_once(
     assert await accepted(plugin.access)
     assert len(plugin.runs) == 1
     assert plugin.runs[0]["spec"] == {"interactive": False}
+
+
+async def test_requests_at_the_same_time_share_one_login(
+    cluster: StandInCluster, plugin: Plugin
+) -> None:
+    plugin.answers({"token": user_named(cluster, "admin")["token"]})
+    assert all(await asyncio.gather(*(accepted(plugin.access) for _ in range(4))))
+    assert len(plugin.runs) == 1
 
 
 async def test_a_plugins_token_is_renewed_when_it_expires(

@@ -123,10 +123,12 @@ async def test_a_zipapp_comes_in_runs_and_leaves_nothing(
     cluster: StandInCluster, start: Start, monkeypatch: pytest.MonkeyPatch, subprotocol: str
 ) -> None:
     monkeypatch.setattr(runtime_module.KubernetesRuntime, "_open_exec", opener_with(subprotocol))
-    channel = await start(ECHO, "--frequency", "1 5")
+    image = zipapp(ECHO)
+    channel = await start(image, "--frequency", "1 5")
     assert channel.inject == "copy"
     assert channel.python == "/usr/bin/python3"
-    assert await read_line(channel) == b"['--frequency', '1 5'] 1 1\n"
+    told = f"['--frequency', '1 5', '--sha256', '{image.sha256}'] 1 1\n"
+    assert (await read_line(channel)).decode() == told
     (command,) = hunters(cluster).values()
     assert command.split(b"\0")[1:6] == [b"-I", b"-S", b"-X", b"hunter", b"/proc/self/fd/3"]
     assert files_of_hunter(cluster) == []

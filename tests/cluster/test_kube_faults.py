@@ -104,6 +104,20 @@ async def test_a_connection_that_breaks_after_the_status_has_an_exit_code(serve:
     assert await finish(session) == (b"late", b"", ExecExited(0))
 
 
+async def test_a_server_that_tells_the_end_and_never_closes(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exec_session, "_CLOSE_TIMEOUT", 0.1)
+
+    async def talk(socket: web.WebSocketResponse) -> None:
+        await socket.send_bytes(SUCCESS)
+        while (await socket.receive()).type is not WSMsgType.CLOSED:
+            pass
+
+    session = await execute(await serve(talking(talk)), "x")
+    assert (await finish(session))[2] == ExecExited(0)
+
+
 async def test_a_text_message_is_refused(serve: Serve) -> None:
     async def talk(socket: web.WebSocketResponse) -> None:
         await socket.send_str("hello")
