@@ -6,6 +6,7 @@ here, then TCP stops the server. Writing waits until the socket takes more.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Sequence
 from typing import Any
