@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
-PARENT = "hg-standin"
+# One top-level cgroup for each run: what one run removes is never a parent of another.
+PREFIX = "hg-standin-"
 KILL_TIMEOUT_SECONDS = 10.0
 
 
@@ -22,7 +23,7 @@ def is_v2() -> bool:
 
 def container_path(run_name: str, container_id: str) -> str:
     """Returns ``linux.cgroupsPath`` of a container, the same in every hierarchy."""
-    return f"/{PARENT}/{run_name}/{container_id}"
+    return f"/{PREFIX}{run_name}/{container_id}"
 
 
 def hierarchies() -> list[Path]:
@@ -63,9 +64,7 @@ def tree_names() -> set[str]:
     """Returns the names of the runs that have cgroups."""
     names = set()
     for hierarchy in hierarchies():
-        parent = hierarchy / PARENT
-        if parent.is_dir():
-            names |= {path.name for path in parent.iterdir() if path.is_dir()}
+        names |= {path.name.removeprefix(PREFIX) for path in hierarchy.glob(f"{PREFIX}*")}
     return names
 
 
@@ -75,7 +74,7 @@ def remove_tree(run_name: str) -> None:
     Raises:
         TimeoutError: a process did not die within 10 s of SIGKILL.
     """
-    trees = [hierarchy / PARENT / run_name for hierarchy in hierarchies()]
+    trees = [hierarchy / f"{PREFIX}{run_name}" for hierarchy in hierarchies()]
     deadline = time.monotonic() + KILL_TIMEOUT_SECONDS
     while alive := {pid for tree in trees for pid in _pids_below(tree)}:
         if time.monotonic() > deadline:
@@ -88,9 +87,6 @@ def remove_tree(run_name: str) -> None:
         time.sleep(0.01)
     for tree in trees:
         _remove_directories(tree)
-        parent = tree.parent
-        if parent.is_dir() and not any(path.is_dir() for path in parent.iterdir()):
-            _remove_directories(parent)
 
 
 def _pids_below(directory: Path) -> list[int]:
