@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from hg_shared.version import __version__
 
 from gatherer import options
 from gatherer.config import (
@@ -23,6 +22,7 @@ from gatherer.config import (
     ViewConfig,
 )
 from gatherer.errors import ConfigError, GathererError
+from hg_shared.version import __version__
 
 if TYPE_CHECKING:
     # Generic since click 8.2 only.
@@ -163,7 +163,7 @@ def cli() -> None:
 @_option("--json", is_flag=True, help="events as JSON lines on stdout")
 @_option("--no-color", is_flag=True, help="no colours")
 @_option("-q", "--quiet", is_flag=True, help="only the summary")
-@_option("-v", "--verbose", is_flag=True, help="every event")
+@_option("-v", "--verbose", is_flag=True, help="a status line every second")
 @_option("--debug", is_flag=True, help="tracebacks with errors")
 def capture(**given: Any) -> int:
     """Trace the processes of a container that use much memory (the default command)."""
@@ -205,7 +205,8 @@ def capture_config(given: dict[str, Any], terminal: bool) -> CaptureConfig:
     if given["json"]:
         style = "json"
     else:
-        style = "live" if terminal and not (given["plain"] or given["quiet"]) else "plain"
+        redrawn = terminal and not (given["plain"] or given["quiet"] or given["verbose"])
+        style = "live" if redrawn else "plain"
     config = CaptureConfig(
         target=TargetConfig(
             given["runtime"],

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hg_shared.messages import Goodbye
-
 from gatherer.accounting import Settlement
 from gatherer.errors import DeployError, GathererError, TargetNotFound
 from gatherer.reception import Reception
 from gatherer.runtimes import Exit
 from gatherer.text import printable
+from hg_shared.messages import Goodbye
 
 COMPLETE, FAILED, LOST = 0, 1, 4
 HUNTER_COULD_NOT_START = 3

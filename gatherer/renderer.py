@@ -13,13 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from hg_shared.batch import Batch
-from hg_shared.errors import WireError
-from hg_shared.framing import Frame, FrameType
-from hg_shared.messages import FdTable, Hello, Message, TracedProcess
-from hg_shared.records import Kind, Record
-from hg_shared.wire import decode
-
 from gatherer.accounting import Accounts
 from gatherer.clock import CaptureClock, local_time
 from gatherer.demux import Watermarks, by_process
@@ -27,6 +20,12 @@ from gatherer.errors import StreamError
 from gatherer.logs import LogDirectory, LogNames, ProcessKey
 from gatherer.reception import Reception
 from gatherer.spool import SpoolReader
+from hg_shared.batch import Batch
+from hg_shared.errors import WireError
+from hg_shared.framing import Frame, FrameType
+from hg_shared.messages import FdTable, Hello, Message, TracedProcess
+from hg_shared.records import Kind, Record
+from hg_shared.wire import decode
 
 CHUNK = 32 << 10
 """Bytes of the spool between two progresses; some thousand records."""

@@ -6,10 +6,6 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from hg_shared.errors import UnsupportedVersion
-from hg_shared.framing import FrameType
-from hg_shared.messages import Event, Goodbye, Heartbeat, Hello, Sample, TracedProcess
-
 from gatherer.accounting import Settlement, settle
 from gatherer.capture_dir import CaptureDirectory
 from gatherer.clock import CaptureClock, local_time, rfc3339
@@ -26,6 +22,9 @@ from gatherer.summary import Summary
 from gatherer.threshold import describe_threshold
 from gatherer.transmission import Transmission
 from gatherer.view import Start, View
+from hg_shared.errors import UnsupportedVersion
+from hg_shared.framing import FrameType
+from hg_shared.messages import Event, Goodbye, Heartbeat, Hello, Sample, TracedProcess
 
 
 @dataclass(frozen=True)
@@ -189,7 +188,9 @@ class Session:
         pending = {receiving, *others}
         while receiving in pending:
             done, pending = await asyncio.wait(
-                pending, timeout=self._patience(), return_when=asyncio.FIRST_COMPLETED
+                pending,
+                timeout=min(self._patience(), self._timing.tick),
+                return_when=asyncio.FIRST_COMPLETED,
             )
             for task in done:
                 task.result()
@@ -233,6 +234,7 @@ class Session:
             await self._wait_for_room()
         self._take(self._reception.receive_eof())
         if self._document.goodbye is None:
+            # With a Goodbye nothing is unknown.
             self._unknown_ms = round(1000 * (time.monotonic() - self._known_at), 3)
         if not self._greeted.is_set():
             ended = await asyncio.wait_for(channel.wait(), self._timing.exit)
@@ -398,7 +400,7 @@ class Session:
         )
         document.settle(settlement)
         document.conclude(conclusion, failure, self._ended_ns())
-        document.tail_unknown_ms = self._unknown_ms
+        document.tail_unknown_ms = 0 if document.goodbye is not None else self._unknown_ms
         self._write_last_words(settlement, gone)
         self._save()
         self._failure = failure

@@ -9,9 +9,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hg_shared.messages import Event, Goodbye, Heartbeat, Hello, Sample, TracedProcess
-from hg_shared.version import __version__
-
 from gatherer.accounting import Accounts, Settlement
 from gatherer.clock import CaptureClock, local_zone, rfc3339
 from gatherer.ending import Conclusion
@@ -20,6 +17,8 @@ from gatherer.logs import LogNames, ProcessKey
 from gatherer.runtimes import Target
 from gatherer.summary import ProcessSummary, Summary
 from gatherer.view import ProcessStatus, Status
+from hg_shared.messages import Event, Goodbye, Heartbeat, Hello, Sample, TracedProcess
+from hg_shared.version import __version__
 
 SCHEMA = 1
 MAX_CMDLINE = 4096

@@ -6,8 +6,6 @@ import asyncio
 import signal
 from typing import TextIO
 
-from hg_shared.messages import Hello, TracedProcess
-
 from gatherer.config import CaptureConfig
 from gatherer.errors import GathererError
 from gatherer.render.call import CallRenderer
@@ -17,6 +15,7 @@ from gatherer.runtimes import Runtime
 from gatherer.session import Session
 from gatherer.view import View, make_view
 from gatherer.zipapp import hunter_image
+from hg_shared.messages import Hello, TracedProcess
 
 SIGTERM_SECONDS = 10.0
 """How long a clean end may take after SIGTERM; Kubernetes and systemd wait 30 and 90."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from hg_shared.messages import Hello
-
 from gatherer.config import CaptureConfig
 from gatherer.text import byte_count
+from hg_shared.messages import Hello
 
 
 def describe_threshold(config: CaptureConfig, hello: Hello) -> str:

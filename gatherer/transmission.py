@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 
-from hg_shared.messages import Ack, Ping, Stop
-from hg_shared.wire import encode
-
 from gatherer.errors import GathererError
 from gatherer.runtimes import HunterChannel
+from hg_shared.messages import Ack, Ping, Stop
+from hg_shared.wire import encode
 
 ACK_SECONDS = 0.05
 """Frames that become durable within this time share an acknowledgement."""

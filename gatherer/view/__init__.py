@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from hg_shared.messages import Hello
-
 from gatherer.config import ViewConfig
 from gatherer.runtimes import Target
 from gatherer.summary import Summary
+from hg_shared.messages import Hello
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,7 +132,7 @@ def make_view(config: ViewConfig, stream: TextIO) -> View:
     if config.style == "live":
         from gatherer.view.live import LiveView
 
-        return LiveView(stream, color=config.color, verbosity=config.verbosity)
+        return LiveView(stream, color=config.color)
     from gatherer.view.plain import PlainView
 
     return PlainView(stream, verbosity=config.verbosity)

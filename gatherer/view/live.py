@@ -13,7 +13,7 @@ from rich.text import Text
 from gatherer.summary import Summary
 from gatherer.text import byte_count, printable
 from gatherer.view import ProcessStatus, Start, Status
-from gatherer.view.sentences import QUIET_EVENTS, event_line, start_lines, status_line
+from gatherer.view.sentences import event_line, start_lines, status_line
 
 MAX_ROWS = 20
 
@@ -24,15 +24,13 @@ class LiveView:
     Args:
         stream: a terminal.
         color: whether colours may be used.
-        verbosity: 1: every event.
     """
 
-    def __init__(self, stream: TextIO, color: bool = True, verbosity: int = 0) -> None:
+    def __init__(self, stream: TextIO, color: bool = True) -> None:
         self._console = Console(
             file=stream, no_color=not color, highlight=False, markup=False, emoji=False
         )
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
-        self._verbosity = verbosity
         self._broken = False
         self._rates: dict[tuple[int, str], tuple[float, int]] = {}
 
@@ -43,8 +41,6 @@ class LiveView:
 
     def event(self, time: str, event: str, pid: int | None, fields: Mapping[str, Any]) -> None:
         """Writes the event above the table."""
-        if event in QUIET_EVENTS and self._verbosity < 1 and fields.get("reason") is None:
-            return
         self._say(f"{time[11:23]} {event_line(event, pid, fields)}")
 
     def note(self, text: str) -> None:

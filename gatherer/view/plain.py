@@ -8,7 +8,7 @@ from typing import Any, TextIO
 from gatherer.summary import Summary
 from gatherer.text import printable
 from gatherer.view import Start, Status
-from gatherer.view.sentences import QUIET_EVENTS, event_line, start_lines, status_line
+from gatherer.view.sentences import event_line, start_lines, status_line
 
 STATUS_SECONDS = 10.0
 """Time between two status lines."""
@@ -19,7 +19,7 @@ class PlainView:
 
     Args:
         stream: where to.
-        verbosity: -1: only the summary; 1: every event.
+        verbosity: -1: only the summary; 1: a status line every second.
     """
 
     def __init__(self, stream: TextIO, verbosity: int = 0) -> None:
@@ -28,6 +28,7 @@ class PlainView:
         self._said_at = 0.0
         self._said = ""
         self._percent = -1
+        self._status_seconds = STATUS_SECONDS if verbosity < 1 else 0.9
 
     def started(self, start: Start) -> None:
         """Writes the first lines."""
@@ -35,8 +36,6 @@ class PlainView:
 
     def event(self, time: str, event: str, pid: int | None, fields: Mapping[str, Any]) -> None:
         """Writes the event."""
-        if event in QUIET_EVENTS and self._verbosity < 1 and fields.get("reason") is None:
-            return
         self._say(f"{time[11:23]} {event_line(event, pid, fields)}")
 
     def note(self, text: str) -> None:
@@ -45,7 +44,7 @@ class PlainView:
 
     def status(self, status: Status) -> None:
         """Writes a status line, every 10 s and only when something changed but the time."""
-        if status.seconds - self._said_at < STATUS_SECONDS:
+        if status.seconds - self._said_at < self._status_seconds:
             return
         self._said_at = status.seconds
         line = status_line(status)

@@ -8,9 +8,6 @@ from typing import Any
 from gatherer.text import byte_count, printable
 from gatherer.view import Start, Status
 
-QUIET_EVENTS = frozenset({"scan"})
-"""Events that only -v shows, unless they name an exclusion."""
-
 
 def start_lines(start: Start) -> list[str]:
     """Returns the first lines: target, hunter, engine, threshold, directory."""

@@ -1,0 +1,241 @@
+"""A hunter that is a script: frames out, frames in, no process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from gatherer.config import CaptureConfig, TargetConfig
+from gatherer.errors import ExecError, TargetNotFound
+from gatherer.runtimes import Exit, HunterImage, Target
+from gatherer.session import Session, Timing
+from gatherer.summary import Summary
+from gatherer.view import Start, Status
+from hg_shared.batch import Batch
+from hg_shared.framing import FrameDecoder
+from hg_shared.messages import (
+    Ack,
+    Event,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    Sample,
+    Stop,
+    TracedProcess,
+)
+from hg_shared.records import HEAD, Kind, Record
+from hg_shared.wire import Content, decode, encode
+
+SECOND = 1_000_000_000
+REALTIME = 1_790_000_000 * SECOND
+IMAGE = HunterImage(b"zipapp", "00" * 32)
+
+HELLO = Hello(
+    protocol=1, version="0.1.0", sha256="00" * 32, python="3.11.2", executable="/usr/bin/python3",
+    arch="x86_64", kernel="6.18.0", pid=77, uid=0, monotonic_ns=1000 * SECOND, realtime_ns=REALTIME,
+    boottime_ns=1000 * SECOND, engine="ptrace-python", engine_reason="the only one", tracing="on",
+    cgroup_version=2, memory_limit_bytes=128 << 20, memory_usage_bytes=64 << 20,
+    memory_source="/sys/fs/cgroup/memory.max", node_memory_bytes=8 << 30, yama_ptrace_scope=None,
+    seccomp=0, no_new_privs=False, capabilities=["SYS_PTRACE"], page_size=4096, cpus=2,
+)  # fmt: skip
+
+
+def process(
+    ordinal: int = 1, pid: int = 4711, command: str = "leak", start_time: int = 5
+) -> TracedProcess:
+    return TracedProcess(
+        ordinal, pid, start_time, REALTIME, command, [command, "--fast"], 1001 * SECOND
+    )
+
+
+def head(
+    index: int, ordinal: int = 1, tid: int = 4711, kind: int = Kind.SYSCALL, **more: int
+) -> bytes:
+    args = [more.get(f"a{n}", 0) for n in range(6)]
+    start = 1001 * SECOND + index * 1000
+    return HEAD.pack(start, 500, 7, *args, tid, ordinal, 39, kind, 0, 0)
+
+
+def batch(first: int, count: int, ordinal: int = 1, source: int = 0) -> Batch:
+    heads = b"".join(head(first + n, ordinal) for n in range(count))
+    return Batch(source, first, 1001 * SECOND + (first + count) * 1000, heads, b"")
+
+
+def goodbye(seen: int, lost: int = 0, frames: int = -1, reason: str = "stop") -> Goodbye:
+    totals = [{"ordinal": 1, "seen": seen, "lost": lost, "end_reason": "detached"}]
+    return Goodbye(1003 * SECOND, reason, seen, lost, totals, 0.25, 20 << 20, frames)
+
+
+def stream(*contents: Content | bytes, start: int = 1) -> list[bytes]:
+    """Returns the frames of a stream, numbered; bytes go as they are."""
+    frames = []
+    seq = start - 1
+    for content in contents:
+        if isinstance(content, bytes):
+            frames.append(content)
+        elif isinstance(content, Heartbeat):
+            frames.append(encode(content))
+        else:
+            seq += 1
+            if isinstance(content, Goodbye) and content.frames < 0:
+                content = replace(content, frames=seq - 1)
+            frames.append(encode(content, seq))
+    return frames
+
+
+class ScriptedChannel:
+    """Plays chunks; then waits for what the script waits for, then ends."""
+
+    inject = "copy"
+    python = "/usr/bin/python3"
+
+    def __init__(self, chunks: Sequence[bytes], ended: Exit, after_stop: Sequence[bytes]) -> None:
+        self._chunks = list(chunks)
+        self._after_stop = list(after_stop)
+        self._ended = ended
+        self._decoder = FrameDecoder()
+        self._stopped = asyncio.Event()
+        self.acked = 0
+        self.stop_reason = ""
+        self.closed = False
+        self.broken = False
+        self.hold: Callable[[], Awaitable[object]] | None = None
+
+    async def receive(self) -> bytes:
+        await asyncio.sleep(0)
+        if self._chunks:
+            return self._chunks.pop(0)
+        if self.hold is not None:
+            await self.hold()
+        if self._after_stop:
+            await self._stopped.wait()
+            return self._after_stop.pop(0)
+        return b""
+
+    async def send(self, data: bytes) -> None:
+        if self.broken:
+            raise ExecError("the channel is broken")
+        self._decoder.receive_data(data)
+        for frame in self._decoder.frames_received():
+            content = decode(frame)
+            if isinstance(content, Ack):
+                self.acked = content.seq
+            elif isinstance(content, Stop):
+                self.stop_reason = content.reason
+                self._stopped.set()
+
+    async def close_stdin(self) -> None:
+        self.closed = True
+
+    async def wait(self) -> Exit:
+        return self._ended
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class ScriptedRuntime:
+    """Starts one scripted hunter."""
+
+    def __init__(
+        self,
+        chunks: Sequence[bytes],
+        ended: Exit | None = None,
+        after_stop: Sequence[bytes] = (),
+        gone_afterwards: bool = False,
+    ) -> None:
+        self.channel = ScriptedChannel(chunks, ended or Exit(0), after_stop)
+        self.arguments: list[str] = []
+        self._gone = gone_afterwards
+        self._resolved = 0
+
+    async def resolve(self) -> Target:
+        self._resolved += 1
+        if self._gone and self._resolved > 1:
+            raise TargetNotFound("container problem does not run")
+        return Target("kubernetes", "ctx", "default", "problempod", "buggy", "node1", "image:1")
+
+    async def start(self, hunter: HunterImage, arguments: Sequence[str]) -> ScriptedChannel:
+        self.arguments = list(arguments)
+        return self.channel
+
+    async def aclose(self) -> None:
+        pass
+
+
+class RecordingView:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.starts: list[Start] = []
+        self.events: list[tuple[str, str, int | None, dict[str, object]]] = []
+        self.notes: list[str] = []
+        self.states: list[Status] = []
+        self.renderings: list[tuple[int, int]] = []
+        self.summaries: list[Summary] = []
+
+    def started(self, start: Start) -> None:
+        self.starts.append(start)
+
+    def event(self, time: str, event: str, pid: int | None, fields: dict[str, object]) -> None:
+        self.events.append((time, event, pid, fields))
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def status(self, status: Status) -> None:
+        self.states.append(status)
+
+    def rendering(self, done: int, total: int) -> None:
+        self.renderings.append((done, total))
+
+    def summary(self, summary: Summary) -> None:
+        self.summaries.append(summary)
+
+    def close(self) -> None:
+        pass
+
+
+class NumberedLines:
+    """Renders a record as its start, so that a log shows which records came in which order."""
+
+    def __init__(self, hello: Hello, process: TracedProcess) -> None:
+        self._pid = process.pid
+        self._held = b""
+
+    def feed(self, records: Sequence[Record], watermark: int) -> bytes:
+        lines = [self._line(record) for record in records]
+        ready = b"".join([self._held, *lines[:-1]])
+        self._held = b"".join(lines[-1:]) if lines else b""
+        return ready
+
+    def finish(self) -> bytes:
+        held, self._held = self._held, b""
+        return held
+
+    def _line(self, record: Record) -> bytes:
+        return f"{record.tid} {(record.start - 1001 * SECOND) // 1000} {record.kind}\n".encode()
+
+
+def config(tmp_path: Path, **more: object) -> CaptureConfig:
+    return CaptureConfig(
+        target=TargetConfig(pod="problempod"), output=tmp_path / "strace-logs", **more
+    )  # type: ignore[arg-type]
+
+
+def session(
+    tmp_path: Path, runtime: ScriptedRuntime, view: RecordingView | None = None, **more: object
+) -> Session:
+    timing = more.pop("timing", Timing(tick=0.001))
+    lines = more.pop("lines", NumberedLines)
+    return Session(config(tmp_path, **more), runtime, IMAGE, lines, view or RecordingView(), timing)  # type: ignore[arg-type]
+
+
+def event(name: str, pid: int | None = 4711, **fields: object) -> Event:
+    return Event(1002 * SECOND, name, pid, fields)
+
+
+def sample(pid: int | None, **values: int | None) -> Sample:
+    return Sample(1002 * SECOND, pid, values)
