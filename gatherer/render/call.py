@@ -184,7 +184,7 @@ def _placeholder(place: Place, names: dict[str, Any]) -> str:
         return f"{{{bound}({value})}}"
     names[bound] = factory(place)
     text = f"{bound}(a, m, r)"
-    if place.direction == OUT:
+    if place.direction == OUT and place.kind != "msghdr":
         return f"{{{text} if ok else address({value})}}"
     if place.direction == INTERRUPTED:
         return f"{{address({value}) if ok else {text}}}"

@@ -298,7 +298,7 @@ def _sock_type(_abi: int) -> Format:
         value &= U32
         kind = types(value & 0xF)
         rest = value & ~0xF
-        return f"{kind}|{flag_text(rest, flags.names if flags else ())}" if rest else kind
+        return f"{kind}|{flag_text(rest, (flags or _NONE).names, 'SOCK_???')}" if rest else kind
 
     return text
 
@@ -444,6 +444,11 @@ def _syslog_action(_abi: int) -> Format:
     return text
 
 
+def _eth_protocol(_abi: int) -> Format:
+    protocols = named("eth_protocol")
+    return lambda v: f"htons({protocols((v >> 8 & 0xFF) | (v << 8 & 0xFF00))})"
+
+
 def _quota_cmd(_abi: int) -> Format:
     types = {0: "USRQUOTA", 1: "GRPQUOTA", 2: "PRJQUOTA"}
 
@@ -516,9 +521,6 @@ _PLAIN: dict[str, Format] = {
     "sig_or_zero": _sig_or_zero,
     "clone_flags": clone_flags_text,
     "sock_protocol": _uint,
-    "eth_protocol": lambda value: (
-        f"htons({hexadecimal((value >> 8 & 0xFF) | (value << 8 & 0xFF00))})"
-    ),
     "secbits": hexadecimal,
 }
 _SPECIAL: dict[str, Callable[[int], Format]] = {
@@ -542,6 +544,7 @@ _SPECIAL: dict[str, Callable[[int], Format]] = {
     "ioctl": _ioctl,
     "ioprio": _ioprio,
     "quota_cmd": _quota_cmd,
+    "eth_protocol": _eth_protocol,
     "syslog_action": _syslog_action,
     "keyring": _keyring,
     "fanotify_init_flags": _fanotify_init,

@@ -274,8 +274,6 @@ def iovec_text(
         text = buffer_text(*got, limit) if got is not None else None
         if text is None:
             text = address(base)
-        elif got is not None and got[0] < length and not text.endswith("..."):
-            text = text if not got[0] else f"{text}..."
         parts.append(f"{{iov_base={text}, iov_len={length}}}")
     if count > len(parts):
         parts.append("..." if parts else address(pointer))

@@ -50,7 +50,7 @@ def sockaddr_text(data: bytes) -> str | None:
         return _inet6(data)
     if family == 16 and len(data) >= 12:
         pid, groups = Struct("<iI").unpack_from(data, 4)
-        return f"{{sa_family=AF_NETLINK, nl_pid={pid}, nl_groups={groups:#08x}}}"
+        return f"{{sa_family=AF_NETLINK, nl_pid={pid}, nl_groups={groups:08x}}}"
     name = _domain(family)
     if len(data) == 2:
         return f"{{sa_family={name}}}"
@@ -178,9 +178,12 @@ def message_header(place: Place) -> Render:
     received = place.direction == "<"
     wanted, before_key = key(index, 0), key(index, 0, True)
 
-    def render(args: Args, memory: Memory, _rval: int) -> str:
+    def render(args: Args, memory: Memory, rval: int) -> str:
         found = memory.get(wanted)
         if found is None or len(found[1]) < 7 * word:
+            before = memory.get(before_key) if received and -4096 < rval < 0 else None
+            if before is not None and len(before[1]) >= word + 4:
+                return f"{{msg_namelen={_INT.unpack_from(before[1], word)[0]}}}"
             return address(args[index])
         room = None
         if received:
@@ -239,7 +242,7 @@ def option_name(args: Args) -> str:
     """Returns the name of a socket option; which table depends on the level."""
     names = _options.get(args[1] & 0xFFFFFFFF)
     value = args[2] & 0xFFFFFFFF
-    return names(value) if names is not None else hexadecimal(value)
+    return names(value) if names is not None else str(value)
 
 
 def socket_option(_place: Place) -> Render:
@@ -260,35 +263,18 @@ def option_value(place: Place) -> Render:
         if level == 1 and option == 13 and len(data) >= 8:
             on, linger = Struct("<ii").unpack_from(data)
             return f"{{l_onoff={on}, l_linger={linger}}}"
-        if level == 1 and option in (20, 21) and len(data) >= 16:
-            seconds, micros = Struct("<qq").unpack_from(data)
-            return (
-                f'"{escape(data[:length])}"'
-                if length != 16
-                else f"{{tv_sec={seconds}, tv_usec={micros}}}"
-            )
         if level == 1 and option == 17 and len(data) >= 12:
             pid, uid, gid = _UCRED.unpack_from(data)
             return f"{{pid={pid}, uid={_id(uid)}, gid={_id(gid)}}}"
-        if level == 1 and option == 3 and len(data) >= 4:
-            return f"[{_types(_UINT.unpack_from(data)[0])}]"
         if level == 1 and option == 4 and len(data) >= 4:
             error = _INT.unpack_from(data)[0]
             return f"[{_error(error)}]"
-        if level == 1 and option == 39 and len(data) >= 4:
-            return f"[{_domain(_UINT.unpack_from(data)[0])}]"
-        if level == 1 and option == 38 and len(data) >= 4:
-            return f"[{_protocol(_UINT.unpack_from(data)[0])}]"
         if length == 4 and len(data) >= 4:
             return f"[{_INT.unpack_from(data)[0]}]"
         text = quote(data[:32])
         return f"{text}..." if length > 32 else text
 
     return render
-
-
-_types = named("sock_types")
-_protocol = named("ip_protocol")
 
 
 def _error(value: int) -> str:
