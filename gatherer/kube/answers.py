@@ -63,7 +63,7 @@ def answer_error(
         return Unauthorized(
             f"the API server refused the credentials{_of_context(context)}: "
             f"{message or 'Unauthorized'}",
-            "log in again or renew the token in the kubeconfig; `kubectl auth whoami` tells "
+            "log in again or renew the token in the kubeconfig: `kubectl auth whoami` tells "
             "whether it is accepted",
             status,
         )

@@ -21,7 +21,7 @@ def connection_error(server: str, error: BaseException) -> ClusterUnreachable:
     if isinstance(cause, ssl.SSLCertVerificationError):
         return ClusterUnreachable(
             f"the certificate of the API server {server} is not trusted: "
-            f"{getattr(cause, 'verify_message', '') or _reason(cause)}",
+            f"{getattr(cause, 'verify_message', '').rstrip('.') or _reason(cause)}",
             "check certificate-authority and tls-server-name of the cluster in the kubeconfig",
         )
     if isinstance(cause, ssl.SSLError):

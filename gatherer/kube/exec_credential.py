@@ -97,7 +97,8 @@ async def run_plugin(plugin: ExecPlugin, cluster: Cluster) -> ExecCredential:
             process.kill()
             await process.wait()
     if process.returncode != 0:
-        last = one_line((stderr or b"").decode("utf-8", "replace"))
+        lines = (stderr or b"").decode("utf-8", "replace").strip().splitlines()
+        last = one_line(lines[-1]) if lines else ""
         raise ClusterUnreachable(
             f"the credential plugin {name} failed with exit code {process.returncode}"
             + (f": {last}" if last else ""),

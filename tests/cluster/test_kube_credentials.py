@@ -222,7 +222,10 @@ async def test_a_plugin_is_told_about_the_cluster_when_it_asks(
             "'no-such-login-tool' is not installed; install it from x",
         ),
         ({"command": "/etc/passwd"}, "cannot be run: Permission denied"),
-        ({"args": ["-c", "import sys; sys.exit('session\\nexpired')"]}, "session expired; log in"),
+        (
+            {"args": ["-c", "import sys; sys.exit('usage\\nsession expired')"]},
+            "exit code 1: session expired; log in",
+        ),
         ({"args": ["-c", "print('hello')"]}, "printed no JSON"),
         ({"apiVersion": "client.authentication.k8s.io/v1alpha1"}, "set it to client.auth"),
         ({"interactiveMode": "Always"}, "needs a terminal"),
