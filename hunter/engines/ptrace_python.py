@@ -1,55 +1,24 @@
-"""The `ptrace-python` engine: PTRACE_SEIZE and a tracing loop in pure Python.
-
-It runs where nothing native may be loaded. The main thread is the tracer: ptrace(2) binds a tracee
-to one thread, and only in the main thread does a signal get waitpid(2) to let requests through.
-Requests come from the control thread through a deque and SIGUSR1, whose handler carries them out;
-a signal that comes just before waitpid blocks is repeated by `poke`.
-"""
+"""The `ptrace-python` engine: the loop in pure Python, where nothing native may be loaded."""
 
 from __future__ import annotations
 
 import ctypes
 import os
-import signal
-import threading
 import time
-from collections import deque
-from typing import Deque, Dict, FrozenSet, List, Optional, Set, Tuple
+from typing import Dict, FrozenSet, List, Optional, Set, Tuple
 
-from hg_shared.batch import Batch
-from hg_shared.records import CAPTURE, HEAD, UNKNOWN_LENGTH, Kind, encode_capture
-from hunter import capture_plan, captures
-from hunter.engines import Counters, Notice
+from hg_shared.records import CAPTURE, HEAD, UNKNOWN_LENGTH, encode_capture
+from hunter import capture_plan
+from hunter.engines.ptrace import Entered, Process, PtraceEngine
 from hunter.engines.queue import RecordQueue
-from hunter.errors import HunterError, ProcessGone
-from hunter.memory import procfs
 from hunter.tracing import kernel, syscall_info
-from hunter.tracing.stops import SYSCALL_STOP, StopKind, classify
+from hunter.tracing.stops import SYSCALL_STOP
 
-WATERMARK_NS = 200_000_000
-IDLE_NS = 1_000_000_000
-# ERESTARTSYS to ERESTART_RESTARTBLOCK (linux/errno.h): the kernel will start the call again.
-RESTART_FIRST, RESTART_LAST = 512, 516
 # How a call is read at its exit stop, for the forms that the loop handles itself.
 _NOTHING, _PATH, _BUF_ARG, _BUF_RET, _OTHER = range(5)
 
 # Items at entry, items at exit, how it is read at exit, pointer argument, length argument.
 Step = Tuple[capture_plan.Items, capture_plan.Items, int, int, int]
-Entered = Tuple[int, Tuple[int, ...], bytes]
-
-
-class _Process:
-    """A traced process: its threads and the file its memory is read through."""
-
-    __slots__ = ("leaving", "memory", "ordinal", "pid", "status", "threads")
-
-    def __init__(self, ordinal: int, pid: int, memory: int) -> None:
-        self.ordinal = ordinal
-        self.pid = pid
-        self.memory = memory
-        self.threads: Set[int] = set()
-        self.leaving = False
-        self.status = 0
 
 
 def _steps(abi: int) -> Dict[int, Step]:
@@ -74,8 +43,8 @@ def _steps(abi: int) -> Dict[int, Step]:
     return steps
 
 
-class PtracePythonEngine:
-    """Traces with ptrace(2); see `hunter.engines.Engine`.
+class PtracePythonEngine(PtraceEngine):
+    """Handles syscall stops in Python; see `PtraceEngine`.
 
     Args:
         machine: as uname(2) says, `x86_64` or `aarch64`.
@@ -93,228 +62,34 @@ class PtracePythonEngine:
         buffer_bytes: int,
         wanted: Optional[Dict[int, FrozenSet[int]]] = None,
     ) -> None:
-        self.ended = False
-        self._arch = syscall_info.MACHINE_ARCH[machine]
-        self._abi = syscall_info.MACHINE_ABI[machine]
-        self._limit = string_size
-        self._wanted = wanted
-        self._queue = RecordQueue(0, buffer_bytes)
-        self._steps: Dict[int, Dict[int, Step]] = {self._abi: _steps(self._abi)}
-        self._owners: Dict[int, _Process] = {}
-        self._processes: Dict[int, _Process] = {}
+        self._records = RecordQueue(0, buffer_bytes)
+        super().__init__(machine, string_size, self._records, wanted)
+        self._steps = _steps(self._abi)
         self._entered: Dict[int, Entered] = {}
-        self._interrupted: Dict[int, Entered] = {}
         self._leaving: Set[int] = set()
-        self._announced: Dict[int, int] = {}
-        self._requests: Deque[Tuple[str, int, int]] = deque()
-        self._notices: Deque[Notice] = deque()
-        self._wake = threading.Event()
-        self._stopping = False
-        self._main = 0
-        self._last_records = 0
-        self._last_mark = 0
 
-    # Control thread.
+    def _open_calls(self) -> List[Tuple[int, Entered]]:
+        return list(self._entered.items())
 
-    def attach(self, ordinal: int, pid: int) -> None:
-        """Asks for a process to be traced."""
-        self._requests.append(("attach", ordinal, pid))
-        self.poke()
+    def _open_call(self, tid: int) -> Optional[Entered]:
+        return self._entered.get(tid)
 
-    def detach(self, ordinal: int) -> None:
-        """Asks for a process to be let go."""
-        self._requests.append(("detach", ordinal, 0))
-        self.poke()
+    def _set_open_call(self, tid: int, entered: Optional[Entered]) -> None:
+        if entered is None:
+            self._entered.pop(tid, None)
+        else:
+            self._entered[tid] = entered
 
-    def stop(self) -> None:
-        """Asks for everything to be let go and `run` to return."""
-        self._requests.append(("stop", 0, 0))
-        self.poke()
+    def _own(self, tid: int, process: Process) -> None:
+        self._owners[tid] = process
 
-    def poke(self) -> None:
-        """Signals the tracer if requests wait."""
-        if self._requests and self._main:
-            self._wake.set()
-            signal.pthread_kill(self._main, signal.SIGUSR1)
+    def _disown(self, tid: int) -> None:
+        self._owners.pop(tid, None)
+        self._entered.pop(tid, None)
+        self._leaving.discard(tid)
 
-    def notices(self) -> List[Notice]:
-        """Returns what happened since the last call."""
-        found = []
-        while self._notices:
-            found.append(self._notices.popleft())
-        return found
-
-    # Writer thread.
-
-    def drain(self, now_ns: int, everything: bool = False) -> List[Batch]:
-        """Returns the records taken since the last call; see `Engine.drain`."""
-        watermark = now_ns if everything else now_ns - WATERMARK_NS
-        if everything:
-            self._queue.flush_losses(now_ns)
-        batches = self._queue.take(watermark, self._in_flight(watermark, now_ns))
-        if batches:
-            self._last_records = now_ns
-        elif now_ns - self._last_records <= 2 * WATERMARK_NS or now_ns - self._last_mark >= IDLE_NS:
-            # What was sent last is printed once the watermark has passed it; after that the
-            # watermark need only show that calls in flight grow older.
-            batches = [self._queue.empty(watermark)]
-        if batches:
-            self._last_mark = now_ns
-        return batches
-
-    def counters(self) -> Dict[int, Counters]:
-        """Returns the counters by ordinal."""
-        sent, lost = self._queue.sent(), self._queue.lost()
-        return {
-            ordinal: Counters(sent.get(ordinal, 0) + lost.get(ordinal, 0), lost.get(ordinal, 0))
-            for ordinal in {*sent, *lost}
-        }
-
-    def queued_bytes(self) -> int:
-        """Returns how many bytes of records wait to be drained."""
-        return self._queue.size()
-
-    def _in_flight(self, before: int, now: int) -> Tuple[bytes, bytes]:
-        """Notes calls that started before the watermark and have not been noted yet.
-
-        The open calls are listed before the queue is taken: one that returns meanwhile stands in
-        front of its own SYSCALL record, never behind it.
-        """
-        heads, parts = [], []
-        open_calls = list({**self._entered, **self._interrupted}.items())
-        announced = {}
-        for tid, entered in open_calls:
-            start = entered[0]
-            if start >= before:
-                continue
-            announced[tid] = start
-            if self._announced.get(tid) == start:
-                continue
-            process = self._owners.get(tid)
-            if process is not None:
-                head, data = self._open_record(tid, process, entered, now)
-                heads.append(head)
-                parts.append(data)
-        self._announced = announced
-        return b"".join(heads), b"".join(parts)
-
-    def _open_record(
-        self, tid: int, process: _Process, entered: Entered, now: int
-    ) -> Tuple[bytes, bytes]:
-        start, (arch, nr, *args), data = entered
-        abi = self._abi if arch == self._arch else syscall_info.abi_of(arch, nr) or 255
-        plan = capture_plan.call_plan(abi, nr & 0xFFFF)
-        if plan is not None:
-            data += captures.read_in_flight(plan[1], args, self._reader(process), self._limit)
-        head = HEAD.pack(
-            start, max(now - start, 0), 0, *args, tid, process.ordinal, nr & 0xFFFF,
-            Kind.IN_FLIGHT, abi, len(data),
-        )  # fmt: skip
-        return head, data
-
-    # Main thread.
-
-    def run(self) -> None:
-        """Traces until `stop`, then returns when every tracee has been let go."""
-        self._main = threading.get_ident()
-        signal.signal(signal.SIGUSR1, self._on_signal)
-        while True:
-            self._carry_out()
-            if self._owners:
-                try:
-                    self._loop()
-                except ChildProcessError:
-                    self._owners.clear()
-            elif self._stopping:
-                self.ended = True
-                return
-            else:
-                self._wake.wait()
-                self._wake.clear()
-
-    def _on_signal(self, _signum: int, _frame: object) -> None:
-        self._carry_out()
-
-    def _carry_out(self) -> None:
-        """Carries out requests; may run at any bytecode of the loop, so it makes no record."""
-        while True:
-            try:
-                verb, ordinal, pid = self._requests.popleft()
-            except IndexError:
-                return
-            if verb == "attach":
-                self._attach(ordinal, pid)
-            elif verb == "detach":
-                process = self._processes.get(ordinal)
-                if process is not None:
-                    self._leave(process)
-            else:
-                self._stopping = True
-                for process in list(self._processes.values()):
-                    self._leave(process)
-
-    def _attach(self, ordinal: int, pid: int) -> None:
-        now = time.monotonic_ns()
-        try:
-            memory = kernel.open_memory(pid)
-        except HunterError as error:
-            self._notices.append(Notice("attach_failed", ordinal, now, str(error)))
-            return
-        process = _Process(ordinal, pid, memory)
-        failure: Optional[HunterError] = None
-        refused: Set[int] = set()
-        while True:
-            # A thread may start another between the listing and the seizing of its creator.
-            fresh = [t for t in procfs.thread_ids(pid) if t not in process.threads | refused]
-            if not fresh:
-                break
-            for tid in fresh:
-                try:
-                    kernel.seize(tid)
-                    self._owners[tid] = process
-                    process.threads.add(tid)
-                    kernel.interrupt(tid)
-                except HunterError as error:
-                    if tid not in process.threads:
-                        refused.add(tid)
-                        failure = failure or error
-        if not process.threads:
-            os.close(memory)
-            text = str(failure or ProcessGone(f"process {pid} is gone"))
-            self._notices.append(Notice("attach_failed", ordinal, now, text))
-            return
-        self._processes[ordinal] = process
-        self._notices.append(Notice("attached", ordinal, now, "", len(process.threads)))
-        if self._stopping:
-            self._leave(process)
-
-    def _leave(self, process: _Process) -> None:
-        """Asks every thread to stop, so that it can be detached."""
-        process.leaving = True
-        # Any stop uses up the interrupt (ptrace_stop() clears it), so the loop must look for these
-        # threads at syscall stops too.
-        self._leaving |= process.threads
-        for tid in list(process.threads):
-            entered = self._entered.get(tid)
-            if entered is not None:
-                # It is never in neither of the two: the writer looks for open calls in both.
-                self._interrupted[tid] = entered
-                self._entered.pop(tid, None)
-            try:
-                kernel.interrupt(tid)
-            except HunterError:
-                pass  # it ended; its wait status comes
-
-    def _reader(self, process: _Process) -> captures.Read:
-        memory = process.memory
-
-        def read(address: int, length: int) -> Optional[bytes]:
-            try:
-                return os.pread(memory, length, address)
-            except (OSError, OverflowError):
-                return None
-
-        return read
+    def _mark_leaving(self, threads: Set[int]) -> None:
+        self._leaving |= threads
 
     def _loop(self) -> None:
         """The hot loop: returns when no tracee is left."""
@@ -331,10 +106,10 @@ class PtracePythonEngine:
         unpack_rval = syscall_info.RVAL.unpack_from
         pack = HEAD.pack
         entered, owners, leaving = self._entered, self._owners, self._leaving
-        queue = self._queue
+        queue = self._records
         heads, captured = queue.heads, queue.captures
         native, abi = self._arch, int(self._abi)
-        steps, limit = self._steps[self._abi], self._limit
+        steps, limit = self._steps, self._limit
         wanted = None if self._wanted is None else self._wanted.get(self._abi, frozenset())
         no_step: Step = ((), (), _NOTHING, 0, 0)
         foreign: Step = ((), (), _OTHER, 0, 0)
@@ -424,204 +199,3 @@ class PtracePythonEngine:
             if entered.pop(tid, None) is None:
                 # A request to leave took it while its record was made.
                 self._interrupted.pop(tid, None)
-
-    def _is_wanted(self, call: Tuple[int, ...]) -> bool:
-        """Tells whether the filter lets a call of any ABI through."""
-        if self._wanted is None:
-            return True
-        abi = self._abi if call[0] == self._arch else syscall_info.abi_of(call[0], call[1])
-        return abi is not None and call[1] in self._wanted.get(abi, frozenset())
-
-    def _read_entry(self, tid: int, call: Tuple[int, ...]) -> bytes:
-        """Reads what must be read before the call runs."""
-        arch, nr, *args = call
-        abi = self._abi if arch == self._arch else syscall_info.abi_of(arch, nr)
-        plan = None if abi is None else capture_plan.call_plan(abi, nr & 0xFFFF)
-        process = self._owners.get(tid)
-        if plan is None or not plan[0] or process is None:
-            return b""
-        read = self._reader(process)
-        return captures.read_captures(plan[0], args, 0, read, self._limit, True)
-
-    def _read_exit(self, tid: int, process: _Process, begun: Entered, rval: int) -> bytes:
-        """Reads what the plan says at the exit stop, for all forms."""
-        _, (arch, nr, *args), data = begun
-        abi = self._abi if arch == self._arch else syscall_info.abi_of(arch, nr)
-        plan = None if abi is None else capture_plan.call_plan(abi, nr & 0xFFFF)
-        if plan is None:
-            return data
-        read = self._reader(process)
-        return data + captures.read_captures(plan[1], args, rval, read, self._limit, False)
-
-    def _syscall_head(
-        self, tid: int, process: _Process, begun: Entered, end: int, rval: int, length: int
-    ) -> bytes:
-        """Packs the head of a SYSCALL record, for any ABI and any number."""
-        start, (arch, nr, *args), _ = begun
-        abi = self._abi if arch == self._arch else syscall_info.abi_of(arch, nr) or 255
-        return HEAD.pack(
-            start, end - start, rval, *args, tid, process.ordinal, nr & 0xFFFF, Kind.SYSCALL,
-            abi, length,
-        )  # fmt: skip
-
-    # Stops that are not syscall stops.
-
-    def _note(
-        self,
-        kind: Kind,
-        tid: int,
-        process: _Process,
-        nr: int = 0,
-        rval: int = 0,
-        arg: int = 0,
-        data: bytes = b"",
-    ) -> None:
-        now = time.monotonic_ns()
-        head = HEAD.pack(
-            now, 0, rval, arg, 0, 0, 0, 0, 0, tid, process.ordinal, nr, kind, self._abi, len(data)
-        )
-        self._queue.put(head, data, process.ordinal, now)
-
-    def _other_stop(self, tid: int, status: int) -> None:
-        stop = classify(status)
-        process = self._owners.get(tid)
-        try:
-            if stop.kind == StopKind.EXITED:
-                if process is not None:
-                    self._ended(tid, process, status)
-                return
-            if process is None:
-                process = self._adopt(tid)
-                if process is None:
-                    kernel.detach(tid)
-                    return
-            self._answer(tid, process, stop.kind, stop.signal, stop.event)
-        except ProcessGone:
-            pass  # killed while it was stopped; its end is reported by a later wait
-
-    def _adopt(self, tid: int) -> Optional[_Process]:
-        """Returns the process of a thread that was attached by the kernel with its creator.
-
-        Its first stop may come before the creator's PTRACE_EVENT_CLONE. A child process (clone
-        without CLONE_THREAD) belongs to none.
-        """
-        tgid = procfs.status_fields(tid).get("Tgid", "")
-        for process in self._processes.values():
-            if str(process.pid) == tgid:
-                self._owners[tid] = process
-                process.threads.add(tid)
-                self._note(Kind.ATTACHED, tid, process)
-                return process
-        return None
-
-    def _answer(self, tid: int, process: _Process, kind: StopKind, signum: int, event: int) -> None:
-        if kind == StopKind.SIGNAL:
-            data = encode_capture(0, 0, kernel.siginfo(tid), kernel.SIGINFO_SIZE)
-            self._note(Kind.SIGNAL, tid, process, nr=signum, data=data)
-        elif kind == StopKind.GROUP:
-            self._note(Kind.STOPPED, tid, process, nr=signum)
-        elif kind == StopKind.FORK:
-            child = kernel.event_message(tid)
-            self._note(Kind.THREAD, tid, process, nr=event, arg=child)
-        elif kind == StopKind.EXEC:
-            self._executed(tid, process)
-        if process.leaving:
-            self._let_go(tid, process, signum if kind == StopKind.SIGNAL else 0)
-        elif kind == StopKind.GROUP:
-            kernel.listen(tid)
-        else:
-            kernel.resume(tid, signum)
-
-    def _executed(self, tid: int, process: _Process) -> None:
-        """After execve only the thread that called it is left, under the tid of the leader."""
-        former = kernel.event_message(tid)
-        if former != tid:
-            # What the leader was in has ended with the leader, also where execve is not recorded.
-            self._entered.pop(tid, None)
-            self._interrupted.pop(tid, None)
-            call = self._entered.pop(former, None) or self._interrupted.pop(former, None)
-            if call is not None:
-                self._entered[tid] = call
-        for other in list(process.threads):
-            if other != tid:
-                self._forget(other, process)
-        process.threads.add(tid)
-        self._owners[tid] = process
-        try:
-            memory = kernel.open_memory(process.pid)
-        except HunterError:
-            pass  # killed, or a file it may not read: the old memory is gone and reads as nothing
-        else:
-            os.close(process.memory)
-            process.memory = memory
-        command = procfs.stat(tid)
-        name = command.command if command else ""
-        try:
-            executable = os.readlink(f"/proc/{tid}/exe")
-        except OSError:
-            executable = ""
-        data = b"".join(
-            encode_capture(0, hop, text, len(text))
-            for hop, text in enumerate((os.fsencode(name), os.fsencode(executable)))
-        )
-        self._note(Kind.EXEC, tid, process, arg=former, data=data)
-        self._notices.append(Notice("exec", process.ordinal, time.monotonic_ns(), name))
-
-    def _let_go(self, tid: int, process: _Process, signum: int) -> None:
-        self._note_open(tid, process)
-        kernel.detach(tid, signum)
-        self._note(Kind.DETACHED, tid, process)
-        self._forget(tid, process)
-        self._close_if_empty(process, "detached")
-
-    def _leave_here(self, tid: int, info: bytes, now: int) -> None:
-        """Detaches at a syscall stop; a call that was interrupted for it stays open."""
-        process = self._owners[tid]
-        if info[0] == syscall_info.OP_ENTRY:
-            call = syscall_info.ENTRY.unpack_from(info)
-            if self._is_wanted(call):
-                self._entered[tid] = (now, call, self._read_entry(tid, call))
-        elif info[0] == syscall_info.OP_EXIT:
-            rval = syscall_info.RVAL.unpack_from(info)[0]
-            begun = self._interrupted.get(tid) or self._entered.get(tid)
-            if begun is not None and not -RESTART_LAST <= rval <= -RESTART_FIRST:
-                self._interrupted.pop(tid, None)
-                self._entered.pop(tid, None)
-                data = self._read_exit(tid, process, begun, rval)
-                head = self._syscall_head(tid, process, begun, now, rval, len(data))
-                self._queue.put(head, data, process.ordinal, now)
-        try:
-            self._let_go(tid, process, 0)
-        except ProcessGone:
-            pass  # killed while it was stopped; its end is reported by a later wait
-
-    def _note_open(self, tid: int, process: _Process) -> None:
-        """Records a call that will not be seen to return, unless it has been noted."""
-        entered = self._entered.pop(tid, None) or self._interrupted.pop(tid, None)
-        if entered is not None and self._announced.get(tid) != entered[0]:
-            now = time.monotonic_ns()
-            head, data = self._open_record(tid, process, entered, now)
-            self._queue.put(head, data, process.ordinal, now)
-
-    def _ended(self, tid: int, process: _Process, status: int) -> None:
-        self._note_open(tid, process)
-        self._note(Kind.EXITED, tid, process, rval=status)
-        if tid == process.pid or not process.status:
-            process.status = status
-        self._forget(tid, process)
-        self._close_if_empty(process, "exited")
-
-    def _forget(self, tid: int, process: _Process) -> None:
-        process.threads.discard(tid)
-        self._owners.pop(tid, None)
-        self._entered.pop(tid, None)
-        self._interrupted.pop(tid, None)
-        self._leaving.discard(tid)
-
-    def _close_if_empty(self, process: _Process, reason: str) -> None:
-        if process.threads:
-            return
-        self._processes.pop(process.ordinal, None)
-        os.close(process.memory)
-        now = time.monotonic_ns()
-        self._notices.append(Notice("ended", process.ordinal, now, reason, process.status))

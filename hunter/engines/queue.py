@@ -8,7 +8,7 @@ there is no lock that could stop a tracer.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Dict, List
+from typing import Dict, List, Protocol
 
 from hg_shared.batch import Batch
 from hg_shared.records import HEAD, HEAD_SIZE, Kind, LossCause
@@ -19,6 +19,92 @@ _KIND_OFFSET = 82
 _WORDS = HEAD_SIZE // 4
 MAX_BATCH_RECORDS = 512
 MAX_BATCH_BYTES = 1 << 20
+
+
+class Queue(Protocol):
+    """What an engine needs of a queue; see `RecordQueue` for each."""
+
+    def put(self, head: bytes, captures: bytes, process: int, now_ns: int) -> None:
+        """Appends one record, or drops and counts it."""
+        ...
+
+    def flush_losses(self, now_ns: int) -> None:
+        """Notes losses that no later record has noted."""
+        ...
+
+    def take(self, watermark: int, in_flight: tuple[bytes, bytes] = (b"", b"")) -> List[Batch]:
+        """Removes everything there is and returns it in batches."""
+        ...
+
+    def empty(self, watermark: int) -> Batch:
+        """Returns a batch without records."""
+        ...
+
+    def sent(self) -> Dict[int, int]:
+        """Returns how many records were taken by the writer, by process."""
+        ...
+
+    def lost(self) -> Dict[int, int]:
+        """Returns how many records were dropped, by process."""
+        ...
+
+    def size(self) -> int:
+        """Returns how many bytes wait to be taken."""
+        ...
+
+
+class Outgoing:
+    """The writer's side of a queue: cuts what was taken into batches and counts it.
+
+    Args:
+        source: which tracer of this hunter.
+    """
+
+    def __init__(self, source: int) -> None:
+        self._source = source
+        self._first = 0
+        self._sent: Dict[int, int] = {}
+
+    def batches(self, heads: bytes, captures: bytes, watermark: int) -> List[Batch]:
+        """Returns records as batches.
+
+        Args:
+            heads: their heads.
+            captures: their captures.
+            watermark: for all of them, CLOCK_MONOTONIC ns.
+        """
+        if not heads:
+            return []
+        self._count(heads)
+        batches = []
+        for chunk, payload in _split(heads, captures):
+            batches.append(Batch(self._source, self._first, 0, chunk, payload))
+            self._first += len(chunk) // HEAD_SIZE
+        # Only the last batch may promise that nothing older follows.
+        batches[-1] = batches[-1]._replace(watermark=watermark)
+        return batches
+
+    def empty(self, watermark: int) -> Batch:
+        """Returns a batch without records that only moves the watermark."""
+        return Batch(self._source, self._first, watermark, b"", b"")
+
+    def sent(self) -> Dict[int, int]:
+        """Returns how many records went out, by process; notes do not count."""
+        return dict(self._sent)
+
+    def _count(self, heads: bytes) -> None:
+        processes = memoryview(heads).cast("I")[_PROCESS_COLUMN::_WORDS]
+        for process, count in Counter(processes).items():
+            self._sent[process] = self._sent.get(process, 0) + count
+        if Kind.LOST in heads[_KIND_OFFSET::HEAD_SIZE]:
+            for fields in HEAD.iter_unpack(heads):
+                if fields[12] == Kind.LOST:
+                    self._sent[fields[10]] -= 1
+
+
+def captured_bytes(heads: bytes) -> int:
+    """Returns the length of the captures of all heads together."""
+    return sum(memoryview(heads).cast("I")[_LENGTH_COLUMN::_WORDS]) if heads else 0
 
 
 class RecordQueue:
@@ -35,9 +121,7 @@ class RecordQueue:
         self.captures = bytearray()
         self.limit = limit
         self._room = limit
-        self._source = source
-        self._first = 0
-        self._sent: Dict[int, int] = {}
+        self._outgoing = Outgoing(source)
         self._lost: Dict[int, int] = {}
         self._dropping: Dict[int, int] = {}
 
@@ -90,40 +174,19 @@ class RecordQueue:
         """
         count = len(self.heads) // HEAD_SIZE
         heads = bytes(self.heads[: count * HEAD_SIZE])
-        size = sum(memoryview(heads).cast("I")[_LENGTH_COLUMN::_WORDS]) if count else 0
+        size = captured_bytes(heads)
         captures = bytes(self.captures[:size])
         del self.heads[: len(heads)]
         del self.captures[:size]
-        if in_flight[0]:
-            heads = in_flight[0] + heads
-            captures = in_flight[1] + captures
-        if not heads:
-            return []
-        self._count(heads)
-        batches = []
-        for chunk, payload in _split(heads, captures):
-            batches.append(Batch(self._source, self._first, 0, chunk, payload))
-            self._first += len(chunk) // HEAD_SIZE
-        # Only the last batch may promise that nothing older follows.
-        batches[-1] = batches[-1]._replace(watermark=watermark)
-        return batches
+        return self._outgoing.batches(in_flight[0] + heads, in_flight[1] + captures, watermark)
 
     def empty(self, watermark: int) -> Batch:
         """Returns a batch without records that only moves the watermark."""
-        return Batch(self._source, self._first, watermark, b"", b"")
-
-    def _count(self, heads: bytes) -> None:
-        processes = memoryview(heads).cast("I")[_PROCESS_COLUMN::_WORDS]
-        for process, count in Counter(processes).items():
-            self._sent[process] = self._sent.get(process, 0) + count
-        if Kind.LOST in heads[_KIND_OFFSET::HEAD_SIZE]:
-            for fields in HEAD.iter_unpack(heads):
-                if fields[12] == Kind.LOST:
-                    self._sent[fields[10]] -= 1
+        return self._outgoing.empty(watermark)
 
     def sent(self) -> Dict[int, int]:
         """Returns how many records were taken by the writer, by process; notes do not count."""
-        return dict(self._sent)
+        return self._outgoing.sent()
 
     def lost(self) -> Dict[int, int]:
         """Returns how many records were dropped, by process."""
