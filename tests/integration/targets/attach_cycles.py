@@ -1,0 +1,58 @@
+"""Attaches the engine to a process and detaches it again, many times: `attach_cycles.py PID N`.
+
+Prints one line per cycle: the number of records, and the states and tracers of all threads after
+the detach.
+"""
+
+import os
+import sys
+import threading
+import time
+import traceback
+
+from hunter.engines.ptrace_python import PtracePythonEngine
+
+
+def fields(tid: str, *names: str) -> list[str]:
+    with open(f"/proc/{tid}/status", encoding="utf-8") as file:
+        values = dict(line.split(":", 1) for line in file)
+    return [values[name].split()[0] for name in names]
+
+
+def wait_notice(engine: PtracePythonEngine, kind: str, ordinal: int) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        engine.poke()
+        for notice in engine.notices():
+            if (notice.kind, notice.ordinal) == (kind, ordinal):
+                return
+        time.sleep(0.001)
+    print(f"no {kind} in cycle {ordinal}", flush=True)
+    os._exit(1)
+
+
+def cycles(engine: PtracePythonEngine, pid: int, count: int) -> None:
+    try:
+        attach_and_detach(engine, pid, count)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def attach_and_detach(engine: PtracePythonEngine, pid: int, count: int) -> None:
+    for ordinal in range(1, count + 1):
+        engine.attach(ordinal, pid)
+        wait_notice(engine, "attached", ordinal)
+        time.sleep(ordinal % 7 / 1000)
+        engine.detach(ordinal)
+        wait_notice(engine, "ended", ordinal)
+        records = sum(batch.count for batch in engine.drain(time.monotonic_ns()))
+        after = [fields(tid, "State", "TracerPid") for tid in os.listdir(f"/proc/{pid}/task")]
+        print(records, *(f"{state}{tracer}" for state, tracer in after), flush=True)
+    engine.stop()
+
+
+made = PtracePythonEngine(os.uname().machine, 32, 1 << 20)
+arguments = (made, int(sys.argv[1]), int(sys.argv[2]))
+threading.Thread(target=cycles, args=arguments, daemon=True).start()
+made.run()
