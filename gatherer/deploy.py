@@ -1,132 +1,30 @@
-"""Brings hunter into a container: finds a Python there, sends the zipapp over stdin, starts it.
-
-Nothing here knows where the exec comes from: an `OpenExec` starts a command in the container.
-"""
+"""Brings hunter into a container: sends the zipapp over stdin and starts it."""
 
 from __future__ import annotations
 
 import ast
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Protocol
 
 from gatherer import bootstrap
 from gatherer.errors import DeployError, ExecError
-from gatherer.kube.answers import exec_error, is_missing_program, is_not_executable, one_line
+from gatherer.interpreters import ExecStreams, Interpreter, OpenExec, find_python, interrupted
+from gatherer.kube.answers import exec_error, one_line
 from gatherer.kube.channels import (
     STDERR,
     STDOUT,
     ExecEnd,
-    ExecEvent,
     ExecExited,
     ExecFailed,
     ExecInterrupted,
     StreamData,
 )
 
-MINIMUM_VERSION = (3, 8)
-
-SHELLS = ("sh", "/bin/sh", "/busybox/sh")
-CANDIDATES = (
-    "python3",
-    *(f"python3.{minor}" for minor in range(14, 7, -1)),
-    "python",
-    "/usr/local/bin/python3",
-    "/usr/bin/python3",
-    "/opt/venv/bin/python3",
-    "/opt/bitnami/python/bin/python3",
-    "/opt/conda/bin/python3",
-    "/usr/libexec/platform-python",
-)
-"""Interpreters that are tried, in this order; a name is looked up in the container's PATH."""
-
-_GLOBS = (
-    "/opt/*/bin/python3",
-    "/usr/local/*/bin/python3",
-    "/venv/bin/python3",
-    "/app/.venv/bin/python3",
-)
-
-_PROBE_TIMEOUT = 60.0  # seconds
 _START_TIMEOUT = 120.0  # seconds, for 0.1 to 1 MB over a slow link
-_MAX_PROBE_OUTPUT = 64 * 1024  # bytes
 _MAX_STDERR = 8 * 1024  # bytes kept
-
-# Runs on Python 2 too, so that an old one can be named. Exit code 0: hunter can run on it.
-_PROBE = (
-    "import sys\n"
-    "try:\n"
-    "    import ctypes\n"
-    '    has = "ctypes"\n'
-    "except ImportError:\n"
-    '    has = "-"\n'
-    'sys.stdout.write("%d.%d.%d " % sys.version_info[:3]'
-    ' + has + " " + (sys.executable or sys.argv[1]) + "\\n")\n'
-    f'sys.exit(not (sys.version_info >= {MINIMUM_VERSION} and has == "ctypes"))'
-)
-_PROBE_SCRIPT = (
-    f"for python in {' '.join((*CANDIDATES, *_GLOBS))}; do\n"
-    'command -v "$python" >/dev/null 2>&1 || continue\n'
-    f'"$python" -E -S -c \'{_PROBE}\' "$python" </dev/null 2>/dev/null && break\n'
-    "done\n"
-    ":"
-)
-
-
-class ExecStreams(Protocol):
-    """A command that runs in the container, as `gatherer.kube.exec_session` gives it."""
-
-    @property
-    def can_close_stdin(self) -> bool:
-        """Whether `close_stdin` works."""
-        ...
-
-    async def receive(self) -> ExecEvent:
-        """Returns the next event, an `ExecEnd` last."""
-        ...
-
-    async def send_stdin(self, data: bytes) -> None:
-        """Writes to its stdin."""
-        ...
-
-    async def close_stdin(self) -> None:
-        """Half-closes its stdin."""
-        ...
-
-    async def aclose(self) -> None:
-        """Drops it."""
-        ...
-
-
-OpenExec = Callable[[Sequence[str], bool], Awaitable[ExecStreams]]
-"""Starts a command in the container; the second argument says whether it gets a stdin."""
-
-
-@dataclass(frozen=True)
-class Interpreter:
-    """A Python in the container.
-
-    Attributes:
-        path: of its program.
-        version: such as (3, 11, 2).
-        has_ctypes: whether it can call ptrace(2).
-    """
-
-    path: str
-    version: tuple[int, int, int]
-    has_ctypes: bool = True
-
-    @property
-    def usable(self) -> bool:
-        """Whether hunter can run on it."""
-        return self.version >= MINIMUM_VERSION and self.has_ctypes
-
-    def __str__(self) -> str:
-        return f"{self.path} {'.'.join(map(str, self.version))}"
 
 
 class StderrTail:
@@ -189,114 +87,6 @@ async def deploy(
     """
     interpreter = await find_python(open_exec, container)
     return await start_hunter(open_exec, container, interpreter, data, sha256, arguments)
-
-
-async def find_python(open_exec: OpenExec, container: str) -> Interpreter:
-    """Returns a Python of the container that hunter can run on.
-
-    Raises:
-        DeployError: there is none; the message tells what was found.
-    """
-    try:
-        found = await asyncio.wait_for(_probe(open_exec), _PROBE_TIMEOUT)
-    except TimeoutError as error:
-        raise DeployError(
-            f"looking for Python in {container} took more than {_PROBE_TIMEOUT:.0f} s",
-            "see whether the container is out of CPU: `kubectl top pod`",
-        ) from error
-    return choose_interpreter(found, container)
-
-
-async def _probe(open_exec: OpenExec) -> list[Interpreter]:
-    found = await _probe_with_shell(open_exec)
-    return found if found is not None else await _probe_directly(open_exec)
-
-
-async def _probe_with_shell(open_exec: OpenExec) -> list[Interpreter] | None:
-    """Asks a shell of the container; None when it has none that can be run."""
-    for shell in SHELLS:
-        end, output = await _run(open_exec, (shell, "-c", _PROBE_SCRIPT))
-        if isinstance(end, ExecFailed):
-            if is_missing_program(end.status) or is_not_executable(end.status):
-                continue
-            raise exec_error(end.status, shell)
-        return parse_interpreters(output)
-    return None
-
-
-async def _probe_directly(open_exec: OpenExec) -> list[Interpreter]:
-    found: list[Interpreter] = []
-    for candidate in CANDIDATES:
-        end, output = await _run(open_exec, (candidate, "-E", "-S", "-c", _PROBE, candidate))
-        if isinstance(end, ExecExited):
-            found += parse_interpreters(output)
-            if any(interpreter.usable for interpreter in found):
-                break
-        elif not (is_missing_program(end.status) or is_not_executable(end.status)):
-            raise exec_error(end.status, candidate)
-    return found
-
-
-async def _run(
-    open_exec: OpenExec, command: Sequence[str]
-) -> tuple[ExecExited | ExecFailed, bytes]:
-    """Runs a short command to its end."""
-    streams = await open_exec(command, False)
-    output = bytearray()
-    try:
-        while True:
-            event = await streams.receive()
-            if isinstance(event, StreamData):
-                if event.channel == STDOUT and len(output) < _MAX_PROBE_OUTPUT:
-                    output += event.data
-            elif isinstance(event, ExecInterrupted):
-                raise _interrupted(event)
-            elif isinstance(event, (ExecExited, ExecFailed)):
-                return event, bytes(output)
-    finally:
-        await streams.aclose()
-
-
-def parse_interpreters(output: bytes) -> list[Interpreter]:
-    """Reads the lines of the probe; anything else a container may print is passed over."""
-    found = []
-    for line in output.decode("utf-8", "surrogateescape").splitlines():
-        match = re.fullmatch(r"(\d{1,3})\.(\d{1,3})\.(\d{1,3}) (ctypes|-) (\S.{0,4095})", line)
-        if match is not None:
-            major, minor, micro = (int(match[group]) for group in (1, 2, 3))
-            found.append(Interpreter(match[5], (major, minor, micro), match[4] == "ctypes"))
-    return found
-
-
-def choose_interpreter(found: Sequence[Interpreter], container: str) -> Interpreter:
-    """Returns the first interpreter hunter can run on.
-
-    Args:
-        found: in the order in which they were tried.
-        container: what the message calls it.
-
-    Raises:
-        DeployError: there is none.
-    """
-    for interpreter in found:
-        if interpreter.usable:
-            return interpreter
-    wanted = ".".join(map(str, MINIMUM_VERSION))
-    if not found:
-        raise DeployError(
-            f"{container} has no Python: tried {', '.join(CANDIDATES)}",
-            f"hunter needs CPython {wanted} or later in the container's image",
-        )
-    listed = one_line(", ".join(dict.fromkeys(map(str, found))))
-    if any(interpreter.version >= MINIMUM_VERSION for interpreter in found):
-        raise DeployError(
-            f"the Python of {container} has no ctypes module: {listed}",
-            "add it to the image (Debian: libpython3-stdlib)",
-        )
-    raise DeployError(
-        f"the Python of {container} is too old: {listed}",
-        f"hunter needs CPython {wanted} or later in the container's image",
-    )
 
 
 async def start_hunter(
@@ -368,7 +158,7 @@ def start_error(
     """
     words = one_line(stderr)
     if isinstance(end, ExecInterrupted):
-        return _interrupted(end)
+        return interrupted(end)
     if isinstance(end, ExecFailed):
         return exec_error(end.status, interpreter.path)
     if end.code == bootstrap.STDIN_ENDED:
@@ -398,13 +188,6 @@ def start_error(
         "see the container's memory with `kubectl top pod`"
         if end.code == 137
         else "run the interpreter by hand with `kubectl exec`",
-    )
-
-
-def _interrupted(end: ExecInterrupted) -> ExecError:
-    return ExecError(
-        f"the exec channel ended without a status: {end.reason}",
-        "check the network and whether the container still runs, and try again",
     )
 
 

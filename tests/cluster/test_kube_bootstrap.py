@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from gatherer import bootstrap
-from gatherer.deploy import _PROBE, Interpreter, bootstrap_text, parse_interpreters
+from gatherer.deploy import bootstrap_text
+from gatherer.interpreters import _PROBE, Interpreter, parse_interpreters
 
 REPORT = """
 import os, sys

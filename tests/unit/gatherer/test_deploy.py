@@ -11,20 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatherer import bootstrap
-from gatherer.deploy import (
-    CANDIDATES,
-    ExecStreams,
-    Interpreter,
-    StartedHunter,
-    StderrTail,
-    bootstrap_text,
-    choose_interpreter,
-    deploy,
-    find_python,
-    parse_interpreters,
-    start_error,
-)
+from gatherer.deploy import StartedHunter, StderrTail, bootstrap_text, deploy, start_error
 from gatherer.errors import DeployError, ExecError
+from gatherer.interpreters import CANDIDATES, ExecStreams, Interpreter, find_python
 from gatherer.kube.channels import (
     STDERR,
     STDOUT,
@@ -158,6 +147,27 @@ def test_a_channel_that_breaks_while_hunter_is_sent() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("patched", "words"),
+    [
+        ("gatherer.deploy._START_TIMEOUT", "hunter did not start in container 'c' within"),
+        ("gatherer.interpreters._PROBE_TIMEOUT", "looking for Python in container 'c' took more"),
+    ],
+)
+def test_a_container_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, patched: str, words: str
+) -> None:
+    async def silence(self: ScriptedStreams) -> ExecEvent:
+        if self._events:
+            return self._events.pop(0)
+        return await asyncio.Future()
+
+    monkeypatch.setattr(ScriptedStreams, "receive", silence)
+    monkeypatch.setattr(patched, 0.01)
+    silent = with_python() if "deploy" in patched else Script(lambda command: [])
+    assert words in refusal(silent)
+
+
 def test_the_target_cannot_write_control_characters_into_the_message() -> None:
     told = refusal(with_python(StreamData(STDERR, b"\x1b[2Jboo\x07\n\xff"), ExecExited(1)))
     assert "boo" in told
@@ -190,34 +200,6 @@ def test_a_shell_that_finds_no_python() -> None:
 def test_a_runtime_that_fails_otherwise_is_not_taken_for_a_missing_shell() -> None:
     failed = ExecFailed(Status(success=False, message="container not running"))
     assert "container not running" in refusal(Script(lambda command: [failed]))
-
-
-def test_the_first_python_that_is_new_enough_is_chosen() -> None:
-    found = parse_interpreters(
-        b"2.7.18 ctypes /usr/bin/python\n3.6.9 ctypes /opt/old/python3\nnoise\n"
-        b"3.8.0 - /opt/small/python3\n3.9.1 ctypes /opt/a b/python3\n3.13.0 ctypes /x\n"
-    )
-    assert choose_interpreter(found, "c").path == "/opt/a b/python3"
-
-
-@pytest.mark.parametrize(
-    ("output", "words"),
-    [
-        (b"3.6.9 ctypes /usr/bin/python3\n", "is too old: /usr/bin/python3 3.6.9; hunter needs"),
-        (b"2.7.5 ctypes /usr/bin/python\n", "is too old: /usr/bin/python 2.7.5"),
-        (b"3.11.2 - /usr/bin/python3\n", "has no ctypes module: /usr/bin/python3 3.11.2"),
-    ],
-)
-def test_a_python_that_does_not_do_is_named(output: bytes, words: str) -> None:
-    with pytest.raises(DeployError) as caught:
-        choose_interpreter(parse_interpreters(output), "c")
-    assert words in str(caught.value)
-
-
-@given(st.binary(max_size=80))
-def test_any_output_of_the_probe_can_be_read(output: bytes) -> None:
-    for interpreter in parse_interpreters(output):
-        assert interpreter.path
 
 
 @given(st.lists(st.binary(max_size=5000), max_size=8))
