@@ -226,13 +226,18 @@ class Rendering:
 class RenderWorker:
     """Runs a `Rendering` over a growing spool in a thread.
 
+    Args:
+        spool: the spool; it must exist.
+        rendering: what is run.
+        logs: where it writes, for the count of bytes.
+
     Attributes:
         done: finished when everything was rendered, or with the error that stopped it.
     """
 
     def __init__(self, spool: Path, rendering: Rendering, logs: LogDirectory) -> None:
         self.done: Future[None] = Future()
-        self._spool = spool
+        self._reader = SpoolReader(spool)
         self._rendering = rendering
         self._logs = logs
         self._condition = threading.Condition()
@@ -282,7 +287,7 @@ class RenderWorker:
 
     def _run(self) -> None:
         try:
-            with SpoolReader(self._spool) as reader:
+            with self._reader as reader:
                 while True:
                     available, last = self._wait(reader.offset)
                     if self._aborted:

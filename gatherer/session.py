@@ -13,6 +13,7 @@ from gatherer.config import CaptureConfig
 from gatherer.ending import Evidence, conclude, hunter_failure, no_hello
 from gatherer.errors import DeployError, GathererError, LogWriteError, NotFound, TargetNotFound
 from gatherer.logs import LogDirectory
+from gatherer.patience import within
 from gatherer.reception import Arrival, Reception
 from gatherer.renderer import LinesFactory, Rendering, RenderWorker
 from gatherer.runtimes import Exit, HunterChannel, HunterImage, Runtime
@@ -136,6 +137,8 @@ class Session:
         self._worker = RenderWorker(self._spool.path, Rendering(logs, self._lines), logs)
         self._worker.start()
         self._rendered = asyncio.wrap_future(self._worker.done)
+        # An error of the worker beside another one is not worth a second message.
+        self._rendered.add_done_callback(lambda done: done.cancelled() or done.exception())
         failure: GathererError | None = None
         ended = Exit(None)
         cancelled = False
@@ -152,6 +155,7 @@ class Session:
             cancelled = True
         finally:
             self._worker.abort()
+            await asyncio.wait({self._rendered}, timeout=self._timing.close)
             self._spool.close()
         return await self._conclude(ended, failure, cancelled)
 
@@ -174,12 +178,16 @@ class Session:
                 for task in (receiving, *others):
                     task.cancel()
                 await asyncio.gather(receiving, *others, return_exceptions=True)
-            try:
-                return await asyncio.wait_for(channel.wait(), self._timing.exit)
-            except (TimeoutError, GathererError):
-                return Exit(None, "hunter did not end")
+            return await self._exit(channel)
         finally:
             await self._drop(channel)
+
+    async def _exit(self, channel: HunterChannel) -> Exit:
+        try:
+            async with within(self._timing.exit):
+                return await channel.wait()
+        except (TimeoutError, GathererError):
+            return Exit(None, "hunter did not end")
 
     async def _watch(
         self, receiving: asyncio.Future[None], others: list[asyncio.Future[None]]
@@ -210,15 +218,15 @@ class Session:
         """Takes the stream to its end, and after a Goodbye no longer than hunter needs to exit."""
         said_goodbye_at = 0.0
         while True:
-            receiving = channel.receive()
             if said_goodbye_at:
                 left = said_goodbye_at + self._timing.exit - time.monotonic()
                 try:
-                    data = await asyncio.wait_for(receiving, max(left, 0))
+                    async with within(left):
+                        data = await channel.receive()
                 except TimeoutError:
                     return
             else:
-                data = await receiving
+                data = await channel.receive()
             if not data:
                 break
             if self._greeted.is_set():
@@ -237,8 +245,7 @@ class Session:
             # With a Goodbye nothing is unknown.
             self._unknown_ms = round(1000 * (time.monotonic() - self._known_at), 3)
         if not self._greeted.is_set():
-            ended = await asyncio.wait_for(channel.wait(), self._timing.exit)
-            raise no_hello(self._reception, ended, self._timing.hello)
+            raise no_hello(self._reception, await self._exit(channel), self._timing.hello)
 
     def _take(self, arrivals: list[Arrival]) -> None:
         """Spools the sequenced frames, acknowledges them, and acts on the messages."""
@@ -454,7 +461,8 @@ class Session:
     async def _target_is_gone(self) -> bool:
         """Asks the runtime whether the target still runs."""
         try:
-            await asyncio.wait_for(self._runtime.resolve(), self._timing.resolve)
+            async with within(self._timing.resolve):
+                await self._runtime.resolve()
         except (TargetNotFound, NotFound):
             return True
         except (TimeoutError, GathererError):
@@ -463,7 +471,8 @@ class Session:
 
     async def _drop(self, channel: HunterChannel) -> None:
         try:
-            await asyncio.wait_for(channel.aclose(), self._timing.close)
+            async with within(self._timing.close):
+                await channel.aclose()
         except (TimeoutError, GathererError):
             pass  # Without its gatherer hunter ends by itself.
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 from gatherer.errors import GathererError
+from gatherer.patience import within
 from gatherer.runtimes import HunterChannel
 from hg_shared.messages import Ack, Ping, Stop
 from hg_shared.wire import encode
@@ -92,6 +93,7 @@ class Transmission:
     @staticmethod
     async def _wait(event: asyncio.Event, seconds: float) -> None:
         try:
-            await asyncio.wait_for(event.wait(), max(seconds, 0))
+            async with within(seconds):
+                await event.wait()
         except TimeoutError:
             pass
