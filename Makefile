@@ -50,6 +50,7 @@ lint: $(STAMP)  ## ruff and import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/python build/make_native.py --check
 
 .PHONY: types
 types: $(STAMP)  ## mypy --strict
@@ -82,6 +83,10 @@ bench: $(STAMP)  ## speed as ratios, measured side by side in one run
 .PHONY: zipapp
 zipapp: $(STAMP)  ## dist/hunter.pyz
 	$(BIN)/python build/make_zipapp.py dist/hunter.pyz
+
+.PHONY: native
+native: $(STAMP)  ## rebuild the hot loop in C for every architecture
+	$(BIN)/python build/make_native.py
 
 .PHONY: clean
 clean:  ## remove what was made, except the virtual environment

@@ -39,6 +39,8 @@ from hunter.config import Config
 from hunter.engines import Engine, Notice
 from hunter.engines.choose import choose
 from hunter.engines.idle import IdleEngine
+from hunter.engines.native import library
+from hunter.engines.ptrace_native import PtraceNativeEngine
 from hunter.engines.ptrace_python import PtracePythonEngine
 from hunter.errors import HunterError, NoHeadroom, UsageError
 from hunter.fds import fd_table
@@ -88,7 +90,11 @@ class Hunter:
         )
         machine = platform.machine()
         self._choice = choose(
-            config.engine, machine, platform.release(), kernel.syscalls_are_allowed()
+            config.engine,
+            machine,
+            platform.release(),
+            kernel.syscalls_are_allowed(),
+            library.refusal(),
         )
         self._engine = self._make_engine(machine)
         self._scanner = Scanner(config, self._mount)
@@ -121,9 +127,8 @@ class Hunter:
                 raise UsageError(str(error)) from error
         if not self._choice.engine:
             return IdleEngine()
-        return PtracePythonEngine(
-            machine, self._config.string_size, self._config.buffer_bytes, wanted
-        )
+        engine = PtraceNativeEngine if self._choice.engine == "ptrace" else PtracePythonEngine
+        return engine(machine, self._config.string_size, self._config.buffer_bytes, wanted)
 
     def run(self) -> int:
         """Runs to the end and returns the exit code.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from hunter.errors import UsageError
 from hunter.tracing.syscall_info import MACHINE_ABI
 
-ENGINES = ("auto", "ptrace-python")
+ENGINES = ("auto", "ptrace", "ptrace-python")
 
 
 class Choice(NamedTuple):
@@ -28,7 +28,9 @@ class Choice(NamedTuple):
         return "on" if self.engine else f"denied: {self.reason}"
 
 
-def choose(asked: str, machine: str, release: str, ptrace_refused: str) -> Choice:
+def choose(
+    asked: str, machine: str, release: str, ptrace_refused: str, native_refused: str = ""
+) -> Choice:
     """Returns the engine to use.
 
     Args:
@@ -36,6 +38,7 @@ def choose(asked: str, machine: str, release: str, ptrace_refused: str) -> Choic
         machine: as uname(2) says.
         release: kernel release, such as `6.1.0-18-amd64`.
         ptrace_refused: what ptrace(2) answered to a harmless request, empty when it may be used.
+        native_refused: why the loop in C cannot be loaded, empty when it can.
 
     Raises:
         UsageError: no such engine.
@@ -49,5 +52,10 @@ def choose(asked: str, machine: str, release: str, ptrace_refused: str) -> Choic
         return Choice("", f"kernel {release} has no PTRACE_GET_SYSCALL_INFO, which came with 5.3")
     if ptrace_refused:
         return Choice("", f"ptrace(2) is forbidden ({ptrace_refused}), as by a seccomp profile")
-    reason = "asked for" if asked != "auto" else "ptrace(2) is allowed"
-    return Choice("ptrace-python", reason)
+    if asked == "ptrace" and native_refused:
+        return Choice("", native_refused)
+    if asked != "auto":
+        return Choice(asked, "asked for")
+    if native_refused:
+        return Choice("ptrace-python", f"ptrace: {native_refused}")
+    return Choice("ptrace", "ptrace(2) is allowed")

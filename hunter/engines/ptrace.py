@@ -117,6 +117,9 @@ class PtraceEngine(ABC):
     def _mark_leaving(self, threads: Set[int]) -> None:
         """Has threads handed to `_leave_here` at their next syscall stop."""
 
+    def _memory_changed(self, process: Process) -> None:  # noqa: B027 - most need not know
+        """Tells that a process's memory is read through another descriptor now."""
+
     # Control thread.
 
     def attach(self, ordinal: int, pid: int) -> None:
@@ -448,6 +451,7 @@ class PtraceEngine(ABC):
         else:
             os.close(process.memory)
             process.memory = memory
+            self._memory_changed(process)
         command = procfs.stat(tid)
         name = command.command if command else ""
         try:

@@ -71,7 +71,7 @@ struct thread {  // 448 bytes
     u64 args[6];
     u32 tid, process, arch, flags;
     u32 entry_length, zero;
-    u64 zeros[4];
+    u64 zeros[5];
     u8 entry[ENTRY_MAX];
 };
 
@@ -112,10 +112,19 @@ struct context {
     u64 now;                              // 160  when it was seen
     u64 stops;                            // 168  syscall stops handled
     u64 dropping;                         // 176  records are being dropped
-    struct syscall_info info;             // 184  of the stop that is returned, 96 bytes
-    u64 zero[3];                          // 280
+    struct syscall_info info;             // 184  of the stop that is returned
+    u64 zero[4];                          // 272
     u8 scratch[SCRATCH];                  // 304
 };
+
+_Static_assert(sizeof(struct thread) == 448, "layout.py: THREAD_SIZE");
+_Static_assert(__builtin_offsetof(struct thread, flags) == 76, "layout.py: THREAD_FLAGS");
+_Static_assert(__builtin_offsetof(struct thread, entry) == 128, "layout.py: ENTRY_DATA");
+_Static_assert(sizeof(struct process) == 32, "layout.py: PROCESS_SIZE");
+_Static_assert(sizeof(struct syscall_info) == 88, "syscall_info.py: SIZE");
+_Static_assert(__builtin_offsetof(struct context, table) == 88, "layout.py: TABLE");
+_Static_assert(__builtin_offsetof(struct context, info) == 184, "layout.py: INFO");
+_Static_assert(__builtin_offsetof(struct context, scratch) == 304, "layout.py: CONTEXT_SIZE");
 
 static void copy(u8 *to, const u8 *from, u64 size) {
     for (u64 i = 0; i < size; i++) to[i] = from[i];

@@ -7,6 +7,7 @@ import ctypes
 import os
 import platform
 import zlib
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -15,6 +16,7 @@ from hunter.errors import HunterError
 MACHINES = ("x86_64", "aarch64")
 
 
+@lru_cache(maxsize=1)
 def load() -> Any:
     """Returns the loaded library.
 
@@ -29,8 +31,8 @@ def load() -> Any:
     code = zlib.decompress(base64.b85decode(module.CODE))
     try:
         fd = os.memfd_create("hunter-hot-loop", os.MFD_CLOEXEC)
-    except OSError as error:
-        raise HunterError(f"memfd_create: {error.strerror}") from error
+    except (OSError, AttributeError) as error:
+        raise HunterError(f"memfd_create: {error}") from error
     try:
         os.write(fd, code)
         library = ctypes.CDLL(f"/proc/self/fd/{fd}")
@@ -41,3 +43,12 @@ def load() -> Any:
     library.hot_run.restype = ctypes.c_long
     library.hot_take.restype = ctypes.c_ulong
     return library
+
+
+def refusal() -> str:
+    """Returns why the loop cannot be loaded here, empty when it can."""
+    try:
+        load()
+    except HunterError as error:
+        return str(error)
+    return ""
