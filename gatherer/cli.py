@@ -31,7 +31,7 @@ else:
     _ParamType = click.ParamType
 
 DEFAULT_COMMAND = "capture"
-ENGINES = ("auto", "ptrace-python")
+ENGINES = ("auto", "ptrace", "ptrace-python")
 
 
 class Parsed(_ParamType):
@@ -272,4 +272,7 @@ def _fail(error: GathererError, debug: bool) -> int:
 
 
 def _usage(error: click.UsageError) -> str:
-    return error.format_message().rstrip(".").replace("\n", " ")
+    # Guesses at other options would be a second sentence.
+    guessing = isinstance(error, click.NoSuchOption)
+    message = error.message if guessing else error.format_message()
+    return message.rstrip(".").replace("\n", " ")

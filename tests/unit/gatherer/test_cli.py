@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from gatherer import cli
+from gatherer.config import CaptureConfig
+from gatherer.errors import ConfigError, TargetNotFound
+from gatherer.options import MemoryThreshold
+
+
+@pytest.fixture
+def configs(monkeypatch: pytest.MonkeyPatch) -> list[CaptureConfig]:
+    """Catches the configuration instead of capturing."""
+    seen: list[CaptureConfig] = []
+
+    def run_capture(config: CaptureConfig, _stdout: object) -> int:
+        seen.append(config)
+        return 0
+
+    monkeypatch.setattr("gatherer.supervisor.run_capture", run_capture)
+    return seen
+
+
+def test_the_line_of_the_seed_needs_no_command(configs: list[CaptureConfig]) -> None:
+    words = "-p problempod -c buggycontainer -m 50 -f 2 -i".split()
+    assert cli.main(words) == 0
+    assert cli.main(["capture", *words]) == 0
+    [config, same] = configs
+    assert config == same
+    assert (config.target.pod, config.target.container) == ("problempod", "buggycontainer")
+    assert config.memory == MemoryThreshold(percent="50")
+    assert config.frequency == 2.0
+    assert config.install
+
+
+def test_every_option_arrives(configs: list[CaptureConfig]) -> None:
+    words = [
+        "--runtime", "local", "--memory", "200Mi", "--of", "node", "--growth", "5Mi/s",
+        "--pid", "11", "--pid", "12", "--pid", "11", "-e", "%memory", "-s", "64", "-o", "out",
+        "--duration", "5m", "--buffer", "8Mi", "--linger", "3", "--engine", "ptrace-python",
+        "--force", "--json", "--no-color",
+    ]  # fmt: skip
+    assert cli.main(words) == 0
+    [config] = configs
+    assert config.pids == (11, 12)
+    assert (config.output, config.duration) == (Path("out"), 300.0)
+    assert config.view.style == "json"
+    assert not config.view.color
+    assert config.hunter_arguments() == [
+        "--memory", str(200 << 20), "--of", "node", "--growth", str(5 << 20), "--frequency", "5",
+        "--pid", "11", "--pid", "12", "--trace=%memory", "--string-size", "64",
+        "--buffer", str(8 << 20), "--linger", "3", "--engine", "ptrace-python", "--force",
+    ]  # fmt: skip
+
+
+def test_pid_without_memory_traces_only_these(configs: list[CaptureConfig]) -> None:
+    assert cli.main(["--runtime", "local", "--pid", "11"]) == 0
+    assert configs[0].hunter_arguments()[:3] == ["--only-pids", "--of", "limit"]
+    assert cli.main(["--runtime", "local", "--pid", "11", "-m", "50"]) == 0
+    assert configs[1].hunter_arguments()[:2] == ["--memory", "50%"]
+
+
+def test_the_environment_gives_options(
+    configs: list[CaptureConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "GATHERER_POD": "problempod",
+        "GATHERER_MEMORY": "12.5%",
+        "GATHERER_STRING_SIZE": "8",
+        "GATHERER_PID": "11 12",
+        "GATHERER_PLAIN": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert cli.main([]) == 0
+    [config] = configs
+    assert config.target.pod == "problempod"
+    assert config.memory == MemoryThreshold(percent="12.5")
+    assert (config.string_size, config.pids) == (8, (11, 12))
+
+
+def test_every_option_has_its_environment_variable() -> None:
+    for parameter in cli.capture.params:
+        assert isinstance(parameter, click.Option)
+        if parameter.name == "help":
+            continue
+        long = next(name for name in parameter.opts if name.startswith("--"))
+        assert parameter.envvar == "GATHERER_" + long[2:].upper().replace("-", "_")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "no target; give a pod with -p POD, or use --runtime local"),
+        (["-m", "50"], "no target; give a pod with -p POD, or use --runtime local"),
+        (
+            ["-p", "x", "-m", "5O"],
+            "bad value for --memory: '5O' is no memory threshold; give a percentage such as 50 or"
+            " 12.3%, or a size such as 200Mi",
+        ),
+        (
+            ["-p", "x", "--duration", "soon"],
+            "bad value for --duration: 'soon' is no duration; give one such as 30, 30s or 5m",
+        ),
+        (
+            ["-p", "x", "--of", "pod"],
+            "Invalid value for '--of': 'pod' is not one of 'limit', 'node';"
+            " see gatherer capture --help",
+        ),
+        (["-p", "x", "-y"], "No such option '-y'; see gatherer capture --help"),
+        (["-p", "x", "--raw"], "No such option '--raw'; see gatherer capture --help"),
+        (["-p"], "Option '-p' requires an argument; see gatherer capture --help"),
+        (
+            ["-p", "x", "extra"],
+            "Got unexpected extra argument (extra); see gatherer capture --help",
+        ),
+        (
+            ["problempod"],
+            "no command 'problempod'; commands are capture, demo; a pod is given with -p POD",
+        ),
+        (
+            ["--runtime", "local"],
+            "--runtime local traces nothing by default;"
+            " give a threshold such as -m 200Mi, or a process with --pid",
+        ),
+        (
+            ["--runtime", "local", "-m", "50", "-p", "x"],
+            "-p has no meaning with --runtime local;"
+            " leave -p out, or use --runtime kubernetes",
+        ),
+        (
+            ["--runtime", "local", "--pid", "1", "--growth", "1Mi/s"],
+            "--growth has no effect with --pid alone; give a threshold with -m as well",
+        ),
+        (
+            ["-p", "x", "--plain", "--json"],
+            "--plain and --json exclude each other; leave one of them out",
+        ),
+        (
+            ["-p", "x", "--pid", "\x1b[2J"],
+            "bad value for --pid: '\\x1b[2J' is no process id; give a number such as 4711",
+        ),
+    ],
+)  # fmt: skip
+def test_usage_errors_are_one_line_and_2(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", f"gatherer: error: {line}\n")
+
+
+def test_errors_are_one_line_with_their_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_config: object, _stdout: object) -> int:
+        raise TargetNotFound("no pod\n'x\x1b[31m'", "see kubectl get pods")
+
+    monkeypatch.setattr("gatherer.supervisor.run_capture", fail)
+    assert cli.main(["-p", "x"]) == 3
+    line = "gatherer: error: no pod 'x\\x1b[31m'; see kubectl get pods\n"
+    assert capsys.readouterr() == ("", line)
+    assert cli.main(["-p", "x", "--debug"]) == 3
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback")
+    assert err.endswith(line)
+
+
+def test_an_unexpected_error_is_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_config: object, _stdout: object) -> int:
+        raise RuntimeError("boom\nboom")
+
+    monkeypatch.setattr("gatherer.supervisor.run_capture", fail)
+    assert cli.main(["-p", "x"]) == 1
+    err = capsys.readouterr().err
+    assert err == (
+        "gatherer: error: unexpected RuntimeError: boom boom;"
+        " run again with --debug and report it\n"
+    )
+
+
+def test_help_and_version() -> None:
+    runner = CliRunner()
+    assert runner.invoke(cli.cli, ["--version"]).output.startswith("gatherer 0.")
+    text = runner.invoke(cli.cli, ["capture", "--help"]).output
+    for absent in ("--raw", "--selector", "--image", "--agent", "--placement", "--timestamps"):
+        assert absent not in text
+
+
+def test_the_style_follows_the_terminal() -> None:
+    given = {p.name: p.get_default(click.Context(cli.capture)) for p in cli.capture.params}
+    given |= {"pod": "x", "pid": (), "memory": None}
+    flags = ("install", "force", "plain", "json", "no_color", "quiet", "verbose")
+    given |= dict.fromkeys(flags, False)
+    assert cli.capture_config(given, terminal=True).view.style == "live"
+    assert cli.capture_config(given, terminal=False).view.style == "plain"
+    assert cli.capture_config(given | {"plain": True}, terminal=True).view.style == "plain"
+    assert cli.capture_config(given | {"quiet": True}, terminal=True).view.verbosity == -1
+    with pytest.raises(ConfigError):
+        cli.capture_config(given | {"quiet": True, "json": True}, terminal=True)
+
+
+def test_the_plugin_of_kubectl_is_the_same_program() -> None:
+    root = Path(__file__).parents[3]
+    scripts = tomllib.loads((root / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts["kubectl-gatherer"] == scripts["gatherer"] == "gatherer.cli:main"

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatherer.errors import LogWriteError
+from gatherer.logs import LogDirectory, LogNames, write_all
+
+
+@given(st.text(max_size=300), st.integers(0, 1 << 22))
+def test_no_name_leaves_the_directory(command: str, pid: int) -> None:
+    name = LogNames().assign(pid, 1, command)
+    assert name.endswith(f"-{pid}.log")
+    assert len(name) < 100
+    assert all(c.isascii() and (c.isalnum() or c in "._-") for c in name)
+
+
+def test_names_of_the_contract() -> None:
+    names = LogNames()
+    assert names.assign(7, 1, "nginx: worker") == "nginx__worker-7.log"
+    assert names.assign(8, 1, "") == "_-8.log"
+    assert names.assign(9, 1, "../x") == ".._x-9.log"
+
+
+def test_the_same_process_keeps_its_name_and_another_one_gets_its_own() -> None:
+    names = LogNames()
+    assert names.assign(7, 1, "a") == "a-7.log"
+    assert names.assign(7, 1, "renamed") == "a-7.log"
+    assert names.assign(7, 2, "a") == "a-7.2.log"
+    assert names.assign(7, 3, "a") == "a-7.3.log"
+    assert names.assign(7, 4, "b") == "b-7.log"
+
+
+def test_appends_are_seen_at_once(tmp_path: Path) -> None:
+    logs = LogDirectory(tmp_path)
+    logs.append("a-1.log", b"")
+    assert (tmp_path / "a-1.log").read_bytes() == b""
+    logs.append("a-1.log", b"one\n")
+    logs.append("a-1.log", b"two\n")
+    assert (tmp_path / "a-1.log").read_bytes() == b"one\ntwo\n"
+    assert stat.S_IMODE((tmp_path / "a-1.log").stat().st_mode) == 0o600
+    assert logs.written == 8
+
+
+def test_a_link_that_somebody_put_there_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "a-1.log").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(LogWriteError):
+        LogDirectory(tmp_path).append("a-1.log", b"x")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_full_disk_is_told_with_its_remedy(tmp_path: Path) -> None:
+    def full(_descriptor: int, _data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    logs = LogDirectory(tmp_path, write=full)
+    with pytest.raises(LogWriteError, match="No space left on device; free some space") as caught:
+        logs.append("a-1.log", b"x\n")
+    assert caught.value.exit_code == 1
+    assert str(tmp_path / "a-1.log") in str(caught.value)
+
+
+def test_a_directory_that_was_removed_is_noticed(tmp_path: Path) -> None:
+    directory = tmp_path / "gone"
+    directory.mkdir()
+    logs = LogDirectory(directory)
+    logs.append("a-1.log", b"x\n")
+    (directory / "a-1.log").unlink()
+    directory.rmdir()
+    with pytest.raises(LogWriteError, match="the directory was removed under the capture"):
+        logs.append("a-1.log", b"y\n")
+
+
+def test_short_writes_are_completed(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = bytearray()
+
+    def write(_descriptor: int, data: memoryview) -> int:
+        taken.extend(data[:3])
+        return len(data[:3])
+
+    monkeypatch.setattr(os, "write", write)
+    write_all(99, b"0123456789")
+    assert bytes(taken) == b"0123456789"

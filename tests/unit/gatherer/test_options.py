@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import pytest
+
+from gatherer import options
+from gatherer.options import MemoryThreshold
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("50", MemoryThreshold(percent="50")),
+        ("12.3", MemoryThreshold(percent="12.3")),
+        ("12.3%", MemoryThreshold(percent="12.3")),
+        ("0", MemoryThreshold(percent="0")),
+        ("100%", MemoryThreshold(percent="100")),
+        ("200Mi", MemoryThreshold(size_bytes=200 << 20)),
+        ("1.5Gi", MemoryThreshold(size_bytes=3 << 29)),
+        ("200M", MemoryThreshold(size_bytes=200_000_000)),
+        ("64k", MemoryThreshold(size_bytes=64_000)),
+    ],
+)
+def test_memory(text: str, value: MemoryThreshold) -> None:
+    assert options.parse_memory(text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", " 50", "50 ", "-1", "+5", "101", "100.1%", "5O", "50%%", "nan", "inf", "1e1", "200MB",
+        "200MiB", "Mi", "1_0", "٣", ".5", "5.", "0x10", "50\n", "200mi", "%", "9" * 40,
+    ],
+)  # fmt: skip
+def test_memory_that_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match=r"such as 50 or 12\.3%, or a size such as 200Mi"):
+        options.parse_memory(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("30", 30.0), ("30s", 30.0), ("5m", 300.0), ("5min", 300.0), ("1.5h", 5400.0), ("0.5", 0.5)],
+)
+def test_duration(text: str, value: float) -> None:
+    assert options.parse_duration(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "0", "0s", "-5", "5 m", "5d", "m", "1e3", "nan", "5m30s"])
+def test_duration_that_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match="such as 30, 30s or 5m"):
+        options.parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("5Mi/s", 5 << 20),
+        ("100Mi/min", (100 << 20) // 60),
+        ("1k/h", 1),
+        ("100/s", 100),
+    ],
+)
+def test_rate(text: str, value: int) -> None:
+    assert options.parse_rate(text) == value
+
+
+@pytest.mark.parametrize("text", ["5Mi", "0/s", "Mi/s", "5Mi/sec", "5Mi / s", "5%/s", "5Ti/s"])
+def test_rate_that_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match="such as 5Mi/s or 100Mi/min"):
+        options.parse_rate(text)
+
+
+def test_sizes_and_the_bounds_of_the_buffer() -> None:
+    assert options.parse_size("4Mi") == 4 << 20
+    assert options.parse_size("4194304") == 4 << 20
+    assert options.parse_buffer("256Ki") == 256 << 10
+    for text in ("1.5", "4MB", "", "-4Mi"):
+        with pytest.raises(ValueError, match="is no size; give one such as 4Mi"):
+            options.parse_size(text)
+    for text in ("255Ki", "2Gi"):
+        with pytest.raises(ValueError, match="out of range; give 256Ki to 1Gi"):
+            options.parse_buffer(text)
+
+
+def test_frequency_linger_pid_and_string_size_keep_to_their_ranges() -> None:
+    assert options.parse_frequency("0.5") == 0.5
+    assert options.parse_linger("10") == 10.0
+    assert options.parse_pid("4711") == 4711
+    assert options.parse_string_size("0") == 0
+    for parse, text in (
+        (options.parse_frequency, "0"),
+        (options.parse_frequency, "1e9"),
+        (options.parse_linger, "0.5"),
+        (options.parse_pid, "0"),
+        (options.parse_pid, "-1"),
+        (options.parse_pid, "4194305"),
+        (options.parse_string_size, "65535"),
+        (options.parse_string_size, "12.5"),
+    ):
+        with pytest.raises(ValueError, match="give"):
+            parse(text)
+
+
+def test_trace_set_takes_what_strace_takes_and_nothing_else() -> None:
+    for text in ("openat,read", "%memory", "!futex", "trace=%file", "all"):
+        assert options.parse_trace_set(text) == text
+    for text in ("", "openat,,read", "opennat", "%nothing", "read\nwrite"):
+        with pytest.raises(ValueError, match=r"write for example|give one such as"):
+            options.parse_trace_set(text)
+
+
+def test_shown_values_are_short_and_printable() -> None:
+    assert options.shown("a\x1b[2J") == "'a\\x1b[2J'"
+    assert len(options.shown("x" * 500)) == 42
