@@ -156,7 +156,7 @@ def _call(syscall: Syscall, args: tuple[Arg, ...], returns: str, abi: int, limit
         else:
             place = Place(index, arg.kind, arg.direction, arg.length, abi, limit)
             text = _placeholder(place, names)
-        if split is None and arg.direction not in _ON_ENTRY:
+        if split is None and (arg.direction not in _ON_ENTRY or arg.kind == "mmsghdr"):
             split = len(parts)
         parts.append(text)
     whole = f"{syscall.name}({', '.join(parts)})"
