@@ -59,9 +59,13 @@ class CallRenderer:
 
     Args:
         string_size: bytes of a string that are shown, strace's -s.
+
+    Attributes:
+        undecoded: calls that were printed raw because their memory could not be made sense of.
     """
 
     def __init__(self, string_size: int = 32) -> None:
+        self.undecoded = 0
         self._limit = string_size
         self._calls: dict[int, Call | _Choice] = {}
 
@@ -74,7 +78,16 @@ class CallRenderer:
         found = self.find(record)
         memory = decode(record.captures) if record.captures else NOTHING
         args, rval = record.args, record.rval
-        return found.whole(args, memory, rval), found.returned(args, memory, rval)
+        try:
+            return found.whole(args, memory, rval), found.returned(args, memory, rval)
+        except Exception:
+            # One call a decoder cannot take must not cost the log of a process.
+            return self._raw(found, record)
+
+    def _raw(self, call: Call, record: Record) -> tuple[str, str]:
+        self.undecoded += 1
+        args = ", ".join(map(hexadecimal, record.args))
+        return f"{call.name}({args})", _plain(record.args, NOTHING, record.rval)
 
     def split(self, record: Record) -> tuple[str, str, str]:
         """Returns the text up to ` <unfinished ...>`, the rest of it, and the return value.
@@ -85,10 +98,14 @@ class CallRenderer:
         found = self.find(record)
         memory = decode(record.captures) if record.captures else NOTHING
         args, rval = record.args, record.rval
-        first = found.entering(args, memory)
-        whole = found.whole(args, memory, rval)
-        rest = whole[len(first) :] if whole.startswith(first) else ")"
-        return first, rest, found.returned(args, memory, rval)
+        try:
+            first = found.entering(args, memory)
+            whole = found.whole(args, memory, rval)
+            rest = whole[len(first) :] if whole.startswith(first) else ")"
+            return first, rest, found.returned(args, memory, rval)
+        except Exception:
+            text, returned = self._raw(found, record)
+            return text[:-1], ")", returned
 
     def entering(self, record: Record) -> str:
         """Returns the text up to ` <unfinished ...>` of a call that has not returned.
@@ -97,7 +114,11 @@ class CallRenderer:
             record: an IN_FLIGHT record, or a SYSCALL record.
         """
         found = self.find(record)
-        return found.entering(record.args, decode(record.captures) if record.captures else NOTHING)
+        memory = decode(record.captures) if record.captures else NOTHING
+        try:
+            return found.entering(record.args, memory)
+        except Exception:
+            return self._raw(found, record)[0][:-1]
 
     def name(self, record: Record) -> str:
         """Returns the call's name."""

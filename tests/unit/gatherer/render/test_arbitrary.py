@@ -66,6 +66,7 @@ def test_a_call_is_printable_and_its_parts_fit(record: Record, limit: int) -> No
     assert first + rest == text
     assert same == returned
     assert renderer.entering(record) == first
+    assert renderer.undecoded == 0
     assert text.startswith(renderer.name(record) + "(")
     assert text.endswith(")")
 
@@ -89,6 +90,7 @@ def test_every_call_takes_captures_of_any_size(abi: Abi, size: int) -> None:
             first, rest, returned = renderer.split(record)
             assert is_printable(first + rest + returned)
             assert renderer.call(record)[0] == first + rest
+    assert renderer.undecoded == 0
 
 
 @settings(max_examples=30, deadline=None)

@@ -163,7 +163,8 @@ PASSWD = at_exit(1, b"/etc/passwd")
         ),
         (
             text("futex", (P, 0x80, 2, 0), -11),
-            "futex(0x7ffe1000, FUTEX_WAIT_PRIVATE, 2, NULL) = -1 EAGAIN (Resource temporarily unavailable)",
+            "futex(0x7ffe1000, FUTEX_WAIT_PRIVATE, 2, NULL)"
+            " = -1 EAGAIN (Resource temporarily unavailable)",
         ),
         (text("futex", (P, 1, 1), 1), "futex(0x7ffe1000, FUTEX_WAKE, 1) = 1"),
         (
@@ -512,3 +513,19 @@ def test_the_string_size_cuts_strings_but_not_paths() -> None:
     assert renderer.call(call)[0] == 'write(1, "0123"..., 10)'
     call = record("chdir", (P,), 0, at_exit(0, b"/a/long/path"))
     assert renderer.call(call)[0] == 'chdir("/a/long/path")'
+
+
+def test_a_decoder_that_fails_costs_one_line_only() -> None:
+    renderer = CallRenderer()
+    call = record("close", (3,), -9)
+
+    def fails(*_: object) -> str:
+        raise ZeroDivisionError
+
+    broken = renderer.find(call)._replace(entering=fails, whole=fails)
+    renderer.find = lambda _: broken  # type: ignore[method-assign]
+    raw = "close(0x3, 0, 0, 0, 0, 0)"
+    assert renderer.call(call) == (raw, "-1 EBADF (Bad file descriptor)")
+    assert renderer.split(call) == (raw[:-1], ")", "-1 EBADF (Bad file descriptor)")
+    assert renderer.entering(call) == raw[:-1]
+    assert renderer.undecoded == 3
