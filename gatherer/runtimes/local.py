@@ -192,13 +192,17 @@ class LocalHunterChannel:
 
 
 def _write_temporary(data: bytes) -> Path:
+    path: Path | None = None
     try:
         descriptor, name = tempfile.mkstemp(prefix="hunter-", suffix=".pyz")
+        path = Path(name)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
     except OSError as error:
+        if path is not None:
+            path.unlink(missing_ok=True)
         raise DeployError(
             f"cannot write hunter to {tempfile.gettempdir()}: {error.strerror}",
             "set TMPDIR to a directory that can be written",
         ) from error
-    return Path(name)
+    return path
