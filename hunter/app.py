@@ -40,6 +40,8 @@ from hunter.engines import Engine, Notice
 from hunter.engines.choose import choose
 from hunter.engines.idle import IdleEngine
 from hunter.engines.native import library
+from hunter.engines.placement import Placement
+from hunter.engines.ptrace import PtraceEngine
 from hunter.engines.ptrace_native import PtraceNativeEngine
 from hunter.engines.ptrace_python import PtracePythonEngine
 from hunter.errors import HunterError, NoHeadroom, UsageError
@@ -49,6 +51,7 @@ from hunter.memory.sampler import Sampler
 from hunter.output import Writer
 from hunter.processes import Identity, Offender, Scanner
 from hunter.tracing import kernel
+from hunter.watchdog import Watchdog
 
 TICK = 0.05
 HEARTBEAT_NS = 5_000_000_000
@@ -97,6 +100,8 @@ class Hunter:
             library.refusal(),
         )
         self._engine = self._make_engine(machine)
+        self._watchdog = Watchdog()
+        self._placement: Optional[Placement] = None
         self._scanner = Scanner(config, self._mount)
         self._sampler = Sampler(self._mount)
         self._traced: Dict[int, _Traced] = {}
@@ -142,6 +147,7 @@ class Hunter:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGUSR1, lambda *_: None)
+        self._prepare_placement()
         self._writer.use(self._engine)
         self._writer.put(self._hello())
         self._writer.start()
@@ -181,6 +187,36 @@ class Hunter:
                 f"{(memory.limit or 0) >> 20} MiB, {policy.HEADROOM_BYTES >> 20} MiB are asked for "
                 f"(hunter itself uses {own >> 20} MiB); --force goes on all the same"
             )
+
+    def _prepare_placement(self) -> None:
+        """Makes the watchdog, without which no mask is touched."""
+        engine = self._engine
+        if (
+            self._config.placement == "off"
+            or not isinstance(engine, PtraceEngine)
+            or len(os.sched_getaffinity(0)) < 2
+            or not self._watchdog.start()
+        ):
+            return
+        placement = Placement(
+            self._watchdog.table, threading.get_native_id(), self._report_placement
+        )
+        engine.release_child = placement.release_child
+        self._placement = placement
+
+    def _report_placement(self, values: Dict[str, object]) -> None:
+        self._writer.put(Event(time.monotonic_ns(), "placement", None, values))
+
+    def _place(self, now: int) -> None:
+        if self._placement is None or not isinstance(self._engine, PtraceEngine):
+            return
+        boot_offset = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - now
+        pids = {
+            traced.identity[0]: traced.identity[1] * SECOND // procfs.CLOCK_TICKS - boot_offset
+            for traced in self._traced.values()
+            if traced.attached and not traced.end_reason
+        }
+        self._placement.tick(now, self._engine.stops(), pids)
 
     def _hello(self) -> Hello:
         memory = procfs.container_memory("self", self._mount)
@@ -258,6 +294,7 @@ class Hunter:
             now = time.monotonic_ns()
             self._engine.poke()
             self._take_notices()
+            self._place(now)
             if now >= next_scan:
                 self._scan(now)
                 next_scan = max(next_scan + frequency, time.monotonic_ns() + frequency // 10)
@@ -437,6 +474,8 @@ class Hunter:
 
     def _measure_self(self) -> int:
         pss = procfs.rollup("self").get("pss_bytes", 0)
+        if self._watchdog.pid:
+            pss += procfs.rollup(self._watchdog.pid).get("pss_bytes", 0)
         self._peak_pss = max(self._peak_pss, pss)
         return pss
 
@@ -458,6 +497,8 @@ class Hunter:
 
     def _shut_down(self) -> None:
         """Lets everything go, sends the totals, and makes sure that the process ends."""
+        if self._placement is not None:
+            self._placement.undo()
         self._engine.stop()
         end = time.monotonic() + GOODBYE_SECONDS
         stuck = self._wait_for_detach(time.monotonic() + DETACH_SECONDS)
@@ -467,6 +508,7 @@ class Hunter:
         patience = end - time.monotonic() if wants_answer else 1.0
         if self._writer.wait_finished(patience) and wants_answer:
             self._wait_for_ack(end)
+        self._watchdog.close()
         if stuck:
             # A tracee that cannot be stopped (a vfork parent, say): the kernel detaches at exit.
             os._exit(3 if self._error else 0)

@@ -85,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--buffer", type=_bytes, default=4 << 20, metavar="BYTES")
     made.add_argument("--linger", type=_positive, default=10.0, metavar="SECONDS")
     made.add_argument("--engine", choices=ENGINES, default="auto")
+    made.add_argument("--placement", choices=("auto", "off"), default="auto")
     made.add_argument("--force", action="store_true", help="go on without memory headroom")
     made.add_argument("--sha256", default="", metavar="HEX", help="digest of this file")
     made.add_argument("--remove-self", action="store_true", help="delete this file once loaded")
@@ -118,6 +119,7 @@ def parse(arguments: Optional[List[str]] = None) -> Config:
         buffer_bytes=max(given.buffer, 1 << 16),
         linger=given.linger,
         engine=given.engine,
+        placement=given.placement,
         force=given.force,
         sha256=given.sha256,
         remove_self=given.remove_self,

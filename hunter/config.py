@@ -21,6 +21,7 @@ class Config(NamedTuple):
         buffer_bytes: bound of what is kept in memory.
         linger: seconds without a word from gatherer after which hunter lets go.
         engine: name, or auto.
+        placement: auto or off.
         force: go on without memory headroom.
         sha256: digest of the zipapp, as gatherer verified it.
         remove_self: delete the zipapp once it is loaded.
@@ -36,6 +37,7 @@ class Config(NamedTuple):
     buffer_bytes: int = 4 << 20
     linger: float = 10.0
     engine: str = "auto"
+    placement: str = "auto"
     force: bool = False
     sha256: str = ""
     remove_self: bool = False

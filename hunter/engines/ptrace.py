@@ -14,7 +14,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import Deque, Dict, FrozenSet, List, Optional, Set, Tuple
+from typing import Callable, Deque, Dict, FrozenSet, List, Optional, Set, Tuple
 
 from hg_shared.batch import Batch
 from hg_shared.records import HEAD, Kind, encode_capture
@@ -86,6 +86,8 @@ class PtraceEngine(ABC):
         self._main = 0
         self._last_records = 0
         self._last_mark = 0
+        self.release_child: Optional[Callable[[int, int], None]] = None
+        """Told of each child process and its parent before the child runs; follows forks."""
 
     # What a subclass keeps.
 
@@ -175,6 +177,10 @@ class PtraceEngine(ABC):
             ordinal: Counters(sent.get(ordinal, 0) + lost.get(ordinal, 0), lost.get(ordinal, 0))
             for ordinal in {*sent, *lost}
         }
+
+    def stops(self) -> int:
+        """Returns how many syscall stops there were, roughly: two for each record."""
+        return 2 * (sum(self._queue.sent().values()) + self._queue.waiting())
 
     def queued_bytes(self) -> int:
         """Returns how many bytes of records wait to be drained."""
@@ -267,6 +273,9 @@ class PtraceEngine(ABC):
             self._notices.append(Notice("attach_failed", ordinal, now, str(error)))
             return
         process = Process(ordinal, pid, memory)
+        options = kernel.SEIZE_OPTIONS
+        if self.release_child is not None:
+            options |= kernel.FORK_OPTIONS
         failure: Optional[HunterError] = None
         refused: Set[int] = set()
         while True:
@@ -276,7 +285,7 @@ class PtraceEngine(ABC):
                 break
             for tid in fresh:
                 try:
-                    kernel.seize(tid)
+                    kernel.seize(tid, options)
                     process.threads.add(tid)
                     self._own(tid, process)
                     kernel.interrupt(tid)
@@ -390,7 +399,7 @@ class PtraceEngine(ABC):
             if process is None:
                 process = self._adopt(tid)
                 if process is None:
-                    kernel.detach(tid)
+                    self._release(tid)
                     return
             self._answer(tid, process, stop.kind, stop.signal, stop.event)
         except ProcessGone:
@@ -410,6 +419,13 @@ class PtraceEngine(ABC):
                 self._note(Kind.ATTACHED, tid, process)
                 return process
         return None
+
+    def _release(self, tid: int) -> None:
+        """Lets a child process go that the kernel attached with its parent."""
+        stat = procfs.stat(tid)
+        if self.release_child is not None and stat is not None:
+            self.release_child(tid, stat.ppid)
+        kernel.detach(tid)
 
     def _answer(self, tid: int, process: Process, kind: StopKind, signum: int, event: int) -> None:
         if kind == StopKind.SIGNAL:

@@ -48,6 +48,10 @@ class Queue(Protocol):
         """Returns how many records were dropped, by process."""
         ...
 
+    def waiting(self) -> int:
+        """Returns how many records wait to be taken."""
+        ...
+
     def size(self) -> int:
         """Returns how many bytes wait to be taken."""
         ...

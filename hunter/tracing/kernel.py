@@ -61,10 +61,11 @@ PTRACE_LISTEN = 0x4208
 PTRACE_GET_SYSCALL_INFO = 0x420E
 
 # TRACESYSGOOD belongs into the SEIZE itself: without it a tracee can die when its tracer is
-# killed. EXITKILL is never set. FORK and VFORK are left out: children are not followed.
+# killed. EXITKILL is never set. FORK and VFORK only where children must be met before they run.
 SEIZE_OPTIONS: int = (
     _binding.PTRACE_O_TRACESYSGOOD | _binding.PTRACE_O_TRACECLONE | _binding.PTRACE_O_TRACEEXEC
 )
+FORK_OPTIONS: int = _binding.PTRACE_O_TRACEFORK | _binding.PTRACE_O_TRACEVFORK
 WAIT_ALL: int = _binding.THREAD_TRACE_FLAGS
 
 # PyDLL keeps the GIL: the request never blocks, and giving the GIL away would cost more.

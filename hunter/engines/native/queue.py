@@ -140,6 +140,11 @@ class NativeQueue:
                 lost[ordinal] = count
         return lost
 
+    def waiting(self) -> int:
+        """Returns how many records wait to be taken."""
+        written = _TWO.unpack_from(self.context, layout.HEADS_WRITTEN)[0]
+        return int(written - _TWO.unpack_from(self.context, layout.HEADS_TAKEN)[0])
+
     def size(self) -> int:
         """Returns how many bytes wait to be taken."""
         written, captures_written = _TWO.unpack_from(self.context, layout.HEADS_WRITTEN)
