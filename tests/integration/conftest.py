@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hunter.engines.choose import ENGINES
 from tests.integration.hunter_session import HunterSession
 from tests.integration.tracee import TARGETS, Tracee
 
@@ -26,12 +27,24 @@ def hunter_pyz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(params=[name for name in ENGINES if name != "auto"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Every engine in turn; a test that uses this fixture hunts with it."""
+    return request.param
+
+
 @pytest.fixture
-def hunt(hunter_pyz: Path) -> Iterator[Callable[..., HunterSession]]:
+def hunt(
+    hunter_pyz: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., HunterSession]]:
     """Starts hunter: `hunt("--pid", 1)`, with the keywords of HunterSession."""
     sessions: list[HunterSession] = []
+    chosen: tuple[str, ...] = ()
+    if "engine" in request.fixturenames:
+        chosen = ("--engine", request.getfixturevalue("engine"))
 
     def start(*options: object, **keywords: object) -> HunterSession:
+        options = (*chosen, *options)
         session = HunterSession(keywords.pop("pyz", hunter_pyz), options, **keywords)
         sessions.append(session)
         return session

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
+
 from hg_shared import wire
 from hg_shared.batch import Batch
 from hg_shared.framing import FrameDecoder
@@ -53,6 +55,7 @@ class HunterSession:
         prefix: Sequence[object] = (),
         pings: bool = True,
     ) -> None:
+        self.pyz = pyz
         command = [str(word) for word in (*prefix, *python, pyz, *options)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -235,6 +238,27 @@ class HunterSession:
         """Returns what hunter wrote to stderr; it must have ended."""
         assert self.process.stderr is not None
         return self.process.stderr.read().decode()
+
+    def processes(self) -> list[psutil.Process]:
+        """Returns all processes of this hunter, its first one and what it forked."""
+        found = []
+        for process in psutil.process_iter(["cmdline", "name"]):
+            words = process.info["cmdline"] or []
+            if str(self.pyz) in words and "--version" not in words:
+                if not {"strace", "nsenter", "sh"} & {process.info["name"]}:
+                    found.append(process)
+        return found
+
+    def pss(self) -> int:
+        """Returns the Pss of all of them together, bytes."""
+        total = 0
+        for process in self.processes():
+            try:
+                total += process.memory_full_info().pss
+            except psutil.NoSuchProcess:
+                continue
+        assert total > 0
+        return total
 
     def close(self) -> None:
         """Ends hunter whatever its state, and closes the pipes."""

@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from hg_shared.messages import Goodbye
 from hg_shared.records import Kind, LossCause
-
 from tests.integration.hunter_session import HunterSession, wait_until
 from tests.integration.tracee import Tracee
 
+pytestmark = pytest.mark.usefixtures("engine")
 Hunt = Callable[..., HunterSession]
 Start = Callable[..., Tracee]
 

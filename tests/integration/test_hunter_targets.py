@@ -10,12 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from hg_shared.records import Kind
 from hg_shared.syscalls import lookup
-
 from tests.integration.hunter_session import HunterSession, wait_until
 from tests.integration.tracee import TARGETS, Tracee, status_field, tracers
 
+pytestmark = pytest.mark.usefixtures("engine")
 Start = Callable[..., Tracee]
 Hunt = Callable[..., HunterSession]
 Compiled = Callable[[str], Path]
@@ -63,12 +64,12 @@ def test_a_program_that_is_traced_alone_ends_the_hunt(start: Start, hunt_pid: Hu
 
 
 def test_a_hundred_attach_and_detach_cycles_leave_the_program_as_it_was(
-    start: Start, compiled: Compiled, tmp_path: Path
+    start: Start, compiled: Compiled, tmp_path: Path, engine: str
 ) -> None:
     rounds = tmp_path / "rounds"
     tracee = start(compiled("counter"), rounds, 4)
     path = os.pathsep.join([str(ROOT), str(ROOT / "shared")])
-    command = [sys.executable, str(TARGETS / "attach_cycles.py"), str(tracee.pid), "100"]
+    command = [sys.executable, str(TARGETS / "attach_cycles.py"), engine, str(tracee.pid), "100"]
     ran = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=60
     )

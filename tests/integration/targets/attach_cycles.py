@@ -1,4 +1,4 @@
-"""Attaches the engine to a process and detaches it again, many times: `attach_cycles.py PID N`.
+"""Attaches an engine to a process and detaches it again: `attach_cycles.py ENGINE PID TIMES`.
 
 Prints one line per cycle: the number of records, and the states and tracers of all threads after
 the detach.
@@ -10,7 +10,15 @@ import threading
 import time
 import traceback
 
-from hunter.engines.ptrace_python import PtracePythonEngine
+from hunter.engines import Engine
+
+
+def engine_of(name: str) -> Engine:
+    if name == "ptrace":
+        from hunter.engines.ptrace_native import PtraceNativeEngine as Chosen
+    else:
+        from hunter.engines.ptrace_python import PtracePythonEngine as Chosen
+    return Chosen(os.uname().machine, 32, 1 << 20)
 
 
 def fields(tid: str, *names: str) -> list[str]:
@@ -19,7 +27,7 @@ def fields(tid: str, *names: str) -> list[str]:
     return [values[name].split()[0] for name in names]
 
 
-def wait_notice(engine: PtracePythonEngine, kind: str, ordinal: int) -> None:
+def wait_notice(engine: Engine, kind: str, ordinal: int) -> None:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         engine.poke()
@@ -31,7 +39,7 @@ def wait_notice(engine: PtracePythonEngine, kind: str, ordinal: int) -> None:
     os._exit(1)
 
 
-def cycles(engine: PtracePythonEngine, pid: int, count: int) -> None:
+def cycles(engine: Engine, pid: int, count: int) -> None:
     try:
         attach_and_detach(engine, pid, count)
     except BaseException:
@@ -39,7 +47,7 @@ def cycles(engine: PtracePythonEngine, pid: int, count: int) -> None:
         os._exit(1)
 
 
-def attach_and_detach(engine: PtracePythonEngine, pid: int, count: int) -> None:
+def attach_and_detach(engine: Engine, pid: int, count: int) -> None:
     for ordinal in range(1, count + 1):
         engine.attach(ordinal, pid)
         wait_notice(engine, "attached", ordinal)
@@ -52,7 +60,7 @@ def attach_and_detach(engine: PtracePythonEngine, pid: int, count: int) -> None:
     engine.stop()
 
 
-made = PtracePythonEngine(os.uname().machine, 32, 1 << 20)
-arguments = (made, int(sys.argv[1]), int(sys.argv[2]))
+made = engine_of(sys.argv[1])
+arguments = (made, int(sys.argv[2]), int(sys.argv[3]))
 threading.Thread(target=cycles, args=arguments, daemon=True).start()
 made.run()
