@@ -70,9 +70,14 @@ def decode(captures: bytes) -> Memory:
     Args:
         captures: a record's captures.
     """
-    memory: Memory = {}
-    at, end = 0, len(captures)
+    end = len(captures)
     unpack = CAPTURE.unpack_from
+    if end >= 8:
+        first, hop, got, length = unpack(captures)
+        if got + 8 == end:
+            return {first << 8 | hop: (length, captures[8:])}
+    memory: Memory = {}
+    at = 0
     while at + 8 <= end:
         first, hop, got, length = unpack(captures, at)
         at += 8
@@ -527,8 +532,10 @@ def node_mask(place: Place) -> Render:
         found = memory.get(wanted)
         if found is None:
             return address(args[index])
+        width = 2 * word
         words = [
-            f"{v:#0{2 + 2 * word}x}" for (v,) in _LONG[word].iter_unpack(_whole(found[1], word))
+            f"{value:#0{width}x}" if value else "0" * width
+            for (value,) in _LONG[word].iter_unpack(_whole(found[1], word))
         ]
         return f"[{', '.join(words[: place.limit])}]"
 

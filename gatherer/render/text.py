@@ -9,16 +9,19 @@ import re
 
 _LETTERS = {9: "t", 10: "n", 11: "v", 12: "f", 13: "r", 34: '"', 92: "\\"}
 _PLAIN = re.compile(rb"[ !#-\[\]-~]*\Z")
-_SHORT = [
-    chr(byte) if _PLAIN.match(bytes((byte,))) else "\\" + (_LETTERS.get(byte) or f"{byte:o}")
+_SHORT = {
+    byte: "\\" + (_LETTERS.get(byte) or f"{byte:o}")
     for byte in range(256)
-]
-_LONG = [
-    text if byte in _LETTERS or len(text) == 1 else f"\\{byte:03o}"
-    for byte, text in enumerate(_SHORT)
-]
-_DIGITS = frozenset(b"01234567")
+    if not _PLAIN.match(bytes((byte,)))
+}
+_LONG = {chr(byte): text if byte in _LETTERS else f"\\{byte:03o}" for byte, text in _SHORT.items()}
+_UNIT = re.compile(r"[^ !#-\[\]-~](?=([0-7])?)")
 _plain = _PLAIN.match
+_ambiguous = re.compile(r"[^ -~][0-7]").search
+
+
+def _unit(match: re.Match[str]) -> str:
+    return _LONG[match[0]] if match[1] else _SHORT[ord(match[0])]
 
 
 def escape(data: bytes) -> str:
@@ -29,14 +32,11 @@ def escape(data: bytes) -> str:
     """
     if _plain(data):
         return data.decode("ascii")
-    parts = []
-    last = len(data) - 1
-    for at, byte in enumerate(data):
-        if at < last and data[at + 1] in _DIGITS:
-            parts.append(_LONG[byte])
-        else:
-            parts.append(_SHORT[byte])
-    return "".join(parts)
+    text = data.decode("latin-1")
+    if _ambiguous(text):
+        # An escape that an octal digit follows must have all three digits of its own.
+        return _UNIT.sub(_unit, text)
+    return text.translate(_SHORT)
 
 
 def quote(data: bytes) -> str:
