@@ -78,7 +78,9 @@ def conclude(evidence: Evidence) -> Conclusion:
     reason, code = _reason(evidence)
     if code == COMPLETE and not sound:
         code = LOST
-    complete = sound and evidence.rendered and evidence.goodbye is not None
+    complete = (
+        sound and evidence.rendered and evidence.goodbye is not None and evidence.failure is None
+    )
     return Conclusion(reason, complete, code, notes)
 
 

@@ -18,6 +18,13 @@ from gatherer.view.sentences import event_line, start_lines, status_line
 MAX_ROWS = 20
 
 
+class _Terminal(Console):
+    """A console that falls silent when nobody reads it, instead of ending the program."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 class LiveView:
     """Keeps a table under the lines of what happened.
 
@@ -27,7 +34,7 @@ class LiveView:
     """
 
     def __init__(self, stream: TextIO, color: bool = True) -> None:
-        self._console = Console(
+        self._console = _Terminal(
             file=stream, no_color=not color, highlight=False, markup=False, emoji=False
         )
         self._live = Live(console=self._console, auto_refresh=False, transient=True)

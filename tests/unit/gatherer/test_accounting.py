@@ -60,7 +60,8 @@ def test_totals_that_cannot_be_read_are_discrepancies() -> None:
     for entry in (
         {}, {"ordinal": 1, "seen": "9", "lost": 0}, {"ordinal": 1, "seen": True, "lost": 0},
         {"ordinal": 1, "seen": 2, "lost": -1}, {"ordinal": 1, "seen": 2, "lost": 3},
-        {"ordinal": 1, "seen": 1.0, "lost": 0}, {"ordinal": 1, "seen": 1, "lost": 0, "end_reason": 5},
+        {"ordinal": 1, "seen": 1.0, "lost": 0},
+        {"ordinal": 1, "seen": 1, "lost": 0, "end_reason": 5},
     ):  # fmt: skip
         books = settle(Accounts(), Goodbye(0, "stop", 0, 0, [entry], 0.0, 0, 0), {})
         assert len(books.discrepancies) == 1, entry

@@ -51,7 +51,9 @@ def test_captures_of_the_same_second_do_not_collide(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"started": 5}', '{"started": "../../x"}', "9" * 9])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"started": 5}', '{"started": "../../x"}', "9" * 9]
+)
 def test_a_damaged_session_file_is_dated_by_its_files(tmp_path: Path, text: str) -> None:
     (tmp_path / "session.json").write_text(text)
     os.utime(tmp_path / "session.json", ns=(0, 1_790_000_000 * 10**9))

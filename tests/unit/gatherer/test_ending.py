@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gatherer.accounting import Accounts, settle
+from gatherer.ending import Evidence, conclude, hunter_error, hunter_failure, no_hello
+from gatherer.errors import GathererError, LogWriteError, TargetNotFound
+from gatherer.reception import Reception
+from gatherer.runtimes import Exit
+from hg_shared.messages import Goodbye
+from tests.unit.gatherer.scripted import goodbye
+
+
+def evidence(said: Goodbye | None, **more: object) -> Evidence:
+    accounts = Accounts()
+    accounts.received(1, 5)
+    books = settle(accounts, said, {1: "leak-7"})
+    base = Evidence("", said, Exit(0), None, False, False, True, books, Reception(), ())
+    return replace(base, **more)  # type: ignore[arg-type]
+
+
+STOPPED = goodbye(5, frames=1)
+
+
+@pytest.mark.parametrize(
+    ("case", "reason", "complete", "code"),
+    [
+        (evidence(STOPPED, stop_reason="interrupted"), "interrupted", True, 0),
+        (evidence(STOPPED, stop_reason="duration"), "duration", True, 0),
+        (evidence(STOPPED, stop_reason="terminated"), "terminated", True, 1),
+        (evidence(replace(STOPPED, reason="no_targets")), "target ended", True, 0),
+        (
+            evidence(replace(STOPPED, reason="signal SIGTERM")),
+            "hunter was ended by signal SIGTERM", True, 1,
+        ),
+        (
+            evidence(replace(STOPPED, reason="no_heartbeat")),
+            "the stream broke: hunter says no_heartbeat", True, 4,
+        ),
+        (
+            evidence(replace(STOPPED, reason="\x1b[2J")),
+            "the stream broke: hunter says \\x1b[2J", True, 4,
+        ),
+        (evidence(None, target_gone=True), "target ended", False, 0),
+        (
+            evidence(None, exit=Exit(137)),
+            "the stream broke: hunter was killed by signal 9", False, 4,
+        ),
+        (
+            evidence(None, exit=Exit(1, "", "a\nImportError: x\n")),
+            "the stream broke: hunter ended with exit code 1, ImportError: x", False, 4,
+        ),
+        (
+            evidence(None, exit=Exit(None, "the exec channel ended without a status: 1006")),
+            "the stream broke: the exec channel ended without a status: 1006", False, 4,
+        ),
+        (
+            evidence(None, exit=Exit(None), stop_reason="terminated"), "terminated", False, 1,
+        ),
+        (evidence(None, cancelled=True), "stopped at once", False, 1),
+        (
+            evidence(None, failure=LogWriteError("disk full", "free some")),
+            "failed: disk full", False, 1,
+        ),
+        (
+            evidence(STOPPED, failure=TargetNotFound("no process 7")),
+            "failed: no process 7", False, 3,
+        ),
+        (evidence(STOPPED, stop_reason="duration", rendered=False), "duration", False, 0),
+        (
+            evidence(STOPPED, stop_reason="duration", discrepancies=("odd",)),
+            "duration", False, 4,
+        ),
+        (evidence(goodbye(9, 4, frames=1), stop_reason="duration"), "duration", False, 4),
+    ],
+)  # fmt: skip
+def test_every_end_has_its_reason_and_code(
+    case: Evidence, reason: str, complete: bool, code: int
+) -> None:
+    conclusion = conclude(case)
+    assert (conclusion.end_reason, conclusion.complete, conclusion.exit_code) == (
+        reason, complete, code
+    )  # fmt: skip
+
+
+def test_a_gap_before_the_end_of_the_target_is_a_loss() -> None:
+    reception = Reception()
+    reception.missing_frames = 2
+    conclusion = conclude(evidence(None, target_gone=True, reception=reception))
+    assert conclusion.exit_code == 4
+    assert conclusion.notes == ("2 frames of the stream are missing",)
+
+
+def test_what_hunter_says_is_found_among_other_lines() -> None:
+    assert hunter_error("warning\nhunter: error: no \x1b room; use --force\nbye\n") == (
+        "no \\x1b room; use --force"
+    )
+    assert hunter_error("Traceback\n") == ""
+
+
+def test_a_process_that_does_not_exist_is_not_found() -> None:
+    said = goodbye(0, reason="no_targets")
+    ended = Exit(3, "", "hunter: error: no process 7; see ps for those there\n")
+    failure = hunter_failure(said, ended)
+    assert isinstance(failure, TargetNotFound)
+    assert str(failure) == "no process 7; see ps for those there"
+    assert hunter_failure(said, Exit(0)) is None
+    assert hunter_failure(None, ended) is None
+
+
+def test_an_error_inside_hunter_is_a_failure() -> None:
+    failure = hunter_failure(goodbye(0, reason="error"), Exit(1, "", "hunter: error: KeyError: 5"))
+    assert isinstance(failure, GathererError)
+    assert failure.exit_code == 1
+    assert "KeyError: 5" in str(failure)
+
+
+def test_a_hunter_without_hello_is_explained() -> None:
+    nothing = Reception()
+    assert "said nothing for 15 s" in str(no_hello(nothing, Exit(None), 15.0))
+    killed = str(no_hello(nothing, Exit(137), 15.0))
+    assert "hunter was killed by signal 9" in killed
+    broken = str(no_hello(nothing, Exit(None, "connection reset"), 15.0))
+    assert "hunter ended before it began: connection reset" in broken
+    crashed = str(no_hello(nothing, Exit(1, "", "Traceback\nImportError: ctypes\n"), 15.0))
+    assert "ImportError: ctypes" in crashed
