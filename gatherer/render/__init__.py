@@ -11,5 +11,6 @@ Public surface:
 - `gatherer.render.stamps`: the times in front of lines.
 
 Everything is pure and prints ASCII only: no byte of a tracee reaches a terminal unescaped.
-`flags`, `memory`, `structs`, `sockets` and `siginfo` hold the argument kinds.
+The argument kinds: `values` (numbers and flags), `memory` (strings, buffers, vectors), `pointers`
+(numbers and sets), `structs`, `files` and `sockets` (structures), `siginfo`.
 """

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from gatherer.render import memory as pointed
-from gatherer.render import sockets, structs
-from gatherer.render.flags import clone_flags_text, flag_text, mode_text, named, value_formatter
+from gatherer.render import files, pointers, sockets, structs
+from gatherer.render.flags import flag_text, mode_text, named
+from gatherer.render.memory import KINDS as MEMORY_KINDS
 from gatherer.render.memory import NOTHING, Args, Memory, Place, decode, key
 from gatherer.render.text import address, hexadecimal, signed32
+from gatherer.render.values import clone_flags_text, value_formatter
 from hg_shared.abi_flags import flag_table
 from hg_shared.linux_abi import ERRNO, RESTARTS
 from hg_shared.records import Record
@@ -25,7 +26,13 @@ Returned = Callable[[Args, Memory, int], str]
 U64 = 0xFFFFFFFFFFFFFFFF
 NO_RETURN = frozenset(("exit", "exit_group"))
 
-_KINDS = {**pointed.KINDS, **structs.KINDS, **sockets.KINDS}
+_KINDS = {
+    **MEMORY_KINDS,
+    **pointers.KINDS,
+    **structs.KINDS,
+    **files.KINDS,
+    **sockets.KINDS,
+}
 _ON_ENTRY = (IN, AT_ENTRY, CHANGED)
 _SIGNED = frozenset(("int", "fd", "uint_fd", "wait_pid"))
 _DECIMAL = frozenset(("size", "ulong"))
@@ -271,7 +278,7 @@ _DESCRIBED = {
 
 def _described(returns: str, abi: int) -> Returned:
     in_hex, prefix, zero = _DESCRIBED[returns]
-    names = pointed.moment if returns == "time" else value_formatter(returns, abi) or hexadecimal
+    names = pointers.moment if returns == "time" else value_formatter(returns, abi) or hexadecimal
 
     def returned(_args: Args, _memory: Memory, rval: int) -> str:
         number = hexadecimal(rval & U64) if in_hex else str(rval)
@@ -316,9 +323,9 @@ def _readiness(syscall: Syscall, abi: int, limit: int) -> Returned:
 
     def returned(args: Args, memory: Memory, rval: int) -> str:
         if polls:
-            text = pointed.poll_text(args, memory, rval, limit)
+            text = pointers.poll_text(args, memory, rval, limit)
         else:
-            text = pointed.select_text(args, memory, rval)
+            text = pointers.select_text(args, memory, rval)
         if rval:
             left = [shown for time in times if (shown := time(args, memory))]
             text = ", ".join([text, *left] if text else left)

@@ -1,4 +1,4 @@
-"""Kinds whose text comes from captured memory: strings, buffers, arrays and pointers to numbers.
+"""Captured memory, and the kinds whose text is what it holds: strings, buffers and vectors.
 
 A factory takes a `Place` (which argument of which call) and returns a function of the call's
 arguments, its captures and its return value. Captures are a dictionary whose keys are made by
@@ -10,22 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from struct import Struct
-from time import localtime, strftime
 
-from gatherer.render.flags import named, sigset_text
-from gatherer.render.text import address, escape, quote, quote_hex, signed32
-from hg_shared.linux_abi import signal_name
+from gatherer.render.text import address, escape, quote, quote_hex
 from hg_shared.records import CAPTURE, UNREADABLE, Abi
 
 Args = Sequence[int]
 Memory = dict[int, tuple[int, bytes]]
 Render = Callable[[Args, Memory, int], str]
-
 NOTHING: Memory = {}
-U32 = 0xFFFFFFFF
 ENTRY = 0x8000
-
-__all__ = ["NOTHING", "Args", "Memory", "Place", "Render", "decode", "key"]
 
 
 @dataclass(frozen=True)
@@ -234,6 +227,9 @@ def string_count(place: Place) -> Render:
     return render
 
 
+WORD_PAIRS = {4: Struct("<II"), 8: Struct("<QQ")}
+
+
 def vector(place: Place) -> Render:
     """Struct iovec array with its buffers."""
     index, length = place.index, place.length
@@ -271,7 +267,7 @@ def iovec_text(
         return "[]"
     data = found[1]
     size = 2 * word
-    pair = _PAIRS[word]
+    pair = WORD_PAIRS[word]
     parts = []
     for i in range(min(count, limit, len(data) // size)):
         base, length = pair.unpack_from(data, i * size)
@@ -285,12 +281,6 @@ def iovec_text(
     return f"[{', '.join(parts)}]"
 
 
-_PAIRS = {4: Struct("<II"), 8: Struct("<QQ")}
-_LONG = {4: Struct("<I"), 8: Struct("<Q")}
-_INT = Struct("<i")
-_UINT = Struct("<I")
-
-
 def vector_addresses(place: Place) -> Render:
     """Struct iovec array of another process: addresses only."""
     index, wanted, limit, word = place.index, place.key, place.limit, place.word
@@ -301,7 +291,7 @@ def vector_addresses(place: Place) -> Render:
         if found is None:
             return address(args[index])
         parts: list[str] = []
-        for base, length in _PAIRS[word].iter_unpack(_whole(found[1], 2 * word)):
+        for base, length in WORD_PAIRS[word].iter_unpack(whole(found[1], 2 * word)):
             if len(parts) == limit:
                 break
             parts.append(f"{{iov_base={address(base)}, iov_len={length}}}")
@@ -310,130 +300,6 @@ def vector_addresses(place: Place) -> Render:
         return f"[{', '.join(parts)}]"
 
     return render
-
-
-def moment(seconds: int, fraction: int = 0, digits: int = 9) -> str:
-    """Returns a time as strace comments it: local, ISO 8601; empty for what is no time.
-
-    Args:
-        seconds: since the epoch.
-        fraction: of a second, in units of 10 to the power of -digits.
-        digits: of the fraction.
-    """
-    if not 0 <= fraction < 10**digits or not -(1 << 35) < seconds < 1 << 37:
-        return ""
-    if not seconds and not fraction:
-        return ""
-    at = localtime(seconds)
-    part = f".{fraction:0{digits}d}" if fraction else ""
-    return strftime("%Y-%m-%dT%H:%M:%S", at) + part + strftime("%z", at)
-
-
-def time_text(seconds: int) -> str:
-    """Returns a time_t with its comment."""
-    text = moment(seconds)
-    return f"{seconds} /* {text} */" if text else str(seconds)
-
-
-def _whole(data: bytes, size: int) -> bytes:
-    return data[: len(data) // size * size]
-
-
-def _pointed(structure: str, text: Callable[[int], str]) -> Callable[[Place], Render]:
-    """Returns the factory of a pointer to one number, printed in brackets."""
-    unpack = Struct(structure)
-
-    def make(place: Place) -> Render:
-        index, wanted = place.index, place.key
-
-        def render(args: Args, memory: Memory, _rval: int) -> str:
-            found = memory.get(wanted)
-            if found is None or len(found[1]) < unpack.size:
-                return address(args[index])
-            return f"[{text(unpack.unpack_from(found[1])[0])}]"
-
-        return render
-
-    return make
-
-
-def _pointed_long(signed: bool, text: Callable[[int], str]) -> Callable[[Place], Render]:
-    """Returns the factory of a pointer to one long, whose size is the ABI's."""
-
-    def make(place: Place) -> Render:
-        code = "iq"[place.word // 8] if signed else "IQ"[place.word // 8]
-        return _pointed("<" + code, text)(place)
-
-    return make
-
-
-def array(structure: str, text: Callable[[int], str]) -> Callable[[Place], Render]:
-    """Returns the factory of an array of numbers whose length the captures tell."""
-    unpack = Struct(structure)
-
-    def make(place: Place) -> Render:
-        index, wanted, limit = place.index, place.key, place.limit
-
-        def render(args: Args, memory: Memory, _rval: int) -> str:
-            found = memory.get(wanted)
-            if found is None:
-                return address(args[index])
-            length, data = found
-            values = [v for (v,) in unpack.iter_unpack(_whole(data, unpack.size))]
-            parts = [text(value) for value in values[:limit]]
-            if length // unpack.size > len(parts):
-                parts.append("...")
-            return f"[{', '.join(parts)}]"
-
-        return render
-
-    return make
-
-
-def pipe_ends(place: Place) -> Render:
-    """int[2] of file descriptors."""
-    return array("<i", str)(place)
-
-
-def socket_length(place: Place) -> Render:
-    """A value-result length: `[before => after]`, or once when it did not change."""
-    index = place.index
-    before_key, after_key = key(index, 0, True), key(index, 0)
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        before, after = memory.get(before_key), memory.get(after_key)
-        if before is None or len(before[1]) < 4:
-            before = after
-        if before is None or len(before[1]) < 4:
-            return address(args[index])
-        first = _INT.unpack_from(before[1])[0]
-        last = _INT.unpack_from(after[1])[0] if after and len(after[1]) >= 4 else first
-        return f"[{first}]" if first == last else f"[{first} => {last}]"
-
-    return render
-
-
-def offset_pointer(size: int) -> Callable[[Place], Render]:
-    """Returns the factory of a value-result file offset: `[before] => [after]`."""
-
-    def make(place: Place) -> Render:
-        index = place.index
-        code = Struct("<q" if size == 8 or place.word == 8 else "<i")
-        before_key, after_key = key(index, 0, True), key(index, 0)
-
-        def render(args: Args, memory: Memory, _rval: int) -> str:
-            before, after = memory.get(before_key), memory.get(after_key)
-            if before is None or len(before[1]) < code.size:
-                return address(args[index])
-            first = code.unpack_from(before[1])[0]
-            if after is None or len(after[1]) < code.size:
-                return f"[{first}]"
-            last = code.unpack_from(after[1])[0]
-            return f"[{first}]" if first == last else f"[{first}] => [{last}]"
-
-        return render
-
-    return make
 
 
 def entries(place: Place) -> Render:
@@ -446,156 +312,6 @@ def entries(place: Place) -> Render:
             return address(args[index])
         count = found[0]
         return f"{address(args[index])} /* {count} entr{'y' if count == 1 else 'ies'} */"
-
-    return render
-
-
-def signal_set(place: Place) -> Render:
-    """sigset_t; the kernel takes one of 8 bytes only."""
-    index, wanted, word = place.index, place.key, place.word
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None or not word <= found[0] <= 8 or len(found[1]) < found[0]:
-            return address(args[index])
-        return sigset_text(found[1])
-
-    return render
-
-
-def signal_set_pack(place: Place) -> Render:
-    """pselect6's pointer to a sigset_t and its size."""
-    index, word = place.index, place.word
-    pack_key, set_key = key(index, 0), key(index, 1)
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(pack_key)
-        if found is None or len(found[1]) < 2 * word:
-            return address(args[index])
-        pointer, size = _PAIRS[word].unpack_from(found[1])
-        mask = memory.get(set_key)
-        shown = address(pointer) if mask is None else sigset_text(mask[1])
-        return f"{{sigmask={shown}, sigsetsize={size}}}"
-
-    return render
-
-
-def signal_frame(place: Place) -> Render:
-    """The mask that rt_sigreturn restores."""
-    wanted = place.key
-
-    def render(_args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        return "" if found is None else f"{{mask={sigset_text(found[1])}}}"
-
-    return render
-
-
-def bits(data: bytes, most: int) -> list[int]:
-    """Returns the numbers of the bits that are set, below a limit."""
-    value = int.from_bytes(data, "little")
-    return [bit for bit in range(min(most, len(data) * 8)) if value >> bit & 1]
-
-
-def fd_set(place: Place) -> Render:
-    """fd_set, as the descriptors in it."""
-    index, wanted = place.index, place.key
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        count = signed32(args[0])
-        if found is None or count <= 0:
-            return address(args[index])
-        return f"[{' '.join(map(str, bits(found[1], count)))}]"
-
-    return render
-
-
-def cpu_set(place: Place) -> Render:
-    """CPU mask."""
-    index, wanted = place.index, place.key
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None:
-            return address(args[index])
-        return f"[{' '.join(map(str, bits(found[1], len(found[1]) * 8)))}]"
-
-    return render
-
-
-def node_mask(place: Place) -> Render:
-    """NUMA node mask, as words."""
-    index, wanted, word = place.index, place.key, place.word
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None:
-            return address(args[index])
-        width = 2 * word
-        words = [
-            f"{value:#0{width}x}" if value else "0" * width
-            for (value,) in _LONG[word].iter_unpack(_whole(found[1], word))
-        ]
-        return f"[{', '.join(words[: place.limit])}]"
-
-    return render
-
-
-def resident(place: Place) -> Render:
-    """Mincore's vector: whether each page is resident."""
-    index, wanted, limit = place.index, place.key, place.limit
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None:
-            return address(args[index])
-        parts = [str(byte & 1) for byte in found[1][:limit]]
-        if found[0] > len(parts):
-            parts.append("...")
-        return f"[{', '.join(parts)}]"
-
-    return render
-
-
-def wait_status_text(status: int) -> str:
-    """Returns a wait status as strace prints what wait4 wrote."""
-    if status & 0xFF == 0x7F:
-        signal = status >> 8 & 0xFF
-        extra = " | 0x80" if signal & 0x80 else ""
-        text = f"{{WIFSTOPPED(s) && WSTOPSIG(s) == {signal_name(signal & 0x7F)}{extra}}}"
-        rest = status & ~0xFFFF
-    elif status & 0xFFFF == 0xFFFF:
-        text, rest = "{WIFCONTINUED(s)}", status & ~0xFFFF
-    elif status & 0x7F:
-        core = " && WCOREDUMP(s)" if status & 0x80 else ""
-        text = f"{{WIFSIGNALED(s) && WTERMSIG(s) == {signal_name(status & 0x7F)}{core}}}"
-        rest = status & ~0xFF
-    else:
-        text = f"{{WIFEXITED(s) && WEXITSTATUS(s) == {status >> 8 & 0xFF}}}"
-        rest = status & ~0xFFFF
-    event = rest >> 16 & 0xFFFF
-    if event:
-        names = {
-            1: "FORK", 2: "VFORK", 3: "CLONE", 4: "EXEC", 5: "VFORK_DONE", 6: "EXIT", 7: "SECCOMP",
-            128: "STOP",
-        }  # fmt: skip
-        name = names.get(event)
-        text += f"|PTRACE_EVENT_{name}<<16" if name else f"|{event:#x} /* PTRACE_EVENT_??? */<<16"
-    if rest & 0xFFFF:
-        text += f"|{rest & 0xFFFF:#x}"
-    return f"[{text}]"
-
-
-def wait_status(place: Place) -> Render:
-    """Int that wait4 writes; untouched when no child was found."""
-    index, wanted = place.index, place.key
-
-    def render(args: Args, memory: Memory, rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None or rval == 0 or len(found[1]) < 4:
-            return address(args[index])
-        return wait_status_text(_UINT.unpack_from(found[1])[0])
 
     return render
 
@@ -614,29 +330,6 @@ def fixed_name(place: Place) -> Render:
     return render
 
 
-def semaphore_operations(place: Place) -> Render:
-    """Struct sembuf array."""
-    index, wanted = place.index, place.key
-    flags = named("semop_flags")
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None:
-            return address(args[index])
-        parts = [
-            f"{{sem_num={number}, sem_op={operation}, sem_flg={flags(flag & 0xFFFF)}}}"
-            for number, operation, flag in _SEMBUF.iter_unpack(_whole(found[1], 6))
-        ]
-        if found[0] // 6 > len(parts):
-            parts.append("...")
-        return f"[{', '.join(parts)}]"
-
-    return render
-
-
-_SEMBUF = Struct("<Hhh")
-
-
 def message_buffer(place: Place) -> Render:
     """Struct msgbuf: type and text."""
     index, wanted, limit, word = place.index, place.key, place.limit, place.word
@@ -652,8 +345,20 @@ def message_buffer(place: Place) -> Render:
     return render
 
 
-def _mpol_mode(value: int) -> str:
-    return named("mpol_mode")(value)
+def character(place: Place) -> Render:
+    """A single byte."""
+    index, wanted = place.index, place.key
+
+    def render(args: Args, memory: Memory, _rval: int) -> str:
+        found = memory.get(wanted)
+        return address(args[index]) if found is None else f"[{quote(found[1][:1])}]"
+
+    return render
+
+
+def whole(data: bytes, size: int) -> bytes:
+    """Returns as many whole elements of a size as there are."""
+    return data[: len(data) // size * size]
 
 
 KINDS: dict[str, Callable[[Place], Render]] = {
@@ -667,93 +372,9 @@ KINDS: dict[str, Callable[[Place], Render]] = {
     "envp": string_count,
     "iovec": vector,
     "iovec_addr": vector_addresses,
-    "pipefds": pipe_ends,
-    "ints": array("<i", str),
-    "gids": array("<I", str),
-    "ptrs": lambda place: array("<Q" if place.word == 8 else "<I", address)(place),
-    "ints1": _pointed("<i", str),
-    "uints1": _pointed("<I", str),
-    "pids1": _pointed("<i", str),
-    "uids1": _pointed("<I", lambda value: "-1" if value == U32 else str(value)),
-    "tid": _pointed("<i", str),
-    "sigp": _pointed("<i", lambda value: signal_name(value) if value else "0"),
-    "sched_param": _pointed("<i", str),
-    "mpol_modep": _pointed("<I", _mpol_mode),
-    "char1": lambda place: _pointed_char(place),
-    "u64": _pointed("<Q", str),
-    "loff": _pointed("<q", str),
-    "ulongs1": _pointed_long(False, str),
-    "ptrs1": _pointed_long(False, address),
-    "time_p": _pointed_long(True, time_text),
-    "timep": _pointed_long(True, time_text),
-    "offp": offset_pointer(4),
-    "loffp": offset_pointer(8),
-    "socklen": socket_length,
+    "char1": character,
     "dents": entries,
     "dents64": entries,
-    "sigset": signal_set,
-    "sigset_pack": signal_set_pack,
-    "sigframe": signal_frame,
-    "fdset": fd_set,
-    "cpuset": cpu_set,
-    "nodemask": node_mask,
-    "mincore": resident,
-    "wait_status": wait_status,
     "name16": fixed_name,
-    "sembufs": semaphore_operations,
     "msgbuf": message_buffer,
 }
-
-
-def _pointed_char(place: Place) -> Render:
-    index, wanted = place.index, place.key
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        return address(args[index]) if found is None else f"[{quote(found[1][:1])}]"
-
-    return render
-
-
-def select_text(args: Args, memory: Memory, rval: int) -> str:
-    """Returns what select found ready, for behind its return value; empty for nothing."""
-    if rval == 0:
-        return "Timeout"
-    count = signed32(args[0])
-    parts = []
-    left = rval
-    for index, name in ((1, "in"), (2, "out"), (3, "except")):
-        found = memory.get(key(index, 0))
-        if found is None or left <= 0:
-            continue
-        ready = bits(found[1], count)[:left]
-        left -= len(ready)
-        if ready:
-            parts.append(f"{name} [{' '.join(map(str, ready))}]")
-    return ", ".join(parts)
-
-
-_REVENTS = Struct("<iHH")
-_poll_events = named("poll_events")
-
-
-def poll_text(args: Args, memory: Memory, rval: int, limit: int) -> str:
-    """Returns what poll found ready, for behind its return value; empty for nothing."""
-    if rval == 0:
-        return "Timeout"
-    found = memory.get(key(0, 0))
-    if found is None or not args[0]:
-        return ""
-    parts: list[str] = []
-    for fd, _, ready in _REVENTS.iter_unpack(_whole(found[1], 8)):
-        if ready:
-            if len(parts) >= limit:
-                parts.append("...")
-                break
-            parts.append(f"{{fd={fd}, revents={poll_events(ready)}}}")
-    return f"[{', '.join(parts)}]" if parts else ""
-
-
-def poll_events(value: int) -> str:
-    """Returns poll(2) event bits."""
-    return _poll_events(value)
