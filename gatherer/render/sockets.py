@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
+from ipaddress import IPv6Address
 from struct import Struct
 
 from gatherer.render.flags import named
@@ -44,7 +44,7 @@ def sockaddr_text(data: bytes) -> str | None:
         return f"{{sa_family=AF_UNIX, sun_path=@{quote(path[1:])}}}"
     if family == 2 and len(data) >= 8:
         port = data[2] << 8 | data[3]
-        text = socket.inet_ntoa(data[4:8])
+        text = _dotted(data[4:8])
         return f'{{sa_family=AF_INET, sin_port=htons({port}), sin_addr=inet_addr("{text}")}}'
     if family == 10 and len(data) >= 24:
         return _inet6(data)
@@ -57,10 +57,24 @@ def sockaddr_text(data: bytes) -> str | None:
     return f'{{sa_family={name}, sa_data="{escape(data[2:128])}"}}'
 
 
+def _dotted(data: bytes) -> str:
+    return ".".join(map(str, data))
+
+
+def _inet6_text(data: bytes) -> str:
+    """Returns an IPv6 address as inet_ntop(3) does: an IPv4 address at its end is dotted."""
+    if data[:10] == bytes(10):
+        if data[10:12] == b"\xff\xff":
+            return f"::ffff:{_dotted(data[12:])}"
+        if data[10:12] == bytes(2) and data[12:14] != bytes(2):
+            return f"::{_dotted(data[12:])}"
+    return str(IPv6Address(data))
+
+
 def _inet6(data: bytes) -> str:
     port = data[2] << 8 | data[3]
     flow = int.from_bytes(data[4:8], "big")
-    text = socket.inet_ntop(socket.AF_INET6, data[8:24])
+    text = _inet6_text(data[8:24])
     scope = ""
     if len(data) >= 28:
         scope = f", sin6_scope_id={_UINT.unpack_from(data, 24)[0]}"

@@ -320,6 +320,21 @@ def test_socket_addresses(data: bytes, expected: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        (bytes(16), "::"),
+        (bytes(10) + b"\xff\xff\x7f\0\0\1", "::ffff:127.0.0.1"),
+        (bytes(12) + b"\1\2\3\4", "::1.2.3.4"),
+        (bytes.fromhex("20010db8000000000000000000000042"), "2001:db8::42"),
+        (bytes.fromhex("fe800000000000010000000000000001"), "fe80::1:0:0:0:1"),
+    ],
+)
+def test_ipv6_addresses_are_written_as_inet_ntop_writes_them(address: bytes, expected: str) -> None:
+    data = b"\x0a\x00\x00\x09" + bytes(4) + address + bytes(4)
+    assert f'"{expected}", &sin6_addr' in text("connect", (3, P, 28), 0, at_exit(1, data))
+
+
 def test_value_result_lengths_show_both() -> None:
     address = b"\x01\x00"
     room, used = struct.pack("<i", 110), struct.pack("<i", 2)
