@@ -327,7 +327,7 @@ def test_socket_addresses(data: bytes, expected: str) -> None:
         (bytes(10) + b"\xff\xff\x7f\0\0\1", "::ffff:127.0.0.1"),
         (bytes(12) + b"\1\2\3\4", "::1.2.3.4"),
         (bytes.fromhex("20010db8000000000000000000000042"), "2001:db8::42"),
-        (bytes.fromhex("fe800000000000010000000000000001"), "fe80::1:0:0:0:1"),
+        (bytes.fromhex("fe800000000000010000000000000001"), "fe80:0:0:1::1"),
     ],
 )
 def test_ipv6_addresses_are_written_as_inet_ntop_writes_them(address: bytes, expected: str) -> None:
