@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Dict, List, NamedTuple, Optional, Set, Tuple, Union
 
 from hunter import policy
 from hunter.config import Config
@@ -65,6 +65,10 @@ class Scanner:
         self._backoff = policy.Backoff()
         self._mine = self._own_processes()
         self._denominators: Dict[str, policy.Denominator] = {}
+        # Read once for each pid: a process that is moved to another group is judged by its old
+        # one until it is over that one's threshold, when everything about it is read anew.
+        self._groups: Dict[Union[int, str], str] = {}
+        self._known: Dict[int, int] = {}
 
     def _own_processes(self) -> Set[int]:
         parents: Dict[int, int] = {}
@@ -84,7 +88,9 @@ class Scanner:
         Args:
             pid: a process id, or `self`.
         """
-        key = procfs.read_text(f"/proc/{pid}/cgroup")
+        key = self._groups.get(pid)
+        if key is None:
+            key = self._groups[pid] = procfs.read_text(f"/proc/{pid}/cgroup")
         known = self._denominators.get(key)
         if known is None:
             memory = procfs.container_memory(pid, self._mount)
@@ -104,16 +110,19 @@ class Scanner:
             traced: processes that are being traced already.
         """
         now = time.monotonic_ns()
+        resident = procfs.resident_bytes()
         elapsed = (now - self._before_ns) / 1e9 if self._before_ns else 0.0
         self._denominators.clear()
+        for gone in [pid for pid in self._groups if pid not in resident]:
+            del self._groups[gone]
+        for pid in [pid for pid in self._known if pid not in resident]:
+            del self._known[pid]
         traced_pids = {pid for pid, _ in traced}
-        resident = dict(procfs.resident_bytes())
         offenders: List[Offender] = []
         excluded: List[Tuple[Offender, str]] = []
         seen: Set[Identity] = set()
-        for pid, rss in resident.items():
-            asked_for = pid in self._config.pids
-            if pid in traced_pids or (not asked_for and (not rss or pid in self._mine)):
+        for pid, rss in self._candidates(resident):
+            if pid in traced_pids or (pid in self._mine and pid not in self._config.pids):
                 continue
             offender = self._judge(pid, rss, elapsed)
             if offender is None:
@@ -128,6 +137,28 @@ class Scanner:
         self._before, self._before_ns = resident, now
         return Scan(offenders, excluded, resident, len(resident))
 
+    def _candidates(self, resident: Dict[int, int]) -> List[Tuple[int, int]]:
+        """Returns the processes that may be offenders, at the least cost for all the others."""
+        config = self._config
+        named = [(pid, resident[pid]) for pid in config.pids if pid in resident]
+        if config.only_pids:
+            return named
+        if config.threshold.growth is not None:
+            return [item for item in resident.items() if item[1]] + named
+        floors: Dict[str, int] = {}
+        groups = self._groups
+        found = []
+        for pid, rss in resident.items():
+            key = groups.get(pid)
+            if key is None or key not in floors:
+                against = self.denominator(pid)
+                key = groups[pid]
+                floor = policy.threshold_bytes(config.threshold, against)
+                floors[key] = 1 << 62 if floor is None else max(floor, 1)
+            if rss >= floors[key]:
+                found.append((pid, rss))
+        return found + [item for item in named if item not in found]
+
     def _judge(self, pid: int, rss: int, elapsed: float) -> Optional[Offender]:
         config = self._config
         against = self.denominator(pid)
@@ -135,7 +166,7 @@ class Scanner:
         if pid in config.pids:
             percent = round(100 * rss / against.size, 2) if against.size else None
             decision = policy.Decision("pid", None, percent, None)
-        elif not config.only_pids:
+        else:
             growth = None
             if elapsed and pid in self._before:
                 growth = (rss - self._before[pid]) / elapsed
@@ -145,6 +176,11 @@ class Scanner:
         stat = procfs.stat(pid)
         if stat is None:
             return None
+        if self._known.get(pid) != stat.start_time:
+            # A new process, perhaps under an old pid: the group that was read may be another's.
+            self._known[pid] = stat.start_time
+            self._groups.pop(pid, None)
+            return self._judge(pid, rss, 0.0)
         return Offender((pid, stat.start_time), stat.command, rss, decision, against)
 
     def _exclusion(self, pid: int) -> str:
