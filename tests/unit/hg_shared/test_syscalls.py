@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Dict
 
 import pytest
+
 from hg_shared.records import Abi
 from hg_shared.syscalls import Arg, lookup, names, numbers, signature
 from hg_shared.syscalls.filter import syscall_set

@@ -6,11 +6,11 @@ import struct
 from typing import Dict, List, Optional, Tuple
 
 import pytest
-from hg_shared.records import UNKNOWN_LENGTH, Abi, Capture, decode_captures
-from hg_shared.syscalls import lookup, numbers
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hg_shared.records import UNKNOWN_LENGTH, Abi, Capture, decode_captures
+from hg_shared.syscalls import lookup, numbers
 from hunter.capture_plan import BUF_ARG, BUF_RET, PATH, SELECT, STRUCT, call_plan, plan
 from hunter.captures import RECORD_MAX, read_captures, read_in_flight, read_string
 
