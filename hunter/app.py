@@ -60,6 +60,7 @@ DETACH_SECONDS = 2.0
 # Letting go and the last words together: hunter is gone this long after it decided to end.
 GOODBYE_SECONDS = 4.5
 SECOND = 1_000_000_000
+END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 class _Traced:
@@ -144,8 +145,9 @@ class Hunter:
         if self._config.remove_self:
             self._remove_self()
         self._check_headroom()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        for number in END_SIGNALS:
             signal.signal(number, self._on_signal)
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGUSR1, lambda *_: None)
         self._prepare_placement()
         self._writer.use(self._engine)
@@ -256,6 +258,15 @@ class Hunter:
     def _on_signal(self, number: int, _frame: object) -> None:
         self._end(f"signal {signal.Signals(number).name}")
 
+    def _read_wake(self) -> None:
+        """Takes signals from the wake-up descriptor.
+
+        Their handlers run only when the tracer comes back to Python, which busy tracees can delay.
+        """
+        for number in os.read(self._wake_read, 512):
+            if number in END_SIGNALS:
+                self._end(f"signal {signal.Signals(number).name}")
+
     def _output_broke(self) -> None:
         self._end("stdout_closed")
 
@@ -290,7 +301,7 @@ class Hunter:
                     if not self._stdin_open:
                         selector.unregister(0)
                 else:
-                    os.read(self._wake_read, 512)
+                    self._read_wake()
             now = time.monotonic_ns()
             self._engine.poke()
             self._take_notices()

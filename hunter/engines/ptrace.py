@@ -119,6 +119,9 @@ class PtraceEngine(ABC):
     def _mark_leaving(self, threads: Set[int]) -> None:
         """Has threads handed to `_leave_here` at their next syscall stop."""
 
+    def _leave_loop(self) -> None:  # noqa: B027 - a loop in Python need not be left
+        """Makes a loop that is not Python return, so that signal handlers run."""
+
     def _memory_changed(self, process: Process) -> None:  # noqa: B027 - most need not know
         """Tells that a process's memory is read through another descriptor now."""
 
@@ -143,6 +146,7 @@ class PtraceEngine(ABC):
         """Signals the tracer if requests wait."""
         if self._requests and self._main:
             self._wake.set()
+            self._leave_loop()
             signal.pthread_kill(self._main, signal.SIGUSR1)
 
     def notices(self) -> List[Notice]:
@@ -448,18 +452,17 @@ class PtraceEngine(ABC):
     def _executed(self, tid: int, process: Process) -> None:
         """After execve only the thread that called it is left, under the tid of the leader."""
         former = kernel.event_message(tid)
-        if former != tid:
-            # What the leader was in has ended with the leader, also where execve is not recorded.
-            self._set_open_call(tid, None)
-            self._interrupted.pop(tid, None)
-            call = self._open_call(former) or self._interrupted.pop(former, None)
-            if call is not None:
-                self._set_open_call(tid, call)
+        call = self._open_call(former) or self._interrupted.pop(former, None)
         for other in list(process.threads):
             if other != tid:
                 self._forget(other, process)
-        process.threads.add(tid)
-        self._own(tid, process)
+        if tid not in process.threads:
+            process.threads.add(tid)
+            self._own(tid, process)
+        if former != tid:
+            # What the leader was in has ended with the leader, also where execve is not recorded.
+            self._interrupted.pop(tid, None)
+            self._set_open_call(tid, call)
         try:
             memory = kernel.open_memory(process.pid)
         except HunterError:

@@ -108,6 +108,9 @@ class PtraceNativeEngine(PtraceEngine):
         for tid in threads:
             self._slots.set_flag(tid, layout.FLAG_LEAVING)
 
+    def _leave_loop(self) -> None:
+        _WORD.pack_into(self._rings.context, layout.WAKE, 1)
+
     def _memory_changed(self, process: Process) -> None:
         self._rings.add_process(process.ordinal, process.memory)
 

@@ -113,7 +113,8 @@ struct context {
     u64 stops;                            // 168  syscall stops handled
     u64 dropping;                         // 176  records are being dropped
     struct syscall_info info;             // 184  of the stop that is returned
-    u64 zero[4];                          // 272
+    u64 wake;                             // 272  set by another thread: return for signal handlers
+    u64 zero[3];                          // 280
     u8 scratch[SCRATCH];                  // 304
 };
 
@@ -124,6 +125,7 @@ _Static_assert(sizeof(struct process) == 32, "layout.py: PROCESS_SIZE");
 _Static_assert(sizeof(struct syscall_info) == 88, "syscall_info.py: SIZE");
 _Static_assert(__builtin_offsetof(struct context, table) == 88, "layout.py: TABLE");
 _Static_assert(__builtin_offsetof(struct context, info) == 184, "layout.py: INFO");
+_Static_assert(__builtin_offsetof(struct context, wake) == 272, "layout.py: WAKE");
 _Static_assert(__builtin_offsetof(struct context, scratch) == 304, "layout.py: CONTEXT_SIZE");
 
 static void copy(u8 *to, const u8 *from, u64 size) {
@@ -373,6 +375,11 @@ static const struct call *plan_of(struct context *c, u32 arch, u64 nr) {
 EXPORT i64 hot_run(struct context *c) {
     struct syscall_info info;
     for (;;) {
+        // While tracees are busy wait4 never sleeps, and so is never interrupted by a signal.
+        if (__atomic_load_n(&c->wake, __ATOMIC_ACQUIRE)) {
+            __atomic_store_n(&c->wake, 0, __ATOMIC_RELEASE);
+            return -EINTR;
+        }
         i32 status = 0;
         i64 tid = syscall4(NR_wait4, -1, (i64)&status, WAIT_ALL, 0);
         if (tid < 0) return tid;

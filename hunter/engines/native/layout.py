@@ -33,6 +33,7 @@ TID_STATUS = 152
 NOW = 160
 STOPS = 168
 INFO = 184
+WAKE = 272
 
 # struct thread.
 THREAD_SIZE = 448
