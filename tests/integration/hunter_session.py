@@ -242,11 +242,11 @@ class HunterSession:
     def processes(self) -> list[psutil.Process]:
         """Returns all processes of this hunter, its first one and what it forked."""
         found = []
+        starters = {"strace", "nsenter", "sh"}
         for process in psutil.process_iter(["cmdline", "name"]):
             words = process.info["cmdline"] or []
-            if str(self.pyz) in words and "--version" not in words:
-                if not {"strace", "nsenter", "sh"} & {process.info["name"]}:
-                    found.append(process)
+            if str(self.pyz) in words and process.info["name"] not in starters:
+                found.append(process)
         return found
 
     def pss(self) -> int:

@@ -21,6 +21,7 @@ Start = Callable[..., Tracee]
 Hunt = Callable[..., HunterSession]
 Compiled = Callable[[str], Path]
 
+PTRACE_EVENT_CLONE = 3
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -223,7 +224,7 @@ def test_threads_and_programs_started_while_traced(
     assert tracee.finish() == ("ok\n", 0)
     hunter.wait_ended()
     records = hunter.records()
-    new = {r.args[0] for r in records if r.kind == Kind.THREAD}
+    new = {r.args[0] for r in records if r.kind == Kind.THREAD and r.nr == PTRACE_EVENT_CLONE}
     gone = {r.tid for r in records if r.kind == Kind.EXITED}
     traced = {r.tid for r in records if r.kind == Kind.SYSCALL}
     assert new - gone == set(), "threads that started and were not seen to end"
