@@ -342,8 +342,8 @@ class PtraceEngine(ABC):
         abi = self._abi if call[0] == self._arch else syscall_info.abi_of(call[0], call[1])
         return abi is not None and call[1] in self._wanted.get(abi, frozenset())
 
-    def _read_entry(self, tid: int, call: Tuple[int, ...]) -> bytes:
-        """Reads what must be read before the call runs."""
+    def _read_entry(self, tid: int, call: Tuple[int, ...], stack: int) -> bytes:
+        """Reads what must be read before the call runs; `stack` is the stack pointer."""
         arch, nr, *args = call
         abi = self._abi if arch == self._arch else syscall_info.abi_of(arch, nr)
         plan = None if abi is None else capture_plan.call_plan(abi, nr & 0xFFFF)
@@ -351,7 +351,7 @@ class PtraceEngine(ABC):
         if plan is None or not plan[0] or process is None:
             return b""
         read = self._reader(process)
-        return captures.read_captures(plan[0], args, 0, read, self._limit, True)
+        return captures.read_captures(plan[0], args, 0, read, self._limit, True, stack)
 
     def _read_exit(self, tid: int, process: Process, begun: Entered, rval: int) -> bytes:
         """Reads what the plan says at the exit stop, for all forms."""
@@ -453,6 +453,9 @@ class PtraceEngine(ABC):
         """After execve only the thread that called it is left, under the tid of the leader."""
         former = kernel.event_message(tid)
         call = self._open_call(former) or self._interrupted.pop(former, None)
+        if former != tid and tid in process.threads:
+            # What the leader was in has ended with the leader, also where execve is not recorded.
+            self._note_open(tid, process)
         for other in list(process.threads):
             if other != tid:
                 self._forget(other, process)
@@ -460,8 +463,6 @@ class PtraceEngine(ABC):
             process.threads.add(tid)
             self._own(tid, process)
         if former != tid:
-            # What the leader was in has ended with the leader, also where execve is not recorded.
-            self._interrupted.pop(tid, None)
             self._set_open_call(tid, call)
         try:
             memory = kernel.open_memory(process.pid)
@@ -497,7 +498,8 @@ class PtraceEngine(ABC):
         if info[0] == syscall_info.OP_ENTRY:
             call = syscall_info.ENTRY.unpack_from(info)
             if self._is_wanted(call):
-                self._set_open_call(tid, (now, call, self._read_entry(tid, call)))
+                stack = syscall_info.STACK_POINTER.unpack_from(info)[0]
+                self._set_open_call(tid, (now, call, self._read_entry(tid, call, stack)))
         elif info[0] == syscall_info.OP_EXIT:
             rval = syscall_info.RVAL.unpack_from(info)[0]
             begun = self._interrupted.get(tid) or self._open_call(tid)

@@ -144,7 +144,8 @@ class PtraceNativeEngine(PtraceEngine):
     def _enter(self, tid: int, info: bytes, now: int) -> None:
         call = syscall_info.ENTRY.unpack_from(info)
         if self._is_wanted(call):
-            self._set_open_call(tid, (now, call, self._read_entry(tid, call)))
+            stack = syscall_info.STACK_POINTER.unpack_from(info)[0]
+            self._set_open_call(tid, (now, call, self._read_entry(tid, call, stack)))
         kernel.resume(tid)
 
     def _return(self, tid: int, info: bytes, now: int) -> None:

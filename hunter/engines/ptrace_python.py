@@ -104,6 +104,7 @@ class PtracePythonEngine(PtraceEngine):
         view = memoryview(buffer).cast("B")
         unpack_entry = syscall_info.ENTRY.unpack_from
         unpack_rval = syscall_info.RVAL.unpack_from
+        unpack_stack = syscall_info.STACK_POINTER.unpack_from
         pack = HEAD.pack
         entered, owners, leaving = self._entered, self._owners, self._leaving
         queue = self._records
@@ -140,7 +141,8 @@ class PtracePythonEngine(PtraceEngine):
                     continue
                 step = steps.get(nr, no_step)
                 if step[0] or call[0] != native:
-                    entered[tid] = (time_ns, call, self._read_entry(tid, call))
+                    stack = unpack_stack(buffer)[0]
+                    entered[tid] = (time_ns, call, self._read_entry(tid, call, stack))
                 else:
                     entered[tid] = (time_ns, call, b"")
                 ptrace(resume, tid, 0, 0)

@@ -23,6 +23,7 @@ OP_EXIT = 2
 # arch, nr, six arguments; the two pointers between are passed over.
 ENTRY = Struct("<4xI16x7Q")
 RVAL = Struct("<24xq")
+STACK_POINTER = Struct("<16xQ")
 
 _ABIS = {
     0xC000003E: Abi.X86_64,
