@@ -144,7 +144,9 @@ class Scanner:
         if config.only_pids:
             return named
         if config.threshold.growth is not None:
-            return [item for item in resident.items() if item[1]] + named
+            return list(
+                {**{pid: rss for pid, rss in resident.items() if rss}, **dict(named)}.items()
+            )
         floors: Dict[str, int] = {}
         groups = self._groups
         found = []
@@ -168,8 +170,14 @@ class Scanner:
             decision = policy.Decision("pid", None, percent, None)
         else:
             growth = None
-            if elapsed and pid in self._before:
-                growth = (rss - self._before[pid]) / elapsed
+            if config.threshold.growth is not None:
+                if pid not in self._known:
+                    # Needed when it grows: is it still the process of the scan before?
+                    first = procfs.stat(pid)
+                    if first is not None:
+                        self._known[pid] = first.start_time
+                elif elapsed and pid in self._before:
+                    growth = (rss - self._before[pid]) / elapsed
             decision = policy.decide(config.threshold, against, rss, growth)
         if decision is None:
             return None
