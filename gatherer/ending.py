@@ -13,6 +13,7 @@ from hg_shared.messages import Goodbye
 
 COMPLETE, FAILED, LOST = 0, 1, 4
 HUNTER_COULD_NOT_START = 3
+TARGET_ENDED = "target ended"
 _ERROR_PREFIX = "hunter: error: "
 _STOPPED = {
     "interrupted": ("interrupted", COMPLETE),
@@ -157,14 +158,14 @@ def _reason(evidence: Evidence) -> tuple[str, int]:
         return f"failed: {failure.cause}", code
     if goodbye is None:
         if evidence.target_gone:
-            return "target ended", COMPLETE
+            return TARGET_ENDED, COMPLETE
         if evidence.stop_reason == "terminated":
             return "terminated", FAILED
         return f"the stream broke: {_exit_words(evidence.exit)}", LOST
     if goodbye.reason == "stop":
         return _STOPPED.get(evidence.stop_reason, (evidence.stop_reason or "stop", COMPLETE))
     if goodbye.reason == "no_targets":
-        return "target ended", COMPLETE
+        return TARGET_ENDED, COMPLETE
     if goodbye.reason.startswith("signal"):
         return f"hunter was ended by {printable(goodbye.reason, 60)}", FAILED
     return f"the stream broke: hunter says {printable(goodbye.reason, 60)}", LOST

@@ -6,11 +6,11 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from gatherer.accounting import Settlement, settle
+from gatherer.accounting import settle
 from gatherer.capture_dir import CaptureDirectory
-from gatherer.clock import CaptureClock, local_time, rfc3339
+from gatherer.chronicle import Chronicle
 from gatherer.config import CaptureConfig
-from gatherer.ending import Evidence, conclude, hunter_failure, no_hello
+from gatherer.ending import TARGET_ENDED, Evidence, conclude, hunter_failure, no_hello
 from gatherer.errors import DeployError, GathererError, LogWriteError, NotFound, TargetNotFound
 from gatherer.logs import LogDirectory
 from gatherer.patience import within
@@ -20,12 +20,11 @@ from gatherer.runtimes import Exit, HunterChannel, HunterImage, Runtime
 from gatherer.session_document import SessionDocument
 from gatherer.spool import MAX_BACKLOG, SPOOL_NAME, SpoolWriter
 from gatherer.summary import Summary
-from gatherer.threshold import describe_threshold
 from gatherer.transmission import Transmission
-from gatherer.view import Start, View
+from gatherer.view import View
 from hg_shared.errors import UnsupportedVersion
 from hg_shared.framing import FrameType
-from hg_shared.messages import Event, Goodbye, Heartbeat, Hello, Sample, TracedProcess
+from hg_shared.messages import Goodbye, Hello
 
 
 @dataclass(frozen=True)
@@ -80,15 +79,12 @@ class Session:
         self._transmission = Transmission(config.linger)
         self._stop_reason = ""
         self._greeted = asyncio.Event()
-        self._started_at = 0.0
         self._heard_at = 0.0
-        self._known_at = 0.0
-        self._unknown_ms: float | None = None
-        self._container: tuple[int | None, int | None] = (None, None)
+        self._ended_at = 0.0
         self._kept_spool = True
         self._failure: GathererError | None = None
         self._document: SessionDocument
-        self._directory: CaptureDirectory
+        self._chronicle: Chronicle
         self._spool: SpoolWriter
         self._worker: RenderWorker
         self._rendered: asyncio.Future[None]
@@ -121,16 +117,17 @@ class Session:
                 start; nothing was captured.
         """
         target = await self._runtime.resolve()
-        self._directory = CaptureDirectory(self._config.output)
+        directory = CaptureDirectory(self._config.output)
         try:
             self._document = SessionDocument(target, self._config.as_json(), time.time_ns())
-            self._directory.write_session(self._document.as_json())
+            self._chronicle = Chronicle(self._config, self._document, directory, self._view)
+            self._chronicle.write()
             self._spool = SpoolWriter(self._config.output / SPOOL_NAME)
-            if self._directory.moved_to is not None:
-                self._view.note(f"an earlier capture was moved to {self._directory.moved_to}")
+            if directory.moved_to is not None:
+                self._view.note(f"an earlier capture was moved to {directory.moved_to}")
             return await self._capture()
         finally:
-            self._directory.close()
+            directory.close()
 
     async def _capture(self) -> Summary:
         logs = LogDirectory(self._config.output)
@@ -164,7 +161,7 @@ class Session:
         arguments = self._config.hunter_arguments()
         channel = await self._runtime.start(self._image, arguments)
         self._document.inject = channel.inject
-        self._started_at = self._heard_at = time.monotonic()
+        self._heard_at = time.monotonic()
         try:
             receiving = asyncio.ensure_future(self._receive(channel))
             others = [
@@ -178,8 +175,10 @@ class Session:
                 for task in (receiving, *others):
                     task.cancel()
                 await asyncio.gather(receiving, *others, return_exceptions=True)
+            self._ended_at = time.monotonic()
             return await self._exit(channel)
         finally:
+            self._ended_at = self._ended_at or time.monotonic()
             await self._drop(channel)
 
     async def _exit(self, channel: HunterChannel) -> Exit:
@@ -241,9 +240,6 @@ class Session:
                 said_goodbye_at = time.monotonic()
             await self._wait_for_room()
         self._take(self._reception.receive_eof())
-        if self._document.goodbye is None:
-            # With a Goodbye nothing is unknown.
-            self._unknown_ms = round(1000 * (time.monotonic() - self._known_at), 3)
         if not self._greeted.is_set():
             raise no_hello(self._reception, await self._exit(channel), self._timing.hello)
 
@@ -257,72 +253,20 @@ class Session:
         self._document.wire_bytes = self._reception.wire_bytes
         for arrival in arrivals:
             if arrival.frame.type == FrameType.RECORDS:
-                self._known_at = time.monotonic()
-            elif arrival.message is not None:
-                self._act(arrival)
+                self._chronicle.known_at = time.monotonic()
+            self._chronicle.take(arrival)
+            if isinstance(arrival.message, Hello):
+                self._begin()
+            elif isinstance(arrival.message, Goodbye):
+                self._transmission.durable(self._reception.last_seq, at_once=True)
 
-    def _act(self, arrival: Arrival) -> None:
-        message = arrival.message
-        document = self._document
-        if isinstance(message, Hello):
-            self._greet(message)
-        elif document.clock is None:
-            return
-        elif isinstance(message, TracedProcess):
-            document.declare(message)
-        elif isinstance(message, Event):
-            when = document.clock.time(message.time_ns)
-            document.happened(message, when)
-            self._event(when, message.event, message.pid, message.fields)
-        elif isinstance(message, Sample):
-            self._sample(message, document.clock)
-        elif isinstance(message, Heartbeat):
-            document.alive(message)
-            if not message.queued_bytes:
-                self._known_at = time.monotonic()
-            step = document.clock.observe(message, time.time_ns())
-            if step is not None:
-                when = document.clock.time(message.time_ns)
-                self._event(when, "clock_step", None, {"seconds": round(step, 6)})
-        elif isinstance(message, Goodbye):
-            document.farewell(message)
-            if message.frames != arrival.frame.seq - 1:
-                document.discrepancies.append(
-                    f"hunter says it sent {message.frames} frames, its Goodbye is number"
-                    f" {arrival.frame.seq}"
-                )
-            self._transmission.durable(self._reception.last_seq, at_once=True)
-
-    def _greet(self, hello: Hello) -> None:
-        self._document.greet(hello, CaptureClock(hello, time.time_ns()))
-        self._started_at = self._heard_at = self._known_at = time.monotonic()
+    def _begin(self) -> None:
+        """Hunter runs: its silence counts from now, and so does the duration."""
+        self._heard_at = time.monotonic()
         self._greeted.set()
-        self._container = (hello.memory_usage_bytes, hello.memory_limit_bytes)
-        self._view.started(
-            Start(
-                self._document.target,
-                hello,
-                self._document.inject,
-                describe_threshold(self._config, hello),
-                self._config.output,
-            )
-        )
         if self._config.duration is not None:
             loop = asyncio.get_running_loop()
             loop.call_later(self._config.duration, self.stop, "duration")
-
-    def _sample(self, sample: Sample, clock: CaptureClock) -> None:
-        self._document.sampled(sample)
-        if sample.pid is None:
-            self._container = (
-                sample.values.get("usage_bytes"),
-                sample.values.get("limit_bytes"),
-            )
-        self._directory.append_memory(clock.time(sample.time_ns), sample.pid, sample.values)
-
-    def _event(self, when: str, event: str, pid: int | None, fields: dict[str, object]) -> None:
-        self._directory.append_event(when, event, pid, fields)
-        self._view.event(when, event, pid, fields)
 
     async def _wait_for_room(self) -> None:
         """Stops reading while the backlog is at its limit: hunter then drops, and counts."""
@@ -334,31 +278,13 @@ class Session:
         """Keeps session.json and the view up to date."""
         odd = False
         while True:
-            self._look()
+            progress = self._worker.progress()
+            self._chronicle.look(progress)
+            self._chronicle.show(self._spool.size - progress.offset, bool(self._stop_reason))
             if odd:
-                self._directory.write_session(self._document.as_json())
+                self._chronicle.write()
             odd = not odd
             await asyncio.sleep(self._timing.tick)
-
-    def _look(self) -> None:
-        """Takes the worker's progress into the document and the view."""
-        progress = self._worker.progress()
-        document = self._document
-        document.count(progress.accounts)
-        if document.clock is not None:
-            for loss in progress.losses:
-                entry = document.entry(loss.ordinal)
-                fields: dict[str, object] = {"records": loss.count, "cause": "output queue full"}
-                when = document.clock.time(loss.time_ns)
-                self._event(when, "lost", entry.pid if entry else None, fields)
-            self._view.status(
-                document.status(
-                    time.monotonic() - self._started_at,
-                    self._container,
-                    self._spool.size - progress.offset,
-                    bool(self._stop_reason),
-                )
-            )
 
     async def _render_to_the_end(self) -> None:
         """Waits until everything in the spool is in the logs, showing how far it is."""
@@ -376,17 +302,20 @@ class Session:
         self, ended: Exit, failure: GathererError | None, cancelled: bool
     ) -> Summary:
         """Settles the books, writes session.json for the last time and returns the summary."""
-        document = self._document
+        document, chronicle = self._document, self._chronicle
         if cancelled and not self._greeted.is_set():
             failure = GathererError("interrupted before hunter had started")
         if failure is not None and not self._greeted.is_set():
             document.fail(failure, time.time_ns())
             self._spool.remove()
-            self._save()
+            chronicle.write_last()
             raise failure
-        self._look_last()
-        accounts = self._worker.progress().accounts
-        settlement = settle(accounts, document.goodbye, document.declared())
+        progress = self._worker.progress()
+        try:
+            chronicle.look(progress)
+        except LogWriteError as error:
+            failure = failure or error
+        settlement = settle(progress.accounts, document.goodbye, document.declared())
         failure = failure or hunter_failure(document.goodbye, ended)
         gone = False
         if document.goodbye is None and failure is None and not cancelled:
@@ -406,57 +335,22 @@ class Session:
             )
         )
         document.settle(settlement)
-        document.conclude(conclusion, failure, self._ended_ns())
-        document.tail_unknown_ms = 0 if document.goodbye is not None else self._unknown_ms
-        self._write_last_words(settlement, gone)
-        self._save()
+        document.conclude(conclusion, failure, chronicle.ended_ns())
+        if document.goodbye is not None:
+            document.tail_unknown_ms = 0
+        else:
+            document.tail_unknown_ms = round(1000 * (self._ended_at - chronicle.known_at), 3)
+        chronicle.write_losses(settlement)
+        if document.end_reason == TARGET_ENDED:
+            chronicle.write_target_ended()
+        chronicle.write_last()
         self._failure = failure
         return document.summary(self._config.output, self._spool.path if self._kept_spool else None)
-
-    def _ended_ns(self) -> int:
-        """Returns when the capture ended, on the capture clock."""
-        clock, goodbye = self._document.clock, self._document.goodbye
-        if clock is None:
-            return time.time_ns()
-        return clock.now_ns() if goodbye is None else clock.realtime_ns(goodbye.time_ns)
-
-    def _write_last_words(self, settlement: Settlement, gone: bool) -> None:
-        """Notes in each log what never arrived, and the end of the target in events.jsonl."""
-        document = self._document
-        ended_ns = self._ended_ns()
-        logs = LogDirectory(self._config.output)
-        try:
-            for ordinal, process in settlement.processes.items():
-                entry = document.entry(ordinal)
-                if process.transit and entry is not None:
-                    note = (
-                        f"{entry.pid:<5} {local_time(ended_ns)} +++ LOST {process.transit} records"
-                        " (lost in transit) +++\n"
-                    )
-                    logs.append(entry.log, note.encode("ascii"))
-            if gone or document.end_reason == "target ended":
-                fields: dict[str, object] = {"reason": document.end_reason}
-                self._event(rfc3339(ended_ns), "target_ended", None, fields)
-        except LogWriteError as error:
-            self._view.note(str(error))
 
     @property
     def failure(self) -> GathererError | None:
         """What ended the capture before its time, after it had begun."""
         return self._failure
-
-    def _look_last(self) -> None:
-        try:
-            self._look()
-        except LogWriteError as error:
-            self._view.note(str(error))
-
-    def _save(self) -> None:
-        try:
-            self._directory.write_session(self._document.as_json())
-        except LogWriteError as error:
-            # The last one that fitted stays.
-            self._view.note(str(error))
 
     async def _target_is_gone(self) -> bool:
         """Asks the runtime whether the target still runs."""
@@ -465,7 +359,8 @@ class Session:
                 await self._runtime.resolve()
         except (TargetNotFound, NotFound):
             return True
-        except (TimeoutError, GathererError):
+        except (TimeoutError, GathererError, asyncio.CancelledError):
+            # Nobody knows, or the user does not want to wait for the answer.
             return False
         return False
 

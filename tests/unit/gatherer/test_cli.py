@@ -11,6 +11,8 @@ from gatherer import cli
 from gatherer.config import CaptureConfig
 from gatherer.errors import ConfigError, TargetNotFound
 from gatherer.options import MemoryThreshold
+from hunter.cli import parse as hunter_parse
+from hunter.engines.choose import ENGINES as HUNTER_ENGINES
 
 
 @pytest.fixture
@@ -210,3 +212,30 @@ def test_the_plugin_of_kubectl_is_the_same_program() -> None:
     root = Path(__file__).parents[3]
     scripts = tomllib.loads((root / "pyproject.toml").read_text())["project"]["scripts"]
     assert scripts["kubectl-gatherer"] == scripts["gatherer"] == "gatherer.cli:main"
+
+
+def test_hunter_understands_what_gatherer_says() -> None:
+    assert HUNTER_ENGINES == cli.ENGINES
+    for config in (
+        CaptureConfig(),
+        CaptureConfig(memory=MemoryThreshold(percent="12.3"), growth=1, pids=(1, 2)),
+        CaptureConfig(memory=MemoryThreshold(size_bytes=200 << 20), of="node", frequency=0.05),
+        CaptureConfig(pids=(7,), trace_set="!%memory", string_size=0, linger=1.5, force=True),
+        CaptureConfig(trace_set="-x", buffer=1 << 30, growth=900_000_000, engine="ptrace"),
+    ):
+        understood = hunter_parse(config.hunter_arguments())
+        assert understood.frequency == config.frequency
+        assert understood.pids == config.pids
+        assert understood.only_pids == config.only_pids
+        assert understood.trace == config.trace_set
+        assert understood.string_size == config.string_size
+        assert understood.buffer_bytes == config.buffer
+        assert understood.linger == config.linger
+        assert understood.engine == config.engine
+        assert understood.force == config.force
+        assert understood.threshold.of == config.of
+        assert understood.threshold.growth == config.growth
+        if not config.only_pids:
+            assert understood.threshold.size == config.threshold.size_bytes
+            percent = config.threshold.percent
+            assert understood.threshold.percent == (None if percent is None else float(percent))

@@ -1,0 +1,199 @@
+"""The written record of a capture: session.json, events.jsonl, memory.jsonl, and what is shown.
+
+Hunter's messages and the worker's progress come in; files and the view are what comes out.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from gatherer.accounting import Settlement
+from gatherer.capture_dir import CaptureDirectory
+from gatherer.clock import CaptureClock, local_time, rfc3339
+from gatherer.config import CaptureConfig
+from gatherer.errors import LogWriteError
+from gatherer.logs import LogDirectory
+from gatherer.reception import Arrival
+from gatherer.renderer import Progress
+from gatherer.session_document import SessionDocument
+from gatherer.threshold import describe_threshold
+from gatherer.view import Start, View
+from hg_shared.messages import Event, Goodbye, Heartbeat, Hello, Sample, TracedProcess
+
+
+class Chronicle:
+    """Keeps the record of one capture.
+
+    Args:
+        config: what was asked for.
+        document: what session.json says.
+        directory: where it is written.
+        view: what is shown.
+
+    Attributes:
+        document: as given.
+        known_at: CLOCK_MONOTONIC seconds of gatherer up to which everything hunter saw is known.
+    """
+
+    def __init__(
+        self,
+        config: CaptureConfig,
+        document: SessionDocument,
+        directory: CaptureDirectory,
+        view: View,
+    ) -> None:
+        self.document = document
+        self.known_at = 0.0
+        self._config = config
+        self._directory = directory
+        self._view = view
+        self._started_at = 0.0
+        self._container: tuple[int | None, int | None] = (None, None)
+
+    def take(self, arrival: Arrival) -> None:
+        """Writes and shows what a message says.
+
+        Args:
+            arrival: a frame with its message; one without changes nothing.
+
+        Raises:
+            LogWriteError: a file cannot be written.
+        """
+        message = arrival.message
+        document = self.document
+        if isinstance(message, Hello):
+            self._greet(message)
+        elif document.clock is None:
+            return
+        elif isinstance(message, TracedProcess):
+            document.declare(message)
+        elif isinstance(message, Event):
+            when = document.clock.time(message.time_ns)
+            document.happened(message, when)
+            self._event(when, message.event, message.pid, message.fields)
+        elif isinstance(message, Sample):
+            self._sample(message, document.clock)
+        elif isinstance(message, Heartbeat):
+            self._beat(message, document.clock)
+        elif isinstance(message, Goodbye):
+            document.farewell(message)
+            if message.frames != arrival.frame.seq - 1:
+                document.discrepancies.append(
+                    f"hunter says it sent {message.frames} frames, its Goodbye is number"
+                    f" {arrival.frame.seq}"
+                )
+
+    def look(self, progress: Progress) -> None:
+        """Takes the renderer's progress: counts, and losses as events.
+
+        Args:
+            progress: the losses in it are told once.
+
+        Raises:
+            LogWriteError: a file cannot be written.
+        """
+        document = self.document
+        document.count(progress.accounts)
+        if document.clock is None:
+            return
+        for loss in progress.losses:
+            entry = document.entry(loss.ordinal)
+            fields: dict[str, object] = {"records": loss.count, "cause": "output queue full"}
+            when = document.clock.time(loss.time_ns)
+            self._event(when, "lost", entry.pid if entry else None, fields)
+
+    def show(self, backlog_bytes: int, stopping: bool) -> None:
+        """Shows the capture at this moment.
+
+        Args:
+            backlog_bytes: what waits to be rendered.
+            stopping: whether hunter has been asked to stop.
+        """
+        if self.document.clock is not None:
+            seconds = time.monotonic() - self._started_at
+            self._view.status(
+                self.document.status(seconds, self._container, backlog_bytes, stopping)
+            )
+
+    def write(self) -> None:
+        """Replaces session.json.
+
+        Raises:
+            LogWriteError: it cannot be written; the former one stays.
+        """
+        self._directory.write_session(self.document.as_json())
+
+    def write_last(self) -> None:
+        """Replaces session.json; when that cannot be, the last one that fitted stays."""
+        try:
+            self.write()
+        except LogWriteError as error:
+            self._view.note(str(error))
+
+    def ended_ns(self) -> int:
+        """Returns when the capture ended, nanoseconds since the epoch on the capture clock."""
+        clock, goodbye = self.document.clock, self.document.goodbye
+        if clock is None:
+            return time.time_ns()
+        return clock.now_ns() if goodbye is None else clock.realtime_ns(goodbye.time_ns)
+
+    def write_losses(self, settlement: Settlement) -> None:
+        """Notes at the end of each log what was sent and never arrived.
+
+        Args:
+            settlement: the final books.
+        """
+        logs = LogDirectory(self._config.output)
+        at = local_time(self.ended_ns())
+        try:
+            for ordinal, process in settlement.processes.items():
+                entry = self.document.entry(ordinal)
+                if process.transit and entry is not None:
+                    plural = "" if process.transit == 1 else "s"
+                    note = (
+                        f"{entry.pid:<5} {at} +++ LOST {process.transit} record{plural}"
+                        " (lost in transit) +++\n"
+                    )
+                    logs.append(entry.log, note.encode("ascii"))
+        except LogWriteError as error:
+            self._view.note(str(error))
+
+    def write_target_ended(self) -> None:
+        """Writes the event that closes a capture whose target ended."""
+        fields: dict[str, object] = {"reason": self.document.end_reason}
+        try:
+            self._event(rfc3339(self.ended_ns()), "target_ended", None, fields)
+        except LogWriteError as error:
+            self._view.note(str(error))
+
+    def _greet(self, hello: Hello) -> None:
+        document = self.document
+        document.greet(hello, CaptureClock(hello, time.time_ns()))
+        self._started_at = self.known_at = time.monotonic()
+        self._container = (hello.memory_usage_bytes, hello.memory_limit_bytes)
+        threshold = describe_threshold(self._config, hello)
+        output: Path = self._config.output
+        self._view.started(Start(document.target, hello, document.inject, threshold, output))
+
+    def _sample(self, sample: Sample, clock: CaptureClock) -> None:
+        self.document.sampled(sample)
+        if sample.pid is None:
+            self._container = (
+                sample.values.get("usage_bytes"),
+                sample.values.get("limit_bytes"),
+            )
+        self._directory.append_memory(clock.time(sample.time_ns), sample.pid, sample.values)
+
+    def _beat(self, heartbeat: Heartbeat, clock: CaptureClock) -> None:
+        self.document.alive(heartbeat)
+        if not heartbeat.queued_bytes:
+            self.known_at = time.monotonic()
+        step = clock.observe(heartbeat, time.time_ns())
+        if step is not None:
+            when = clock.time(heartbeat.time_ns)
+            self._event(when, "clock_step", None, {"seconds": round(step, 6)})
+
+    def _event(self, when: str, event: str, pid: int | None, fields: dict[str, object]) -> None:
+        self._directory.append_event(when, event, pid, fields)
+        self._view.event(when, event, pid, fields)
