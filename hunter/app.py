@@ -35,6 +35,7 @@ from hg_shared.records import Abi
 from hg_shared.syscalls.filter import syscall_set
 from hg_shared.version import __version__
 from hunter import capture_plan, policy, rights
+from hunter.budget import PLACED_STOP_NS, REMOTE_STOP_NS, Budget
 from hunter.config import Config
 from hunter.engines import Engine, Notice
 from hunter.engines.choose import choose
@@ -93,14 +94,17 @@ class Hunter:
             time.CLOCK_BOOTTIME
         )
         machine = platform.machine()
+        self._ebpf: Optional[Engine] = None
         self._choice = choose(
             config.engine,
             machine,
             platform.release(),
             kernel.syscalls_are_allowed(),
             library.refusal(),
+            self._load_ebpf(machine),
         )
-        self._engine = self._make_engine(machine)
+        self._engine = self._ebpf or self._make_engine(machine)
+        self._budget = Budget(config.max_overhead) if config.max_overhead else None
         self._watchdog = Watchdog()
         self._placement: Optional[Placement] = None
         self._scanner = Scanner(config, self._mount)
@@ -121,16 +125,36 @@ class Hunter:
         self._error = ""
         self._writer = Writer(1, self._output_broke)
 
+    def _wanted(self) -> Optional[Dict[int, FrozenSet[int]]]:
+        """Returns the numbers of the calls to record by ABI, None for all."""
+        if not self._config.trace:
+            return None
+        try:
+            return {
+                abi: syscall_set(self._config.trace, abi)
+                for abi in (Abi.X86_64, Abi.AARCH64, Abi.I386)
+            }
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+
+    def _load_ebpf(self, machine: str) -> str:
+        """Tries the ebpf engine where it may be used; returns what stands in its way."""
+        config = self._config
+        if config.engine not in ("auto", "ebpf"):
+            return "not asked for"
+        from hunter.engines.ebpf import loading
+
+        self._ebpf, refused = loading.load(
+            machine,
+            platform.release(),
+            self._rights.capabilities,
+            config.engine == "ebpf",
+            (config.string_size, config.buffer_bytes, self._wanted()),
+        )
+        return refused
+
     def _make_engine(self, machine: str) -> Engine:
-        wanted: Optional[Dict[int, FrozenSet[int]]] = None
-        if self._config.trace:
-            try:
-                wanted = {
-                    abi: syscall_set(self._config.trace, abi)
-                    for abi in (Abi.X86_64, Abi.AARCH64, Abi.I386)
-                }
-            except ValueError as error:
-                raise UsageError(str(error)) from error
+        wanted = self._wanted()
         if not self._choice.engine:
             return IdleEngine()
         engine = PtraceNativeEngine if self._choice.engine == "ptrace" else PtracePythonEngine
@@ -205,6 +229,19 @@ class Hunter:
         )
         engine.release_child = placement.release_child
         self._placement = placement
+
+    def _keep_budget(self, now: int) -> None:
+        """Pauses tracing, or goes on with it, as the overhead budget wants it."""
+        engine = self._engine
+        if self._budget is None or not isinstance(engine, PtraceEngine):
+            return
+        placed = self._placement is not None and self._placement.placed
+        cost = PLACED_STOP_NS if placed else REMOTE_STOP_NS
+        turn = self._budget.tick(now, engine.stops(), cost)
+        if turn.changed:
+            if self._placement is not None:
+                self._placement.pause(not turn.tracing, now, engine.stops())
+            engine.set_tracing(turn.tracing, turn.share, now)
 
     def _report_placement(self, values: Dict[str, object]) -> None:
         self._writer.put(Event(time.monotonic_ns(), "placement", None, values))
@@ -306,6 +343,7 @@ class Hunter:
             self._engine.poke()
             self._take_notices()
             self._place(now)
+            self._keep_budget(now)
             if now >= next_scan:
                 self._scan(now)
                 next_scan = max(next_scan + frequency, time.monotonic_ns() + frequency // 10)

@@ -13,7 +13,7 @@ WINDOW_NS = 200_000_000
 LONGEST_PAUSE_NS = 20_000_000_000
 # One stop with the wake-ups of tracer and tracee: on one CPU, and from one CPU to another on a
 # virtual machine, where it is dearest. Estimates are to be too high rather than too low.
-PLACED_STOP_NS = 6_000
+PLACED_STOP_NS = 8_000
 REMOTE_STOP_NS = 60_000
 
 

@@ -37,6 +37,13 @@ def _positive(text: str) -> float:
     return value
 
 
+def _share(text: str) -> float:
+    value = _number(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share such as 0.1")
+    return value
+
+
 def _string_size(text: str) -> int:
     value = _number(text)
     if not 0 <= value <= MAX_CAPTURE or value != int(value):
@@ -86,6 +93,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--linger", type=_positive, default=10.0, metavar="SECONDS")
     made.add_argument("--engine", choices=ENGINES, default="auto")
     made.add_argument("--placement", choices=("auto", "off"), default="auto")
+    made.add_argument("--max-overhead", type=_share, metavar="SHARE", help="such as 0.1")
     made.add_argument("--force", action="store_true", help="go on without memory headroom")
     made.add_argument("--sha256", default="", metavar="HEX", help="digest of this file")
     made.add_argument("--remove-self", action="store_true", help="delete this file once loaded")
@@ -120,6 +128,7 @@ def parse(arguments: Optional[List[str]] = None) -> Config:
         linger=given.linger,
         engine=given.engine,
         placement=given.placement,
+        max_overhead=given.max_overhead,
         force=given.force,
         sha256=given.sha256,
         remove_self=given.remove_self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 from hunter.policy import Threshold
 
@@ -22,6 +22,7 @@ class Config(NamedTuple):
         linger: seconds without a word from gatherer after which hunter lets go.
         engine: name, or auto.
         placement: auto or off.
+        max_overhead: share of its time that the target may lose, None for any.
         force: go on without memory headroom.
         sha256: digest of the zipapp, as gatherer verified it.
         remove_self: delete the zipapp once it is loaded.
@@ -38,6 +39,7 @@ class Config(NamedTuple):
     linger: float = 10.0
     engine: str = "auto"
     placement: str = "auto"
+    max_overhead: Optional[float] = None
     force: bool = False
     sha256: str = ""
     remove_self: bool = False

@@ -20,7 +20,8 @@ _COUNT = Struct("<QQ")
 _ENTRY = Struct(f"<II{MASK_BYTES}s")
 TABLE_BYTES = _COUNT.size + MAX_THREADS * _ENTRY.size
 
-PROBE_NS = 200_000_000
+# Shorter than a window of the overhead budget, in which a probe must fit.
+PROBE_NS = 120_000_000
 # What the better way must be better by to be worth narrowing masks for.
 GAIN = 1.25
 # Below this many stops a second the price of a stop does not matter.
@@ -177,6 +178,8 @@ class Placement:
         self._stops = 0
         self._before = 0.0
         self._retry_at = 0
+        self._paused = self._was_placed = False
+        self._pids: Dict[int, int] = {}
         self.cpu = -1
         self._saved: Dict[int, SavedMask] = {}
 
@@ -210,7 +213,8 @@ class Placement:
             stops: syscall stops handled so far.
             pids: traced processes, and when each started, CLOCK_MONOTONIC ns.
         """
-        if len(self._mine) < 2:
+        self._pids = pids
+        if len(self._mine) < 2 or self._paused:
             return
         if not pids:
             if self.placed:
@@ -236,6 +240,23 @@ class Placement:
             self._judge(now, stops, rate)
         else:
             self._keep(now, stops, rate, pids)
+
+    def pause(self, paused: bool, now: int, stops: int) -> None:
+        """Gives masks back while tracing pauses, when rates of stops say nothing.
+
+        Args:
+            paused: whether tracing pauses.
+            now: CLOCK_MONOTONIC ns.
+            stops: syscall stops handled so far.
+        """
+        if paused:
+            self._was_placed = self.placed
+            if self.placed:
+                self.undo()
+        elif self._was_placed and self._narrow(self._pids):
+            self._state = _State.PLACED
+        self._paused = paused
+        self._since, self._stops = now, stops
 
     def _begin(self, state: _State, now: int, stops: int) -> None:
         self._state, self._since, self._stops = state, now, stops

@@ -19,7 +19,7 @@ from typing import Callable, Deque, Dict, FrozenSet, List, Optional, Set, Tuple
 from hg_shared.batch import Batch
 from hg_shared.records import HEAD, Kind, encode_capture
 from hunter import capture_plan, captures
-from hunter.engines import Counters, Notice
+from hunter.engines import INTERVAL, Counters, Notice
 from hunter.engines.queue import Queue
 from hunter.errors import HunterError, ProcessGone
 from hunter.memory import procfs
@@ -61,6 +61,7 @@ class PtraceEngine(ABC):
     """
 
     name: str
+    interval = INTERVAL
 
     def __init__(
         self,
@@ -86,6 +87,8 @@ class PtraceEngine(ABC):
         self._main = 0
         self._last_records = 0
         self._last_mark = 0
+        self._window_notes: Deque[Tuple[int, int, int, bool, int]] = deque()
+        self._ran: Dict[int, str] = {}
         self.release_child: Optional[Callable[[int, int], None]] = None
         """Told of each child process and its parent before the child runs; follows forks."""
 
@@ -119,6 +122,10 @@ class PtraceEngine(ABC):
     def _mark_leaving(self, threads: Set[int]) -> None:
         """Has threads handed to `_leave_here` at their next syscall stop."""
 
+    @abstractmethod
+    def _set_quiet(self, quiet: bool) -> None:
+        """Lets calls pass unseen, or not any more. Called by the control thread."""
+
     def _leave_loop(self) -> None:  # noqa: B027 - a loop in Python need not be left
         """Makes a loop that is not Python return, so that signal handlers run."""
 
@@ -142,6 +149,23 @@ class PtraceEngine(ABC):
         self._requests.append(("stop", 0, 0))
         self.poke()
 
+    def set_tracing(self, on: bool, loss: float, now_ns: int) -> None:
+        """Pauses tracing, or goes on with it; threads stay attached and run free meanwhile.
+
+        Args:
+            on: whether calls are recorded from now on.
+            loss: share of its time that the target was estimated to lose, for the note in the log.
+            now_ns: CLOCK_MONOTONIC.
+        """
+        self._set_quiet(not on)
+        for process in list(self._processes.values()):
+            self._window_notes.append(
+                (now_ns, process.pid, process.ordinal, on, round(loss * 1000))
+            )
+        if on:
+            self._requests.append(("rearm", 0, 0))
+            self.poke()
+
     def poke(self) -> None:
         """Signals the tracer if requests wait."""
         if self._requests and self._main:
@@ -163,7 +187,8 @@ class PtraceEngine(ABC):
         watermark = now_ns if everything else now_ns - WATERMARK_NS
         if everything:
             self._queue.flush_losses(now_ns)
-        batches = self._queue.take(watermark, self._in_flight(watermark, now_ns))
+        heads, data = self._in_flight(watermark, now_ns)
+        batches = self._queue.take(watermark, (self._windows() + heads, data))
         if batches:
             self._last_records = now_ns
         elif now_ns - self._last_records <= 2 * WATERMARK_NS or now_ns - self._last_mark >= IDLE_NS:
@@ -173,6 +198,18 @@ class PtraceEngine(ABC):
         if batches:
             self._last_mark = now_ns
         return batches
+
+    def _windows(self) -> bytes:
+        """Returns the notes about windows of tracing, as heads."""
+        heads = []
+        while self._window_notes:
+            start, tid, ordinal, on, loss = self._window_notes.popleft()
+            heads.append(
+                HEAD.pack(
+                    start, 0, 0, on, loss, 0, 0, 0, 0, tid, ordinal, 0, Kind.WINDOW, self._abi, 0
+                )
+            )
+        return b"".join(heads)
 
     def counters(self) -> Dict[int, Counters]:
         """Returns the counters by ordinal."""
@@ -264,6 +301,9 @@ class PtraceEngine(ABC):
                 process = self._processes.get(ordinal)
                 if process is not None:
                     self._leave(process)
+            elif verb == "rearm":
+                for process in list(self._processes.values()):
+                    self._rearm(process)
             else:
                 self._stopping = True
                 for process in list(self._processes.values()):
@@ -306,6 +346,23 @@ class PtraceEngine(ABC):
         self._notices.append(Notice("attached", ordinal, now, "", len(process.threads)))
         if self._stopping:
             self._leave(process)
+
+    def _rearm(self, process: Process) -> None:
+        """Stops the threads that ran since the last window, so that their calls are seen again.
+
+        A thread that slept all the time is left alone: a stop makes some calls return EINTR.
+        """
+        if process.leaving:
+            return
+        for tid in list(process.threads):
+            ran = procfs.read_text(f"/proc/{process.pid}/task/{tid}/schedstat")
+            if ran and self._ran.get(tid) == ran:
+                continue
+            self._ran[tid] = ran
+            try:
+                kernel.interrupt(tid)
+            except HunterError:
+                pass  # it ended; its wait status comes
 
     def _leave(self, process: Process) -> None:
         """Asks every thread to stop, so that it can be detached."""
@@ -533,6 +590,7 @@ class PtraceEngine(ABC):
 
     def _forget(self, tid: int, process: Process) -> None:
         process.threads.discard(tid)
+        self._ran.pop(tid, None)
         self._disown(tid)
         self._interrupted.pop(tid, None)
 

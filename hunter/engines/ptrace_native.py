@@ -108,6 +108,13 @@ class PtraceNativeEngine(PtraceEngine):
         for tid in threads:
             self._slots.set_flag(tid, layout.FLAG_LEAVING)
 
+    def _set_quiet(self, quiet: bool) -> None:
+        _WORD.pack_into(self._rings.context, layout.QUIET, quiet)
+
+    def stops(self) -> int:
+        """Returns how many syscall stops there were."""
+        return int(_WORD.unpack_from(self._rings.context, layout.STOPS)[0])
+
     def _leave_loop(self) -> None:
         _WORD.pack_into(self._rings.context, layout.WAKE, 1)
 

@@ -67,6 +67,10 @@ class PtracePythonEngine(PtraceEngine):
         self._steps = _steps(self._abi)
         self._entered: Dict[int, Entered] = {}
         self._leaving: Set[int] = set()
+        self._quiet: List[bool] = []  # a list, so that the loop need not look up an attribute
+
+    def _set_quiet(self, quiet: bool) -> None:
+        self._quiet[:] = [True] if quiet else []
 
     def _open_calls(self) -> List[Tuple[int, Entered]]:
         return list(self._entered.items())
@@ -95,8 +99,9 @@ class PtracePythonEngine(PtraceEngine):
         """The hot loop: returns when no tracee is left."""
         waitpid, now, pread = os.waitpid, time.monotonic_ns, os.pread
         ptrace = kernel.fast_ptrace
-        get_info, resume, everything = (
-            kernel.PTRACE_GET_SYSCALL_INFO, kernel.PTRACE_SYSCALL, kernel.WAIT_ALL,
+        get_info, traced, free, everything = (
+            kernel.PTRACE_GET_SYSCALL_INFO, kernel.PTRACE_SYSCALL, kernel.PTRACE_CONT,
+            kernel.WAIT_ALL,
         )  # fmt: skip
         buffer = ctypes.create_string_buffer(syscall_info.SIZE)
         reference = ctypes.byref(buffer)
@@ -106,7 +111,7 @@ class PtracePythonEngine(PtraceEngine):
         unpack_rval = syscall_info.RVAL.unpack_from
         unpack_stack = syscall_info.STACK_POINTER.unpack_from
         pack = HEAD.pack
-        entered, owners, leaving = self._entered, self._owners, self._leaving
+        entered, owners, leaving, quiet = self._entered, self._owners, self._leaving, self._quiet
         queue = self._records
         heads, captured = queue.heads, queue.captures
         native, abi = self._arch, int(self._abi)
@@ -131,6 +136,14 @@ class PtracePythonEngine(PtraceEngine):
                     return
                 continue
             op = view[0]
+            if quiet:
+                # A call that began before the quiet is still recorded; then the thread runs free.
+                resume = free
+                if op == 1 or tid not in entered:
+                    ptrace(free, tid, 0, 0)
+                    continue
+            else:
+                resume = traced
             if op == 1:
                 call = unpack_entry(buffer)
                 nr = call[1]

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import Dict, List, Protocol
 
 from hg_shared.batch import Batch
-from hg_shared.records import HEAD, HEAD_SIZE, Kind, LossCause
+from hg_shared.records import HEAD, HEAD_SIZE, NOTES, Kind, LossCause
 
 _PROCESS_COLUMN = 19  # offset 76 of the head, in 32-bit words
 _LENGTH_COLUMN = 21  # offset 84
@@ -100,9 +100,10 @@ class Outgoing:
         processes = memoryview(heads).cast("I")[_PROCESS_COLUMN::_WORDS]
         for process, count in Counter(processes).items():
             self._sent[process] = self._sent.get(process, 0) + count
-        if Kind.LOST in heads[_KIND_OFFSET::HEAD_SIZE]:
+        kinds = heads[_KIND_OFFSET::HEAD_SIZE]
+        if any(kind in kinds for kind in NOTES):
             for fields in HEAD.iter_unpack(heads):
-                if fields[12] == Kind.LOST:
+                if fields[12] in NOTES:
                     self._sent[fields[10]] -= 1
 
 

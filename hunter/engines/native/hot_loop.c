@@ -39,7 +39,7 @@ static inline i64 syscall4(i64 nr, i64 a, i64 b, i64 c, i64 d) {
 }
 #endif
 
-enum { PTRACE_SYSCALL = 24, PTRACE_GET_SYSCALL_INFO = 0x420e, SYSCALL_STOP = 0x857f };
+enum { PTRACE_CONT = 7, PTRACE_SYSCALL = 24, PTRACE_GET_SYSCALL_INFO = 0x420e, SYSCALL_STOP = 0x857f };
 enum { WAIT_ALL = 0x40000000, EINTR = 4, CLOCK_MONOTONIC = 1 };
 enum { HEAD_SIZE = 88, SCRATCH = 66560, ENTRY_MAX = 320, CAPTURE_MAX = 0xfffe };
 enum { LOST = 9, UNREADABLE = 0xffff };
@@ -114,7 +114,8 @@ struct context {
     u64 dropping;                         // 176  records are being dropped
     struct syscall_info info;             // 184  of the stop that is returned
     u64 wake;                             // 272  set by another thread: return for signal handlers
-    u64 zero[3];                          // 280
+    u64 quiet;                            // 280  set by another thread: let calls pass unseen
+    u64 zero[2];                          // 288
     u8 scratch[SCRATCH];                  // 304
 };
 
@@ -126,6 +127,7 @@ _Static_assert(sizeof(struct syscall_info) == 88, "syscall_info.py: SIZE");
 _Static_assert(__builtin_offsetof(struct context, table) == 88, "layout.py: TABLE");
 _Static_assert(__builtin_offsetof(struct context, info) == 184, "layout.py: INFO");
 _Static_assert(__builtin_offsetof(struct context, wake) == 272, "layout.py: WAKE");
+_Static_assert(__builtin_offsetof(struct context, quiet) == 280, "layout.py: QUIET");
 _Static_assert(__builtin_offsetof(struct context, scratch) == 304, "layout.py: CONTEXT_SIZE");
 
 static void copy(u8 *to, const u8 *from, u64 size) {
@@ -397,6 +399,12 @@ EXPORT i64 hot_run(struct context *c) {
             return t ? LEAVING : UNKNOWN;
         }
         struct process *p = c->processes + t->process;
+        // A call that began before the quiet is still recorded; then the thread runs free.
+        i64 resume = PTRACE_SYSCALL;
+        if (__atomic_load_n(&c->quiet, __ATOMIC_RELAXED)) {
+            resume = PTRACE_CONT;
+            if (info.op == 1 || !t->start) goto resume;
+        }
         if (info.op == 1) {
             const struct call *call = plan_of(c, info.arch, info.nr_or_rval);
             if (call && call->flags & CALL_UNWANTED) goto resume;
@@ -429,7 +437,7 @@ EXPORT i64 hot_run(struct context *c) {
             if (call->exit_count)
                 at = read_items(c, p->memory, c->items + call->first + call->entry_count,
                                 call->exit_count, t->args, rval, 0, at, c->scratch + SCRATCH);
-            syscall4(NR_ptrace, PTRACE_SYSCALL, tid, 0, 0);
+            syscall4(NR_ptrace, resume, tid, 0, 0);
             u8 head[HEAD_SIZE];
             u64 size = (u64)(at - c->scratch);
             fill_head(head, t->start, time - t->start, rval, t->args, (u32)tid, p->ordinal,
@@ -439,6 +447,6 @@ EXPORT i64 hot_run(struct context *c) {
             continue;
         }
     resume:
-        syscall4(NR_ptrace, PTRACE_SYSCALL, tid, 0, 0);
+        syscall4(NR_ptrace, resume, tid, 0, 0);
     }
 }

@@ -34,6 +34,7 @@ NOW = 160
 STOPS = 168
 INFO = 184
 WAKE = 272
+QUIET = 280
 
 # struct thread.
 THREAD_SIZE = 448
