@@ -178,7 +178,8 @@ class Placement:
         self._stops = 0
         self._before = 0.0
         self._retry_at = 0
-        self._paused = self._was_placed = False
+        self._paused = False
+        self._resume_as = _State.OFF
         self._pids: Dict[int, int] = {}
         self.cpu = -1
         self._saved: Dict[int, SavedMask] = {}
@@ -250,11 +251,11 @@ class Placement:
             stops: syscall stops handled so far.
         """
         if paused:
-            self._was_placed = self.placed
+            self._resume_as = self._state if self.placed else _State.OFF
             if self.placed:
                 self.undo()
-        elif self._was_placed and self._narrow(self._pids):
-            self._state = _State.PLACED
+        elif self._resume_as != _State.OFF and self._narrow(self._pids):
+            self._state = self._resume_as
         self._paused = paused
         self._since, self._stops = now, stops
 
