@@ -74,7 +74,9 @@ class GathererProcess:
         return path
 
     def steps(self) -> list[int]:
-        """Returns the counters in the only log, in order."""
+        """Returns the counters in the only log, in order; none before there is a log."""
+        if not list(self.output.glob("*.log")):
+            return []
         return [int(n) for n in re.findall(r'"/step-(\d+)"', self.log().read_text())]
 
     def hunter_pid(self) -> int:
