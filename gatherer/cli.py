@@ -31,7 +31,7 @@ else:
     _ParamType = click.ParamType
 
 DEFAULT_COMMAND = "capture"
-ENGINES = ("auto", "ptrace", "ptrace-python")
+ENGINES = ("auto", "ebpf", "ptrace", "ptrace-python")
 
 
 class Parsed(_ParamType):
@@ -154,6 +154,14 @@ def cli() -> None:
 @_option(
     "--engine", type=click.Choice(ENGINES), default="auto", help="how to trace  [auto]",
 )  # fmt: skip
+@_option(
+    "--placement", type=click.Choice(["auto", "off"]), default="auto",
+    help="move a busy target to the tracer's CPU while that is faster  [auto]",
+)  # fmt: skip
+@_option(
+    "--max-overhead", type=Parsed(options.parse_share, "P%"),
+    help="trace in windows so that the target loses at most 10% of its time  [no limit]",
+)  # fmt: skip
 @_option("--force", is_flag=True, help="go on without memory headroom")
 @_option(
     "--runtime", type=click.Choice(["kubernetes", "local"]), default="kubernetes",
@@ -227,6 +235,8 @@ def capture_config(given: dict[str, Any], terminal: bool) -> CaptureConfig:
         buffer=given["buffer"],
         linger=given["linger"],
         engine=given["engine"],
+        placement=given["placement"],
+        max_overhead=given["max_overhead"],
         force=given["force"],
         output=given["output"],
         duration=given["duration"],

@@ -68,6 +68,8 @@ class CaptureConfig:
         buffer: bytes hunter keeps while the stream is slow.
         linger: seconds hunter waits for a lost gatherer.
         engine: engine name, or `auto`.
+        placement: `auto`, or `off`: whether the target may be moved to the tracer's CPU.
+        max_overhead: share of its time that the target may lose, None for any.
         force: go on without memory headroom.
         output: the capture directory.
         duration: seconds until the capture is stopped, None for never.
@@ -86,6 +88,8 @@ class CaptureConfig:
     buffer: int = DEFAULT_BUFFER
     linger: float = DEFAULT_LINGER
     engine: str = "auto"
+    placement: str = "auto"
+    max_overhead: float | None = None
     force: bool = False
     output: Path = Path("strace-logs")
     duration: float | None = None
@@ -147,7 +151,9 @@ class CaptureConfig:
             arguments.append(f"--trace={self.trace_set}")
         arguments += ["--string-size", str(self.string_size)]
         arguments += ["--buffer", str(self.buffer), "--linger", f"{self.linger:g}"]
-        arguments += ["--engine", self.engine]
+        arguments += ["--engine", self.engine, "--placement", self.placement]
+        if self.max_overhead is not None:
+            arguments += ["--max-overhead", f"{self.max_overhead:g}"]
         if self.force:
             arguments.append("--force")
         return arguments
@@ -165,6 +171,8 @@ class CaptureConfig:
             "buffer_bytes": self.buffer,
             "linger": self.linger,
             "engine": self.engine,
+            "placement": self.placement,
+            "max_overhead": self.max_overhead,
             "force": self.force,
             "install": self.install,
             "duration": self.duration,

@@ -153,6 +153,18 @@ def parse_frequency(text: str) -> float:
     return float(text)
 
 
+def parse_share(text: str) -> float:
+    """Returns a share of the target's time, from `10%` or `10`.
+
+    Raises:
+        ValueError: not a percentage over 0 and up to 100; the text shows a good one.
+    """
+    number = text.strip().removesuffix("%")
+    if not _NUMBER.fullmatch(number) or not 0 < float(number) <= 100:
+        raise ValueError(f"{shown(text)} is not a percentage up to 100; write for example 10%")
+    return float(number) / 100
+
+
 def parse_pid(text: str) -> int:
     """Reads a process id.
 

@@ -24,7 +24,7 @@ from hg_shared.batch import Batch
 from hg_shared.errors import WireError
 from hg_shared.framing import Frame, FrameType
 from hg_shared.messages import FdTable, Hello, Message, TracedProcess
-from hg_shared.records import Kind, Record
+from hg_shared.records import NOTES, Kind, Record
 from hg_shared.wire import decode
 
 CHUNK = 32 << 10
@@ -185,10 +185,11 @@ class Rendering:
                 # A hostile stream could name four billion of them.
                 self.accounts.undeclared += len(records)
                 continue
-            notes = [record for record in records if record.kind == Kind.LOST]
+            notes = [record for record in records if record.kind in NOTES]
             self.accounts.received(ordinal, len(records) - len(notes))
             for note in notes:
-                self._take_loss(ordinal, note)
+                if note.kind == Kind.LOST:
+                    self._take_loss(ordinal, note)
             process.fed_to = watermark
             self._logs.append(process.name, process.lines.feed(records, watermark))
 

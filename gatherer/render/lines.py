@@ -23,7 +23,9 @@ from gatherer.render.text import escape
 from hg_shared.records import LOSS_TEXT, Kind, Record
 
 _order = itemgetter(0, 4)
-_PRINTED = frozenset((Kind.SIGNAL, Kind.STOPPED, Kind.EXITED, Kind.EXEC, Kind.DETACHED, Kind.LOST))
+_PRINTED = frozenset(
+    (Kind.SIGNAL, Kind.STOPPED, Kind.EXITED, Kind.EXEC, Kind.DETACHED, Kind.LOST, Kind.WINDOW)
+)
 _SILENT = frozenset((Kind.THREAD, Kind.ATTACHED))
 _FOREVER = 1 << 64
 
@@ -253,6 +255,10 @@ class ProcessLines:
             plural = "" if count == 1 else "s"
             text = f"+++ LOST {count} record{plural} ({reason}) +++"
             self._line(start, self._pid or tid, text)
+        elif kind == Kind.WINDOW:
+            on, loss = record.args[0], record.args[1] / 10
+            what = "on" if on else f"off, the target lost about {loss:g}% of its time"
+            self._line(start, self._pid or tid, f"+++ WINDOW tracing {what} +++")
         else:
             self._open.pop(tid, None)
         return True

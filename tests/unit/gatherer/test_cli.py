@@ -45,7 +45,7 @@ def test_every_option_arrives(configs: list[CaptureConfig]) -> None:
         "--runtime", "local", "--memory", "200Mi", "--of", "node", "--growth", "5Mi/s",
         "--pid", "11", "--pid", "12", "--pid", "11", "-e", "%memory", "-s", "64", "-o", "out",
         "--duration", "5m", "--buffer", "8Mi", "--linger", "3", "--engine", "ptrace-python",
-        "--force", "--json", "--no-color",
+        "--placement", "off", "--max-overhead", "10%", "--force", "--json", "--no-color",
     ]  # fmt: skip
     assert cli.main(words) == 0
     [config] = configs
@@ -56,7 +56,8 @@ def test_every_option_arrives(configs: list[CaptureConfig]) -> None:
     assert config.hunter_arguments() == [
         "--memory", str(200 << 20), "--of", "node", "--growth", str(5 << 20), "--frequency", "5",
         "--pid", "11", "--pid", "12", "--trace=%memory", "--string-size", "64",
-        "--buffer", str(8 << 20), "--linger", "3", "--engine", "ptrace-python", "--force",
+        "--buffer", str(8 << 20), "--linger", "3", "--engine", "ptrace-python",
+        "--placement", "off", "--max-overhead", "0.1", "--force",
     ]  # fmt: skip
 
 
@@ -191,7 +192,7 @@ def test_help_and_version() -> None:
     runner = CliRunner()
     assert runner.invoke(cli.cli, ["--version"]).output.startswith("gatherer 0.")
     text = runner.invoke(cli.cli, ["capture", "--help"]).output
-    for absent in ("--raw", "--selector", "--image", "--agent", "--placement", "--timestamps"):
+    for absent in ("--raw", "--selector", "--image", "--agent", "--timestamps"):
         assert absent not in text
 
 
