@@ -149,7 +149,7 @@ class Chronicle:
         try:
             for ordinal, process in settlement.processes.items():
                 entry = self.document.entry(ordinal)
-                if process.transit and entry is not None:
+                if process.transit and entry is not None and entry.has_log:
                     plural = "" if process.transit == 1 else "s"
                     note = (
                         f"{entry.pid:<5} {at} +++ LOST {process.transit} record{plural}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -253,7 +254,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program, sys.argv's by default.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in words
+    debug = "--debug" in words or bool(os.environ.get("GATHERER_DEBUG"))
     try:
         result = cli.main(words, prog_name="gatherer", standalone_mode=False)
         return result if isinstance(result, int) else 0

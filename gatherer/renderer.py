@@ -23,7 +23,7 @@ from gatherer.spool import SpoolReader
 from hg_shared.batch import Batch
 from hg_shared.errors import WireError
 from hg_shared.framing import Frame, FrameType
-from hg_shared.messages import FdTable, Hello, Message, TracedProcess
+from hg_shared.messages import Event, Hello, Message, TracedProcess
 from hg_shared.records import NOTES, Kind, Record
 from hg_shared.wire import decode
 
@@ -109,6 +109,7 @@ class Rendering:
         self._clock: CaptureClock | None = None
         self._processes: dict[int, _Process] = {}
         self._by_key: dict[ProcessKey, _Process] = {}
+        self._by_pid: dict[int, _Process] = {}
         self._watermarks = Watermarks()
         self._losses: dict[int, Loss] = {}
 
@@ -133,7 +134,9 @@ class Rendering:
             LogWriteError: a log cannot be written.
         """
         for process in self._by_key.values():
-            self._logs.append(process.name, process.lines.finish())
+            lines = process.lines.finish()
+            if lines:
+                self._logs.append(process.name, lines)
 
     def take_losses(self) -> tuple[Loss, ...]:
         """Returns the losses since the last call, one a process."""
@@ -145,8 +148,11 @@ class Rendering:
             self._clock = CaptureClock(message)
         elif isinstance(message, TracedProcess):
             self._declare(message)
-        elif isinstance(message, FdTable):
-            pass  # Lines carry no decoded descriptors yet; the spool keeps the table.
+        elif isinstance(message, Event) and message.event == "attach":
+            # The log is there as soon as the process is traced, also while it is silent.
+            attached = self._by_pid.get(-1 if message.pid is None else message.pid)
+            if attached is not None:
+                self._logs.append(attached.name, b"")
 
     def _declare(self, process: TracedProcess) -> None:
         hello = self._reception.hello
@@ -163,8 +169,7 @@ class Rendering:
             name = self._names.assign(process.pid, process.start_time, process.command)
             known = _Process(name, process.pid, self._lines(hello, process))
             self._by_key[key] = known
-            # The log is there as soon as the process is traced, also while it is silent.
-            self._logs.append(name, b"")
+        self._by_pid[process.pid] = known
         self._processes[process.ordinal] = known
 
     def _take_batch(self, frame: Frame) -> None:

@@ -34,7 +34,7 @@ class ProcessEntry:
         start_time: clock ticks since boot.
         command: its name when it was chosen.
         cmdline: its arguments, at most `MAX_CMDLINE` characters.
-        log: name of its log file.
+        log: name of its log file; null in session.json when it was never attached.
         attached: when tracing began, None when it has not.
         ended: when tracing ended, None while it goes on.
         end_reason: why.
@@ -60,6 +60,11 @@ class ProcessEntry:
     ordinals: set[int] = field(default_factory=set)
 
     @property
+    def has_log(self) -> bool:
+        """Whether there is a log: the process was attached, or records of it came."""
+        return self.attached is not None or self.records > 0
+
+    @property
     def state(self) -> str:
         """`traced`, or why it is not."""
         if self.ended is not None:
@@ -71,6 +76,8 @@ class ProcessEntry:
         entry = asdict(self)
         for name in ("ordinals", "rss_bytes"):
             del entry[name]
+        if not self.has_log:
+            entry["log"] = None
         return entry
 
 
@@ -288,7 +295,7 @@ class SessionDocument:
             ProcessSummary(
                 entry.command,
                 entry.pid,
-                directory / entry.log,
+                directory / entry.log if entry.has_log else None,
                 entry.records,
                 entry.lost,
                 entry.peak_rss_bytes,

@@ -15,7 +15,7 @@ class ProcessSummary:
     Attributes:
         command: its name, unchecked.
         pid: process id.
-        log: path of its log.
+        log: path of its log, None when it was never attached.
         records: records received.
         lost: records lost.
         peak_rss_bytes: highest sample, None when there was none.
@@ -24,7 +24,7 @@ class ProcessSummary:
 
     command: str
     pid: int
-    log: Path
+    log: Path | None
     records: int
     lost: int
     peak_rss_bytes: int | None
@@ -68,6 +68,9 @@ class Summary:
         lines = [f"capture ended: {printable(self.end_reason, 300)}"]
         for process in self.processes:
             end = f", {printable(process.end_reason, 200)}" if process.end_reason else ""
+            if process.log is None:
+                lines.append(f"  {printable(process.command, 64)} {process.pid}: no log{end}")
+                continue
             lines.append(
                 f"  {printable(str(process.log))}: {process.records} records, {process.lost} lost,"
                 f" peak rss {byte_count(process.peak_rss_bytes)}{end}"
@@ -98,7 +101,7 @@ class Summary:
                 {
                     "command": process.command,
                     "pid": process.pid,
-                    "log": str(process.log),
+                    "log": str(process.log) if process.log else None,
                     "records": process.records,
                     "lost": process.lost,
                     "peak_rss_bytes": process.peak_rss_bytes,

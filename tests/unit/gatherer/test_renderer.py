@@ -21,6 +21,7 @@ from tests.unit.gatherer.scripted import (
     SECOND,
     NumberedLines,
     batch,
+    event,
     head,
     process,
     stream,
@@ -44,7 +45,10 @@ def test_records_go_to_the_log_of_their_process(tmp_path: Path) -> None:
 
 
 def test_a_log_is_there_before_its_first_line(tmp_path: Path) -> None:
-    rendering(tmp_path).receive_data(b"".join(stream(HELLO, process())))
+    target = rendering(tmp_path)
+    target.receive_data(b"".join(stream(HELLO, process())))
+    assert list(tmp_path.iterdir()) == []
+    target.receive_data(b"".join(stream(event("attach"), start=3)))
     assert (tmp_path / "leak-4711.log").read_bytes() == b""
 
 
@@ -56,7 +60,7 @@ def test_the_watermark_alone_lets_lines_out(tmp_path: Path) -> None:
     held = batch(0, 3)._replace(watermark=0)
     target.receive_data(b"".join(stream(HELLO, process(), held)))
     log = tmp_path / "leak-4711.log"
-    assert log.read_bytes() == b""
+    assert not log.exists() or log.read_bytes() == b""
     empty = Batch(0, 3, 1003 * SECOND, b"", b"")
     target.receive_data(b"".join(stream(empty, start=4)))
     assert len(log.read_bytes().splitlines()) == 3
@@ -117,7 +121,7 @@ def test_the_worker_reads_the_spool_as_it_grows(tmp_path: Path) -> None:
 
 def test_the_worker_tells_what_stopped_it(tmp_path: Path) -> None:
     spool = tmp_path / "spool"
-    spool.write_bytes(b"".join(stream(HELLO, process())))
+    spool.write_bytes(b"".join(stream(HELLO, process(), event("attach"))))
     logs = LogDirectory(tmp_path / "missing")
     worker = RenderWorker(spool, Rendering(logs, NumberedLines), logs)
     worker.start()

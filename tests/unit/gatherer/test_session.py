@@ -432,6 +432,19 @@ async def test_denied_tracing_goes_on_with_memory_evidence(tmp_path: Path) -> No
     assert document(tmp_path)["tracing"] == "denied: seccomp"
 
 
+async def test_a_process_that_could_not_be_attached_has_no_log(tmp_path: Path) -> None:
+    refused = event("attach_failed", cause="CAP_SYS_PTRACE is missing")
+    runtime = ScriptedRuntime(stream(HELLO, process(), refused, goodbye(0)))
+    summary = await session(tmp_path, runtime).run()
+    assert (summary.exit_code, summary.complete) == (0, True)
+    assert list((tmp_path / "strace-logs").glob("*.log")) == []
+    [entry] = document(tmp_path)["processes"]
+    assert (entry["log"], entry["attached"]) == (None, None)
+    assert entry["end_reason"] == "not attached: CAP_SYS_PTRACE is missing"
+    line = "  leak 4711: no log, not attached: CAP_SYS_PTRACE is missing"
+    assert line in summary.lines()
+
+
 async def test_the_last_of_the_named_processes_ends_the_capture(tmp_path: Path) -> None:
     runtime = ScriptedRuntime(
         stream(HELLO, process(), batch(0, 1), goodbye(1, reason="no_targets"))
