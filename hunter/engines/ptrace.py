@@ -80,6 +80,9 @@ class PtraceEngine(ABC):
         self._processes: Dict[int, Process] = {}
         self._interrupted: Dict[int, Entered] = {}
         self._announced: Dict[int, int] = {}
+        # Tids of clone, fork and vfork events whose first stop has not come, and the reverse.
+        self._newborn: Set[int] = set()
+        self._early: Set[int] = set()
         self._requests: Deque[Tuple[str, int, int]] = deque()
         self._notices: Deque[Notice] = deque()
         self._wake = threading.Event()
@@ -278,6 +281,7 @@ class PtraceEngine(ABC):
                     self._loop()
                 except ChildProcessError:
                     self._owners.clear()
+                self._await_newborn()
             elif self._stopping:
                 self.ended = True
                 return
@@ -454,10 +458,15 @@ class PtraceEngine(ABC):
         process = self._owners.get(tid)
         try:
             if stop.kind == StopKind.EXITED:
+                self._newborn.discard(tid)
                 if process is not None:
                     self._ended(tid, process, status)
                 return
             if process is None:
+                if tid in self._newborn:
+                    self._newborn.discard(tid)
+                else:
+                    self._early.add(tid)
                 process = self._adopt(tid)
                 if process is None:
                     self._release(tid)
@@ -465,6 +474,21 @@ class PtraceEngine(ABC):
             self._answer(tid, process, stop.kind, stop.signal, stop.event)
         except ProcessGone:
             pass  # killed while it was stopped; its end is reported by a later wait
+
+    def _await_newborn(self) -> None:
+        """Takes the first stops of what was started by the last tracees just before they went.
+
+        Nobody would wait for these threads and children any more, and they would stay stopped.
+        """
+        while self._newborn:
+            tid = self._newborn.pop()
+            try:
+                _, status = kernel.wait(tid)
+            except ChildProcessError:
+                continue  # killed before it ran, and seen
+            self._newborn.add(tid)
+            self._other_stop(tid, status)
+        self._early.clear()
 
     def _adopt(self, tid: int) -> Optional[Process]:
         """Returns the process of a thread that was attached by the kernel with its creator.
@@ -497,6 +521,10 @@ class PtraceEngine(ABC):
         elif kind == StopKind.FORK:
             child = kernel.event_message(tid)
             self._note(Kind.THREAD, tid, process, nr=event, arg=child)
+            if child in self._early:
+                self._early.discard(child)
+            else:
+                self._newborn.add(child)
         elif kind == StopKind.EXEC:
             self._executed(tid, process)
         if process.leaving:
