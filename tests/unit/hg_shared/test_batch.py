@@ -88,8 +88,8 @@ def test_captures_must_add_up(change: bytes) -> None:
 
 
 def test_an_unknown_encoding_is_a_bad_payload() -> None:
-    with pytest.raises(BadPayload, match="unknown encoding 2"):
-        Batch.decode(b"\x02" + batch_of([(1, b"")]).encode()[1:])
+    with pytest.raises(BadPayload, match="unknown encoding 9"):
+        Batch.decode(b"\x09" + batch_of([(1, b"")]).encode()[1:])
 
 
 @settings(deadline=None, max_examples=60)
