@@ -65,7 +65,7 @@ def test_a_signal_ends_hunter_in_order(
 
 def test_killed_at_any_moment_hunter_harms_nobody(hunt: Hunt, counter: Counter) -> None:
     traced_when_killed = 0
-    engines = [name for name in ENGINES if name != "auto"]
+    engines = [name for name in ENGINES if name.startswith("ptrace")]
     for turn in range(24):
         engine = engines[turn // 3 % len(engines)]
         options = ("--only-pids", "--pid", counter.pid, "--frequency", "0.2")

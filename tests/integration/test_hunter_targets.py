@@ -64,18 +64,27 @@ def test_a_program_that_is_traced_alone_ends_the_hunt(start: Start, hunt_pid: Hu
     assert goodbye.processes[0]["end_reason"] == "exited"
 
 
+def attach_and_detach(engine: str, pid: int, times: int) -> list[list[str]]:
+    """Runs attach_cycles.py and returns its lines: records, state and tracer of each thread."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "shared")])
+    script = str(TARGETS / "attach_cycles.py")
+    ran = subprocess.run(
+        [sys.executable, script, engine, str(pid), str(times)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
+    return [line.split() for line in ran.stdout.splitlines()]
+
+
 def test_a_hundred_attach_and_detach_cycles_leave_the_program_as_it_was(
     start: Start, compiled: Compiled, tmp_path: Path, engine: str
 ) -> None:
     rounds = tmp_path / "rounds"
     tracee = start(compiled("counter"), rounds, 4)
-    path = os.pathsep.join([str(ROOT), str(ROOT / "shared")])
-    command = [sys.executable, str(TARGETS / "attach_cycles.py"), engine, str(tracee.pid), "100"]
-    ran = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=60
-    )
-    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
-    cycles = [line.split() for line in ran.stdout.splitlines()]
+    cycles = attach_and_detach(engine, tracee.pid, 100)
     assert len(cycles) == 100
     for cycle in cycles:
         assert len(cycle) == 1 + 5, cycle
@@ -84,6 +93,17 @@ def test_a_hundred_attach_and_detach_cycles_leave_the_program_as_it_was(
     wait_until(lambda: tracee.state() in "RS", "state R or S")
     before = rounds.read_bytes()
     wait_until(lambda: rounds.read_bytes() != before, "progress after the last detach")
+    tracee.tell("end")
+    assert tracee.finish() == ("ok\n", 0)
+
+
+def test_threads_and_children_born_while_it_is_let_go_run_on(
+    start: Start, compiled: Compiled, engine: str
+) -> None:
+    tracee = start(compiled("churn"))
+    cycles = attach_and_detach(engine, tracee.pid, 60)
+    assert len(cycles) == 60
+    assert sum(int(cycle[0]) for cycle in cycles) > 600
     tracee.tell("end")
     assert tracee.finish() == ("ok\n", 0)
 

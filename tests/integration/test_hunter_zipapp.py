@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from hg_shared.messages import Hello
+from hg_shared import wire
+from hg_shared.framing import FrameDecoder
+from hg_shared.messages import Goodbye, Hello
 from hg_shared.records import Kind
 from hg_shared.version import __version__
+from hunter.engines.choose import ENGINES
 from tests.integration.hunter_session import HunterSession, wait_until
 from tests.integration.tracee import Tracee
 
@@ -158,6 +161,35 @@ def test_it_removes_itself_and_goes_on(
     assert sum(b"thirty-two" in r.captures for r in compat) == 3
 
 
+def test_left_to_itself_it_takes_an_engine_that_works(
+    hunt: Hunt, start: Start, compiled: Compiled, tmp_path: Path
+) -> None:
+    tracee = start(compiled("counter"), tmp_path / "rounds", 1)
+    hunter = hunt("--engine", "auto", "--only-pids", "--pid", tracee.pid, "--frequency", "0.2")
+    hunter.wait_attached(tracee.pid)
+    hunter.wait_for(lambda: hunter.count(Kind.SYSCALL) > 100, "100 calls")
+    hello = hunter.of(Hello)[0]
+    assert hello.engine in ENGINES
+    assert hello.engine_reason
+    assert hello.tracing == "on"
+    hunter.stop()
+    tracee.tell("end")
+    assert tracee.finish() == ("ok\n", 0)
+
+
+def test_without_anybody_on_stdin_it_ends_in_order(hunter_pyz: Path) -> None:
+    """epoll cannot watch /dev/null or a file, which is what it may be given."""
+    options = ["--only-pids", "--pid", str(os.getpid())]
+    command = [sys.executable, "-I", "-S", str(hunter_pyz), *options]
+    ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    decoder = FrameDecoder()
+    decoder.receive_data(ran.stdout)
+    goodbye = wire.decode(decoder.frames_received()[-1])
+    assert isinstance(goodbye, Goodbye)
+    assert goodbye.reason == "stdin_closed"
+
+
 def test_version_and_help_work_anywhere(hunter_pyz: Path) -> None:
     def run(option: str) -> str:
         command = [sys.executable, "-I", "-S", str(hunter_pyz), option]
@@ -175,7 +207,7 @@ def test_version_and_help_work_anywhere(hunter_pyz: Path) -> None:
         (["--memory", "lots"], "'lots' is neither a percentage such as 50% nor bytes"),
         (["--frequency", "0"], "'0' is not a positive number such as 2"),
         (["--pid", "-3"], "'-3' is not a process id such as 4711"),
-        (["--engine", "ebpf"], "invalid choice: 'ebpf'"),
+        (["--engine", "magic"], "invalid choice: 'magic'"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
     ],
 )

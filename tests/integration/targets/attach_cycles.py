@@ -22,8 +22,11 @@ def engine_of(name: str) -> Engine:
 
 
 def fields(tid: str, *names: str) -> list[str]:
-    with open(f"/proc/{tid}/status", encoding="utf-8") as file:
-        values = dict(line.split(":", 1) for line in file)
+    try:
+        with open(f"/proc/{tid}/status", encoding="utf-8") as file:
+            values = dict(line.split(":", 1) for line in file)
+    except OSError:
+        return []  # it has ended meanwhile
     return [values[name].split()[0] for name in names]
 
 
@@ -56,7 +59,7 @@ def attach_and_detach(engine: Engine, pid: int, count: int) -> None:
         wait_notice(engine, "ended", ordinal)
         records = sum(batch.count for batch in engine.drain(time.monotonic_ns()))
         after = [fields(tid, "State", "TracerPid") for tid in os.listdir(f"/proc/{pid}/task")]
-        print(records, *(f"{state}{tracer}" for state, tracer in after), flush=True)
+        print(records, *(state + tracer for state, tracer in filter(None, after)), flush=True)
     engine.stop()
 
 
