@@ -326,7 +326,7 @@ class Hunter:
         self._shut_down()
 
     def _watch(self) -> None:
-        selector = selectors.DefaultSelector()
+        selector = selectors.PollSelector()
         selector.register(0, selectors.EVENT_READ)
         selector.register(self._wake_read, selectors.EVENT_READ)
         frequency = int(self._config.frequency * SECOND)
@@ -574,7 +574,7 @@ class Hunter:
 
     def _pause(self) -> None:
         """Waits one tick for anything on stdin, without losing what is there."""
-        selector = selectors.DefaultSelector()
+        selector = selectors.PollSelector()
         if self._stdin_open:
             selector.register(0, selectors.EVENT_READ)
         if selector.select(TICK / 5):
