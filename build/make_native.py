@@ -1,7 +1,7 @@
 """Compiles the hot loop for every architecture and writes it as Python data beside its source.
 
     python build/make_native.py            writes hunter/engines/native/code_<machine>.py
-    python build/make_native.py --check    fails when the committed data is not what would be written
+    python build/make_native.py --check    fails when the committed data is out of date
 
 Zig from PyPI is the compiler: one pinned version gives the same bytes on every machine, so nobody
 else needs a compiler.

@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.cluster.standin import mounts, requirements, run_directory, runc
 from tests.cluster.standin.cluster import OBJECTS, Cluster, manifest
 from tests.cluster.standin.kubeconfig import kubeconfig
+from tests.cluster.standin.orphans import OrphanReaper
 from tests.cluster.standin.pods import admit
 from tests.cluster.standin.run_directory import RunDirectory
 from tests.cluster.standin.server import Server
@@ -45,6 +46,7 @@ async def _serve(options: argparse.Namespace, run: RunDirectory) -> None:
         loop.add_signal_handler(number, stop.set)
     if options.lifeline:
         loop.add_reader(sys.stdin.fileno(), _stop_at_eof, sys.stdin.fileno(), stop)
+    OrphanReaper()
     cluster = Cluster(run)
     server = Server(cluster)
     url = await server.start(options.port)

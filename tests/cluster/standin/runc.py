@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -30,8 +30,12 @@ def become_subreaper() -> None:
 class Child:
     """A process runc has left to us."""
 
+    waited_for: ClassVar[set[int]] = set()
+    """Pids somebody waits for; all other children are orphans."""
+
     def __init__(self, pid: int) -> None:
         self.pid = pid
+        self.waited_for.add(pid)
         self._exit_code = asyncio.get_running_loop().create_future()
         self._pidfd = os.pidfd_open(pid)
         asyncio.get_running_loop().add_reader(self._pidfd, self._exited)
@@ -40,6 +44,7 @@ class Child:
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
         _, status = os.waitpid(self.pid, 0)
+        self.waited_for.discard(self.pid)
         code = os.waitstatus_to_exitcode(status)
         if not self._exit_code.done():
             self._exit_code.set_result(code if code >= 0 else 128 - code)

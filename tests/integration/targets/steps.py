@@ -1,4 +1,4 @@
-"""A program that counts its own system calls: asked for N, it makes N calls that carry a counter."""
+"""Counts its own system calls: asked for N, it makes N calls that carry a counter."""
 
 import os
 import sys
