@@ -11,15 +11,19 @@ import os
 import threading
 import time
 from collections import deque
-from typing import Callable, Deque, Optional
+from typing import Callable, Deque, Optional, Union
 
 from hg_shared import wire
+from hg_shared.batch import SlotBatch
 from hg_shared.messages import Goodbye, Heartbeat, Message
-from hunter.engines import Engine
+from hunter.engines import INTERVAL, Engine
 
-INTERVAL = 0.05
 # Messages are rare; this bound only matters when the client stops reading for hours.
 MAX_MESSAGES = 4096
+# Bytes of records in one drain after which the next one follows at once.
+BEHIND_BYTES = 256 << 10
+# Bytes of records a second from which on they are not compressed.
+PLAIN_RATE = 25_000_000
 
 
 class Writer:
@@ -40,6 +44,10 @@ class Writer:
         self._finished = threading.Event()
         self._goodbye: Optional[Callable[[int], Goodbye]] = None
         self._seq = 0
+        self._level = 1
+        self._behind = False
+        self._blocked_ns = 0
+        self._since = 0
         self.dropped_messages = 0
         self.broken = False
         self.goodbye_seq = 0
@@ -82,8 +90,10 @@ class Writer:
     def _run(self) -> None:
         try:
             while not self._finish.is_set():
-                self._wake.wait(INTERVAL)
-                self._wake.clear()
+                if not self._behind:
+                    engine = self._engine
+                    self._wake.wait(engine.interval if engine is not None else INTERVAL)
+                    self._wake.clear()
                 self._send_waiting(False)
             self._send_waiting(True)
             if self._goodbye is not None:
@@ -99,18 +109,35 @@ class Writer:
         # Records first out of the engine, messages first onto the wire: a PROCESS frame queued
         # before an attach is thereby in front of all records of that process.
         engine = self._engine
-        batches = engine.drain(time.monotonic_ns(), everything) if engine is not None else []
+        begun = time.monotonic_ns()
+        batches = engine.drain(begun, everything) if engine is not None else []
         while self._messages:
             self._send(self._messages.popleft())
+        level = self._level
+        plain, self._blocked_ns = 0, 0
         for batch in batches:
-            self._send(batch)
+            self._send(batch, level)
+            if isinstance(batch, SlotBatch):
+                plain += len(batch.slots)
+        self._behind = plain >= BEHIND_BYTES
+        # Compressing costs more than carrying: at a high rate it is left out as long as the
+        # descriptor takes everything at once.
+        elapsed = time.monotonic_ns() - begun
+        if self._blocked_ns * 2 > elapsed:
+            self._level = 1
+        elif plain:
+            self._since, since = begun, self._since
+            rate = plain * 1_000_000_000 // max(begun - since, 1)
+            self._level = 0 if rate > PLAIN_RATE else 1
 
-    def _send(self, content: wire.Content) -> None:
+    def _send(self, content: Union[wire.Content, SlotBatch], level: int = 1) -> None:
         if isinstance(content, Heartbeat):
             seq = 0
         else:
             self._seq += 1
             seq = self._seq
-        data = memoryview(wire.encode(content, seq))
+        data = memoryview(wire.encode(content, seq, level))
+        begun = time.monotonic_ns()
         while data:
             data = data[os.write(self._fd, data) :]
+        self._blocked_ns += time.monotonic_ns() - begun

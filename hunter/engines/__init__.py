@@ -7,9 +7,12 @@ writer thread.
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Protocol
+from typing import Dict, List, NamedTuple, Protocol, Sequence, Union
 
-from hg_shared.batch import Batch
+from hg_shared.batch import Batch, SlotBatch
+
+INTERVAL = 0.05
+"""Seconds between two drains of an engine whose queue hunter fills itself."""
 
 
 class Notice(NamedTuple):
@@ -49,6 +52,11 @@ class Engine(Protocol):
     ended: bool
     """`run` has returned, or is about to: nothing is traced any more."""
 
+    @property
+    def interval(self) -> float:
+        """Seconds after which `drain` must be called again."""
+        ...
+
     def run(self) -> None:
         """Traces until `stop`; called once, by the main thread."""
         ...
@@ -69,7 +77,7 @@ class Engine(Protocol):
         """Makes sure that requests are seen; called every few tens of milliseconds."""
         ...
 
-    def drain(self, now_ns: int, everything: bool = False) -> List[Batch]:
+    def drain(self, now_ns: int, everything: bool = False) -> Sequence[Union[Batch, SlotBatch]]:
         """Returns the records taken since the last call, in batches, oldest first.
 
         Args:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from hunter.errors import UsageError
 from hunter.tracing.syscall_info import MACHINE_ABI
 
-ENGINES = ("auto", "ptrace", "ptrace-python")
+ENGINES = ("auto", "ebpf", "ptrace", "ptrace-python")
 
 
 class Choice(NamedTuple):
@@ -29,7 +29,12 @@ class Choice(NamedTuple):
 
 
 def choose(
-    asked: str, machine: str, release: str, ptrace_refused: str, native_refused: str = ""
+    asked: str,
+    machine: str,
+    release: str,
+    ptrace_refused: str,
+    native_refused: str = "",
+    ebpf_refused: str = "not tried",
 ) -> Choice:
     """Returns the engine to use.
 
@@ -39,6 +44,7 @@ def choose(
         release: kernel release, such as `6.1.0-18-amd64`.
         ptrace_refused: what ptrace(2) answered to a harmless request, empty when it may be used.
         native_refused: why the loop in C cannot be loaded, empty when it can.
+        ebpf_refused: why the programs cannot be loaded, empty when they are loaded.
 
     Raises:
         UsageError: no such engine.
@@ -47,6 +53,10 @@ def choose(
         raise UsageError(f"no engine {asked!r}; there are {', '.join(ENGINES)}")
     if machine not in MACHINE_ABI:
         return Choice("", f"no syscall table for {machine} machines")
+    if asked in ("auto", "ebpf") and not ebpf_refused:
+        return Choice("ebpf", "asked for" if asked == "ebpf" else "bpf(2) is allowed")
+    if asked == "ebpf":
+        return Choice("", f"ebpf: {ebpf_refused}")
     version = tuple(int(number) for number in re.findall(r"\d+", release)[:2])
     if version < (5, 3):
         return Choice("", f"kernel {release} has no PTRACE_GET_SYSCALL_INFO, which came with 5.3")
@@ -56,6 +66,7 @@ def choose(
         return Choice("", native_refused)
     if asked != "auto":
         return Choice(asked, "asked for")
+    instead = f"ebpf: {ebpf_refused}"
     if native_refused:
-        return Choice("ptrace-python", f"ptrace: {native_refused}")
-    return Choice("ptrace", "ptrace(2) is allowed")
+        return Choice("ptrace-python", f"{instead}; ptrace: {native_refused}")
+    return Choice("ptrace", instead)

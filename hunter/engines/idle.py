@@ -7,13 +7,14 @@ import time
 from typing import Dict, List
 
 from hg_shared.batch import Batch
-from hunter.engines import Counters, Notice
+from hunter.engines import INTERVAL, Counters, Notice
 
 
 class IdleEngine:
     """Traces nothing, and says so for each process; see `hunter.engines.Engine`."""
 
     name = ""
+    interval = INTERVAL
 
     def __init__(self) -> None:
         self.ended = False

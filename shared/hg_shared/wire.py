@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Dict, Optional, Type, Union
 
-from hg_shared.batch import Batch
+from hg_shared.batch import SLOT_COLUMNS, SLOTS, Batch, SlotBatch
 from hg_shared.framing import Frame, FrameType, compressed
 from hg_shared.messages import (
     Ack,
@@ -45,7 +45,7 @@ OUTSIDE_SEQUENCE = (Heartbeat, Ack, Ping, Stop)
 Content = Union[Message, Batch]
 
 
-def encode(content: Content, seq: int = 0, level: int = 1) -> bytes:
+def encode(content: Union[Content, SlotBatch], seq: int = 0, level: int = 1) -> bytes:
     """Returns the frame that carries a message or a batch.
 
     Args:
@@ -53,6 +53,9 @@ def encode(content: Content, seq: int = 0, level: int = 1) -> bytes:
         seq: its sequence number, 0 for what is outside the sequence.
         level: zlib level, 0 for none.
     """
+    if isinstance(content, SlotBatch):
+        payload = content.encode(SLOT_COLUMNS if level else SLOTS)
+        return compressed(FrameType.RECORDS, seq, payload, level).encode()
     if isinstance(content, Batch):
         return compressed(FrameType.RECORDS, seq, content.encode(), level).encode()
     return compressed(FRAME_TYPES[type(content)], seq, encode_message(content), level).encode()

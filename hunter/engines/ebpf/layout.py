@@ -12,7 +12,7 @@ from hg_shared.records import HEAD_SIZE
 
 # The value of the map `state`, shared with hunter by mmap(2).
 #   0      a byte for each hash of a tgid: 0, or the slot of the process, or TOMBSTONE
-#   8192   64 bytes for each slot: tgid, ordinal, records dropped
+#   8192   64 bytes for each slot: tgid, ordinal, records dropped, when tracing began
 TABLE_SIZE = 4096
 PROBES = 4
 TOMBSTONE = 255
@@ -22,10 +22,10 @@ PROCESS_SIZE = 64
 PROCESS_TGID = 0
 PROCESS_ORDINAL = 4
 PROCESS_LOST = 8
+PROCESS_SINCE = 16
 STATE_SIZE = PROCESSES + 256 * PROCESS_SIZE
 
-# The value of the map `threads`, by tid of the initial PID namespace; `pending` has the same by tid
-# of hunter's PID namespace, for calls that began before the process was traced.
+# The value of the map `threads`, by tid of the initial PID namespace.
 #   0      the record's head so far: start, args, tid, process, nr, abi
 #   88     1 while a call is open
 #   92     plan at exit, route at exit (which program)
@@ -59,6 +59,7 @@ SCRATCH_ADDRESS = 16
 SCRATCH_LENGTH = 24
 SCRATCH_TAG = 28
 SCRATCH_WORK = 32
+SCRATCH_FIRST = 36
 SCRATCH_RECORD = 64
 SCRATCH_CAPTURES = SCRATCH_RECORD + HEAD_SIZE
 MAX_PIECE = 4096

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
 from hg_shared.records import Abi
-from hg_shared.syscalls import names
 from hunter import capture_plan as forms
 from hunter.capture_plan import Item, Items
 from hunter.engines.ebpf import layout
@@ -18,7 +17,6 @@ SIGSET, VECTOR, MESSAGE, STRINGS, ENTRIES = range(8, 13)
 ENTRY_SIMPLE, ENTRY_STRINGS, EXIT_VECTORS, EXIT_ENTRIES = 0, 1, 2, 3
 
 _PATH_MAX = 4096
-_NATIVE = (Abi.X86_64, Abi.AARCH64)
 
 
 class PlanTable(NamedTuple):
@@ -106,9 +104,9 @@ class _Builder:
         if form == forms.SIGSET_PACK:
             return SIGSET, arg, 0, out, 0, 0, 2 * m
         if form == forms.IOVEC:
-            return VECTOR, arg, n, out, 1 if m > 0 else 0, limit, min(32, limit)
+            return VECTOR, arg, n, out, int(m > 0), limit, min(32, limit)
         if form == forms.MSGHDR:
-            return MESSAGE, arg, 0, out, 0, limit, min(32, limit)
+            return MESSAGE, arg, 0, out, 1, limit, min(32, limit)
         if form in (forms.STRINGS, forms.STRING_COUNT):
             shown = min(32, limit) if form == forms.STRINGS else 0
             return STRINGS, arg, 0, out, shown, 0, limit
@@ -130,26 +128,24 @@ def plan_table(
     builder = _Builder(string_size)
     calls = bytearray(layout.CALLS * layout.CALL_SIZE)
     abis = [native, Abi.I386] if native == Abi.X86_64 else [native]
-    masks = [(1 << 10) - 1 if wanted is None else 0] * 512
+    maybe = set(range(512)) if wanted is None else set()
     for bank, abi in enumerate(abis):
         table = forms.plan(abi)
+        chosen = range(512) if wanted is None else wanted.get(abi, frozenset())
+        maybe.update(chosen)
         for nr in range(512):
-            flags = layout.CALL_WANTED if wanted is None or nr in wanted.get(abi, ()) else 0
-            if flags:
-                masks[nr] = 1
-            plan = table[nr] if nr < min(len(table), len(names(abi))) else None
+            plan = table[nr] if nr < len(table) else None
             fields = [0, 0, 0, 0, 0, 0, 0]
             if plan is not None:
-                word = 4 if abi == Abi.I386 else 8
-                fields = _call(builder, bank << 9 | nr, plan, word)
-            fields[0] |= flags
+                fields = _call(builder, bank << 9 | nr, plan, 4 if abi == Abi.I386 else 8)
+            if nr in chosen:
+                fields[0] |= layout.CALL_WANTED
             layout.CALL.pack_into(calls, (bank << 9 | nr) * layout.CALL_SIZE, *fields)
-    for bank in (0, 1):
-        for nr in range(512):
-            if masks[nr]:
-                calls[(bank << 9 | nr) * layout.CALL_SIZE] |= layout.CALL_MAYBE_WANTED
-            if bank and len(abis) == 1 and wanted is None:
-                calls[(bank << 9 | nr) * layout.CALL_SIZE] |= layout.CALL_WANTED
+    for index in range(layout.CALLS):
+        if index & 511 in maybe:
+            calls[index * layout.CALL_SIZE] |= layout.CALL_MAYBE_WANTED
+        if wanted is None:
+            calls[index * layout.CALL_SIZE] |= layout.CALL_WANTED
     return PlanTable(bytes(calls), builder.plans, builder.selections)
 
 

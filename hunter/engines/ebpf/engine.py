@@ -1,0 +1,539 @@
+"""The `ebpf` engine: the kernel makes the records, hunter only carries them.
+
+Programs at raw tracepoints put finished records into ring buffers: two of fixed slots, which are
+passed on in whole stretches, and one for everything else (long captures, signals, threads, exec,
+exit), whose records are looked at one by one. Requests are carried out by the thread that makes
+them; the main thread has nothing to do.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter, deque
+from typing import Deque, Dict, FrozenSet, List, Optional, Set, Tuple, Union
+
+from hg_shared.batch import SLOT_PREFIX, Batch, SlotBatch
+from hg_shared.records import HEAD, HEAD_SIZE, Kind, LossCause, encode_capture
+from hunter import captures
+from hunter.engines import Counters, Notice
+from hunter.engines.ebpf import layout, loader, maps, open_calls
+from hunter.engines.ebpf.plan_table import plan_table
+from hunter.engines.ebpf.program import PidNamespace, Settings, kernel_of
+from hunter.engines.ebpf.ring import HEADER_SIZE, Ring
+from hunter.engines.ebpf.slots import Slots
+from hunter.engines.ebpf.tracepoints import Tracepoints
+from hunter.errors import HunterError, ProcessGone
+from hunter.memory import procfs
+from hunter.tracing import kernel, syscall_info
+
+WATERMARK_NS = 200_000_000
+MARK_NS = 50_000_000
+IDLE_NS = 1_000_000_000
+GRACE_NS = 500_000_000
+BATCH_BYTES = 512 << 10
+DRAIN_BYTES = 2 << 20
+# How long the writer may leave the rings alone: at 2 million records a second this is 3 MB.
+BUSY_INTERVAL, IDLE_INTERVAL = 0.01, 0.05
+INITIAL_PID_NAMESPACE = 0xEFFFFFFC
+MAX_LEARNING_THREADS = 64
+
+
+class _Process:
+    """A traced process."""
+
+    __slots__ = (
+        "announced", "events", "gone_since", "initial", "lost_before", "memory", "ordinal", "pid",
+        "since", "slot", "status", "threads",
+    )  # fmt: skip
+
+    def __init__(self, ordinal: int, pid: int, slot: int, since: int, threads: List[int]) -> None:
+        self.ordinal = ordinal
+        self.pid = pid
+        self.slot = slot
+        self.since = since
+        self.threads: Set[int] = set(threads)
+        self.initial: Set[int] = set(threads)
+        self.announced: Set[int] = set()
+        self.events: List[int] = []
+        self.memory = -1
+        self.status = 0
+        self.gone_since = 0
+        self.lost_before = 0
+
+
+def ring_sizes(buffer_bytes: int) -> Dict[str, int]:
+    """Returns bytes of each ring: powers of two, the first at most the bound and 64 KiB at least.
+
+    Args:
+        buffer_bytes: bound of what hunter keeps.
+    """
+    small = max(1 << (buffer_bytes.bit_length() - 1), 1 << 16)
+    rest = max(small // 4, 1 << 16)
+    return {"small": small, "large": rest, "events": rest}
+
+
+class EbpfEngine:
+    """Traces with eBPF; see `hunter.engines.Engine`.
+
+    Args:
+        machine: as uname(2) says, `x86_64` or `aarch64`.
+        release: major and minor number of the kernel.
+        string_size: bytes of each string and buffer to keep.
+        buffer_bytes: bound of the first ring.
+        wanted: syscall numbers to record by ABI, None for all.
+
+    Raises:
+        NotPermitted: CAP_BPF or CAP_PERFMON is missing, or a seccomp profile forbids bpf(2).
+        HunterError: the kernel lacks something.
+    """
+
+    name = "ebpf"
+
+    def __init__(
+        self,
+        machine: str,
+        release: Tuple[int, int],
+        string_size: int,
+        buffer_bytes: int,
+        wanted: Optional[Dict[int, FrozenSet[int]]] = None,
+    ) -> None:
+        self.ended = False
+        if release < (5, 11):
+            loader.raise_memlock()
+        abi = syscall_info.MACHINE_ABI[machine]
+        plans = plan_table(abi, string_size, wanted)
+        sizes = ring_sizes(buffer_bytes)
+        fds = maps.create(plans, sizes)
+        space = os.stat("/proc/self/ns/pid")
+        initial = space.st_ino == INITIAL_PID_NAMESPACE
+        slots = layout.slot_sizes(string_size)
+        settings = Settings(
+            fds,
+            kernel_of(machine, release),
+            PidNamespace(space.st_dev, space.st_ino, initial),
+            slots,
+            wanted is not None,
+        )
+        self._tracepoints = Tracepoints(settings)
+        self._fds = fds
+        self._abi = int(abi)
+        self._limit = string_size
+        self._initial_namespace = initial
+        self._wanted = None if wanted is None else wanted.get(abi, frozenset())
+        self._slots = Slots(loader.map_memory(fds["state"], layout.STATE_SIZE))
+        self._rings = [
+            (Ring(fds["small"], sizes["small"]), HEADER_SIZE + HEAD_SIZE + slots.small),
+            (Ring(fds["large"], sizes["large"]), HEADER_SIZE + HEAD_SIZE + slots.large),
+        ]
+        self._events = Ring(fds["events"], sizes["events"])
+        self._open_calls = open_calls.OpenCalls(fds["threads"], fds["entries"])
+        self._lock = threading.Lock()
+        self._processes: Dict[int, _Process] = {}
+        self._notices: Deque[Notice] = deque()
+        self._stop = threading.Event()
+        self._rows: List[bytes] = []
+        self._announced: Dict[int, int] = {}
+        self._sent: Dict[int, int] = {}
+        self._lost: Dict[int, int] = {}
+        self._noted: Dict[int, int] = {}
+        self._first = 0
+        self._watermark = 0
+        self._last_records = 0
+        self._last_mark = 0
+        self._last_look = 0
+
+    @property
+    def interval(self) -> float:
+        """Seconds after which the writer must look again."""
+        return BUSY_INTERVAL if self._processes else IDLE_INTERVAL
+
+    # Main thread.
+
+    def run(self) -> None:
+        """Waits for `stop`."""
+        while not self._stop.wait(3600):
+            pass
+        self.ended = True
+
+    # Control thread.
+
+    def attach(self, ordinal: int, pid: int) -> None:
+        """Begins to trace a process."""
+        with self._lock:
+            now = time.monotonic_ns()
+            try:
+                threads = self._begin(ordinal, pid, now)
+            except HunterError as error:
+                self._notices.append(Notice("attach_failed", ordinal, now, str(error)))
+            else:
+                self._notices.append(Notice("attached", ordinal, now, "", threads))
+
+    def _begin(self, ordinal: int, pid: int, now: int) -> int:
+        threads = procfs.thread_ids(pid)
+        if not threads:
+            raise ProcessGone(f"process {pid} is gone")
+        nested = len(procfs.status_fields(pid).get("NSpid", "").split()) > 1
+        if nested and not self._initial_namespace:
+            raise HunterError(
+                "it is in a PID namespace inside hunter's; --engine ptrace-python can trace it"
+            )
+        self._tracepoints.attach()
+        slot = self._slots.take(ordinal, now)
+        process = _Process(ordinal, pid, slot, now, threads)
+        self._processes[ordinal] = process
+        process.lost_before = self._lost.get(ordinal, 0)
+        try:
+            if self._initial_namespace:
+                self._slots.enter(slot, pid)
+            else:
+                loader.update(
+                    self._fds["wanted"], pid.to_bytes(4, "little"), slot.to_bytes(4, "little")
+                )
+                for tid in threads[:MAX_LEARNING_THREADS]:
+                    process.events += loader.open_task_events(tid, self._tracepoints.learn)
+        except HunterError:
+            if not process.events:
+                self._forget(process)
+                raise
+        return len(threads)
+
+    def detach(self, ordinal: int) -> None:
+        """Ends the tracing of a process."""
+        with self._lock:
+            process = self._processes.get(ordinal)
+            if process is not None:
+                self._leave(process)
+
+    def stop(self) -> None:
+        """Ends all tracing and `run`."""
+        with self._lock:
+            for process in list(self._processes.values()):
+                self._leave(process)
+        self._stop.set()
+
+    def poke(self) -> None:
+        """Looks after processes whose number is not known yet, or that are gone unnoticed."""
+        now = time.monotonic_ns()
+        with self._lock:
+            for process in list(self._processes.values()):
+                if process.events and self._slots.tgid(process.slot):
+                    self._close_events(process)
+            if now - self._last_look >= GRACE_NS // 2:
+                self._last_look = now
+                for process in list(self._processes.values()):
+                    self._look_after(process, now)
+
+    def _look_after(self, process: _Process, now: int) -> None:
+        """Ends a process whose last EXITED record was lost."""
+        stat = procfs.stat(process.pid)
+        if stat is not None and (stat.state not in "ZX" or len(procfs.thread_ids(process.pid)) > 1):
+            process.gone_since = 0
+        elif not process.gone_since:
+            process.gone_since = now
+        elif now - process.gone_since >= GRACE_NS:
+            self._end(process, "exited", now)
+
+    def notices(self) -> List[Notice]:
+        """Returns what happened since the last call."""
+        found = []
+        while self._notices:
+            found.append(self._notices.popleft())
+        return found
+
+    def _leave(self, process: _Process) -> None:
+        now = time.monotonic_ns()
+        # The records of what ended before are in the rings: they are read before the threads go.
+        self._drop(process)
+        calls, known = self._open_calls.read(1 << 63)
+        for call in calls:
+            if call.process == process.ordinal and self._announced.get(call.tid) != call.start:
+                self._add_row(open_calls.in_flight(call, now, self._reader(process), self._limit))
+        for tid in sorted(process.threads | self._threads_of(process, known)):
+            self._add_row(self._head(Kind.DETACHED, tid, process.ordinal, now))
+        self._end(process, "detached", now)
+
+    @staticmethod
+    def _threads_of(process: _Process, known: Dict[int, int]) -> Set[int]:
+        return {tid for tid, ordinal in known.items() if ordinal == process.ordinal}
+
+    def _drop(self, process: _Process) -> None:
+        """Keeps the count of a slot and gives the slot back."""
+        if process.slot:
+            self._count_losses(process)
+            self._slots.leave(process.slot)
+            process.slot = 0
+
+    def _end(self, process: _Process, reason: str, now: int) -> None:
+        known = self._open_calls.read(0)[1]
+        self._open_calls.forget(process.threads | self._threads_of(process, known))
+        self._forget(process)
+        self._notices.append(Notice("ended", process.ordinal, now, reason, process.status))
+
+    def _forget(self, process: _Process) -> None:
+        self._drop(process)
+        loader.delete(self._fds["wanted"], process.pid.to_bytes(4, "little"))
+        self._close_events(process)
+        self._close_memory(process)
+        self._processes.pop(process.ordinal, None)
+        if not self._processes:
+            self._tracepoints.detach()
+            self._slots.clear()
+
+    @staticmethod
+    def _close_events(process: _Process) -> None:
+        for fd in process.events:
+            os.close(fd)
+        process.events = []
+
+    @staticmethod
+    def _close_memory(process: _Process) -> None:
+        if process.memory >= 0:
+            os.close(process.memory)
+        process.memory = -1
+
+    def _reader(self, process: _Process) -> captures.Read:
+        if process.memory < 0:
+            try:
+                process.memory = kernel.open_memory(process.pid)
+            except HunterError:
+                pass  # without CAP_SYS_PTRACE: calls in flight go without captures
+        memory = process.memory
+
+        def read(address: int, length: int) -> Optional[bytes]:
+            try:
+                return os.pread(memory, length, address)
+            except (OSError, OverflowError):
+                return None
+
+        return read
+
+    # Writer thread.
+
+    def drain(self, now_ns: int, everything: bool = False) -> List[Union[Batch, SlotBatch]]:
+        """Returns the records taken since the last call; see `Engine.drain`.
+
+        At most 2 MiB at a time: what the writer holds is not in the rings any more.
+        """
+        with self._lock:
+            batches = self._drain(now_ns, everything)
+            while everything and any(ring.waiting() for ring in self._all_rings()):
+                before = self.queued_bytes()
+                batches += self._drain(now_ns, everything)
+                if self.queued_bytes() == before:
+                    break  # unfinished: its program was killed with a CPU
+            return batches
+
+    def _all_rings(self) -> List[Ring]:
+        return [*(ring for ring, _ in self._rings), self._events]
+
+    def _drain(self, now: int, everything: bool) -> List[Union[Batch, SlotBatch]]:
+        watermark = now if everything else now - WATERMARK_NS
+        due = everything or now - self._last_mark >= MARK_NS
+        if due:
+            # Open calls are listed before the ends of the rings are read: one that returns
+            # meanwhile is announced in front of its record, never missed.
+            self._announce(watermark, now)
+        ends = [(ring, ring.end()) for ring in self._all_rings()]
+        early, self._rows = self._rows, []
+        batches: List[Union[Batch, SlotBatch]] = self._row_batches(early)
+        room = DRAIN_BYTES
+        for ring, stride in self._rings:
+            end = ring.end()
+            while room > 0:
+                slots = ring.take_slots(stride, end, BATCH_BYTES // stride)
+                if not slots:
+                    break
+                room -= len(slots)
+                self._count_slots(slots, stride)
+                batches.append(SlotBatch(0, self._first, 0, stride, slots))
+                self._first += len(slots) // stride
+        for record in self._events.take_records(self._events.end(), 16384):
+            self._take_event(record, now)
+        for process in list(self._processes.values()):
+            self._count_losses(process)
+        self._note_losses(now)
+        rows, self._rows = self._rows, []
+        batches += self._row_batches(rows)
+        complete = all(ring.position >= end for ring, end in ends)
+        if batches:
+            self._last_records = now
+        if due and complete:
+            if not batches and (
+                now - self._last_records <= 2 * WATERMARK_NS or now - self._last_mark >= IDLE_NS
+            ):
+                batches = [Batch(0, self._first, 0, b"", b"")]
+            if batches:
+                self._watermark = max(watermark, self._watermark)
+                self._last_mark = now
+        if batches:
+            batches[-1] = batches[-1]._replace(watermark=self._watermark)
+        return batches
+
+    def _row_batches(self, rows: List[bytes]) -> List[Union[Batch, SlotBatch]]:
+        batches: List[Union[Batch, SlotBatch]] = []
+        at = 0
+        while at < len(rows):
+            size = 0
+            start = at
+            while at < len(rows) and size < BATCH_BYTES:
+                size += len(rows[at])
+                at += 1
+            part = rows[start:at]
+            heads = b"".join([row[:HEAD_SIZE] for row in part])
+            data = b"".join([row[HEAD_SIZE:] for row in part])
+            batches.append(Batch(0, self._first, 0, heads, data))
+            self._first += len(part)
+        return batches
+
+    def _count_slots(self, slots: bytes, stride: int) -> None:
+        count = len(slots) // stride
+        at = SLOT_PREFIX + 76
+        if len(self._sent) == 1 and len(self._processes) == 1:
+            (ordinal,) = self._sent
+            if ordinal in self._processes:
+                self._sent[ordinal] += count
+                return
+        words = memoryview(slots).cast("I")[at // 4 :: stride // 4]
+        for ordinal, number in Counter(words).items():
+            self._sent[ordinal] = self._sent.get(ordinal, 0) + number
+
+    def _add_row(self, row: bytes) -> None:
+        """Adds a record that hunter made itself, or looked at."""
+        ordinal = int.from_bytes(row[76:80], "little")
+        self._sent[ordinal] = self._sent.get(ordinal, 0) + 1
+        self._rows.append(row)
+
+    def _head(
+        self, kind: int, tid: int, ordinal: int, now: int, args: Tuple[int, ...] = (0, 0)
+    ) -> bytes:
+        return HEAD.pack(
+            now, 0, 0, args[0], args[1], 0, 0, 0, 0, tid, ordinal, 0, kind, self._abi, 0
+        )
+
+    def _count_losses(self, process: _Process) -> None:
+        if process.slot:
+            self._lost[process.ordinal] = process.lost_before + self._slots.lost(process.slot)
+
+    def _note_losses(self, now: int) -> None:
+        for ordinal, lost in self._lost.items():
+            more = lost - self._noted.get(ordinal, 0)
+            if more > 0:
+                self._noted[ordinal] = lost
+                args = (more, int(LossCause.QUEUE_FULL))
+                self._rows.append(self._head(Kind.LOST, 0, ordinal, now, args))
+
+    def _announce(self, before: int, now: int) -> None:
+        """Notes calls that began before the watermark and have not been noted yet."""
+        blocked = self._unseen_calls(before)
+        calls, known = self._open_calls.read(before)
+        announced = {}
+        for call in calls:
+            process = self._processes.get(call.process)
+            if process is None:
+                continue
+            if self._announced.get(call.tid) == call.start:
+                announced[call.tid] = call.start
+            elif self._open_calls.still_open(call):
+                announced[call.tid] = call.start
+                self._add_row(open_calls.in_flight(call, now, self._reader(process), self._limit))
+        for call in blocked:
+            if call.tid in known:
+                continue
+            process = self._processes[call.process]
+            process.announced.add(call.tid)
+            self._add_row(open_calls.in_flight(call, now, self._reader(process), self._limit))
+        for process in self._processes.values():
+            for tid in process.announced & process.initial:
+                if tid not in known:
+                    announced[tid] = process.since
+                elif self._announced.get(tid) == process.since:
+                    announced.setdefault(tid, process.since)
+        self._announced = announced
+
+    def _unseen_calls(self, before: int) -> List[open_calls.OpenCall]:
+        """Returns the calls in which threads sleep that no program has seen yet."""
+        found = []
+        for process in self._processes.values():
+            if process.since >= before or not process.initial:
+                continue
+            for tid in process.initial - process.announced:
+                text = procfs.read_text(f"/proc/{process.pid}/task/{tid}/syscall")
+                call = open_calls.parse_syscall(text)
+                if call is None or (self._wanted is not None and call[0] not in self._wanted):
+                    continue
+                found.append(
+                    open_calls.OpenCall(
+                        b"", tid, process.ordinal, process.since, call[0] & 0xFFFF, self._abi,
+                        call[1], b"",
+                    )
+                )  # fmt: skip
+        return found
+
+    def _take_event(self, record: bytes, now: int) -> None:
+        """Takes a record of the third ring."""
+        head = HEAD.unpack_from(record)
+        size = head[14]
+        record = record[: HEAD_SIZE + size]
+        start, tid, ordinal, kind = head[0], head[9], head[10], head[12]
+        process = self._processes.get(ordinal)
+        if process is None or kind == Kind.SYSCALL:
+            self._add_row(record)
+            return
+        if kind == Kind.ATTACHED:
+            if tid in process.initial:
+                return
+            process.threads.add(tid)
+        elif kind == Kind.IN_FLIGHT and self._announced.get(tid) == start:
+            return
+        elif kind == Kind.EXEC:
+            record = self._executed(process, head, record[HEAD_SIZE:], now)
+        self._add_row(record)
+        if kind == Kind.EXITED:
+            process.threads.discard(tid)
+            process.initial.discard(tid)
+            status = head[2] & 0xFFFF
+            if tid == process.pid or not process.status:
+                process.status = status
+            if not process.threads:
+                self._perhaps_ended(process, now)
+
+    def _perhaps_ended(self, process: _Process, now: int) -> None:
+        stat = procfs.stat(process.pid)
+        others = [tid for tid in procfs.thread_ids(process.pid) if tid != process.pid]
+        if stat is None or stat.state in "ZX" or not others:
+            self._end(process, "exited", now)
+        else:
+            process.threads.update(others)
+
+    def _executed(self, process: _Process, head: Tuple[int, ...], data: bytes, now: int) -> bytes:
+        tid, former = head[9], head[3]
+        process.threads.discard(former)
+        process.threads.add(tid)
+        process.initial.discard(former)
+        self._close_memory(process)
+        command = data.split(b"\0", 1)[0]
+        try:
+            executable = os.fsencode(os.readlink(f"/proc/{process.pid}/exe"))
+        except OSError:
+            executable = b""
+        texts = b"".join(
+            encode_capture(0, hop, text, len(text))
+            for hop, text in enumerate((command, executable))
+        )
+        name = command.decode("utf-8", "backslashreplace")
+        self._notices.append(Notice("exec", process.ordinal, now, name))
+        return HEAD.pack(*head[:14], len(texts)) + texts
+
+    def counters(self) -> Dict[int, Counters]:
+        """Returns the counters by ordinal."""
+        sent, lost = dict(self._sent), dict(self._lost)
+        return {
+            ordinal: Counters(sent.get(ordinal, 0) + lost.get(ordinal, 0), lost.get(ordinal, 0))
+            for ordinal in {*sent, *lost}
+        }
+
+    def queued_bytes(self) -> int:
+        """Returns how many bytes of records wait to be drained."""
+        return sum(ring.waiting() for ring in self._all_rings())

@@ -1,0 +1,66 @@
+"""Whether the ebpf engine may be used here, found out by loading it."""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, FrozenSet, List, Optional, Tuple
+
+from hunter.engines.ebpf import loader
+from hunter.engines.ebpf.engine import EbpfEngine
+from hunter.errors import HunterError, NotPermitted
+from hunter.tracing.syscall_info import MACHINE_ABI
+
+Options = Tuple[int, int, Optional[Dict[int, FrozenSet[int]]]]
+
+
+def missing(machine: str, release: str, capabilities: List[str]) -> str:
+    """Returns what certainly stands in the way, empty when trying makes sense. Pure.
+
+    Args:
+        machine: as uname(2) says.
+        release: kernel release, such as `6.1.0-18-amd64`.
+        capabilities: effective ones, without `CAP_`.
+    """
+    if machine not in MACHINE_ABI:
+        return f"no syscall table for {machine} machines"
+    if version(release) < (5, 8):
+        return f"kernel {release} has no BPF ring buffer, which came with 5.8"
+    if "SYS_ADMIN" not in capabilities:
+        for name in ("BPF", "PERFMON"):
+            if name not in capabilities:
+                return f"CAP_{name} missing"
+    return ""
+
+
+def version(release: str) -> Tuple[int, int]:
+    """Returns major and minor number of a kernel release."""
+    numbers = [int(number) for number in re.findall(r"\d+", release)[:2]]
+    return (numbers[0], numbers[1]) if len(numbers) == 2 else (0, 0)
+
+
+def load(
+    machine: str, release: str, capabilities: List[str], alone: bool, options: Options
+) -> Tuple[Optional[EbpfEngine], str]:
+    """Loads the engine.
+
+    Args:
+        machine: as uname(2) says.
+        release: kernel release.
+        capabilities: effective ones, without `CAP_`.
+        alone: it was asked for by name: another hunter of the node does not matter.
+        options: string size, bytes of the first ring, and wanted calls.
+
+    Returns:
+        The engine and an empty text, or None and what stands in the way.
+    """
+    cause = missing(machine, release, capabilities)
+    if cause:
+        return None, cause
+    if loader.open_node_lock() is None and not alone:
+        return None, "another hunter of this node traces with it"
+    try:
+        return EbpfEngine(machine, version(release), *options), ""
+    except NotPermitted as error:
+        return None, f"{error}, as by a seccomp profile or a locked-down kernel"
+    except HunterError as error:
+        return None, str(error)

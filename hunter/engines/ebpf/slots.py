@@ -1,0 +1,90 @@
+"""Which processes are traced: the table that hunter and the programs share."""
+
+from __future__ import annotations
+
+import mmap
+from collections import deque
+from struct import Struct
+from typing import Deque
+
+from hunter.engines.ebpf import layout
+from hunter.errors import HunterError
+
+_SLOT = Struct("<IIQQ")
+
+
+class Slots:
+    """The value of the map `state`, mapped into hunter.
+
+    Args:
+        memory: `layout.STATE_SIZE` bytes that the programs see.
+    """
+
+    def __init__(self, memory: mmap.mmap) -> None:
+        self._memory = memory
+        self._words = memoryview(memory).cast("I")
+        self._longs = memoryview(memory).cast("Q")
+        # Oldest first: a program that still runs for the former owner has ended long before.
+        self._free: Deque[int] = deque(range(1, layout.SLOTS))
+
+    def take(self, ordinal: int, since: int) -> int:
+        """Returns a slot for a process that is not in the table yet.
+
+        Args:
+            ordinal: of the process.
+            since: start of the calls in which its threads are found, CLOCK_MONOTONIC ns.
+
+        Raises:
+            HunterError: too many processes are traced.
+        """
+        if not self._free:
+            raise HunterError(f"more than {layout.SLOTS - 1} processes at a time")
+        slot = self._free.popleft()
+        at = layout.PROCESSES + slot * layout.PROCESS_SIZE
+        _SLOT.pack_into(self._memory, at, 0, ordinal, 0, since)
+        return slot
+
+    def enter(self, slot: int, tgid: int) -> None:
+        """Makes the programs trace a process.
+
+        Args:
+            slot: its slot.
+            tgid: its number in the initial PID namespace.
+
+        Raises:
+            HunterError: no room where the programs would look for it.
+        """
+        at = tgid % layout.TABLE_SIZE
+        for place in range(at, at + layout.PROBES):
+            if self._memory[place] in (0, layout.TOMBSTONE):
+                self._words[self._word(slot, layout.PROCESS_TGID)] = tgid
+                self._memory[place] = slot
+                return
+        raise HunterError("too many processes with like numbers are traced")
+
+    def leave(self, slot: int) -> None:
+        """Makes the programs trace a process no longer, and frees its slot."""
+        end = layout.TABLE_SIZE + layout.PROBES
+        at = self._memory.find(bytes([slot]), 0, end)
+        while at >= 0:
+            self._memory[at] = layout.TOMBSTONE
+            at = self._memory.find(bytes([slot]), at + 1, end)
+        self._words[self._word(slot, layout.PROCESS_TGID)] = 0
+        self._free.append(slot)
+
+    def clear(self) -> None:
+        """Empties the table while nothing is traced, so that gravestones do not pile up."""
+        self._memory[: layout.TABLE_SIZE + layout.PROBES] = bytes(layout.TABLE_SIZE + layout.PROBES)
+
+    def tgid(self, slot: int) -> int:
+        """Returns the number in the initial PID namespace, 0 while it is not known."""
+        return self._words[self._word(slot, layout.PROCESS_TGID)]
+
+    def lost(self, slot: int) -> int:
+        """Returns how many records of the process found no room."""
+        at = layout.PROCESSES + slot * layout.PROCESS_SIZE + layout.PROCESS_LOST
+        return self._longs[at // 8]
+
+    @staticmethod
+    def _word(slot: int, field: int) -> int:
+        return (layout.PROCESSES + slot * layout.PROCESS_SIZE + field) // 4

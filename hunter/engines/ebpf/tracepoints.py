@@ -1,0 +1,79 @@
+"""Loads the programs and holds them at their tracepoints."""
+
+from __future__ import annotations
+
+import os
+import threading
+from struct import Struct
+from typing import Dict, List
+
+from hunter.engines.ebpf import loader, plan_table, programs
+from hunter.engines.ebpf.calibration import measure_offsets
+from hunter.engines.ebpf.program import Settings
+
+_INDEX = Struct("<I")
+
+
+class Tracepoints:
+    """All programs of one engine; nobody pays for them until `attach`.
+
+    Args:
+        settings: what the programs are made for; offsets in it are not used but measured.
+
+    Raises:
+        NotPermitted: CAP_BPF or CAP_PERFMON is missing.
+        HunterError: the kernel refuses a program.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._links: List[int] = []
+        load = loader.load_program
+        calibrate = load(loader.RAW_TRACEPOINT, "hunter_offsets", programs.calibrate(settings))
+        pid_offset, exit_code_offset = measure_offsets(settings.fds["calibration"], calibrate)
+        os.close(calibrate)
+        kernel = settings.kernel._replace(pid_offset=pid_offset, exit_code_offset=exit_code_offset)
+        self.settings = settings = settings._replace(kernel=kernel)
+        made = {
+            "sched_process_exit": programs.exited(settings),
+            "sched_process_exec": programs.executed(settings),
+            "task_newtask": programs.new_task(settings),
+            "signal_deliver": programs.signal_delivered(settings),
+        }
+        if pid_offset:
+            made["signal_generate"] = programs.signal_ignored(settings)
+        # Last, so that a thread's first record finds everything else in place.
+        made["sys_exit"] = programs.leave(settings)
+        made["sys_enter"] = programs.enter(settings)
+        self._programs: Dict[str, int] = {
+            name: load(loader.RAW_TRACEPOINT, f"hunter_{name}"[:15], code)
+            for name, code in made.items()
+        }
+        self._route(plan_table.ENTRY_SIMPLE, programs.entry_captures(settings, False))
+        self.learn = load(loader.PERF_EVENT, "hunter_learn", programs.learn(settings))
+        # These have loops, which the verifier follows for a tenth of a second.
+        self._slow = threading.Thread(target=self._load_slow, name="verifier", daemon=True)
+        self._slow.start()
+
+    def _route(self, index: int, code: bytes) -> None:
+        fd = loader.load_program(loader.RAW_TRACEPOINT, f"hunter_route{index}", code)
+        loader.update(self.settings.fds["routes"], _INDEX.pack(index), _INDEX.pack(fd))
+
+    def _load_slow(self) -> None:
+        settings = self.settings
+        self._route(plan_table.ENTRY_STRINGS, programs.entry_captures(settings, True))
+        for route in (plan_table.EXIT_VECTORS, plan_table.EXIT_ENTRIES):
+            self._route(route, programs.leave(settings, route))
+
+    def attach(self) -> None:
+        """Puts the programs at their tracepoints, if they are not there."""
+        if self._links:
+            return
+        self._slow.join()
+        for name, program in self._programs.items():
+            self._links.append(loader.attach_raw_tracepoint(name, program))
+
+    def detach(self) -> None:
+        """Takes the programs away from their tracepoints."""
+        for link in self._links:
+            os.close(link)
+        self._links.clear()
