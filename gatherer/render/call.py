@@ -10,18 +10,16 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from gatherer.render import files, pointers, sockets, structs
-from gatherer.render.flags import flag_text, mode_text, named
 from gatherer.render.memory import KINDS as MEMORY_KINDS
 from gatherer.render.memory import NOTHING, Args, Memory, Place, decode, key
+from gatherer.render.returns import Returned, plain_text, return_text
+from gatherer.render.rows import Head, Rows
 from gatherer.render.text import address, hexadecimal, signed32
 from gatherer.render.values import clone_flags_text, value_formatter
-from hg_shared.abi_flags import flag_table
-from hg_shared.linux_abi import ERRNO, RESTARTS
 from hg_shared.records import Record
 from hg_shared.syscalls import AT_ENTRY, CHANGED, IN, IN_OUT, INTERRUPTED, OUT, Arg, Syscall, lookup
 
 Entering = Callable[[Args, Memory], str]
-Returned = Callable[[Args, Memory, int], str]
 
 U64 = 0xFFFFFFFFFFFFFFFF
 NO_RETURN = frozenset(("exit", "exit_group"))
@@ -75,6 +73,25 @@ class CallRenderer:
         self.undecoded = 0
         self._limit = string_size
         self._calls: dict[int, Call | _Choice] = {}
+        self._rows: dict[int, Rows] = {}
+
+    def rows(self, abi: int) -> Rows:
+        """Returns the functions that render whole rows of an ABI.
+
+        Args:
+            abi: an `Abi`.
+        """
+        rows = self._rows.get(abi)
+        if rows is None:
+            rows = self._rows[abi] = Rows(abi, self._limit, self._row)
+        return rows
+
+    def _row(self, head: Head, captures: bytes, width: int) -> str:
+        args = (head[3], head[4], head[5], head[6], head[7], head[8])
+        text, returned = self.call(
+            Record(head[0], head[1], head[2], args, head[9], 0, head[10], 0, head[12], captures)
+        )
+        return f"{text.ljust(width)} = {returned}"
 
     def call(self, record: Record) -> tuple[str, str]:
         """Returns `name(arguments)` and the text of the return value.
@@ -94,7 +111,7 @@ class CallRenderer:
     def _raw(self, call: Call, record: Record) -> tuple[str, str]:
         self.undecoded += 1
         args = ", ".join(map(hexadecimal, record.args))
-        return f"{call.name}({args})", _plain(record.args, NOTHING, record.rval)
+        return f"{call.name}({args})", plain_text(record.args, NOTHING, record.rval)
 
     def split(self, record: Record) -> tuple[str, str, str]:
         """Returns the text up to ` <unfinished ...>`, the rest of it, and the return value.
@@ -199,7 +216,7 @@ def _call(syscall: Syscall, args: tuple[Arg, ...], returns: str, abi: int, limit
     # The source is made of kinds and argument numbers only; nothing of a trace gets into it.
     exec(compile(source, f"<{syscall.name}>", "exec"), names)  # noqa: S102
     return Call(
-        syscall.name, names["entering"], names["whole"], _returned(syscall, returns, abi, limit)
+        syscall.name, names["entering"], names["whole"], return_text(syscall, returns, abi, limit)
     )
 
 
@@ -219,119 +236,6 @@ def _placeholder(place: Place, names: dict[str, Any]) -> str:
     if place.direction == IN_OUT and place.kind not in ("socklen", "offp", "loffp", "clone_args"):
         return f"{{{text} if ok else address({value})}}"
     return f"{{{text}}}"
-
-
-def error_text(rval: int) -> str:
-    """Returns a failed call's return value: `-1 ENOENT (…)`, or `? ERESTARTSYS (…)`.
-
-    Args:
-        rval: the negative errno.
-    """
-    known = ERRNO.get(-rval)
-    if known is None:
-        return f"-1 (errno {-rval})"
-    prefix = "?" if -rval in RESTARTS else "-1"
-    return f"{prefix} {known[0]} ({known[1]})"
-
-
-_ERRORS = {-number: error_text(-number) for number in ERRNO if number}
-
-
-def _plain(_args: Args, _memory: Memory, rval: int) -> str:
-    if -4096 < rval < 0:
-        return _ERRORS.get(rval) or error_text(rval)
-    return str(rval)
-
-
-def _wrapped(text: Returned) -> Returned:
-    def returned(args: Args, memory: Memory, rval: int) -> str:
-        if -4096 < rval < 0:
-            return _ERRORS.get(rval) or error_text(rval)
-        return text(args, memory, rval)
-
-    return returned
-
-
-def _left(place: Place) -> Callable[[Args, Memory], str]:
-    """Returns the function that prints the time that was left when a call returned."""
-    render = _KINDS[place.kind](
-        Place(place.index, place.kind, OUT, place.length, place.abi, place.limit)
-    )
-    return lambda args, memory: f"left {render(args, memory, 0)}" if args[place.index] else ""
-
-
-_DESCRIBED = {
-    "open_flags": (True, "flags ", True),
-    "fd_flags": (True, "flags ", False),
-    "seal_flags": (True, "seals ", True),
-    "secbits": (True, "", False),
-    "lease": (True, "", True),
-    "personality": (True, "", True),
-    "sched_policy": (False, "", True),
-    "suid_dump": (False, "", True),
-    "ioprio": (False, "", True),
-    "time": (False, "", True),
-    "sig": (False, "", False),
-}
-"""Return values with a comment: in hexadecimal, what stands before the comment, also for zero."""
-
-
-def _described(returns: str, abi: int) -> Returned:
-    in_hex, prefix, zero = _DESCRIBED[returns]
-    names = pointers.moment if returns == "time" else value_formatter(returns, abi) or hexadecimal
-
-    def returned(_args: Args, _memory: Memory, rval: int) -> str:
-        number = hexadecimal(rval & U64) if in_hex else str(rval)
-        text = names(rval) if rval or zero else ""
-        return f"{number} ({prefix}{text})" if text else number
-
-    return returned
-
-
-def _membarrier(args: Args, memory: Memory, rval: int) -> str:
-    if args[0] & 0xFFFFFFFF or rval <= 0:
-        return _plain(args, memory, rval)
-    table = flag_table("membarrier_cmd")
-    return f"{rval:#x} ({flag_text(rval, table.names if table else ())})"
-
-
-def _returned(syscall: Syscall, returns: str, abi: int, limit: int) -> Returned:
-    name = syscall.name
-    if returns == "hex":
-        return _wrapped(lambda _args, _memory, rval: hexadecimal(rval & U64))
-    if returns == "octal":
-        return _wrapped(lambda _args, _memory, rval: mode_text(rval))
-    if returns in _DESCRIBED:
-        return _wrapped(_described(returns, abi))
-    if name == "membarrier":
-        return _membarrier
-    if name in ("poll", "ppoll", "ppoll_time64", "select", "_newselect") or "pselect6" in name:
-        return _wrapped(_readiness(syscall, abi, limit))
-    if name in ("adjtimex", "clock_adjtime", "clock_adjtime64"):
-        states = named("adjtimex_state")
-        return _wrapped(lambda _args, _memory, rval: f"{rval} ({states(rval)})")
-    return _plain
-
-
-def _readiness(syscall: Syscall, abi: int, limit: int) -> Returned:
-    times = [
-        _left(Place(index, arg.kind, arg.direction, arg.length, abi, limit))
-        for index, arg in enumerate(syscall.args)
-        if arg.direction == CHANGED and arg.kind.startswith("time")
-    ]
-    polls = "poll" in syscall.name
-
-    def returned(args: Args, memory: Memory, rval: int) -> str:
-        if polls:
-            text = pointers.poll_text(args, memory, rval, limit)
-        else:
-            text = pointers.select_text(args, memory, rval)
-        if rval:
-            left = [shown for time in times if (shown := time(args, memory))]
-            text = ", ".join([text, *left] if text else left)
-        return f"{rval} ({text})" if text else str(rval)
-
-    return returned
 
 
 _SETTIDS = 0x00100000 | 0x1000
@@ -363,7 +267,7 @@ def _clone(syscall: Syscall) -> Call:
             text += f", child_tidptr={address(args[child_at])}"
         return f"{text})"
 
-    return Call("clone", entering, whole, _plain)
+    return Call("clone", entering, whole, plain_text)
 
 
 def _clone3() -> Call:
@@ -382,4 +286,4 @@ def _clone3() -> Call:
             text += f" => {{parent_tid=[{rval}]}}"
         return f"{text}, {args[1]})"
 
-    return Call("clone3", entering, whole, _plain)
+    return Call("clone3", entering, whole, plain_text)

@@ -17,10 +17,11 @@ from operator import itemgetter
 
 from gatherer.render.call import NO_RETURN, CallRenderer
 from gatherer.render.memory import decode
+from gatherer.render.runs import Runs
 from gatherer.render.signals import ended_line, signal_line, stopped_line
 from gatherer.render.stamps import SECOND, stamp
 from gatherer.render.text import escape
-from hg_shared.records import LOSS_TEXT, Kind, Record
+from hg_shared.records import HEAD, LOSS_TEXT, Kind, Record, iter_records
 
 _order = itemgetter(0, 4)
 _PRINTED = frozenset(
@@ -28,6 +29,7 @@ _PRINTED = frozenset(
 )
 _SILENT = frozenset((Kind.THREAD, Kind.ATTACHED))
 _FOREVER = 1 << 64
+_COLUMN = 39
 
 
 class ProcessLines:
@@ -61,6 +63,13 @@ class ProcessLines:
         self._pid = pid
         self._command = command
         self._stamp = stamp(timestamps, realtime_offset_ns, zone)
+        # Where the time of a line depends on the line before it there is no shorter way.
+        self._runs = (
+            Runs(self._calls, self._stamp, realtime_offset_ns, _COLUMN)
+            if timestamps in ("time", "unix")
+            else None
+        )
+        self._running = self._runs is not None
         self._waiting: list[Record] = []
         self._ends: list[tuple[int, int, int, Record]] = []
         self._open: dict[int, Record] = {}
@@ -68,6 +77,7 @@ class ProcessLines:
         self._returned: set[tuple[int, int]] = set()
         self._execs: dict[int, Record] = {}
         self._pushed = 0
+        self._split = False
         self._out: list[str] = []
 
     def feed(self, records: Iterable[Record], watermark: int) -> bytes:
@@ -78,16 +88,66 @@ class ProcessLines:
             watermark: CLOCK_MONOTONIC ns; nothing that starts before it follows, but the end of
                 calls that were announced as in flight.
         """
+        self._order()
         self._take(records)
         self._print(watermark)
         return self._flush()
 
+    def feed_rows(self, heads: bytes, captures: bytes, watermark: int) -> bytes:
+        """Takes records as a batch holds them and returns the lines that are final now.
+
+        It gives the same lines as `feed`, faster where calls do not overlap each other.
+
+        Args:
+            heads: record heads of this process, back to back.
+            captures: the captures of all of them.
+            watermark: see `feed`.
+        """
+        runs = self._runs
+        if runs is None or not self._running:
+            self._take(iter_records(heads, captures))
+            self._print(watermark)
+            self._run(watermark)
+            return self._flush()
+        runs.add(heads, captures)
+        if not runs.print(watermark, self._out):
+            self._order()
+            self._print(watermark)
+            self._run(watermark)
+        return self._flush()
+
+    def _order(self) -> None:
+        """Puts what waits in a run where it can be sorted."""
+        if self._running and self._runs is not None:
+            self._running = False
+            self._take(self._runs.take())
+
+    def _run(self, watermark: int) -> None:
+        """Goes back to the short way once nothing waits but whole calls of a single file."""
+        runs = self._runs
+        split, self._split = self._split, False
+        if runs is None or split or self._ends or self._announced:
+            return
+        waiting = self._waiting
+        if any(record[7] for record in waiting):
+            return
+        heads = [
+            HEAD.pack(*record[:3], *record[3], *record[4:9], len(record[9])) for record in waiting
+        ]
+        runs.start(watermark + 1 if self._open else 0)
+        runs.add(b"".join(heads), b"".join([record[9] for record in waiting]))
+        waiting.clear()
+        self._running = True
+
     def finish(self) -> bytes:
         """Returns everything that was held back; calls that did not return stay unfinished."""
+        self._order()
         self._print(_FOREVER)
         for record in self._waiting:
             if record.kind == Kind.IN_FLIGHT:
-                self._line(record.start, record.tid, f"{self._entering(record)} <unfinished ...>")
+                self._line(
+                    record.start, record.tid, f"{self._calls.entering(record)} <unfinished ...>"
+                )
         self._waiting.clear()
         self._open.clear()
         return self._flush()
@@ -138,6 +198,7 @@ class ProcessLines:
 
     def _push(self, record: Record) -> None:
         self._pushed += 1
+        self._split = True
         heappush(self._ends, (record.start + record.duration, record.tid, self._pushed, record))
 
     def _print(self, watermark: int) -> None:
@@ -185,7 +246,7 @@ class ProcessLines:
                 at -= 1
                 continue
             caller = self._caller(record)
-            self._line(start, caller, f"{self._entering(record)} <unfinished ...>")
+            self._line(start, caller, f"{self._calls.entering(record)} <unfinished ...>")
             self._push(record)
         del waiting[:at]
         if not (waiting and waiting[0].start <= watermark):
@@ -273,13 +334,13 @@ class ProcessLines:
                 return True
             if following.kind == Kind.DETACHED:
                 self._announced.pop((tid, start), None)
-                self._line(start, tid, f"{self._entering(record)} <detached ...>")
+                self._line(start, tid, f"{self._calls.entering(record)} <detached ...>")
                 return True
         ended = watermark == _FOREVER or not self._interrupted(start, following, watermark)
         if ended and (following is None or following.start > watermark):
             return False
         self._announced.pop((tid, start), None)
-        self._line(start, tid, f"{self._entering(record)} <unfinished ...>")
+        self._line(start, tid, f"{self._calls.entering(record)} <unfinished ...>")
         self._open[tid] = record
         return True
 
@@ -328,9 +389,6 @@ class ProcessLines:
         text = f"<... {self._calls.name(record)} resumed>{rest}"
         end_text = f" = {returned} <{duration // SECOND}.{duration % SECOND // 1000:06d}>"
         self._line(time, tid, text, end_text)
-
-    def _entering(self, record: Record) -> str:
-        return self._calls.entering(record)
 
     def _line(self, time: int, tid: int, text: str, end: str = "") -> None:
         """Appends a line; what stands behind a call starts in column 40 at the earliest."""

@@ -9,19 +9,12 @@ import re
 
 _LETTERS = {9: "t", 10: "n", 11: "v", 12: "f", 13: "r", 34: '"', 92: "\\"}
 _PLAIN = re.compile(rb"[ !#-\[\]-~]*\Z")
-_SHORT = {
-    byte: "\\" + (_LETTERS.get(byte) or f"{byte:o}")
+_SHORT = [
+    chr(byte) if _PLAIN.match(bytes((byte,))) else "\\" + (_LETTERS.get(byte) or f"{byte:o}")
     for byte in range(256)
-    if not _PLAIN.match(bytes((byte,)))
-}
-_LONG = {chr(byte): text if byte in _LETTERS else f"\\{byte:03o}" for byte, text in _SHORT.items()}
-_UNIT = re.compile(r"[^ !#-\[\]-~](?=([0-7])?)")
+]
 _plain = _PLAIN.match
-_ambiguous = re.compile(r"[^ -~][0-7]").search
-
-
-def _unit(match: re.Match[str]) -> str:
-    return _LONG[match[0]] if match[1] else _SHORT[ord(match[0])]
+_before_digit = re.compile(rb"[^ -~\t-\r](?=[0-7])").finditer
 
 
 def escape(data: bytes) -> str:
@@ -32,11 +25,12 @@ def escape(data: bytes) -> str:
     """
     if _plain(data):
         return data.decode("ascii")
-    text = data.decode("latin-1")
-    if _ambiguous(text):
+    parts = [_SHORT[byte] for byte in data]
+    for match in _before_digit(data):
         # An escape that an octal digit follows must have all three digits of its own.
-        return _UNIT.sub(_unit, text)
-    return text.translate(_SHORT)
+        at = match.start()
+        parts[at] = f"\\{data[at]:03o}"
+    return "".join(parts)
 
 
 def quote(data: bytes) -> str:

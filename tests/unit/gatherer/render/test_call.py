@@ -6,7 +6,8 @@ import struct
 
 import pytest
 
-from gatherer.render.call import CallRenderer, error_text
+from gatherer.render.call import CallRenderer
+from gatherer.render.returns import error_text
 from hg_shared.records import UNKNOWN_LENGTH, Abi, Kind, Record, encode_capture
 from hg_shared.syscalls import numbers
 
