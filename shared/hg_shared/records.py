@@ -62,7 +62,6 @@ class Kind(IntEnum):
     LOST = 9
     """args[0] records of this process were dropped here, args[1] says why (`LossCause`)."""
 
-
     WINDOW = 10
     """Tracing of this process pauses (args[0] = 0) or goes on (1) to keep to an overhead budget;
     args[1] is the share of its time that the target was estimated to lose, in 1/1000."""
