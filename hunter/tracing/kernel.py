@@ -43,8 +43,13 @@ def _load_binding() -> Any:
     libc.libc = ctypes.CDLL(None, use_errno=True)  # type: ignore[attr-defined]
     binding = ModuleType("ptrace.binding")
     binding.__path__ = [os.path.join(path, "binding") for path in package.__path__]
-    sys.modules.update({"ptrace": package, "ptrace.ctypes_libc": libc, "ptrace.binding": binding})
-    return importlib.import_module("ptrace.binding.func")
+    stand_ins = {"ptrace": package, "ptrace.ctypes_libc": libc, "ptrace.binding": binding}
+    sys.modules.update(stand_ins)
+    try:
+        return importlib.import_module("ptrace.binding.func")
+    finally:
+        for name in stand_ins:
+            del sys.modules[name]
 
 
 _binding = _load_binding()
