@@ -104,7 +104,7 @@ def streams(draw: st.DrawFn) -> list[Feed]:
     threads = draw(st.sampled_from([1, 1, 2, 5]))
     others = draw(st.sampled_from([0, 0, 0.03]))
     scale = draw(st.sampled_from([1, 1000, 10**6, 3 * 10**8]))
-    time, feeds = 5 * SECOND, []
+    time, feeds = 3600 * SECOND, []  # steps back never reach zero
     for _ in range(draw(st.integers(1, 12))):
         batch = []
         for _ in range(random.randrange(30)):
