@@ -59,7 +59,8 @@ ERRNO_BY_NUMBER = {2: "ENOENT", 9: "EBADF", 17: "EEXIST", 11: "EAGAIN"}
 
 def hunter_calls(records: list[Record]) -> dict[int, list[Call]]:
     calls: dict[int, list[Call]] = {}
-    for record in records:
+    # Within the watermark records come in any order.
+    for record in sorted(records, key=lambda record: record.start):
         if record.kind == Kind.SYSCALL:
             calls.setdefault(record.tid, []).append(result(name_of(record), record.rval))
     return calls

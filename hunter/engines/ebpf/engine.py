@@ -38,6 +38,9 @@ DRAIN_BYTES = 2 << 20
 BUSY_INTERVAL, IDLE_INTERVAL = 0.01, 0.05
 INITIAL_PID_NAMESPACE = 0xEFFFFFFC
 MAX_LEARNING_THREADS = 64
+# SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU; how long after one threads are looked at.
+STOP_SIGNALS = (19, 20, 21, 22)
+STOP_PATIENCE_NS = 1_000_000_000
 
 
 class _Process:
@@ -45,7 +48,7 @@ class _Process:
 
     __slots__ = (
         "announced", "events", "gone_since", "initial", "lost_before", "memory", "ordinal", "pid",
-        "since", "slot", "status", "threads",
+        "since", "slot", "status", "stop_signal", "stop_until", "stopped", "threads",
     )  # fmt: skip
 
     def __init__(self, ordinal: int, pid: int, slot: int, since: int, threads: List[int]) -> None:
@@ -61,6 +64,9 @@ class _Process:
         self.status = 0
         self.gone_since = 0
         self.lost_before = 0
+        self.stop_signal = 0
+        self.stop_until = 0
+        self.stopped: Set[int] = set()
 
 
 def ring_sizes(buffer_bytes: int) -> Dict[str, int]:
@@ -246,9 +252,11 @@ class EbpfEngine:
         now = time.monotonic_ns()
         # The records of what ended before are in the rings: they are read before the threads go.
         self._drop(process)
+        blocked = self._unseen_calls(process)
         calls, known = self._open_calls.read(1 << 63)
-        for call in calls:
-            if call.process == process.ordinal and self._announced.get(call.tid) != call.start:
+        calls = [call for call in calls if call.process == process.ordinal]
+        for call in (*calls, *(call for call in blocked if call.tid not in known)):
+            if self._announced.get(call.tid) != call.start:
                 self._add_row(open_calls.in_flight(call, now, self._reader(process), self._limit))
         for tid in sorted(process.threads | self._threads_of(process, known)):
             self._add_row(self._head(Kind.DETACHED, tid, process.ordinal, now))
@@ -335,6 +343,8 @@ class EbpfEngine:
             # Open calls are listed before the ends of the rings are read: one that returns
             # meanwhile is announced in front of its record, never missed.
             self._announce(watermark, now)
+            for process in self._processes.values():
+                self._note_stopped(process, now)
         ends = [(ring, ring.end()) for ring in self._all_rings()]
         early, self._rows = self._rows, []
         batches: List[Union[Batch, SlotBatch]] = self._row_batches(early)
@@ -426,7 +436,12 @@ class EbpfEngine:
 
     def _announce(self, before: int, now: int) -> None:
         """Notes calls that began before the watermark and have not been noted yet."""
-        blocked = self._unseen_calls(before)
+        blocked = [
+            call
+            for process in self._processes.values()
+            if process.since < before
+            for call in self._unseen_calls(process)
+        ]
         calls, known = self._open_calls.read(before)
         announced = {}
         for call in calls:
@@ -452,24 +467,34 @@ class EbpfEngine:
                     announced.setdefault(tid, process.since)
         self._announced = announced
 
-    def _unseen_calls(self, before: int) -> List[open_calls.OpenCall]:
+    def _unseen_calls(self, process: _Process) -> List[open_calls.OpenCall]:
         """Returns the calls in which threads sleep that no program has seen yet."""
         found = []
-        for process in self._processes.values():
-            if process.since >= before or not process.initial:
+        for tid in process.initial - process.announced:
+            text = procfs.read_text(f"/proc/{process.pid}/task/{tid}/syscall")
+            call = open_calls.parse_syscall(text)
+            if call is None or (self._wanted is not None and call[0] not in self._wanted):
                 continue
-            for tid in process.initial - process.announced:
-                text = procfs.read_text(f"/proc/{process.pid}/task/{tid}/syscall")
-                call = open_calls.parse_syscall(text)
-                if call is None or (self._wanted is not None and call[0] not in self._wanted):
-                    continue
-                found.append(
-                    open_calls.OpenCall(
-                        b"", tid, process.ordinal, process.since, call[0] & 0xFFFF, self._abi,
-                        call[1], b"",
-                    )
-                )  # fmt: skip
+            number, args = call[0] & 0xFFFF, call[1]
+            since, ordinal = process.since, process.ordinal
+            found.append(
+                open_calls.OpenCall(b"", tid, ordinal, since, number, self._abi, args, b"")
+            )
         return found
+
+    def _note_stopped(self, process: _Process, now: int) -> None:
+        """Notes threads in group-stop, which no tracepoint tells, after a signal that stops."""
+        if now > process.stop_until and not process.stopped:
+            return
+        for tid in sorted(process.threads):
+            stat = procfs.stat(tid)
+            if stat is None or stat.state != "T":
+                process.stopped.discard(tid)
+            elif tid not in process.stopped:
+                process.stopped.add(tid)
+                row = bytearray(self._head(Kind.STOPPED, tid, process.ordinal, now))
+                row[80:82] = process.stop_signal.to_bytes(2, "little")
+                self._add_row(bytes(row))
 
     def _take_event(self, record: bytes, now: int) -> None:
         """Takes a record of the third ring."""
@@ -489,6 +514,9 @@ class EbpfEngine:
             return
         elif kind == Kind.EXEC:
             record = self._executed(process, head, record[HEAD_SIZE:], now)
+        elif kind == Kind.SIGNAL and head[11] in STOP_SIGNALS:
+            process.stop_signal = head[11]
+            process.stop_until = now + STOP_PATIENCE_NS
         self._add_row(record)
         if kind == Kind.EXITED:
             process.threads.discard(tid)
