@@ -26,7 +26,9 @@ PROBE_NS = 120_000_000
 GAIN = 1.25
 # Below this many stops a second the price of a stop does not matter.
 BUSY_STOPS = 2000
+# After a trial that brought nothing; twice as long each time.
 RETRY_NS = 10_000_000_000
+LONGEST_RETRY_NS = 320_000_000_000
 # A program that is just starting may size its pools from its mask.
 SETTLED_NS = 5_000_000_000
 
@@ -178,6 +180,8 @@ class Placement:
         self._stops = 0
         self._before = 0.0
         self._retry_at = 0
+        self._patience = RETRY_NS
+        self._refused = False
         self._paused = False
         self._resume_as = _State.OFF
         self._pids: Dict[int, int] = {}
@@ -271,11 +275,15 @@ class Placement:
         }
         if rate >= GAIN * self._before:
             self._begin(_State.PLACED, now, stops)
+            self._patience, self._refused = RETRY_NS, False
             self._report({"placement": "on", **values})
             return
         self.undo()
-        self._retry_at = now + RETRY_NS
-        self._report({"placement": "off", **values})
+        self._retry_at = now + self._patience
+        self._patience = min(2 * self._patience, LONGEST_RETRY_NS)
+        if not self._refused:
+            self._refused = True
+            self._report({"placement": "off", **values})
 
     def _keep(self, now: int, stops: int, rate: float, pids: Dict[int, int]) -> None:
         """While placed: new processes are narrowed too; a target that calmed down is left alone."""
