@@ -1,0 +1,147 @@
+"""CPU placement as a state machine, over threads that are values."""
+
+import pytest
+
+from hunter.engines import placement
+from hunter.engines.placement import (
+    MAX_THREADS,
+    PROBE_NS,
+    SETTLED_NS,
+    TABLE_BYTES,
+    MaskTable,
+    Placement,
+    SavedMask,
+    decode_mask,
+    encode_mask,
+)
+
+ALL = frozenset({0, 1, 2, 3})
+TRACER = 9
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """CPU masks by thread id; process 100 has threads 100 and 101, on CPU 2 last."""
+    masks = {TRACER: ALL, 100: ALL, 101: ALL}
+    monkeypatch.setattr(placement.os, "sched_getaffinity", lambda tid: set(masks[tid]))
+
+    def set_mask(tid, mask):
+        masks[tid] = frozenset(mask)
+
+    monkeypatch.setattr(placement.os, "sched_setaffinity", set_mask)
+    monkeypatch.setattr(placement.procfs, "thread_ids", lambda pid: sorted(set(masks) - {TRACER}))
+    monkeypatch.setattr(placement.procfs, "pids", list)
+    fields = " ".join(["100 (x) S"] + ["0"] * 35 + ["2"])
+    monkeypatch.setattr(placement.procfs, "read_text", lambda path: fields)
+    return masks
+
+
+def made(reports):
+    return Placement(MaskTable(memoryview(bytearray(TABLE_BYTES))), TRACER, reports.append)
+
+
+def trial(tried, before, after, now=SETTLED_NS * 2):
+    """Runs one trial: stops per second before and while narrowed. Returns the time after it."""
+    pids, stops = {100: 0}, 0
+    tried.tick(now, stops, pids)
+    now += PROBE_NS
+    stops += before * PROBE_NS // 10**9
+    tried.tick(now, stops, pids)
+    now += PROBE_NS
+    stops += after * PROBE_NS // 10**9
+    tried.tick(now, stops, pids)
+    return now
+
+
+def test_what_is_faster_is_kept_and_undone_at_the_end(machine):
+    reports = []
+    tried = made(reports)
+    trial(tried, 20_000, 200_000)
+    assert tried.placed
+    assert machine[100] == machine[101] == machine[TRACER] == {2}
+    assert reports[0]["placement"] == "on"
+    tried.undo()
+    assert machine == {TRACER: ALL, 100: ALL, 101: ALL}
+
+
+def test_what_is_not_faster_is_undone_at_once_and_said_once(machine):
+    reports = []
+    tried = made(reports)
+    now = trial(tried, 20_000, 21_000)
+    assert not tried.placed
+    assert machine == {TRACER: ALL, 100: ALL, 101: ALL}
+    trial(tried, 20_000, 21_000, now + 10**12)
+    assert [report["placement"] for report in reports] == ["off"]
+
+
+def test_a_quiet_target_is_left_alone(machine):
+    tried = made([])
+    trial(tried, 100, 100)
+    assert not tried.placed
+    assert machine[100] == ALL
+
+
+def test_a_program_that_just_started_is_left_alone(machine):
+    tried = made([])
+    pids, now = {100: SETTLED_NS}, SETTLED_NS + PROBE_NS
+    tried.tick(now, 0, pids)
+    tried.tick(now + PROBE_NS, 10_000, pids)
+    assert machine[100] == ALL
+
+
+def test_a_thread_that_chose_its_own_mask_keeps_it(machine):
+    tried = made([])
+    trial(tried, 20_000, 200_000)
+    machine[101] = frozenset({3})
+    tried.undo()
+    assert machine[101] == {3}
+    assert machine[100] == ALL
+
+
+def test_a_thread_born_narrowed_gets_its_process_mask(machine):
+    tried = made([])
+    trial(tried, 20_000, 200_000)
+    machine[102] = frozenset({2})
+    tried.undo()
+    assert machine[102] == ALL
+
+
+def test_a_child_gets_the_mask_its_parent_had(machine):
+    tried = made([])
+    trial(tried, 20_000, 200_000)
+    machine[200] = frozenset({2})
+    tried.release_child(200, 100)
+    assert machine[200] == ALL
+
+
+def test_masks_are_wide_while_tracing_pauses(machine):
+    tried = made([])
+    now = trial(tried, 20_000, 200_000)
+    tried.pause(True, now, 0)
+    assert machine[100] == machine[TRACER] == ALL
+    tried.pause(False, now + 10**9, 0)
+    assert machine[100] == {2}
+
+
+def test_the_end_of_the_last_target_gives_everything_back(machine):
+    tried = made([])
+    now = trial(tried, 20_000, 200_000)
+    tried.tick(now + PROBE_NS, 0, {})
+    assert machine[TRACER] == ALL
+
+
+def test_masks_round_trip():
+    for mask in (frozenset({0}), ALL, frozenset({5, 1023})):
+        assert decode_mask(encode_mask(mask)) == mask
+
+
+def test_the_table_holds_what_was_saved_and_no_more_than_fits():
+    table = MaskTable(memoryview(bytearray(TABLE_BYTES)))
+    assert table.entries() == (0, [])
+    assert table.save(3, SavedMask(11, 10, ALL))
+    assert table.entries() == (3, [SavedMask(11, 10, ALL)])
+    for tid in range(MAX_THREADS - 1):
+        assert table.save(3, SavedMask(tid, 10, ALL))
+    assert not table.save(3, SavedMask(1, 1, ALL))
+    table.clear()
+    assert table.entries() == (0, [])
