@@ -14,9 +14,9 @@ from gatherer.clock import CaptureClock, local_time, rfc3339
 from gatherer.config import CaptureConfig
 from gatherer.errors import LogWriteError
 from gatherer.logs import LogDirectory
+from gatherer.progress import Progress
 from gatherer.reception import Arrival
-from gatherer.renderer import Progress
-from gatherer.session_document import SessionDocument
+from gatherer.session_document import ProcessEntry, SessionDocument
 from gatherer.threshold import describe_threshold
 from gatherer.view import Start, View
 from hg_shared.messages import Event, Goodbye, Heartbeat, Hello, Sample, TracedProcess
@@ -102,6 +102,13 @@ class Chronicle:
             fields: dict[str, object] = {"records": loss.count, "cause": "output queue full"}
             when = document.clock.time(loss.time_ns)
             self._event(when, "lost", entry.pid if entry else None, fields)
+        for drop in progress.drops:
+            entry = document.entry(drop.ordinal)
+            if entry is None:
+                continue
+            if not entry.dropped_lines:
+                self._dropped(entry, document.clock.time(drop.time_ns))
+            entry.dropped_lines = drop.lines
 
     def show(self, backlog_bytes: int, stopping: bool) -> None:
         """Shows the capture at this moment.
@@ -159,6 +166,15 @@ class Chronicle:
         except LogWriteError as error:
             self._view.note(str(error))
 
+    def write_drops(self) -> None:
+        """Writes an event for each log that had reached its size limit, with the final count."""
+        try:
+            for entry in self.document.processes.values():
+                if entry.dropped_lines:
+                    self._dropped(entry, rfc3339(self.ended_ns()), entry.dropped_lines)
+        except LogWriteError as error:
+            self._view.note(str(error))
+
     def write_target_ended(self) -> None:
         """Writes the event that closes a capture whose target ended."""
         fields: dict[str, object] = {"reason": self.document.end_reason}
@@ -193,6 +209,13 @@ class Chronicle:
         if step is not None:
             when = clock.time(heartbeat.time_ns)
             self._event(when, "clock_step", None, {"seconds": round(step, 6)})
+
+    def _dropped(self, entry: ProcessEntry, when: str, lines: int | None = None) -> None:
+        fields: dict[str, object] = {"cause": "log size limit"}
+        if lines is not None:
+            fields["lines"] = lines
+        fields["limit_bytes"] = self._config.max_log_size
+        self._event(when, "dropped", entry.pid, fields)
 
     def _event(self, when: str, event: str, pid: int | None, fields: dict[str, object]) -> None:
         self._directory.append_event(when, event, pid, fields)

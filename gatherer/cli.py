@@ -16,6 +16,7 @@ from gatherer.config import (
     DEFAULT_BUFFER,
     DEFAULT_FREQUENCY,
     DEFAULT_LINGER,
+    DEFAULT_MAX_LOG_SIZE,
     DEFAULT_MEMORY,
     DEFAULT_STRING_SIZE,
     CaptureConfig,
@@ -137,6 +138,10 @@ def cli() -> None:
     default=DEFAULT_STRING_SIZE, help=f"bytes kept of each string  [{DEFAULT_STRING_SIZE}]",
 )  # fmt: skip
 @_option(
+    "--max-log-size", type=Parsed(options.parse_log_size, "SIZE"), default=DEFAULT_MAX_LOG_SIZE,
+    help="bytes of each process's log; later lines are dropped and counted  [2Gi]",
+)  # fmt: skip
+@_option(
     "-o", "--output", type=click.Path(path_type=Path), default=Path("strace-logs"), metavar="DIR",
     help="the capture directory  [strace-logs]",
 )  # fmt: skip
@@ -239,6 +244,7 @@ def capture_config(given: dict[str, Any], terminal: bool) -> CaptureConfig:
         placement=given["placement"],
         max_overhead=given["max_overhead"],
         force=given["force"],
+        max_log_size=given["max_log_size"],
         output=given["output"],
         duration=given["duration"],
         install=given["install"],

@@ -13,6 +13,7 @@ DEFAULT_FREQUENCY = 5.0
 DEFAULT_BUFFER = 4 << 20
 DEFAULT_LINGER = 10.0
 DEFAULT_STRING_SIZE = 32
+DEFAULT_MAX_LOG_SIZE = 2 << 30
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class CaptureConfig:
         placement: `auto`, or `off`: whether the target may be moved to the tracer's CPU.
         max_overhead: share of its time that the target may lose, None for any.
         force: go on without memory headroom.
+        max_log_size: bytes of lines kept of each process.
         output: the capture directory.
         duration: seconds until the capture is stopped, None for never.
         install: accepted and without effect: hunter is always brought along.
@@ -91,6 +93,7 @@ class CaptureConfig:
     placement: str = "auto"
     max_overhead: float | None = None
     force: bool = False
+    max_log_size: int = DEFAULT_MAX_LOG_SIZE
     output: Path = Path("strace-logs")
     duration: float | None = None
     install: bool = False
@@ -176,5 +179,6 @@ class CaptureConfig:
             "force": self.force,
             "install": self.install,
             "duration": self.duration,
+            "max_log_size_bytes": self.max_log_size,
             "output": str(self.output),
         }

@@ -37,6 +37,7 @@ class Evidence:
         settlement: the final books.
         reception: the state of the stream.
         discrepancies: sentences about what does not add up.
+        dropped_lines: lines left out of logs that had reached their size limit.
     """
 
     stop_reason: str
@@ -49,6 +50,7 @@ class Evidence:
     settlement: Settlement
     reception: Reception
     discrepancies: tuple[str, ...]
+    dropped_lines: int = 0
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,11 @@ def _notes(evidence: Evidence) -> tuple[str, ...]:
         )
     if evidence.settlement.transit:
         notes.append(f"{evidence.settlement.transit} records were lost in transit")
+    if evidence.dropped_lines:
+        notes.append(
+            f"{evidence.dropped_lines} lines were dropped (log size limit);"
+            " give more with --max-log-size"
+        )
     return tuple(notes)
 
 

@@ -36,6 +36,7 @@ MAX_FREQUENCY = 86400.0
 MIN_BUFFER = 256 << 10
 MAX_BUFFER = 1 << 30
 MAX_RATE = 900_000_000
+MIN_LOG_SIZE = 4 << 10
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,18 @@ def parse_buffer(text: str) -> int:
     size = parse_size(text)
     if not MIN_BUFFER <= size <= MAX_BUFFER:
         raise ValueError(f"{shown(text)} is out of range; give 256Ki to 1Gi, such as 4Mi")
+    return size
+
+
+def parse_log_size(text: str) -> int:
+    """Reads the value of `--max-log-size`.
+
+    Raises:
+        ValueError: not a size, or less than 4Ki.
+    """
+    size = parse_size(text)
+    if size < MIN_LOG_SIZE:
+        raise ValueError(f"{shown(text)} is out of range; give 4Ki or more, such as 2Gi")
     return size
 
 

@@ -1,30 +1,30 @@
 """Rendering behind the stream: the spool in, log files and counts out.
 
-The worker's only input is the spool and how far it is written, its only output the logs and a
-`Progress`; it runs in a thread of its own and shares no other state with the event loop.
+Its only input is the spool and how far it is written, its only output the logs and a `Progress`;
+in a capture it runs in a process of its own, see gatherer.renderer_process.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from gatherer.accounting import Accounts
 from gatherer.clock import CaptureClock, local_time
-from gatherer.demux import Watermarks, by_process
+from gatherer.demux import Share, Watermarks, by_process
 from gatherer.errors import StreamError
 from gatherer.logs import LogDirectory, LogNames, ProcessKey
+from gatherer.progress import Drop, Loss, Progress
 from gatherer.reception import Reception
-from gatherer.spool import SpoolReader
+from gatherer.render.call import CallRenderer
+from gatherer.render.lines import ProcessLines
 from hg_shared.batch import Batch
 from hg_shared.errors import WireError
 from hg_shared.framing import Frame, FrameType
 from hg_shared.messages import Event, Hello, Message, TracedProcess
-from hg_shared.records import NOTES, Kind, Record
+from hg_shared.records import HEAD_SIZE, NOTES, Kind, Record, iter_records
 from hg_shared.wire import decode
 
 CHUNK = 32 << 10
@@ -36,11 +36,12 @@ MAX_PROCESSES = 100_000
 class Lines(Protocol):
     """Renders the records of one process; see gatherer.render.lines."""
 
-    def feed(self, records: Sequence[Record], watermark: int) -> bytes:
+    def feed_rows(self, heads: bytes, captures: bytes, watermark: int) -> bytes:
         """Takes the next records and returns the lines that can be written now.
 
         Args:
-            records: in the order in which they were taken.
+            heads: record heads in the order in which they were taken.
+            captures: the captures of all of them.
             watermark: CLOCK_MONOTONIC ns; no record that starts before it follows.
         """
         ...
@@ -51,57 +52,90 @@ class Lines(Protocol):
 
 
 LinesFactory = Callable[[Hello, TracedProcess], Lines]
+_KIND = 82
 
 
-@dataclass(frozen=True)
-class Loss:
-    """Records of a process that hunter dropped.
-
-    Attributes:
-        time_ns: CLOCK_MONOTONIC of the note.
-        ordinal: the process.
-        count: how many.
-    """
-
-    time_ns: int
-    ordinal: int
-    count: int
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far the worker is.
+class Renderer(Protocol):
+    """Renders one growing spool.
 
     Attributes:
-        offset: bytes of the spool that are rendered.
-        accounts: what arrived.
-        losses: losses met since the last progress was taken.
-        written: bytes of log lines.
+        done: finished when everything was rendered, or with the error that stopped it.
     """
 
-    offset: int
-    accounts: Accounts
-    losses: tuple[Loss, ...]
-    written: int
+    done: asyncio.Future[None]
+
+    @property
+    def offset(self) -> int:
+        """Bytes of the spool that are rendered."""
+        ...
+
+    async def start(self) -> None:
+        """Begins to render.
+
+        Raises:
+            GathererError: it cannot run.
+        """
+        ...
+
+    def notify(self, available: int) -> None:
+        """Says how many bytes of the spool are written, whole frames all of them."""
+        ...
+
+    def finish(self) -> None:
+        """Says that the spool does not grow any more."""
+        ...
+
+    def progress(self) -> Progress:
+        """Returns how far it is, and takes the losses it met."""
+        ...
+
+    async def aclose(self) -> None:
+        """Stops where it is; does nothing when everything is rendered."""
+        ...
+
+
+def lines_factory(string_size: int) -> LinesFactory:
+    """Returns what makes the lines of each process.
+
+    Args:
+        string_size: bytes of a string that are shown.
+    """
+    calls = CallRenderer(string_size)
+
+    def lines(hello: Hello, process: TracedProcess) -> Lines:
+        offset = hello.realtime_ns - hello.monotonic_ns
+        return ProcessLines(offset, calls, process.pid, process.command)
+
+    return lines
 
 
 @dataclass
 class _Process:
     name: str
     pid: int
+    ordinal: int
     lines: Lines
     fed_to: int = 0
+    size: int = 0
+    whole_to: int = 0
+    dropped: int = 0
 
 
 class Rendering:
-    """Turns frames into log lines; no thread, no spool.
+    """Turns frames into log lines.
+
+    Args:
+        logs: where to.
+        lines: makes the lines of each process.
+        max_log_size: bytes of lines that one log may hold; what follows is dropped and counted.
 
     Attributes:
         accounts: what arrived so far.
     """
 
-    def __init__(self, logs: LogDirectory, lines: LinesFactory) -> None:
+    def __init__(self, logs: LogDirectory, lines: LinesFactory, max_log_size: int) -> None:
         self.accounts = Accounts()
+        self._max_log_size = max_log_size
         self._logs = logs
         self._lines = lines
         self._names = LogNames()
@@ -134,14 +168,25 @@ class Rendering:
             LogWriteError: a log cannot be written.
         """
         for process in self._by_key.values():
-            lines = process.lines.finish()
-            if lines:
-                self._logs.append(process.name, lines)
+            self._append(process, process.lines.finish())
+            if process.dropped:
+                plural = "" if process.dropped == 1 else "s"
+                text = f"DROPPED {process.dropped} line{plural} (log size limit)"
+                self._logs.append(process.name, self._note(process, process.whole_to, text))
 
-    def take_losses(self) -> tuple[Loss, ...]:
-        """Returns the losses since the last call, one a process."""
+    def progress(self, offset: int) -> Progress:
+        """Returns how far it is, and takes the losses since the last call, one a process.
+
+        Args:
+            offset: bytes of the spool that were received.
+        """
         losses, self._losses = tuple(self._losses.values()), {}
-        return losses
+        drops = tuple(
+            Drop(process.whole_to, process.ordinal, process.dropped)
+            for process in self._by_key.values()
+            if process.dropped
+        )
+        return Progress(offset, self.accounts.copy(), losses, drops, self._logs.written)
 
     def _take_message(self, message: Message | None) -> None:
         if isinstance(message, Hello):
@@ -167,7 +212,7 @@ class Rendering:
         known = self._by_key.get(key)
         if known is None:
             name = self._names.assign(process.pid, process.start_time, process.command)
-            known = _Process(name, process.pid, self._lines(hello, process))
+            known = _Process(name, process.pid, process.ordinal, self._lines(hello, process))
             self._by_key[key] = known
         self._by_pid[process.pid] = known
         self._processes[process.ordinal] = known
@@ -184,19 +229,25 @@ class Rendering:
         if missing:
             self._note_gap(missing, batch)
         watermark = self._watermarks.advance(batch.source, batch.watermark)
-        for ordinal, records in by_process(batch, repeated).items():
+        for ordinal, share in by_process(batch, repeated).items():
             process = self._processes.get(ordinal)
             if process is None:
                 # A hostile stream could name four billion of them.
-                self.accounts.undeclared += len(records)
+                self.accounts.undeclared += share.count
                 continue
-            notes = [record for record in records if record.kind in NOTES]
-            self.accounts.received(ordinal, len(records) - len(notes))
-            for note in notes:
-                if note.kind == Kind.LOST:
-                    self._take_loss(ordinal, note)
+            self.accounts.received(ordinal, share.count - self._take_notes(ordinal, share))
             process.fed_to = watermark
-            self._logs.append(process.name, process.lines.feed(records, watermark))
+            self._append(process, process.lines.feed_rows(share.heads, share.captures, watermark))
+
+    def _take_notes(self, ordinal: int, share: Share) -> int:
+        """Takes what is told about the stream itself, and returns how many records that is."""
+        kinds = share.heads[_KIND::HEAD_SIZE]
+        notes = sum(kinds.count(kind) for kind in NOTES)
+        if notes and Kind.LOST in kinds:
+            for record in iter_records(share.heads, share.captures):
+                if record.kind == Kind.LOST:
+                    self._take_loss(ordinal, record)
+        return notes
 
     def _take_loss(self, ordinal: int, note: Record) -> None:
         count = note.args[0]
@@ -209,14 +260,31 @@ class Rendering:
 
     def _note_gap(self, missing: int, batch: Batch) -> None:
         """Notes in every log that records of some process are missing here."""
-        if self._clock is None:
-            return
         first = next(batch.records(), None)
-        at = local_time(self._clock.realtime_ns(first.start if first else batch.watermark))
+        at = first.start if first else batch.watermark
         plural = "" if missing == 1 else "s"
         for process in self._by_key.values():
-            note = f"{process.pid:<5} {at} +++ GAP {missing} record{plural} (lost in transit) +++\n"
-            self._logs.append(process.name, note.encode("ascii"))
+            text = f"GAP {missing} record{plural} (lost in transit)"
+            self._append(process, self._note(process, at, text))
+
+    def _note(self, process: _Process, time_ns: int, text: str) -> bytes:
+        """Returns a line of gatherer's own."""
+        clock = self._clock
+        at = local_time(clock.realtime_ns(time_ns) if clock is not None else time_ns)
+        return f"{process.pid:<5} {at} +++ {text} +++\n".encode("ascii")
+
+    def _append(self, process: _Process, lines: bytes) -> None:
+        """Writes whole lines up to the size limit of a log, and counts the others."""
+        if process.dropped or process.size + len(lines) > self._max_log_size:
+            if not process.dropped:
+                process.whole_to = process.fed_to
+            room = 0 if process.dropped else self._max_log_size - process.size
+            end = lines.rfind(b"\n", 0, room) + 1
+            process.dropped += lines.count(b"\n", end)
+            lines = lines[:end]
+        if lines:
+            self._logs.append(process.name, lines)
+            process.size += len(lines)
 
     def _advance(self) -> None:
         """Lets processes that had no records in the last batches write what waits."""
@@ -224,106 +292,4 @@ class Rendering:
         for process in self._by_key.values():
             if process.fed_to < watermark:
                 process.fed_to = watermark
-                lines = process.lines.feed((), watermark)
-                if lines:
-                    self._logs.append(process.name, lines)
-
-
-class RenderWorker:
-    """Runs a `Rendering` over a growing spool in a thread.
-
-    Args:
-        spool: the spool; it must exist.
-        rendering: what is run.
-        logs: where it writes, for the count of bytes.
-
-    Attributes:
-        done: finished when everything was rendered, or with the error that stopped it.
-    """
-
-    def __init__(self, spool: Path, rendering: Rendering, logs: LogDirectory) -> None:
-        self.done: Future[None] = Future()
-        self._reader = SpoolReader(spool)
-        self._rendering = rendering
-        self._logs = logs
-        self._condition = threading.Condition()
-        self._counting = threading.Lock()
-        self._available = 0
-        self._offset = 0
-        self._finishing = False
-        self._aborted = False
-        self._thread = threading.Thread(target=self._run, name="renderer", daemon=True)
-
-    def start(self) -> None:
-        """Starts the thread."""
-        self._thread.start()
-
-    def notify(self, available: int) -> None:
-        """Says how many bytes of the spool are written, whole frames all of them."""
-        with self._condition:
-            self._available = available
-            self._condition.notify()
-
-    def finish(self) -> None:
-        """Says that the spool does not grow any more."""
-        with self._condition:
-            self._finishing = True
-            self._condition.notify()
-
-    def abort(self) -> None:
-        """Asks the worker to stop where it is."""
-        with self._condition:
-            self._aborted = True
-            self._condition.notify()
-
-    @property
-    def offset(self) -> int:
-        """Bytes of the spool that are rendered."""
-        return self._offset
-
-    def progress(self) -> Progress:
-        """Returns how far the worker is, and takes the losses it met."""
-        with self._counting:
-            return Progress(
-                self._offset,
-                self._rendering.accounts.copy(),
-                self._rendering.take_losses(),
-                self._logs.written,
-            )
-
-    def _run(self) -> None:
-        try:
-            with self._reader as reader:
-                while True:
-                    available, last = self._wait(reader.offset)
-                    if self._aborted:
-                        return
-                    self._render(reader, available)
-                    if last and reader.offset >= available:
-                        break
-            with self._counting:
-                self._rendering.finish()
-        except BaseException as error:
-            self.done.set_exception(error)
-        finally:
-            if not self.done.done():
-                self.done.set_result(None)
-
-    def _wait(self, offset: int) -> tuple[int, bool]:
-        with self._condition:
-            self._condition.wait_for(
-                lambda: self._available > offset or self._finishing or self._aborted
-            )
-            return self._available, self._finishing
-
-    def _render(self, reader: SpoolReader, available: int) -> None:
-        while reader.offset < available and not self._aborted:
-            data = reader.read(min(CHUNK, available - reader.offset))
-            if not data:
-                raise StreamError(
-                    f"the spool ends after {reader.offset} of {available} bytes",
-                    "leave the capture directory in place until the end",
-                )
-            with self._counting:
-                self._rendering.receive_data(data)
-                self._offset = reader.offset
+                self._append(process, process.lines.feed_rows(b"", b"", watermark))

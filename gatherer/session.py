@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from gatherer.accounting import settle
 from gatherer.capture_dir import CaptureDirectory
@@ -12,10 +14,9 @@ from gatherer.chronicle import Chronicle
 from gatherer.config import CaptureConfig
 from gatherer.ending import TARGET_ENDED, Evidence, conclude, hunter_failure, no_hello
 from gatherer.errors import DeployError, GathererError, LogWriteError, NotFound, TargetNotFound
-from gatherer.logs import LogDirectory
 from gatherer.patience import within
 from gatherer.reception import Arrival, Reception
-from gatherer.renderer import LinesFactory, Rendering, RenderWorker
+from gatherer.renderer import Renderer
 from gatherer.runtimes import Exit, HunterChannel, HunterImage, Runtime
 from gatherer.session_document import SessionDocument
 from gatherer.spool import MAX_BACKLOG, SPOOL_NAME, SpoolWriter
@@ -25,6 +26,9 @@ from gatherer.view import View
 from hg_shared.errors import UnsupportedVersion
 from hg_shared.framing import FrameType
 from hg_shared.messages import Goodbye, Hello
+
+RendererFactory = Callable[[Path], Renderer]
+"""Makes the renderer of a spool."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Session:
         config: what to do.
         runtime: where hunter runs.
         image: hunter.
-        lines: makes the renderer of a process.
+        renderer: makes what renders the spool.
         view: shows the capture.
         timing: patience.
     """
@@ -65,14 +69,14 @@ class Session:
         config: CaptureConfig,
         runtime: Runtime,
         image: HunterImage,
-        lines: LinesFactory,
+        renderer: RendererFactory,
         view: View,
         timing: Timing | None = None,
     ) -> None:
         self._config = config
         self._runtime = runtime
         self._image = image
-        self._lines = lines
+        self._make_renderer = renderer
         self._view = view
         self._timing = timing or Timing()
         self._reception = Reception()
@@ -86,7 +90,7 @@ class Session:
         self._document: SessionDocument
         self._chronicle: Chronicle
         self._spool: SpoolWriter
-        self._worker: RenderWorker
+        self._renderer: Renderer
         self._rendered: asyncio.Future[None]
 
     @property
@@ -130,10 +134,13 @@ class Session:
             directory.close()
 
     async def _capture(self) -> Summary:
-        logs = LogDirectory(self._config.output)
-        self._worker = RenderWorker(self._spool.path, Rendering(logs, self._lines), logs)
-        self._worker.start()
-        self._rendered = asyncio.wrap_future(self._worker.done)
+        self._renderer = self._make_renderer(self._spool.path)
+        try:
+            await self._renderer.start()
+        except GathererError:
+            self._spool.remove()
+            raise
+        self._rendered = self._renderer.done
         # An error of the worker beside another one is not worth a second message.
         self._rendered.add_done_callback(lambda done: done.cancelled() or done.exception())
         failure: GathererError | None = None
@@ -151,8 +158,7 @@ class Session:
         except asyncio.CancelledError:
             cancelled = True
         finally:
-            self._worker.abort()
-            await asyncio.wait({self._rendered}, timeout=self._timing.close)
+            await self._renderer.aclose()
             self._spool.close()
         return await self._conclude(ended, failure, cancelled)
 
@@ -248,7 +254,7 @@ class Session:
         frames = [a.frame.encode() for a in arrivals if a.frame.seq or _is_hello(a)]
         if frames:
             self._spool.append(b"".join(frames))
-            self._worker.notify(self._spool.size)
+            self._renderer.notify(self._spool.size)
             self._transmission.durable(self._reception.last_seq)
         self._document.wire_bytes = self._reception.wire_bytes
         for arrival in arrivals:
@@ -270,7 +276,7 @@ class Session:
 
     async def _wait_for_room(self) -> None:
         """Stops reading while the backlog is at its limit: hunter then drops, and counts."""
-        while self._spool.size - self._worker.offset > MAX_BACKLOG:
+        while self._spool.size - self._renderer.offset > MAX_BACKLOG:
             self._heard_at = time.monotonic()
             await asyncio.sleep(self._timing.tick)
 
@@ -278,7 +284,7 @@ class Session:
         """Keeps session.json and the view up to date."""
         odd = False
         while True:
-            progress = self._worker.progress()
+            progress = self._renderer.progress()
             self._chronicle.look(progress)
             self._chronicle.show(self._spool.size - progress.offset, bool(self._stop_reason))
             if odd:
@@ -289,11 +295,11 @@ class Session:
     async def _render_to_the_end(self) -> None:
         """Waits until everything in the spool is in the logs, showing how far it is."""
         self._spool.sync()
-        self._worker.finish()
+        self._renderer.finish()
         while not self._rendered.done():
             await asyncio.wait({self._rendered}, timeout=self._timing.tick)
             if not self._rendered.done():
-                self._view.rendering(self._worker.offset, self._spool.size)
+                self._view.rendering(self._renderer.offset, self._spool.size)
         self._rendered.result()
         self._spool.remove()
         self._kept_spool = False
@@ -310,7 +316,7 @@ class Session:
             self._spool.remove()
             chronicle.write_last()
             raise failure
-        progress = self._worker.progress()
+        progress = self._renderer.progress()
         try:
             chronicle.look(progress)
         except LogWriteError as error:
@@ -332,6 +338,7 @@ class Session:
                 settlement,
                 self._reception,
                 tuple(document.discrepancies),
+                document.dropped_lines,
             )
         )
         document.settle(settlement)
@@ -341,6 +348,7 @@ class Session:
         else:
             document.tail_unknown_ms = round(1000 * (self._ended_at - chronicle.known_at), 3)
         chronicle.write_losses(settlement)
+        chronicle.write_drops()
         if document.end_reason == TARGET_ENDED:
             chronicle.write_target_ended()
         chronicle.write_last()

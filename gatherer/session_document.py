@@ -40,6 +40,7 @@ class ProcessEntry:
         end_reason: why.
         records: records received.
         lost: records lost.
+        dropped_lines: lines left out of its log, which had reached its size limit.
         rss_bytes: the latest sample.
         peak_rss_bytes: the highest sample.
         ordinals: hunter's numbers for it.
@@ -55,6 +56,7 @@ class ProcessEntry:
     end_reason: str = ""
     records: int = 0
     lost: int = 0
+    dropped_lines: int = 0
     rss_bytes: int | None = None
     peak_rss_bytes: int | None = None
     ordinals: set[int] = field(default_factory=set)
@@ -198,6 +200,11 @@ class SessionDocument:
         )
         self.seen = self.received + self.lost
 
+    @property
+    def dropped_lines(self) -> int:
+        """Lines left out of all logs."""
+        return sum(entry.dropped_lines for entry in self.processes.values())
+
     def settle(self, settlement: Settlement) -> None:
         """Takes the final books."""
         self.seen = settlement.seen
@@ -298,6 +305,7 @@ class SessionDocument:
                 directory / entry.log if entry.has_log else None,
                 entry.records,
                 entry.lost,
+                entry.dropped_lines,
                 entry.peak_rss_bytes,
                 entry.end_reason,
             )
@@ -373,6 +381,7 @@ class SessionDocument:
             },
             "processes": [entry.as_json() for entry in self.processes.values()],
             "records": {"seen": self.seen, "received": self.received, "lost": self.lost},
+            "lines": {"dropped": self.dropped_lines},
             "bytes": {"wire": self.wire_bytes, "records": self.record_bytes},
             "discrepancies": self.discrepancies,
             "complete": self.complete,

@@ -18,6 +18,7 @@ class ProcessSummary:
         log: path of its log, None when it was never attached.
         records: records received.
         lost: records lost.
+        dropped_lines: lines left out of the log, which had reached its size limit.
         peak_rss_bytes: highest sample, None when there was none.
         end_reason: why tracing ended, empty when it was traced to the end.
     """
@@ -27,6 +28,7 @@ class ProcessSummary:
     log: Path | None
     records: int
     lost: int
+    dropped_lines: int
     peak_rss_bytes: int | None
     end_reason: str
 
@@ -68,6 +70,8 @@ class Summary:
         lines = [f"capture ended: {printable(self.end_reason, 300)}"]
         for process in self.processes:
             end = f", {printable(process.end_reason, 200)}" if process.end_reason else ""
+            if process.dropped_lines:
+                end = f", {process.dropped_lines} lines dropped (log size limit){end}"
             if process.log is None:
                 lines.append(f"  {printable(process.command, 64)} {process.pid}: no log{end}")
                 continue
@@ -104,6 +108,7 @@ class Summary:
                     "log": str(process.log) if process.log else None,
                     "records": process.records,
                     "lost": process.lost,
+                    "dropped_lines": process.dropped_lines,
                     "peak_rss_bytes": process.peak_rss_bytes,
                     "end_reason": process.end_reason or None,
                 }

@@ -8,14 +8,11 @@ from typing import TextIO
 
 from gatherer.config import CaptureConfig
 from gatherer.errors import GathererError
-from gatherer.render.call import CallRenderer
-from gatherer.render.lines import ProcessLines
-from gatherer.renderer import Lines, LinesFactory
+from gatherer.renderer_process import RendererProcess
 from gatherer.runtimes import Runtime
-from gatherer.session import Session
+from gatherer.session import RendererFactory, Session
 from gatherer.view import View, make_view
 from gatherer.zipapp import hunter_image
-from hg_shared.messages import Hello, TracedProcess
 
 SIGTERM_SECONDS = 10.0
 """How long a clean end may take after SIGTERM; Kubernetes and systemd wait 30 and 90."""
@@ -57,19 +54,15 @@ def make_runtime(config: CaptureConfig) -> Runtime:
     )
 
 
-def lines_factory(string_size: int) -> LinesFactory:
-    """Returns what makes the renderer of each process.
+def renderer_factory(config: CaptureConfig) -> RendererFactory:
+    """Returns what makes the renderer of a capture, a process of its own.
 
     Args:
-        string_size: bytes of a string that are shown.
+        config: what to do.
     """
-    calls = CallRenderer(string_size)
-
-    def lines(hello: Hello, process: TracedProcess) -> Lines:
-        offset = hello.realtime_ns - hello.monotonic_ns
-        return ProcessLines(offset, calls, process.pid, process.command)
-
-    return lines
+    return lambda spool: RendererProcess(
+        spool, config.output, config.string_size, config.max_log_size
+    )
 
 
 class Supervisor:
@@ -134,7 +127,7 @@ class Supervisor:
 async def _run(config: CaptureConfig, stdout: TextIO) -> int:
     runtime = make_runtime(config)
     view = make_view(config.view, stdout)
-    session = Session(config, runtime, hunter_image(), lines_factory(config.string_size), view)
+    session = Session(config, runtime, hunter_image(), renderer_factory(config), view)
     supervisor = Supervisor(session, view)
     task = asyncio.ensure_future(session.run())
     supervisor.watch(task)

@@ -8,7 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from gatherer.config import CaptureConfig, TargetConfig
-from gatherer.errors import ExecError, TargetNotFound
+from gatherer.errors import ExecError, GathererError, TargetNotFound
+from gatherer.logs import LogDirectory
+from gatherer.progress import Progress
+from gatherer.renderer import LinesFactory, Rendering
 from gatherer.runtimes import Exit, HunterImage, Target
 from gatherer.session import Session, Timing
 from gatherer.summary import Summary
@@ -25,7 +28,7 @@ from hg_shared.messages import (
     Stop,
     TracedProcess,
 )
-from hg_shared.records import HEAD, Kind, Record
+from hg_shared.records import HEAD, Kind, Record, iter_records
 from hg_shared.wire import Content, decode, encode
 
 SECOND = 1_000_000_000
@@ -205,8 +208,8 @@ class NumberedLines:
         self._pid = process.pid
         self._held = b""
 
-    def feed(self, records: Sequence[Record], watermark: int) -> bytes:
-        lines = [self._line(record) for record in records]
+    def feed_rows(self, heads: bytes, captures: bytes, watermark: int) -> bytes:
+        lines = [self._line(record) for record in iter_records(heads, captures)]
         ready = b"".join([self._held, *lines[:-1]])
         self._held = b"".join(lines[-1:]) if lines else b""
         return ready
@@ -217,6 +220,38 @@ class NumberedLines:
 
     def _line(self, record: Record) -> bytes:
         return f"{record.tid} {(record.start - 1001 * SECOND) // 1000} {record.kind}\n".encode()
+
+
+class InlineRenderer:
+    """Renders in the same thread, as soon as it hears of more."""
+
+    def __init__(self, spool: Path, lines: LinesFactory, max_log_size: int) -> None:
+        self.offset = 0
+        self._spool = spool
+        self._rendering = Rendering(LogDirectory(spool.parent), lines, max_log_size)
+        self.done: asyncio.Future[None]
+
+    async def start(self) -> None:
+        self.done = asyncio.get_running_loop().create_future()
+
+    def notify(self, available: int) -> None:
+        try:
+            self._rendering.receive_data(self._spool.read_bytes()[self.offset : available])
+        except GathererError as error:
+            self.done.set_exception(error)
+        self.offset = available
+
+    def finish(self) -> None:
+        if not self.done.done():
+            self._rendering.finish()
+            self.done.set_result(None)
+
+    def progress(self) -> Progress:
+        return self._rendering.progress(self.offset)
+
+    async def aclose(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
 
 
 def config(tmp_path: Path, **more: object) -> CaptureConfig:
@@ -230,7 +265,12 @@ def session(
 ) -> Session:
     timing = more.pop("timing", Timing(tick=0.001))
     lines = more.pop("lines", NumberedLines)
-    return Session(config(tmp_path, **more), runtime, IMAGE, lines, view or RecordingView(), timing)  # type: ignore[arg-type]
+    settings = config(tmp_path, **more)
+
+    def renderer(spool: Path) -> InlineRenderer:
+        return InlineRenderer(spool, lines, settings.max_log_size)  # type: ignore[arg-type]
+
+    return Session(settings, runtime, IMAGE, renderer, view or RecordingView(), timing)  # type: ignore[arg-type]
 
 
 def event(name: str, pid: int | None = 4711, **fields: object) -> Event:

@@ -81,7 +81,7 @@ async def test_a_whole_capture(tmp_path: Path) -> None:
         "pid": 4711, "start_time": 5, "command": "leak", "cmdline": ["leak", "--fast"],
         "log": "leak-4711.log", "attached": "2026-09-21T14:13:22.000000Z",
         "ended": "2026-09-21T14:13:22.000000Z", "end_reason": "detached", "records": 42,
-        "lost": 0, "peak_rss_bytes": 30 << 20,
+        "lost": 0, "dropped_lines": 0, "peak_rss_bytes": 30 << 20,
     }  # fmt: skip
     assert [line["event"] for line in json_lines(tmp_path, "events.jsonl")] == ["attach", "detach"]
     samples = json_lines(tmp_path, "memory.jsonl")
@@ -397,7 +397,7 @@ async def test_a_log_that_cannot_be_written_fails_the_capture(tmp_path: Path) ->
     runtime.channel.hold = asyncio.Event().wait
 
     class Failing(NumberedLines):
-        def feed(self, records: object, watermark: int) -> bytes:
+        def feed_rows(self, heads: bytes, captures: bytes, watermark: int) -> bytes:
             raise LogWriteError("cannot write leak-4711.log: No space left", "free some space")
 
     capture = session(tmp_path, runtime, lines=Failing)
@@ -460,3 +460,22 @@ async def test_a_broken_channel_for_acknowledgements_is_told_by_the_reader(tmp_p
     summary = await session(tmp_path, runtime).run()
     assert summary.exit_code == 4
     assert summary.end_reason == "the stream broke: connection reset"
+
+
+async def test_lines_over_the_limit_are_told_everywhere(tmp_path: Path) -> None:
+    view = RecordingView()
+    runtime = ScriptedRuntime(
+        stream(HELLO, process(), batch(0, 900), batch(900, 100), goodbye(1000))
+    )
+    summary = await session(tmp_path, runtime, view, max_log_size=4096).run()
+    assert (summary.exit_code, summary.complete, summary.received) == (4, False, 1000)
+    log = (tmp_path / "strace-logs" / "leak-4711.log").read_text().splitlines()
+    dropped = 1000 - (len(log) - 1)
+    assert log[-1].endswith(f"+++ DROPPED {dropped} lines (log size limit) +++")
+    final = document(tmp_path)
+    assert final["processes"][0]["dropped_lines"] == final["lines"]["dropped"] == dropped
+    events = [e for e in json_lines(tmp_path, "events.jsonl") if e["event"] == "dropped"]
+    assert [(e["pid"], e.get("lines"), e["limit_bytes"]) for e in events] == [
+        (4711, None, 4096), (4711, dropped, 4096)
+    ]  # fmt: skip
+    assert any(f"{dropped} lines dropped (log size limit)" in line for line in summary.lines())

@@ -25,7 +25,7 @@ START = Start(
 )
 SUMMARY = Summary(
     Path("strace-logs"),
-    (ProcessSummary(EVIL, 7, Path("strace-logs/e-7.log"), 10, 2, 30 << 20, EVIL),),
+    (ProcessSummary(EVIL, 7, Path("strace-logs/e-7.log"), 10, 2, 3, 30 << 20, EVIL),),
     12, 10, 2, "the stream broke: " + EVIL, False, (EVIL,), 20 << 20, 0.5,
     Path("strace-logs/records.hgs.partial"), 4,
 )  # fmt: skip

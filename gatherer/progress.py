@@ -1,0 +1,166 @@
+"""How far rendering is: what the renderer's process reports and gatherer's own process adds up.
+
+A report is one JSON object on a line; counts of processes are in it only when they changed, losses
+only once, everything else is the total so far.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from gatherer.accounting import Accounts, ProcessAccount
+from gatherer.errors import GathererError, LogWriteError, StreamError
+
+_ERRORS: dict[str, type[GathererError]] = {
+    error.__name__: error for error in (GathererError, LogWriteError, StreamError)
+}
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Records of a process that hunter dropped.
+
+    Attributes:
+        time_ns: CLOCK_MONOTONIC of the note.
+        ordinal: the process.
+        count: how many.
+    """
+
+    time_ns: int
+    ordinal: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Lines that were left out because a log had reached its size limit.
+
+    Attributes:
+        time_ns: CLOCK_MONOTONIC up to which the log is whole.
+        ordinal: the process.
+        lines: how many so far.
+    """
+
+    time_ns: int
+    ordinal: int
+    lines: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the renderer is.
+
+    Attributes:
+        offset: bytes of the spool that are rendered.
+        accounts: what arrived.
+        losses: losses met since the last progress was taken.
+        drops: logs that reached their limit, with their totals.
+        written: bytes of log lines.
+    """
+
+    offset: int
+    accounts: Accounts
+    losses: tuple[Loss, ...]
+    drops: tuple[Drop, ...]
+    written: int
+
+
+class Reporter:
+    """Makes reports of progress; each tells what changed since the one before."""
+
+    def __init__(self) -> None:
+        self._told: dict[int, tuple[int, int]] = {}
+
+    def report(self, progress: Progress, done: bool = False) -> bytes:
+        """Returns a report as a line.
+
+        Args:
+            progress: the state now.
+            done: whether everything is rendered.
+        """
+        accounts = progress.accounts
+        changed = []
+        for ordinal, account in accounts.processes.items():
+            counts = (account.received, account.lost)
+            if self._told.get(ordinal) != counts:
+                self._told[ordinal] = counts
+                changed.append([ordinal, *counts])
+        return _line(
+            {
+                "offset": progress.offset,
+                "written": progress.written,
+                "missing": accounts.missing,
+                "repeated": accounts.repeated,
+                "damaged": accounts.damaged_batches,
+                "undeclared": accounts.undeclared,
+                "bytes": accounts.bytes,
+                "processes": changed,
+                "losses": [[loss.time_ns, loss.ordinal, loss.count] for loss in progress.losses],
+                "drops": [[drop.time_ns, drop.ordinal, drop.lines] for drop in progress.drops],
+                "done": done,
+            }
+        )
+
+
+def failure_report(error: GathererError, trace: str = "") -> bytes:
+    """Returns the report of an error as a line.
+
+    Args:
+        error: what ended rendering.
+        trace: its traceback, for --debug.
+    """
+    name = type(error).__name__
+    return _line({"error": [name, error.cause, error.remedy], "trace": trace})
+
+
+class ReportedProgress:
+    """Adds reports up.
+
+    Attributes:
+        offset: bytes of the spool that are rendered.
+        done: whether everything is rendered.
+    """
+
+    def __init__(self) -> None:
+        self.offset = 0
+        self.done = False
+        self._written = 0
+        self._accounts = Accounts()
+        self._losses: list[Loss] = []
+        self._drops: tuple[Drop, ...] = ()
+
+    def take(self, line: bytes) -> None:
+        """Takes one report.
+
+        Raises:
+            GathererError: the error that it reports, of its own class.
+        """
+        report = json.loads(line)
+        if "error" in report:
+            name, cause, remedy = report["error"]
+            error = _ERRORS.get(name, GathererError)(cause, remedy)
+            raise error from RuntimeError(report["trace"])
+        accounts = self._accounts
+        for ordinal, received, lost in report["processes"]:
+            accounts.processes[ordinal] = ProcessAccount(received, lost)
+        accounts.missing = report["missing"]
+        accounts.repeated = report["repeated"]
+        accounts.damaged_batches = report["damaged"]
+        accounts.undeclared = report["undeclared"]
+        accounts.bytes = report["bytes"]
+        self._losses += [Loss(*loss) for loss in report["losses"]]
+        self._drops = tuple(Drop(*drop) for drop in report["drops"])
+        self._written = report["written"]
+        self.offset = report["offset"]
+        self.done = report["done"]
+
+    def progress(self) -> Progress:
+        """Returns the state of the latest report, and takes the losses."""
+        losses, self._losses = tuple(self._losses), []
+        return Progress(self.offset, self._accounts.copy(), losses, self._drops, self._written)
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode("ascii") + b"\n"
