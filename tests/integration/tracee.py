@@ -44,6 +44,9 @@ class Tracee:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            # SIGTSTP does not stop an orphaned process group, and this test run's may be one:
+            # a group of its own, with its parent in the same session, is not (setpgid(2)).
+            process_group=0,
         )
         self.pid = self.process.pid
         assert self.line() == "ready"
