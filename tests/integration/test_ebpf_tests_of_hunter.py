@@ -1,3 +1,4 @@
+# ruff: noqa: F401 - the imported tests are what is run
 """What holds for the ptrace engines holds for ebpf: the same tests, run with it."""
 
 from __future__ import annotations

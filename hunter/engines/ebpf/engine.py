@@ -28,7 +28,7 @@ from hunter.errors import HunterError, ProcessGone
 from hunter.memory import procfs
 from hunter.tracing import kernel, syscall_info
 
-WATERMARK_NS = 200_000_000
+WATERMARK_NS = 100_000_000
 MARK_NS = 50_000_000
 IDLE_NS = 1_000_000_000
 GRACE_NS = 500_000_000

@@ -11,7 +11,7 @@ from hunter.engines.ebpf import layout
 
 # How the length of what an item points to is found; these also tell the programs what to do.
 BY_ARGUMENT, BY_INT_ARGUMENT, BY_RETURN, BY_POINTER, AS_STRING, BY_BITS, BY_PAGES = range(1, 8)
-SIGSET, VECTOR, MESSAGE, STRINGS, ENTRIES = range(8, 13)
+SIGSET, VECTOR, MESSAGE, STRINGS, ENTRIES, SIGFRAME = range(8, 14)
 
 # Which program reads a plan; index in the map `routes`. 0 at exit: the program at the tracepoint.
 ENTRY_SIMPLE, ENTRY_STRINGS, EXIT_VECTORS, EXIT_ENTRIES = 0, 1, 2, 3
@@ -56,8 +56,8 @@ class _Builder:
             if made is None:
                 continue
             encoded.append(layout.ITEM.pack(*made))
-            if made[0] in (SIGSET, VECTOR, MESSAGE):
-                route = EXIT_VECTORS if at_exit else ENTRY_SIMPLE
+            if made[0] in (VECTOR, MESSAGE) and at_exit:
+                route = EXIT_VECTORS
             elif made[0] == STRINGS:
                 route = ENTRY_STRINGS
             elif made[0] == ENTRIES:
@@ -99,6 +99,8 @@ class _Builder:
             return BY_BITS, arg, n, out, 1, 0, m
         if form == forms.PAGES:
             return BY_PAGES, arg, n, out, 1, 0, limit
+        if form == forms.SIGFRAME:
+            return (SIGFRAME, arg, 0, out, 0, m, 8) if m else None
         if word == 4:
             return None  # pointers of 4 bytes in memory are not followed
         if form == forms.SIGSET_PACK:
@@ -112,7 +114,7 @@ class _Builder:
             return STRINGS, arg, 0, out, shown, 0, limit
         if form == forms.DENTS:
             return ENTRIES, arg, 0, out, m, 0, 0
-        return None  # SIGFRAME and MMSGHDR: see docs/engines.md
+        return None  # MMSGHDR: see docs/engines.md
 
 
 def plan_table(

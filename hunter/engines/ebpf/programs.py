@@ -29,7 +29,7 @@ from hunter.engines.ebpf.program import (
     Program,
     Settings,
 )
-from hunter.engines.ebpf.reading import Reading
+from hunter.engines.ebpf.reading import CONTEXT, Reading
 
 _PTRACE_EVENT_CLONE = 3
 _CLONE_THREAD = 0x10000
@@ -234,6 +234,7 @@ def entry_captures(settings: Settings, strings: bool) -> bytes:
         strings: for execve.
     """
     p = Program(settings)
+    p.store(8, FP, CONTEXT, R1)
     p.target()
     p.spill_slot()
     p.lookup("threads")
@@ -242,7 +243,7 @@ def entry_captures(settings: Settings, strings: bool) -> bytes:
     _scratch(p)
     p.load(2, R1, R6, layout.THREAD_ENTRY_PLAN)
     _plan(p)
-    forms = (plan_table.STRINGS,) if strings else (plan_table.SIGSET,)
+    forms = (plan_table.STRINGS,) if strings else (plan_table.SIGSET, plan_table.SIGFRAME)
     Reading(p, True, forms).items()
     p.load(4, R2, R7, layout.SCRATCH_USED)
     p.jump_if("eq", R2, 0, "out")
@@ -327,8 +328,8 @@ def leave(settings: Settings, route: int = 0) -> bytes:
     p.load(2, R1, R6, layout.THREAD_PLAN)
     _plan(p)
     forms = {
-        0: (),
-        plan_table.EXIT_VECTORS: (plan_table.VECTOR, plan_table.MESSAGE, plan_table.SIGSET),
+        0: (plan_table.SIGSET,),
+        plan_table.EXIT_VECTORS: (plan_table.VECTOR, plan_table.MESSAGE),
         plan_table.EXIT_ENTRIES: (plan_table.ENTRIES,),
     }[route]
     Reading(p, False, forms).items()

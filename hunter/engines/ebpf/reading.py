@@ -8,7 +8,9 @@ work small.
 
 from __future__ import annotations
 
-from hg_shared.records import AT_ENTRY, UNKNOWN_LENGTH, UNREADABLE
+from typing import Dict
+
+from hg_shared.records import AT_ENTRY, UNKNOWN_LENGTH, UNREADABLE, Abi
 from hunter.engines.ebpf import layout, plan_table
 from hunter.engines.ebpf.assembler import FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9
 from hunter.engines.ebpf.program import READ_USER, READ_USER_STRING, Program
@@ -20,6 +22,10 @@ _TOTAL = -64
 _LIMIT = -72
 _VECTOR = -80
 _HEADER = -144
+CONTEXT = -160
+"""Where programs at entry keep their context."""
+# In struct pt_regs.
+_STACK_POINTER: Dict[int, int] = {Abi.X86_64: 152, Abi.AARCH64: 248}
 SCAN_STRINGS = 512
 SCAN_ENTRIES = 1500
 SHOWN = 32
@@ -77,13 +83,16 @@ class Reading:
             p.alu("or", R3, self._flag)
             p.store(1, R7, layout.SCRATCH_TAG, R3)
         p.store(1, R7, layout.SCRATCH_TAG + 1, 0)
+        if plan_table.SIGFRAME in self._forms:
+            p.jump_if("eq", R4, plan_table.SIGFRAME, f"form{plan_table.SIGFRAME}")
         self._argument(R3, R2)
         p.jump_if("eq", R3, 0, "next")
         p.store(8, R7, layout.SCRATCH_ADDRESS, R3)
         p.load(4, R5, R1, 12)
         p.store(4, R7, layout.SCRATCH_CAP, R5)
         for form in self._forms:
-            p.jump_if("eq", R4, form, f"form{form}")
+            if form != plan_table.SIGFRAME:
+                p.jump_if("eq", R4, form, f"form{form}")
         p.jump_if("eq", R4, plan_table.AS_STRING, "string")
         self._base()
         p.label("scale")
@@ -107,6 +116,7 @@ class Reading:
                 plan_table.MESSAGE: self._message,
                 plan_table.STRINGS: self._strings,
                 plan_table.ENTRIES: self._entries,
+                plan_table.SIGFRAME: self._sigframe,
             }[form]()
         p.label("next")
         if most > 1:
@@ -319,6 +329,24 @@ class Reading:
         self._hop(1)
         self._cap(128)
         p.load(8, R3, FP, _PAIR + 8)
+        self.take()
+
+    def _sigframe(self) -> None:
+        """Reads above the stack pointer; the context stands at CONTEXT."""
+        p = self._p
+        p.load(8, R3, FP, CONTEXT)
+        p.load(8, R3, R3, 0)
+        p.alu("add", R3, _STACK_POINTER[p.settings.kernel.abi])
+        p.read_kernel(FP, _PAIR, 8)
+        p.load(8, R3, FP, _PAIR)
+        p.jump_if("eq", R3, 0, "next")
+        p.mov(R1, R9)
+        p.alu("add", R1, R8)
+        p.load(4, R2, R1, 8)
+        p.alu("add", R3, R2)
+        p.store(8, R7, layout.SCRATCH_ADDRESS, R3)
+        self._cap(8)
+        p.mov(R3, 8)
         self.take()
 
     def _total(self) -> None:
