@@ -1,0 +1,139 @@
+"""Pure parts of the ebpf engine: rights, offsets, sizes, the table, programs of both machines."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from typing import Dict
+
+import pytest
+
+from hg_shared.records import Abi
+from hunter.engines.choose import choose
+from hunter.engines.ebpf import layout, loading, programs
+from hunter.engines.ebpf.calibration import find_offsets
+from hunter.engines.ebpf.engine import ring_sizes
+from hunter.engines.ebpf.maps import RINGS
+from hunter.engines.ebpf.open_calls import parse_syscall
+from hunter.engines.ebpf.program import PidNamespace, Settings, kernel_of
+from hunter.engines.ebpf.slots import Slots
+from hunter.errors import HunterError
+
+ALL = ["BPF", "PERFMON"]
+NAMES = (
+    "state zeroes calls plans selections threads entries scratch wanted routes calibration"
+).split()
+
+
+@pytest.mark.parametrize(
+    ("machine", "release", "capabilities", "cause"),
+    [
+        ("x86_64", "6.1.0-18-amd64", ALL, ""),
+        ("aarch64", "5.8.0", ["SYS_ADMIN"], ""),
+        ("x86_64", "6.1.0", ["SYS_PTRACE", "PERFMON"], "CAP_BPF missing"),
+        ("x86_64", "6.1.0", ["BPF"], "CAP_PERFMON missing"),
+        ("x86_64", "5.4.0-1", ALL, "kernel 5.4.0-1 has no BPF ring buffer, which came with 5.8"),
+        ("riscv64", "6.1.0", ALL, "no syscall table for riscv64 machines"),
+    ],
+)
+def test_what_is_missing(machine: str, release: str, capabilities: "list[str]", cause: str) -> None:
+    assert loading.missing(machine, release, capabilities) == cause
+
+
+def test_the_choice_says_why() -> None:
+    assert choose("auto", "x86_64", "6.1.0", "", "", "") == ("ebpf", "bpf(2) is allowed")
+    assert choose("ebpf", "x86_64", "6.1.0", "EPERM", "", "") == ("ebpf", "asked for")
+    fallen = choose("auto", "x86_64", "6.1.0", "", "", "CAP_BPF missing")
+    assert fallen == ("ptrace", "ebpf: CAP_BPF missing")
+    refused = choose("ebpf", "x86_64", "6.1.0", "", "", "CAP_BPF missing")
+    assert refused.tracing == "denied: ebpf: CAP_BPF missing"
+
+
+def test_offsets_in_a_task_struct() -> None:
+    task = bytearray(4096)
+    struct.pack_into("<4I", task, 1000, 0, 0x5B00, 17, 0)
+    struct.pack_into("<2I", task, 200, 4711, 4711)
+    struct.pack_into("<2I", task, 1100, 4711, 4711)
+    assert find_offsets(bytes(task), 4711, 4711, 0x5B) == (1100, 1004)
+    assert find_offsets(bytes(task), 4712, 4712, 0x5B) == (0, 0)
+    assert find_offsets(bytes(task), 4711, 4711, 0x5C) == (0, 0)
+
+
+@pytest.mark.parametrize("given", [1, 65536, 100_000, 4 << 20, (8 << 20) - 1])
+def test_rings_are_powers_of_two(given: int) -> None:
+    sizes = ring_sizes(given)
+    assert tuple(sizes) == RINGS
+    for size in sizes.values():
+        assert size >= 65536
+        assert size & (size - 1) == 0
+    assert sizes["small"] <= max(given, 65536)
+
+
+def test_the_call_in_which_a_thread_sleeps() -> None:
+    text = "7 0x1 0x2 0x3 0x4 0x5 0x6 0x7ffd 0x7f00\n"
+    assert parse_syscall(text) == (7, (1, 2, 3, 4, 5, 6))
+    for other in ("running\n", "-1 0x7ffd 0x7f00\n", ""):
+        assert parse_syscall(other) is None
+
+
+def test_the_table_finds_room_and_gives_it_back() -> None:
+    memory = mmap.mmap(-1, layout.STATE_SIZE)
+    slots = Slots(memory)
+    like = [4711 + number * layout.TABLE_SIZE for number in range(layout.PROBES + 1)]
+    taken = []
+    for ordinal, tgid in enumerate(like[: layout.PROBES], 1):
+        slot = slots.take(ordinal, 5)
+        slots.enter(slot, tgid)
+        assert slots.tgid(slot) == tgid
+        taken.append(slot)
+    at = 4711 % layout.TABLE_SIZE
+    assert list(memory[at : at + layout.PROBES]) == taken
+    with pytest.raises(HunterError, match="like numbers"):
+        slots.enter(slots.take(9, 5), like[-1])
+    slots.leave(taken[1])
+    assert memory[at + 1] == layout.TOMBSTONE
+    slots.enter(slots.take(10, 5), like[-1])
+    assert memory[at + 1] not in (0, layout.TOMBSTONE)
+    slots.clear()
+    assert not any(memory[: layout.TABLE_SIZE + layout.PROBES])
+
+
+def test_more_processes_than_slots() -> None:
+    slots = Slots(mmap.mmap(-1, layout.STATE_SIZE))
+    for ordinal in range(layout.SLOTS - 1):
+        slots.take(ordinal, 0)
+    with pytest.raises(HunterError, match="more than 254"):
+        slots.take(1, 0)
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("initial", [True, False])
+@pytest.mark.parametrize("filtered", [True, False])
+def test_programs_of_both_machines_assemble(machine: str, initial: bool, filtered: bool) -> None:
+    fds: Dict[str, int] = {name: at for at, name in enumerate((*NAMES, *RINGS), 3)}
+    kernel = kernel_of(machine, (6, 1))._replace(pid_offset=2400, exit_code_offset=2300)
+    space = PidNamespace(4, 0xF0001234, initial)
+    settings = Settings(fds, kernel, space, layout.slot_sizes(32), filtered)
+    made = [
+        programs.enter(settings),
+        programs.entry_captures(settings, True),
+        programs.entry_captures(settings, False),
+        *(programs.leave(settings, route) for route in (0, 2, 3)),
+        programs.new_task(settings),
+        programs.executed(settings),
+        programs.exited(settings),
+        programs.signal_delivered(settings),
+        programs.signal_ignored(settings),
+        programs.learn(settings),
+        programs.calibrate(settings),
+    ]
+    for code in made:
+        assert len(code) % 8 == 0
+        assert 10 < len(code) // 8 < 4096
+        assert code[-8:] == bytes.fromhex("9500000000000000")
+
+
+def test_compat_calls_are_told_by_kernel_version() -> None:
+    assert kernel_of("x86_64", (5, 10)).compat_offset == 8
+    assert kernel_of("x86_64", (5, 11)).compat_offset == 16
+    assert kernel_of("aarch64", (5, 11)).abi == Abi.AARCH64
