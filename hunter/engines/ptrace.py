@@ -26,7 +26,7 @@ from hunter.memory import procfs
 from hunter.tracing import kernel, syscall_info
 from hunter.tracing.stops import StopKind, classify
 
-WATERMARK_NS = 200_000_000
+WATERMARK_NS = 100_000_000
 IDLE_NS = 1_000_000_000
 # ERESTARTSYS to ERESTART_RESTARTBLOCK (linux/errno.h): the kernel will start the call again.
 RESTART_FIRST, RESTART_LAST = 512, 516
