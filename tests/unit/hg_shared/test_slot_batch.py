@@ -24,7 +24,7 @@ rows = st.lists(
 )
 
 
-def both(given_rows: Rows) -> "tuple[SlotBatch, Batch]":
+def both(given_rows: Rows) -> tuple[SlotBatch, Batch]:
     slots, heads, captures = b"", b"", b""
     for start, tid, data in given_rows:
         head = HEAD.pack(start, 5, -2, 1, 2, 3, 4, 5, 2**64 - 1, tid, 1, 257, 0, 0, len(data))

@@ -33,7 +33,7 @@ def one(emit: str, *arguments: object) -> str:
         ("exit", (), "b700000000000000 9500000000000000"),
     ],
 )
-def test_encoding(emit: str, arguments: "tuple[object, ...]", code: str) -> None:
+def test_encoding(emit: str, arguments: tuple[object, ...], code: str) -> None:
     assert one(emit, *arguments) == code
 
 

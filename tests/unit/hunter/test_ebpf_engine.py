@@ -36,7 +36,7 @@ NAMES = (
         ("riscv64", "6.1.0", ALL, "no syscall table for riscv64 machines"),
     ],
 )
-def test_what_is_missing(machine: str, release: str, capabilities: "list[str]", cause: str) -> None:
+def test_what_is_missing(machine: str, release: str, capabilities: list[str], cause: str) -> None:
     assert loading.missing(machine, release, capabilities) == cause
 
 
