@@ -89,14 +89,18 @@ def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:
 )
 @click.version_option(__version__, prog_name="gatherer", message="%(prog)s %(version)s")
 def cli() -> None:
-    r"""Trace the processes that eat a container's memory, from your own machine.
+    """Trace the processes that eat a container's memory, from your own machine."""
 
-    \b
-      gatherer -p POD [-c CONTAINER] [-m 50] [-f 2]
-      gatherer --runtime local -m 200Mi
 
-    The same as `gatherer capture …`; see `gatherer capture --help` for all options.
-    """
+# \b, a backspace, keeps click from filling the paragraph.
+cli.help = f"""{cli.callback.__doc__}
+
+\b
+  gatherer -p POD [-c CONTAINER] [-m 50] [-f 2]
+  gatherer --runtime local -m 200Mi
+
+The same as `gatherer capture …`; see `gatherer capture --help` for all options.
+"""
 
 
 @cli.command(context_settings={"max_content_width": 100})
