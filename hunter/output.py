@@ -22,8 +22,11 @@ from hunter.engines import INTERVAL, Engine
 MAX_MESSAGES = 4096
 # Bytes of records in one drain after which the next one follows at once.
 BEHIND_BYTES = 256 << 10
-# Bytes of records a second from which on they are not compressed.
+# Bytes of records a second from which on they are not compressed, if the descriptor takes so many
+# bytes a second: a slower link than that is worth the time of compressing.
 PLAIN_RATE = 25_000_000
+LINK_RATE = 50_000_000
+SECOND = 1_000_000_000
 
 
 class Writer:
@@ -46,7 +49,7 @@ class Writer:
         self._seq = 0
         self._level = 1
         self._behind = False
-        self._blocked_ns = 0
+        self._writing_ns = 1
         self._since = 0
         self.dropped_messages = 0
         self.broken = False
@@ -114,30 +117,28 @@ class Writer:
         while self._messages:
             self._send(self._messages.popleft())
         level = self._level
-        plain, self._blocked_ns = 0, 0
+        slots, written, self._writing_ns = 0, 0, 1
         for batch in batches:
-            self._send(batch, level)
+            written += self._send(batch, level)
             if isinstance(batch, SlotBatch):
-                plain += len(batch.slots)
-        self._behind = plain >= BEHIND_BYTES
-        # Compressing costs more than carrying: at a high rate it is left out as long as the
-        # descriptor takes everything at once.
-        elapsed = time.monotonic_ns() - begun
-        if self._blocked_ns * 2 > elapsed:
-            self._level = 1
-        elif plain:
+                slots += len(batch.slots)
+        self._behind = slots >= BEHIND_BYTES
+        if slots:
             self._since, since = begun, self._since
-            rate = plain * 1_000_000_000 // max(begun - since, 1)
-            self._level = 0 if rate > PLAIN_RATE else 1
+            rate = slots * SECOND // max(begun - since, 1)
+            link = written * SECOND // self._writing_ns
+            self._level = 0 if rate > PLAIN_RATE and link > LINK_RATE else 1
 
-    def _send(self, content: Union[wire.Content, SlotBatch], level: int = 1) -> None:
+    def _send(self, content: Union[wire.Content, SlotBatch], level: int = 1) -> int:
         if isinstance(content, Heartbeat):
             seq = 0
         else:
             self._seq += 1
             seq = self._seq
         data = memoryview(wire.encode(content, seq, level))
+        size = len(data)
         begun = time.monotonic_ns()
         while data:
             data = data[os.write(self._fd, data) :]
-        self._blocked_ns += time.monotonic_ns() - begun
+        self._writing_ns += time.monotonic_ns() - begun
+        return size

@@ -32,8 +32,8 @@ WATERMARK_NS = 100_000_000
 MARK_NS = 50_000_000
 IDLE_NS = 1_000_000_000
 GRACE_NS = 500_000_000
-BATCH_BYTES = 512 << 10
-DRAIN_BYTES = 2 << 20
+BATCH_BYTES = 256 << 10
+DRAIN_BYTES = 1 << 20
 # How long the writer may leave the rings alone: at 2 million records a second this is 3 MB.
 BUSY_INTERVAL, IDLE_INTERVAL = 0.01, 0.05
 INITIAL_PID_NAMESPACE = 0xEFFFFFFC
@@ -322,7 +322,7 @@ class EbpfEngine:
     def drain(self, now_ns: int, everything: bool = False) -> List[Union[Batch, SlotBatch]]:
         """Returns the records taken since the last call; see `Engine.drain`.
 
-        At most 2 MiB at a time: what the writer holds is not in the rings any more.
+        At most 1 MiB at a time: what the writer holds is not in the rings any more.
         """
         with self._lock:
             batches = self._drain(now_ns, everything)
