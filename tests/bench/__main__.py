@@ -8,11 +8,13 @@ import os
 import statistics
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.bench import latency, rendering, spooling, streams, tracers
 from tests.bench import target as targets
-from tests.bench import tracers
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = max(os.sched_getaffinity(0))
@@ -53,21 +55,33 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--only", default="", help="sections that begin like this")
     given = parser.parse_args()
     sys.path.insert(0, str(ROOT / "build"))
     from make_zipapp import build_zipapp
 
     zipapp = ROOT / "dist" / "hunter.pyz"
     build_zipapp(ROOT, zipapp)
-    results: dict[str, list[dict[str, Any]]] = {"mix": [], "work": [], "sleep": []}
-    with tempfile.TemporaryDirectory() as name:
+    results: dict[str, list[dict[str, Any]]] = {}
+    # Beside the results: what is spooled goes to the disk that a user would use.
+    with tempfile.TemporaryDirectory(dir=ROOT / "dist") as name:
         folder = Path(name)
         program = targets.build(folder)
+        sections: dict[str, Callable[[], dict[str, Any]]] = {
+            mode: partial(one_round, program, zipapp, folder, mode, given.seconds)
+            for mode in ("mix", "work", "sleep")
+        }
+        for mix in streams.MIXES:
+            sections[f"rendering, {mix}"] = partial(rendering.measure, folder, mix)
+        sections["spooling"] = partial(spooling.measure, folder)
+        sections["latency"] = partial(latency.measure, program, folder, 2 * given.seconds)
         for number in range(given.rounds):
-            for mode, rounds in results.items():
-                print(f"round {number + 1} of {given.rounds}: {mode}", file=sys.stderr)
-                rounds.append(one_round(program, zipapp, folder, mode, given.seconds))
+            for section, measure in sections.items():
+                if section.startswith(given.only):
+                    print(f"round {number + 1} of {given.rounds}: {section}", file=sys.stderr)
+                    results.setdefault(section, []).append(measure())
     print("target and tracer on one CPU; medians, [lowest..highest] of", given.rounds, "rounds")
+    print("renderer:", rendering.form())
     for mode, rounds in results.items():
         print(mode)
         for figure in rounds[0]:

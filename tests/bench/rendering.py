@@ -1,0 +1,64 @@
+"""Rendering: lines a second of processor time, from rows and from a spool to its log."""
+
+from __future__ import annotations
+
+import platform
+import time
+from pathlib import Path
+
+from gatherer.logs import LogDirectory
+from gatherer.render import lines as compiled_or_not
+from gatherer.render.lines import ProcessLines
+from gatherer.renderer import CHUNK, Rendering, lines_factory
+from hg_shared.records import iter_records
+from tests.bench import streams
+
+BATCHES = 60
+UNLIMITED = 1 << 50
+
+
+def form() -> str:
+    """Returns which form of the renderer runs, and on which interpreter."""
+    compiled = not str(compiled_or_not.__file__).endswith(".py")
+    return f"{'compiled' if compiled else 'pure Python'}, CPython {platform.python_version()}"
+
+
+def measure(folder: Path, mix: str) -> dict[str, float]:
+    """Renders the same calls three ways, one after the other.
+
+    Args:
+        folder: for a spool and a log.
+        mix: one of `streams.MIXES`.
+    """
+    content = list(streams.batches(mix, BATCHES))
+    count = sum(batch.count for batch in content)
+    short, long = ProcessLines(0), ProcessLines(0)
+    start = time.process_time()
+    for batch in content:
+        short.feed_rows(batch.heads, batch.captures, batch.watermark)
+    rows = time.process_time() - start
+    start = time.process_time()
+    for batch in content:
+        long.feed(iter_records(batch.heads, batch.captures), batch.watermark)
+    records = time.process_time() - start
+    assert short.lines == long.lines == count
+    spool, logs = folder / "spool", folder / "logs"
+    logs.mkdir()
+    streams.write_stream(spool, content, 1, 1)
+    data = spool.read_bytes()
+    rendering = Rendering(LogDirectory(logs), lines_factory(32), UNLIMITED)
+    start = time.process_time()
+    for at in range(0, len(data), CHUNK):
+        rendering.receive_data(data[at : at + CHUNK])
+    rendering.finish()
+    whole = time.process_time() - start
+    [log] = logs.iterdir()
+    assert log.read_bytes().count(b"\n") == count
+    log.unlink()
+    logs.rmdir()
+    spool.unlink()
+    return {
+        "lines_per_second": count / rows,
+        "spool_to_log_lines_per_second": count / whole,
+        "against_overlapping_calls": records / rows,
+    }
