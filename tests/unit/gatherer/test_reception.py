@@ -3,7 +3,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatherer.reception import MAX_DAMAGE, MAX_JUMP, Reception
@@ -101,7 +101,6 @@ def test_garbage_is_survived(data: bytes) -> None:
     assert reception.hello is None
 
 
-@settings(max_examples=200)
 @given(st.integers(0, 1 << 32))
 def test_mutated_streams_are_survived(seed: int) -> None:
     chance = random.Random(seed)

@@ -7,7 +7,7 @@ import zlib
 from typing import List, Tuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hg_shared.batch import BATCH, COLUMNS, ROWS, Batch
@@ -25,7 +25,6 @@ def batch_of(rows: List[Tuple[int, bytes]], source: int = 3, first: int = 7) -> 
     return Batch(source, first, 123, heads, b"".join(data for _, data in rows))
 
 
-@settings(deadline=None, max_examples=80)
 @given(
     st.lists(st.tuples(U64, st.binary(max_size=20)), max_size=9),
     st.integers(0, 255),
@@ -92,7 +91,6 @@ def test_an_unknown_encoding_is_a_bad_payload() -> None:
         Batch.decode(b"\x09" + batch_of([(1, b"")]).encode()[1:])
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.binary(max_size=300))
 def test_garbage_is_a_bad_payload_or_a_batch(data: bytes) -> None:
     try:

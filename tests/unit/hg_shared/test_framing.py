@@ -6,7 +6,7 @@ import zlib
 from typing import Callable, List, Tuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hg_shared.errors import (
@@ -153,7 +153,6 @@ def test_data_after_the_end_is_a_mistake_of_the_caller() -> None:
         decoder.receive_data(b"x")
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=6))
 def test_garbage_never_raises_and_all_cuts_agree(data: bytes, cuts: List[int]) -> None:
     marks = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
@@ -163,7 +162,6 @@ def test_garbage_never_raises_and_all_cuts_agree(data: bytes, cuts: List[int]) -
     assert whole[2] == cut[2]
 
 
-@settings(deadline=None, max_examples=60)
 @given(
     st.lists(
         st.builds(Frame, st.integers(0, 255), st.integers(0, 2**64 - 1), st.binary(max_size=80)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import List, Optional, Tuple
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hg_shared.records import (
@@ -61,13 +61,11 @@ def encode(captures: List[Capture]) -> bytes:
     return b"".join(encode_capture(c.arg, c.hop, c.data, c.length, c.at_entry) for c in captures)
 
 
-@settings(deadline=None, max_examples=80)
 @given(CAPTURES)
 def test_captures_come_back(captures: List[Capture]) -> None:
     assert decode_captures(encode(captures)) == captures
 
 
-@settings(deadline=None, max_examples=80)
 @given(CAPTURES, st.integers(0, 200))
 def test_a_cut_tail_is_dropped_and_what_is_before_it_kept(
     captures: List[Capture], cut: int
@@ -82,7 +80,6 @@ def test_a_cut_tail_is_dropped_and_what_is_before_it_kept(
         assert whole.startswith(got[-1].data)
 
 
-@settings(deadline=None, max_examples=50)
 @given(st.binary(max_size=200))
 def test_garbage_in_captures_never_raises(data: bytes) -> None:
     for capture in decode_captures(data):

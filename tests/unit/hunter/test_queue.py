@@ -6,7 +6,7 @@ from itertools import product
 from typing import Dict, List, Tuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hg_shared.batch import Batch
@@ -203,7 +203,6 @@ def test_every_short_interleaving_accounts_for_every_record() -> None:
 STEP = st.tuples(st.sampled_from(["put", "put", "put", "take"]), st.integers(1, 2), st.just(9))
 
 
-@settings(deadline=None, max_examples=150)
 @given(st.lists(STEP, max_size=120), st.integers(0, 20))
 def test_long_interleavings_account_for_every_record(steps: List[Step], room: int) -> None:
     play(steps, room * HEAD_SIZE)

@@ -7,7 +7,7 @@ import struct
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatherer.render.call import CallRenderer
@@ -55,7 +55,6 @@ def is_printable(text: str) -> bool:
     return text.isascii() and text.isprintable()
 
 
-@settings(max_examples=60, deadline=None)
 @given(record=records(st.just(0)), limit=st.integers(0, 100))
 def test_a_call_is_printable_and_its_parts_fit(record: Record, limit: int) -> None:
     renderer = CallRenderer(limit)
@@ -93,7 +92,6 @@ def test_every_call_takes_captures_of_any_size(abi: Abi, size: int) -> None:
     assert renderer.undecoded == 0
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     stream=st.lists(records(st.integers(0, 12)), max_size=12),
     cuts=st.lists(st.integers(0, 2**41), max_size=4),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatherer.render.call import CallRenderer
@@ -16,6 +17,7 @@ from hg_shared.records import HEAD, Abi, Kind, Record, encode_capture
 from hg_shared.syscalls import numbers
 from tests.unit.gatherer.render.test_arbitrary import records as any_records
 
+SOAK = os.environ.get("HYPOTHESIS_PROFILE") == "soak"
 EPOCH = 1_790_000_000 * SECOND
 NR = numbers(Abi.X86_64)
 P = 0x7FFE1000
@@ -123,13 +125,11 @@ def streams(draw: st.DrawFn) -> list[Feed]:
     return feeds
 
 
-@settings(max_examples=40, deadline=None)
 @given(streams())
 def test_plausible_streams(feeds: list[Feed]) -> None:
     both(feeds)
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     stream=st.lists(any_records(st.sampled_from([0, 0, 0, 0, 1, 2, 9])), max_size=12),
     cuts=st.lists(st.integers(0, 2**41), min_size=1, max_size=5),
@@ -146,7 +146,7 @@ def test_arbitrary_streams(
 
 
 @pytest.mark.parametrize("abi", [Abi.X86_64, Abi.AARCH64, Abi.I386, Abi.X32, 255])
-@pytest.mark.parametrize("size", [0, 9, 300])
+@pytest.mark.parametrize("size", [0, 9, 300] if SOAK else [9])
 def test_every_call_of_every_abi(abi: int, size: int) -> None:
     random = Random(size)
     time, stream = SECOND, []
