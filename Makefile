@@ -76,6 +76,10 @@ cluster: $(STAMP)  ## the stand-in cluster: API server over real containers
 cluster-up: $(STAMP) system-packages  ## start the stand-in cluster for people; prints a kubeconfig
 	$(BIN)/python -m tests.cluster.standin
 
+.PHONY: soak
+soak: $(STAMP)  ## the samples of the unit tests at their full counts
+	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/unit --timeout 1200
+
 .PHONY: bench
 bench: $(STAMP)  ## speed as ratios, measured side by side in one run
 	$(BIN)/python -m tests.bench
