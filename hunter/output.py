@@ -7,6 +7,7 @@ in the engine's bounded queue, which drops and counts.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 import time
@@ -27,6 +28,9 @@ BEHIND_BYTES = 256 << 10
 PLAIN_RATE = 25_000_000
 LINK_RATE = 50_000_000
 SECOND = 1_000_000_000
+# linux/fcntl.h; the fcntl module has it since 3.10.
+F_SETPIPE_SZ = 1031
+PIPE_BYTES = 1 << 20
 
 
 class Writer:
@@ -50,6 +54,7 @@ class Writer:
         self._level = 1
         self._behind = False
         self._writing_ns = 1
+        self._enlarged = False
         self._since = 0
         self.dropped_messages = 0
         self.broken = False
@@ -128,6 +133,16 @@ class Writer:
             rate = slots * SECOND // max(begun - since, 1)
             link = written * SECOND // self._writing_ns
             self._level = 0 if rate > PLAIN_RATE and link > LINK_RATE else 1
+            if self._level == 0 and not self._enlarged:
+                self._enlarge()
+
+    def _enlarge(self) -> None:
+        """Gives a pipe room for some milliseconds of records at a high rate."""
+        self._enlarged = True
+        try:
+            fcntl.fcntl(self._fd, F_SETPIPE_SZ, PIPE_BYTES)
+        except OSError:
+            pass  # not a pipe, or more than the user may have
 
     def _send(self, content: Union[wire.Content, SlotBatch], level: int = 1) -> int:
         if isinstance(content, Heartbeat):

@@ -2,6 +2,7 @@
 //   mix    write 32 bytes, open, read 16, close, as fast as it can
 //   work   about 100 us of computing between two writes
 //   sleep  the mix, then nanosleep for 1 ms
+//   memory 20 times the mix, then map 1 MiB, touch every page of it, and unmap it
 // Each thread has a counter of its own in the shared file, 128 bytes apart.
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -25,7 +26,14 @@ static void *run(void *argument) {
     int sink = open("/dev/null", O_WRONLY);
     char block[64];
     memset(block, 'x', sizeof block);
-    for (;;) {
+    for (long round = 1;; round++) {
+        if (!strcmp(mode, "memory") && round % 20 == 0) {
+            char *area = mmap(0, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            checked(area != MAP_FAILED);
+            for (int at = 0; at < 1 << 20; at += 4096) area[at] = 1;
+            checked(munmap(area, 1 << 20) == 0);
+            *counter += 2;
+        }
         checked(write(sink, block, 32) == 32);
         *counter += 1;
         if (!strcmp(mode, "work")) {

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hg_shared.batch import Batch
-from hg_shared.framing import FrameDecoder
+from hg_shared.batch import BATCH, Batch
+from hg_shared.framing import FrameDecoder, FrameType
 from hg_shared.messages import Ack, Event, Goodbye, Stop
 from hg_shared.wire import decode, encode
+
+F_SETPIPE_SZ = 1031
 
 
 @contextmanager
@@ -51,6 +54,7 @@ class Received:
         captured: of these, captured memory.
         records: records.
         goodbye: totals.
+        decoding: records are read, not only counted.
     """
 
     wire: int = 0
@@ -58,12 +62,18 @@ class Received:
     captured: int = 0
     records: int = 0
     goodbye: Goodbye | None = None
+    decoding: bool = True
     attached: threading.Event = field(default_factory=threading.Event)
 
 
 @contextmanager
 def hunter(
-    pid: int, zipapp: Path, cpu: int | None, python: str = sys.executable
+    pid: int,
+    zipapp: Path,
+    cpu: int | None,
+    python: str = sys.executable,
+    options: Sequence[str] = (),
+    decoding: bool = True,
 ) -> Iterator[Received]:
     """Hunter, its stream decoded by this process.
 
@@ -72,15 +82,32 @@ def hunter(
         zipapp: hunter.pyz.
         cpu: CPU hunter is pinned to, None for any.
         python: interpreter.
+        options: more of hunter's options.
+        decoding: whether records are read; else only their frames' headers are, so that a reader
+            in Python keeps up with a million records a second.
     """
     pin = ["taskset", "-c", str(cpu)] if cpu is not None else []
     process = subprocess.Popen(
-        [*pin, python, "-I", "-S", str(zipapp), "--pid", str(pid), "--only-pids", "--linger", "60"],
+        [
+            *pin,
+            python,
+            "-I",
+            "-S",
+            str(zipapp),
+            "--pid",
+            str(pid),
+            "--only-pids",
+            "--linger",
+            "60",
+            *options,
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         bufsize=0,
     )
-    received = Received()
+    # As gatherer's local runtime has it.
+    fcntl.fcntl(process.stdout.fileno() if process.stdout else -1, F_SETPIPE_SZ, 1 << 20)
+    received = Received(decoding=decoding)
     reader = threading.Thread(target=_read, args=(process, received))
     reader.start()
     try:
@@ -102,6 +129,9 @@ def _read(process: subprocess.Popen[bytes], received: Received) -> None:
         received.wire += len(data)
         decoder.receive_data(data)
         for frame in decoder.frames_received():
+            if frame.type == FrameType.RECORDS and not received.decoding:
+                received.records += BATCH.unpack_from(frame.body())[3]
+                continue
             content = decode(frame)
             if isinstance(content, Batch):
                 received.records += content.count

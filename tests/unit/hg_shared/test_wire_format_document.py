@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from hg_shared import wire
-from hg_shared.batch import Batch
+from hg_shared.batch import SLOTS, Batch, SlotBatch
 from hg_shared.framing import FrameDecoder
 from hg_shared.messages import Ack, Event
 from hg_shared.records import Capture, Kind, decode_captures
@@ -49,3 +49,11 @@ def test_batch():
     assert record.args[2] == 0o2000000
     assert decode_captures(record.captures) == [Capture(1, 0, False, 11, b"/etc/passwd")]
     assert batch.encode() == data[20:]
+
+
+def test_slots():
+    rows = decode(examples()[2])[1]
+    assert decode(examples()[3])[1] == rows
+    slot = examples()[3][20 + 28 :]
+    made = SlotBatch(0, 0, rows.watermark, len(slot), slot)
+    assert made.encode(SLOTS) == examples()[3][20:]
