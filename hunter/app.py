@@ -35,7 +35,7 @@ from hg_shared.records import Abi
 from hg_shared.syscalls.filter import syscall_set
 from hg_shared.version import __version__
 from hunter import capture_plan, policy, rights
-from hunter.budget import PLACED_STOP_NS, REMOTE_STOP_NS, Budget
+from hunter.budget import PLACED_STOP_NS, PROGRAM_NS, REMOTE_STOP_NS, Budget
 from hunter.config import Config
 from hunter.engines import Engine, Notice
 from hunter.engines.choose import choose
@@ -233,10 +233,14 @@ class Hunter:
     def _keep_budget(self, now: int) -> None:
         """Pauses tracing, or goes on with it, as the overhead budget wants it."""
         engine = self._engine
-        if self._budget is None or not isinstance(engine, PtraceEngine):
+        if self._budget is None:
             return
-        placed = self._placement is not None and self._placement.placed
-        cost = PLACED_STOP_NS if placed else REMOTE_STOP_NS
+        if not isinstance(engine, PtraceEngine):
+            cost = PROGRAM_NS
+        elif self._placement is not None and self._placement.placed:
+            cost = PLACED_STOP_NS
+        else:
+            cost = REMOTE_STOP_NS
         turn = self._budget.tick(now, engine.stops(), cost)
         if turn.changed:
             if self._placement is not None:

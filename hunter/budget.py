@@ -15,6 +15,8 @@ LONGEST_PAUSE_NS = 20_000_000_000
 # virtual machine, where it is dearest. Estimates are to be too high rather than too low.
 PLACED_STOP_NS = 8_000
 REMOTE_STOP_NS = 60_000
+# One run of a BPF program with what it copies.
+PROGRAM_NS = 250
 
 
 class Turn(NamedTuple):

@@ -65,7 +65,7 @@ class ProcessLines:
         self._stamp = stamp(timestamps, realtime_offset_ns, zone)
         # Where the time of a line depends on the line before it there is no shorter way.
         self._runs = (
-            Runs(self._calls, self._stamp, realtime_offset_ns, _COLUMN)
+            Runs(self._calls, self._stamp, realtime_offset_ns, _COLUMN, self._ordered)
             if timestamps in ("time", "unix")
             else None
         )
@@ -115,6 +115,10 @@ class ProcessLines:
             self._print(watermark)
             self._run(watermark)
         return self._flush()
+
+    def _ordered(self, records: list[Record], watermark: int) -> None:
+        self._take(records)
+        self._print(watermark)
 
     def _order(self) -> None:
         """Puts what waits in a run where it can be sorted."""

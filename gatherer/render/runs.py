@@ -8,14 +8,16 @@ the lines are the same either way.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from operator import itemgetter
 from struct import Struct
 
 from gatherer.render.call import CallRenderer
 from gatherer.render.rows import ROW
 from gatherer.render.stamps import SECOND, Stamp
-from hg_shared.records import HEAD_SIZE, Record, iter_records
+from hg_shared.records import HEAD_SIZE, Kind, Record, iter_records
 
 _NUMBERS = [f"{number:03d}" for number in range(1000)]
 _MICROS = [f"{number:03d} " for number in range(1000)]
@@ -24,14 +26,20 @@ _WORDS = HEAD_SIZE // 8
 _KIND, _ABI = 82, 83
 _SPAN = Struct("<QQ")
 _FAR = 1 << 65
+_WINDOW = 256
+"""Calls that are looked at for a place where none overlaps another."""
+_SET_ASIDE = bytes((0, Kind.SIGNAL, Kind.STOPPED, Kind.LOST, Kind.WINDOW))
+_order = itemgetter(0, 4)
+_Note = tuple[int, int, int, Record]
 
 
 class _Chunk:
     """Heads and captures of one batch, from the first that is not printed yet."""
 
-    __slots__ = ("at", "captures", "heads", "index", "low", "simple")
+    __slots__ = ("at", "captures", "heads", "index", "low", "serial", "simple")
 
-    def __init__(self, heads: bytes, captures: bytes) -> None:
+    def __init__(self, serial: int, heads: bytes, captures: bytes) -> None:
+        self.serial = serial
         self.heads = heads
         self.captures = captures
         self.index = 0
@@ -60,11 +68,21 @@ class Runs:
         stamp: the time in front of a line; its last seven characters are `ffffff `.
         realtime_offset_ns: CLOCK_REALTIME minus CLOCK_MONOTONIC of the node.
         width: column before which no ` = ` stands.
+        ordered: prints a few records that overlap each other and nothing else, all of them final
+            at the moment it is given with them.
     """
 
     def __init__(
-        self, calls: CallRenderer, stamp: Stamp, realtime_offset_ns: int, width: int
+        self,
+        calls: CallRenderer,
+        stamp: Stamp,
+        realtime_offset_ns: int,
+        width: int,
+        ordered: Callable[[list[Record], int], None],
     ) -> None:
+        self._ordered = ordered
+        self._notes: list[_Note] = []
+        self._serial = 0
         self._calls = calls
         self._stamp = stamp
         self._offset = realtime_offset_ns
@@ -80,13 +98,39 @@ class Runs:
             heads: record heads, back to back.
             captures: the captures of all of them.
         """
-        if heads:
-            self._chunks.append(_Chunk(heads, captures))
+        if not heads:
+            return
+        self._serial += 1
+        kinds = heads[_KIND::HEAD_SIZE]
+        if kinds.count(0) != len(kinds) and not kinds.translate(None, _SET_ASIDE):
+            heads, captures = self._set_aside(heads, captures)
+            if not heads:
+                return
+        self._chunks.append(_Chunk(self._serial, heads, captures))
+
+    def _set_aside(self, heads: bytes, captures: bytes) -> tuple[bytes, bytes]:
+        """Keeps what is no call apart, by its time, and returns the calls."""
+        records = list(iter_records(heads, captures))
+        if len({_order(record) for record in records}) < len(records):
+            # Which came first decides what is printed first.
+            return heads, captures
+        rows, held = [], []
+        for index, record in enumerate(records):
+            if record.kind:
+                insort(self._notes, (record.start, record.tid, self._serial, record))
+            else:
+                rows.append(heads[index * HEAD_SIZE : index * HEAD_SIZE + HEAD_SIZE])
+                held.append(record.captures)
+        return b"".join(rows), b"".join(held)
 
     def take(self) -> list[Record]:
         """Returns the records that wait, which are then the caller's."""
-        records = [record for chunk in self._chunks for record in chunk.records()]
+        waiting = [(chunk.serial, list(chunk.records())) for chunk in self._chunks]
+        waiting += [(serial, [record]) for _, _, serial, record in self._notes]
+        waiting.sort(key=itemgetter(0))
+        records = [record for _, some in waiting for record in some]
         self._chunks.clear()
+        self._notes.clear()
         self._watermark = -1
         return records
 
@@ -104,24 +148,76 @@ class Runs:
         Returns:
             False when what waits cannot be printed here; then call `take`.
         """
-        chunks = self._chunks
+        chunks, notes = self._chunks, self._notes
         if watermark <= self._watermark and self._watermark >= 0:
             # Nothing can be final that was not, but what came may be older than it should be.
-            return not chunks or chunks[-1].low > self._watermark
+            return (not chunks or chunks[-1].low > self._watermark) and (
+                not notes or notes[0][0] > self._watermark
+            )
         self._watermark = watermark
         bounds = [_FAR]
         for chunk in reversed(chunks):
             bounds.append(min(bounds[-1], chunk.low))
         bounds.pop()
         while chunks:
-            chunk = chunks[0]
-            bound = bounds.pop()
+            chunk, bound = chunks[0], bounds[-1]
+            note = notes[0][0] if notes else _FAR
             if not chunk.simple:
-                return min(chunk.low, bound) > watermark
+                return min(chunk.low, bound, note) > watermark
             first = chunk.index
-            if not self._print(chunk, min(watermark, bound - 1), out):
-                return self._waits(chunk, watermark, bound) or self._take_back(chunk, first, out)
-            chunks.popleft()
+            if not self._print(chunk, min(watermark, bound - 1, note - 1), out):
+                if self._waits(chunk, watermark, bound) and note > watermark:
+                    return True
+                self._take_back(chunk, first, out)
+                if not self._print_window(chunk, watermark, bound):
+                    return False
+            if chunk.index * HEAD_SIZE == len(chunk.heads):
+                chunks.popleft()
+                bounds.pop()
+        due = [record for start, _, _, record in notes if start <= watermark]
+        if due:
+            del notes[: len(due)]
+            self._ordered(due, watermark)
+        return True
+
+    def _print_window(self, chunk: _Chunk, watermark: int, bound: int) -> bool:
+        """Has the calls and notes that overlap each other ordered, up to where none does.
+
+        Returns:
+            False when that is not near enough, or not final yet; then nothing has happened.
+        """
+        notes = self._notes
+        noted = 0
+        end = notes[0][0] if notes and notes[0][0] <= watermark else -1
+        at, index = chunk.at, chunk.index
+        last = min(len(chunk.heads) // HEAD_SIZE, index + _WINDOW)
+        while True:
+            while noted < len(notes) and notes[noted][0] <= end:
+                noted += 1
+            start, duration = _FAR, 0
+            if index < last:
+                start, duration = _SPAN.unpack_from(chunk.heads, index * HEAD_SIZE)
+            if start > end >= 0 or index == last:
+                rest = min(chunk.low_from(index), bound)
+                if rest > end and end <= watermark:
+                    break
+                if index == last:
+                    return False
+            end = max(end, start + duration)
+            if end > watermark:
+                return False
+            at += int.from_bytes(
+                chunk.heads[index * HEAD_SIZE + 84 : index * HEAD_SIZE + 88], "little"
+            )
+            index += 1
+        rows = chunk.heads[chunk.index * HEAD_SIZE : index * HEAD_SIZE]
+        window = list(iter_records(rows, chunk.captures[chunk.at : at]))
+        earlier = [record for _, _, serial, record in notes[:noted] if serial < chunk.serial]
+        later = [record for _, _, serial, record in notes[:noted] if serial >= chunk.serial]
+        del notes[:noted]
+        chunk.index, chunk.at = index, at
+        self._floor = max(self._floor, end)
+        self._ordered([*earlier, *window, *later], end)
         return True
 
     def _waits(self, chunk: _Chunk, watermark: int, bound: int) -> bool:

@@ -73,6 +73,20 @@ class Engine(Protocol):
         """Asks for everything to be let go and `run` to return."""
         ...
 
+    def set_tracing(self, on: bool, loss: float, now_ns: int) -> None:
+        """Pauses the recording of calls, or goes on with it, and notes that in the records.
+
+        Args:
+            on: whether calls are recorded from now on.
+            loss: share of its time that the target was estimated to lose.
+            now_ns: CLOCK_MONOTONIC.
+        """
+        ...
+
+    def stops(self) -> int:
+        """Returns how often the target was held up so far: twice for each record."""
+        ...
+
     def poke(self) -> None:
         """Makes sure that requests are seen; called every few tens of milliseconds."""
         ...

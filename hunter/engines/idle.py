@@ -39,6 +39,13 @@ class IdleEngine:
         """Ends `run`."""
         self._stop.set()
 
+    def set_tracing(self, on: bool, loss: float, now_ns: int) -> None:
+        """Does nothing: nothing is traced."""
+
+    def stops(self) -> int:
+        """Returns 0."""
+        return 0
+
     def poke(self) -> None:
         """Does nothing: requests are carried out at once."""
 

@@ -48,7 +48,7 @@ class _Process:
 
     __slots__ = (
         "announced", "events", "gone_since", "initial", "lost_before", "memory", "ordinal", "pid",
-        "since", "slot", "status", "stop_signal", "stop_until", "stopped", "threads",
+        "signals", "since", "slot", "status", "stop_signal", "stop_until", "stopped", "threads",
     )  # fmt: skip
 
     def __init__(self, ordinal: int, pid: int, slot: int, since: int, threads: List[int]) -> None:
@@ -64,6 +64,7 @@ class _Process:
         self.status = 0
         self.gone_since = 0
         self.lost_before = 0
+        self.signals: Dict[int, bytes] = {}
         self.stop_signal = 0
         self.stop_until = 0
         self.stopped: Set[int] = set()
@@ -218,6 +219,24 @@ class EbpfEngine:
             for process in list(self._processes.values()):
                 self._leave(process)
         self._stop.set()
+
+    def set_tracing(self, on: bool, loss: float, now_ns: int) -> None:
+        """Pauses tracing, or goes on with it; see `hunter.engines.ptrace.PtraceEngine`."""
+        with self._lock:
+            if on:
+                # What was open at the pause has returned unseen, or will: it must not be taken
+                # for the call whose end is seen first.
+                self._open_calls.forget(set(self._open_calls.read(0)[1]))
+            self._tracepoints.set_calls(on)
+            for process in self._processes.values():
+                args = (int(on), round(loss * 1000))
+                self._rows.append(
+                    self._head(Kind.WINDOW, process.pid, process.ordinal, now_ns, args)
+                )
+
+    def stops(self) -> int:
+        """Returns how often a program ran for a traced call: twice for each record."""
+        return 2 * (sum(self._sent.values()) + sum(self._lost.values()))
 
     def poke(self) -> None:
         """Looks after processes whose number is not known yet, or that are gone unnoticed."""
@@ -506,6 +525,9 @@ class EbpfEngine:
         if process is None or kind == Kind.SYSCALL:
             self._add_row(record)
             return
+        if not tid:
+            # A signal for a thread that no program has seen: the leader stands for it.
+            record = record[:72] + process.pid.to_bytes(4, "little") + record[76:]
         if kind == Kind.ATTACHED:
             if tid in process.initial:
                 return
@@ -514,9 +536,16 @@ class EbpfEngine:
             return
         elif kind == Kind.EXEC:
             record = self._executed(process, head, record[HEAD_SIZE:], now)
-        elif kind == Kind.SIGNAL and head[11] in STOP_SIGNALS:
-            process.stop_signal = head[11]
-            process.stop_until = now + STOP_PATIENCE_NS
+        elif kind == layout.SENT:
+            process.signals[head[11]] = record
+            return
+        elif kind == Kind.SIGNAL:
+            process.signals.pop(head[11], None)
+            if head[11] in STOP_SIGNALS:
+                process.stop_signal = head[11]
+                process.stop_until = now + STOP_PATIENCE_NS
+        elif kind == Kind.EXITED:
+            self._note_fatal(process, head[2] & 0x7F)
         self._add_row(record)
         if kind == Kind.EXITED:
             process.threads.discard(tid)
@@ -526,6 +555,16 @@ class EbpfEngine:
                 process.status = status
             if not process.threads:
                 self._perhaps_ended(process, now)
+
+    def _note_fatal(self, process: _Process, signal: int) -> None:
+        """Notes the signal that ended a process, in whose place SIGKILL was delivered."""
+        sent = process.signals.pop(signal, None)
+        if sent is not None:
+            row = bytearray(sent)
+            row[82] = Kind.SIGNAL
+            start = max(int.from_bytes(sent[:8], "little"), self._watermark)
+            row[:8] = start.to_bytes(8, "little")
+            self._add_row(bytes(row))
 
     def _perhaps_ended(self, process: _Process, now: int) -> None:
         stat = procfs.stat(process.pid)

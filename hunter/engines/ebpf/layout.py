@@ -83,6 +83,9 @@ ITEM_SIZE = 16
 MAX_ITEMS = 6
 PLAN_SIZE = 8 + ITEM_SIZE * (MAX_ITEMS + 1)
 
+SENT = 128
+"""Kind of a record that only hunter sees: a SIGNAL of which it is not known what becomes of it."""
+
 SELECTION_KEY = Struct("<II")
 
 LARGE_CAPTURES = 296

@@ -8,7 +8,7 @@ signal_generate(sig, info, task, group, result).
 
 from __future__ import annotations
 
-from typing import Dict, Tuple
+from typing import Callable, Dict, Optional, Tuple
 
 from hg_shared.records import HEAD_SIZE, Abi, Kind
 from hunter.engines.ebpf import layout, plan_table
@@ -47,6 +47,8 @@ _REGISTERS = -256
 _COMPAT_WORD = -40
 _CLOCK = -48
 _CONTEXT = -56
+# In a gap above the record on the stack.
+_RESULT = -24
 _X86_NUMBER = 88
 _ARM64_ORIG_X0 = 272
 # clone, fork, vfork, clone3: the new thread returns from them too, with 0.
@@ -632,13 +634,19 @@ def signal_delivered(settings: Settings) -> bytes:
     return p.end()
 
 
-def signal_ignored(settings: Settings) -> bytes:
-    """Returns the program of signal_generate: signals that never get as far as signal_deliver."""
+def signal_generated(settings: Settings) -> bytes:
+    """Returns the program of signal_generate: signals that never get as far as signal_deliver.
+
+    They are those that are ignored, and fatal ones, in whose place the kernel delivers SIGKILL.
+    What becomes of the others is not known yet: hunter keeps them as `layout.SENT` until it is.
+    """
     p = Program(settings)
     p.mov(R6, R1)
     p.load(8, R1, R6, 32)
-    p.jump_if("ne", R1, _SIGNAL_IGNORED, "out")
+    p.jump_if("gt", R1, _SIGNAL_IGNORED, "out")
+    p.store(8, FP, _RESULT, R1)
     p.load(8, R8, R6, 0)
+    p.jump_if("eq", R8, _SIGKILL, "out")
     p.load(8, R3, R6, 16)
     p.load(8, R6, R6, 8)
     p.alu("add", R3, settings.kernel.pid_offset)
@@ -648,14 +656,24 @@ def signal_ignored(settings: Settings) -> bytes:
     p.spill_slot()
     p.store(4, FP, KEY + 4, 0)
     p.lookup("threads")
-    p.jump_if("eq", R0, 0, "out")
-    p.load(8, R9, FP, SLOT)
+    # 0 stands for a thread that no program has seen yet.
+    p.mov(R2, 0)
+    p.jump_if("eq", R0, 0, "unseen")
     p.load(4, R2, R0, 72)
-    _signal(p)
+    p.label("unseen")
+    _signal(p, _mark_sent)
     return p.end()
 
 
-def _signal(p: Program) -> None:
+def _mark_sent(p: Program) -> None:
+    """Changes the kind of the record on the stack unless the signal was ignored."""
+    p.load(8, R1, FP, _RESULT)
+    p.jump_if("ne", R1, 0, "ignored")
+    p.store(1, FP, EVENT + 82, layout.SENT)
+    p.label("ignored")
+
+
+def _signal(p: Program, mark: Optional[Callable[[Program], None]] = None) -> None:
     """Puts out a SIGNAL record; r2 is the tid, r6 the kernel's siginfo, r8 the signal."""
     p.load(8, R9, FP, SLOT)
     p.event(Kind.SIGNAL, R2)
@@ -676,6 +694,8 @@ def _signal(p: Program) -> None:
     p.mov(R3, R6)
     p.read_kernel(FP, EVENT_CAPTURES + 8, _KERNEL_SIGINFO)
     p.label("noted")
+    if mark is not None:
+        mark(p)
     p.stamp()
     p.send_event(8 + _SIGINFO)
 
@@ -750,5 +770,5 @@ def calibrate(settings: Settings) -> bytes:
 
 __all__ = [
     "CALIBRATION_SIZE", "calibrate", "enter", "entry_captures", "executed", "exited", "learn",
-    "leave", "new_task", "signal_delivered", "signal_ignored",
+    "leave", "new_task", "signal_delivered", "signal_generated",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from struct import Struct
-from typing import Dict, List
+from typing import Dict
 
 from hunter.engines.ebpf import loader, plan_table, programs
 from hunter.engines.ebpf.calibration import measure_offsets
@@ -26,7 +26,7 @@ class Tracepoints:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._links: List[int] = []
+        self._links: Dict[str, int] = {}
         load = loader.load_program
         calibrate = load(loader.RAW_TRACEPOINT, "hunter_offsets", programs.calibrate(settings))
         pid_offset, exit_code_offset = measure_offsets(settings.fds["calibration"], calibrate)
@@ -40,7 +40,7 @@ class Tracepoints:
             "signal_deliver": programs.signal_delivered(settings),
         }
         if pid_offset:
-            made["signal_generate"] = programs.signal_ignored(settings)
+            made["signal_generate"] = programs.signal_generated(settings)
         # Last, so that a thread's first record finds everything else in place.
         made["sys_exit"] = programs.leave(settings)
         made["sys_enter"] = programs.enter(settings)
@@ -70,10 +70,24 @@ class Tracepoints:
             return
         self._slow.join()
         for name, program in self._programs.items():
-            self._links.append(loader.attach_raw_tracepoint(name, program))
+            self._links[name] = loader.attach_raw_tracepoint(name, program)
+
+    def set_calls(self, on: bool) -> None:
+        """Takes the programs away from entry and exit of calls, or puts them there again.
+
+        Away, they cost nobody on the node anything; births, deaths and signals are still seen.
+
+        Args:
+            on: whether calls are to be seen.
+        """
+        for name in ("sys_exit", "sys_enter"):
+            if on and self._links and name not in self._links:
+                self._links[name] = loader.attach_raw_tracepoint(name, self._programs[name])
+            elif not on and name in self._links:
+                os.close(self._links.pop(name))
 
     def detach(self) -> None:
         """Takes the programs away from their tracepoints."""
-        for link in self._links:
+        for link in self._links.values():
             os.close(link)
         self._links.clear()

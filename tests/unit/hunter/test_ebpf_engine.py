@@ -123,7 +123,7 @@ def test_programs_of_both_machines_assemble(machine: str, initial: bool, filtere
         programs.executed(settings),
         programs.exited(settings),
         programs.signal_delivered(settings),
-        programs.signal_ignored(settings),
+        programs.signal_generated(settings),
         programs.learn(settings),
         programs.calibrate(settings),
     ]

@@ -105,6 +105,7 @@ def streams(draw: st.DrawFn) -> list[Feed]:
     overlap = draw(st.sampled_from([0, 0, 0.02, 0.3]))
     threads = draw(st.sampled_from([1, 1, 2, 5]))
     others = draw(st.sampled_from([0, 0, 0.03]))
+    only_notes = draw(st.booleans())
     scale = draw(st.sampled_from([1, 1000, 10**6, 3 * 10**8]))
     time, feeds = 3600 * SECOND, []  # steps back never reach zero
     for _ in range(draw(st.integers(1, 12))):
@@ -115,7 +116,8 @@ def streams(draw: st.DrawFn) -> list[Feed]:
             tid = 4711 + random.randrange(threads)
             kind = Kind.SYSCALL
             if random.random() < others:
-                kind = random.choice([*Kind, 77])  # type: ignore[list-item]
+                notes = [Kind.LOST, Kind.SIGNAL, Kind.WINDOW]
+                kind = random.choice(notes if only_notes else [*Kind, 77])  # type: ignore[list-item]
             abi = Abi.I386 if random.random() < others / 4 else Abi.X86_64
             batch.append(call(time, duration, name, args, rval, captures, tid, kind, abi))
             step = duration + random.randrange(3) * scale
@@ -201,11 +203,40 @@ def test_a_call_in_flight_ends_among_others() -> None:
 
 def test_it_goes_back_to_the_short_way() -> None:
     lines = ProcessLines(EPOCH)
-    split = [call(10, 50), call(20, 5, tid=5), call(100)]
-    lines.feed_rows(*packed(split), 200)
-    assert not lines._running
-    lines.feed_rows(*packed([call(300)]), 400)
+    lines.feed_rows(*packed([call(10, 0, "pause", (), kind=Kind.IN_FLIGHT)]), 5)
     assert lines._running
+    lines.feed_rows(*packed([call(20, 5, tid=5)]), 200)
+    assert lines._running
+    lines.feed_rows(*packed([call(300, 500), call(400, 5, tid=5), call(500, 400, tid=6)]), 450)
+    assert not lines._running
+    lines.feed_rows(*packed([call(1000)]), 2000)
+    lines.feed_rows(*packed([call(2001)]), 3000)
+    assert lines._running
+
+
+@pytest.mark.parametrize("lead", [0, 1, 3, 50, 100_000])
+def test_notes_that_come_ahead_of_their_time_keep_the_short_way(lead: int) -> None:
+    """A reader that falls behind notes a loss now, while older calls are still on their way."""
+    feeds: list[Feed] = []
+    for number in range(60):
+        begin = 5000 + number * 1000
+        steps = [call(begin + n * 10, 4) for n in range(100)]
+        lost = call(begin + lead, 0, args=(7,), kind=Kind.LOST, tid=0)
+        feeds.append(([lost, *steps] if number % 3 else steps, begin - 2000))
+    feeds.append(([], 200_000))
+    assert b"".join(both(feeds)).count(b"LOST 7 records") == 40
+    lines = ProcessLines(EPOCH)
+    for records, watermark in feeds:
+        lines.feed_rows(*packed(records), watermark)
+        assert lines._running
+
+
+def test_notes_and_calls_of_one_moment_keep_their_order() -> None:
+    same = [call(100, 0), call(100, 0, args=(7,), kind=Kind.LOST)]
+    for first, second in (same, same[::-1]):
+        both([([first, second], 200)])
+        both([([first], 50), ([second], 60), ([], 200)])
+        both([([first], 50), ([call(300, kind=Kind.DETACHED)], 60), ([second], 60), ([], 400)])
 
 
 def test_styles_of_time_and_long_thread_ids() -> None:
