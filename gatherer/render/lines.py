@@ -17,7 +17,7 @@ from operator import itemgetter
 
 from gatherer.render.call import NO_RETURN, CallRenderer
 from gatherer.render.memory import decode
-from gatherer.render.runs import Runs
+from gatherer.render.runs import SET_ASIDE, Runs
 from gatherer.render.signals import ended_line, signal_line, stopped_line
 from gatherer.render.stamps import SECOND, stamp
 from gatherer.render.text import escape
@@ -127,13 +127,13 @@ class ProcessLines:
             self._take(self._runs.take())
 
     def _run(self, watermark: int) -> None:
-        """Goes back to the short way once nothing waits but whole calls of a single file."""
+        """Goes back to the short way once nothing waits that it cannot take."""
         runs = self._runs
         split, self._split = self._split, False
         if runs is None or split or self._ends or self._announced:
             return
         waiting = self._waiting
-        if any(record[7] for record in waiting):
+        if any(record[7] not in SET_ASIDE for record in waiting):
             return
         heads = [
             HEAD.pack(*record[:3], *record[3], *record[4:9], len(record[9])) for record in waiting

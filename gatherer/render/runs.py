@@ -28,7 +28,8 @@ _SPAN = Struct("<QQ")
 _FAR = 1 << 65
 _WINDOW = 256
 """Calls that are looked at for a place where none overlaps another."""
-_SET_ASIDE = bytes((0, Kind.SIGNAL, Kind.STOPPED, Kind.LOST, Kind.WINDOW))
+SET_ASIDE = bytes((0, Kind.SIGNAL, Kind.STOPPED, Kind.LOST, Kind.WINDOW))
+"""Kinds of records that may stand between calls, or are calls."""
 _order = itemgetter(0, 4)
 _Note = tuple[int, int, int, Record]
 
@@ -102,7 +103,7 @@ class Runs:
             return
         self._serial += 1
         kinds = heads[_KIND::HEAD_SIZE]
-        if kinds.count(0) != len(kinds) and not kinds.translate(None, _SET_ASIDE):
+        if kinds.count(0) != len(kinds) and not kinds.translate(None, SET_ASIDE):
             heads, captures = self._set_aside(heads, captures)
             if not heads:
                 return
