@@ -19,6 +19,7 @@ from hg_shared.records import HEAD, HEAD_SIZE, Kind, LossCause, encode_capture
 from hunter import captures
 from hunter.engines import Counters, Notice
 from hunter.engines.ebpf import layout, loader, maps, open_calls
+from hunter.engines.ebpf.group_stops import GroupStops
 from hunter.engines.ebpf.plan_table import plan_table
 from hunter.engines.ebpf.program import PidNamespace, Settings, kernel_of
 from hunter.engines.ebpf.ring import HEADER_SIZE, Ring
@@ -38,9 +39,6 @@ DRAIN_BYTES = 1 << 20
 BUSY_INTERVAL, IDLE_INTERVAL = 0.01, 0.05
 INITIAL_PID_NAMESPACE = 0xEFFFFFFC
 MAX_LEARNING_THREADS = 64
-# SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU; how long after one threads are looked at.
-STOP_SIGNALS = (19, 20, 21, 22)
-STOP_PATIENCE_NS = 1_000_000_000
 
 
 class _Process:
@@ -48,7 +46,7 @@ class _Process:
 
     __slots__ = (
         "announced", "events", "gone_since", "initial", "lost_before", "memory", "ordinal", "pid",
-        "signals", "since", "slot", "status", "stop_signal", "stop_until", "stopped", "threads",
+        "signals", "since", "slot", "status", "stops", "threads",
     )  # fmt: skip
 
     def __init__(self, ordinal: int, pid: int, slot: int, since: int, threads: List[int]) -> None:
@@ -65,9 +63,12 @@ class _Process:
         self.gone_since = 0
         self.lost_before = 0
         self.signals: Dict[int, bytes] = {}
-        self.stop_signal = 0
-        self.stop_until = 0
-        self.stopped: Set[int] = set()
+        self.stops = GroupStops(_state)
+
+
+def _state(tid: int) -> Optional[str]:
+    stat = procfs.stat(tid)
+    return None if stat is None else stat.state
 
 
 def ring_sizes(buffer_bytes: int) -> Dict[str, int]:
@@ -358,12 +359,16 @@ class EbpfEngine:
     def _drain(self, now: int, everything: bool) -> List[Union[Batch, SlotBatch]]:
         watermark = now if everything else now - WATERMARK_NS
         due = everything or now - self._last_mark >= MARK_NS
+        looked: List[Tuple[_Process, Optional[Set[int]]]] = []
         if due:
             # Open calls are listed before the ends of the rings are read: one that returns
-            # meanwhile is announced in front of its record, never missed.
+            # meanwhile is announced in front of its record, never missed. Likewise the signal
+            # that stopped a thread is in its ring when the thread is seen to be stopped.
             self._announce(watermark, now)
-            for process in self._processes.values():
-                self._note_stopped(process, now)
+            looked = [
+                (process, process.stops.look(now, process.threads))
+                for process in self._processes.values()
+            ]
         ends = [(ring, ring.end()) for ring in self._all_rings()]
         early, self._rows = self._rows, []
         batches: List[Union[Batch, SlotBatch]] = self._row_batches(early)
@@ -380,6 +385,9 @@ class EbpfEngine:
                 self._first += len(slots) // stride
         for record in self._events.take_records(self._events.end(), 16384):
             self._take_event(record, now)
+        for process, stopped in looked:
+            if stopped is not None:
+                self._note_stopped(process, stopped, now)
         for process in list(self._processes.values()):
             self._count_losses(process)
         self._note_losses(now)
@@ -501,19 +509,11 @@ class EbpfEngine:
             )
         return found
 
-    def _note_stopped(self, process: _Process, now: int) -> None:
-        """Notes threads in group-stop, which no tracepoint tells, after a signal that stops."""
-        if now > process.stop_until and not process.stopped:
-            return
-        for tid in sorted(process.threads):
-            stat = procfs.stat(tid)
-            if stat is None or stat.state != "T":
-                process.stopped.discard(tid)
-            elif tid not in process.stopped:
-                process.stopped.add(tid)
-                row = bytearray(self._head(Kind.STOPPED, tid, process.ordinal, now))
-                row[80:82] = process.stop_signal.to_bytes(2, "little")
-                self._add_row(bytes(row))
+    def _note_stopped(self, process: _Process, stopped: Set[int], now: int) -> None:
+        for tid in process.stops.settle(stopped, now):
+            row = bytearray(self._head(Kind.STOPPED, tid, process.ordinal, now))
+            row[80:82] = process.stops.signal.to_bytes(2, "little")
+            self._add_row(bytes(row))
 
     def _take_event(self, record: bytes, now: int) -> None:
         """Takes a record of the third ring."""
@@ -538,12 +538,12 @@ class EbpfEngine:
             record = self._executed(process, head, record[HEAD_SIZE:], now)
         elif kind == layout.SENT:
             process.signals[head[11]] = record
+            process.stops.sent(head[11], start)
             return
         elif kind == Kind.SIGNAL:
             process.signals.pop(head[11], None)
-            if head[11] in STOP_SIGNALS:
-                process.stop_signal = head[11]
-                process.stop_until = now + STOP_PATIENCE_NS
+            process.stops.sent(head[11], start)
+            process.stops.delivered(head[11], now)
         elif kind == Kind.EXITED:
             self._note_fatal(process, head[2] & 0x7F)
         self._add_row(record)
