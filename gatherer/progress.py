@@ -1,12 +1,13 @@
 """How far rendering is: what the renderer's process reports and gatherer's own process adds up.
 
-A report is one JSON object on a line; counts of processes are in it only when they changed, losses
-only once, everything else is the total so far.
+A report is one JSON object on a line. It names the spool that it is about; counts of processes are
+in it only when they changed, losses only once, everything else is the total so far.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,9 +69,14 @@ class Progress:
 
 
 class Reporter:
-    """Makes reports of progress; each tells what changed since the one before."""
+    """Makes reports of the progress of one spool; each tells what changed since the one before.
 
-    def __init__(self) -> None:
+    Args:
+        spool: its number.
+    """
+
+    def __init__(self, spool: int) -> None:
+        self._spool = spool
         self._told: dict[int, tuple[int, int]] = {}
 
     def report(self, progress: Progress, done: bool = False) -> bytes:
@@ -89,6 +95,7 @@ class Reporter:
                 changed.append([ordinal, *counts])
         return _line(
             {
+                "spool": self._spool,
                 "offset": progress.offset,
                 "written": progress.written,
                 "missing": accounts.missing,
@@ -104,41 +111,60 @@ class Reporter:
         )
 
 
-def failure_report(error: GathererError, trace: str = "") -> bytes:
+def closed_report(spool: int) -> bytes:
+    """Returns the report that nothing more is rendered of a spool, as a line.
+
+    Args:
+        spool: its number.
+    """
+    return _line({"spool": spool, "closed": True})
+
+
+def failure_report(spool: int, error: GathererError, trace: str = "") -> bytes:
     """Returns the report of an error as a line.
 
     Args:
-        error: what ended rendering.
+        spool: its number.
+        error: what ended its rendering.
         trace: its traceback, for --debug.
     """
     name = type(error).__name__
-    return _line({"error": [name, error.cause, error.remedy], "trace": trace})
+    failure = [name, error.cause, error.remedy]
+    return _line({"spool": spool, "error": failure, "trace": trace})
 
 
 class ReportedProgress:
-    """Adds reports up.
+    """Adds the reports of one spool up.
 
     Attributes:
         offset: bytes of the spool that are rendered.
         done: whether everything is rendered.
+        closed: whether nothing more will be rendered.
     """
 
     def __init__(self) -> None:
         self.offset = 0
         self.done = False
+        self.closed = False
         self._written = 0
         self._accounts = Accounts()
         self._losses: list[Loss] = []
         self._drops: tuple[Drop, ...] = ()
 
-    def take(self, line: bytes) -> None:
+    def take(self, report: Mapping[str, Any]) -> None:
         """Takes one report.
+
+        Args:
+            report: the object of its line.
 
         Raises:
             GathererError: the error that it reports, of its own class.
         """
-        report = json.loads(line)
+        if "closed" in report:
+            self.closed = True
+            return
         if "error" in report:
+            self.closed = True
             name, cause, remedy = report["error"]
             error = _ERRORS.get(name, GathererError)(cause, remedy)
             raise error from RuntimeError(report["trace"])
@@ -155,6 +181,7 @@ class ReportedProgress:
         self._written = report["written"]
         self.offset = report["offset"]
         self.done = report["done"]
+        self.closed = self.closed or self.done
 
     def progress(self) -> Progress:
         """Returns the state of the latest report, and takes the losses."""

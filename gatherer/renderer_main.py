@@ -1,127 +1,255 @@
-"""The renderer's process: what is started as a program of its own and reads only the spool.
+"""The renderer's process: what is started as a program of its own and reads only spools.
 
-Its standard input tells how many bytes of the spool are written, a number on a line each time, and
-`end` when there will be no more; its standard output takes reports, see gatherer.progress. Without
-a gatherer, when its standard input is closed, it stops where it is.
+Its standard input takes orders, a line each, about spools that gatherer numbers: `open N "PATH"`
+when there is one, `to N BYTES` for how many bytes of it are written, `end N` when there will be no
+more, `close N` when nobody wants the rest. Its standard output takes reports, see
+gatherer.progress. The logs of a spool are beside it. Without a gatherer, when its standard input
+is closed, it stops where it is.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from gatherer.errors import GathererError, StreamError
 from gatherer.logs import LogDirectory, write_all
-from gatherer.progress import Reporter, failure_report
+from gatherer.progress import Reporter, closed_report, failure_report
 from gatherer.renderer import CHUNK, Rendering, lines_factory
 from gatherer.spool import SpoolReader
 
 REPORT_SECONDS = 0.1
-"""Time between two reports while there is something to render."""
+"""Time between two reports of a spool while there is something to render."""
 _STDIN, _STDOUT = 0, 1
+
+RenderingFactory = Callable[[Path], Rendering]
+"""Makes what turns a spool into logs in a directory."""
 
 
 class Orders:
     """What gatherer says.
 
+    Args:
+        descriptor: where it says it.
+
     Attributes:
-        available: bytes of the spool that are written.
-        ended: whether that is all of it.
-        abandoned: whether nobody wants the rest.
+        ended: whether it will say no more.
     """
 
     def __init__(self, descriptor: int) -> None:
-        self.available = 0
         self.ended = False
-        self.abandoned = False
         self._descriptor = descriptor
         self._rest = b""
 
-    def read(self, seconds: float | None) -> None:
-        """Takes what has been said, and waits for it.
+    def read(self, seconds: float | None) -> list[tuple[str, int, str]]:
+        """Waits for orders and returns them: verb, number of the spool, argument.
 
         Args:
             seconds: how long at most, None for ever.
         """
         if not select.select([self._descriptor], [], [], seconds)[0]:
-            return
+            return []
         data = os.read(self._descriptor, 1 << 16)
         if not data:
-            self.abandoned = True
-            return
+            self.ended = True
+            return []
         *lines, self._rest = (self._rest + data).split(b"\n")
+        orders = []
         for line in lines:
-            if line == b"end":
-                self.ended = True
-            else:
-                self.available = int(line)
+            verb, number, argument = (line.decode("ascii") + " ").split(" ", 2)
+            orders.append((verb, int(number), argument.strip()))
+        return orders
 
 
-def render(spool: Path, rendering: Rendering, orders: Orders, descriptor: int) -> bool:
-    """Renders a spool as it grows; returns whether that was to its end.
+class GrowingSpool:
+    """A spool that is rendered as it grows.
 
     Args:
-        spool: the spool.
+        path: the spool.
         rendering: turns it into logs.
-        orders: how far it may be read.
-        descriptor: takes the reports.
+        reporter: makes its reports.
 
-    Raises:
-        GathererError: the spool cannot be read, or a log cannot be written.
+    Attributes:
+        available: bytes of it that may be read.
+        ended: whether that is all of it.
     """
-    reporter = Reporter()
-    reported_at = 0.0
-    reported = -1
-    with SpoolReader(spool) as reader:
-        while not orders.abandoned:
-            behind = orders.available > reader.offset
-            if orders.ended and not behind:
-                rendering.finish()
-                write_all(descriptor, reporter.report(rendering.progress(reader.offset), True))
-                return True
-            orders.read(0 if behind else _until_report(reported == reader.offset, reported_at))
-            if orders.available > reader.offset:
-                data = reader.read(min(CHUNK, orders.available - reader.offset))
-                if not data:
-                    raise StreamError(
-                        f"the spool ends after {reader.offset} of {orders.available} bytes",
-                        "leave the capture directory in place until the end",
-                    )
-                rendering.receive_data(data)
-            now = time.monotonic()
-            if reported != reader.offset and now - reported_at >= REPORT_SECONDS:
-                reported_at, reported = now, reader.offset
-                write_all(descriptor, reporter.report(rendering.progress(reported)))
-    return False
+
+    def __init__(self, path: Path, rendering: Rendering, reporter: Reporter) -> None:
+        self.available = 0
+        self.ended = False
+        self._rendering = rendering
+        self._reporter = reporter
+        self._reader = SpoolReader(path)
+        self._reported = -1
+        self._reported_at = 0.0
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is something to render."""
+        return self.available > self._reader.offset
+
+    @property
+    def report_due(self) -> float | None:
+        """When to report, CLOCK_MONOTONIC seconds; None when everything is told."""
+        told = self._reported == self._reader.offset
+        return None if told else self._reported_at + REPORT_SECONDS
+
+    def advance(self) -> None:
+        """Renders the next chunk.
+
+        Raises:
+            GathererError: the spool cannot be read, or a log cannot be written.
+        """
+        offset = self._reader.offset
+        data = self._reader.read(min(CHUNK, self.available - offset))
+        if not data:
+            raise StreamError(
+                f"the spool ends after {offset} of {self.available} bytes",
+                "leave the capture directory in place until the end",
+            )
+        self._rendering.receive_data(data)
+
+    def report(self) -> bytes:
+        """Returns how far it is."""
+        self._reported_at, self._reported = time.monotonic(), self._reader.offset
+        return self._reporter.report(self._rendering.progress(self._reported))
+
+    def finish(self) -> bytes:
+        """Writes what was held back, and returns the last report.
+
+        Raises:
+            GathererError: a log cannot be written.
+        """
+        self._rendering.finish()
+        return self._reporter.report(self._rendering.progress(self._reader.offset), True)
+
+    def close(self) -> None:
+        """Closes the spool."""
+        self._reader.close()
 
 
-def _until_report(told: bool, reported_at: float) -> float | None:
-    """Returns how long to wait for orders: until a report is due, or for ever."""
-    return None if told else max(0.0, reported_at + REPORT_SECONDS - time.monotonic())
+class Renderings:
+    """All spools of a process, each rendered a chunk at a time, in turn.
+
+    Args:
+        make: makes what turns a spool into logs.
+        descriptor: takes the reports.
+    """
+
+    def __init__(self, make: RenderingFactory, descriptor: int) -> None:
+        self._make = make
+        self._descriptor = descriptor
+        self._spools: dict[int, GrowingSpool] = {}
+
+    @property
+    def patience(self) -> float | None:
+        """How long orders may be waited for: seconds until something is to be done, or None."""
+        if any(spool.behind for spool in self._spools.values()):
+            return 0.0
+        due = [spool.report_due for spool in self._spools.values()]
+        times = [time for time in due if time is not None]
+        return max(0.0, min(times) - time.monotonic()) if times else None
+
+    def take(self, verb: str, number: int, argument: str) -> None:
+        """Takes an order; one about a spool that has ended means nothing any more."""
+        if verb == "open":
+            self._guarded(number, partial(self._open, number, argument))
+            return
+        spool = self._spools.get(number)
+        if verb == "close":
+            if spool is not None:
+                self._drop(number)
+            self._say(closed_report(number))
+        elif spool is not None and verb == "to":
+            spool.available = int(argument)
+        elif spool is not None and verb == "end":
+            spool.ended = True
+
+    def work(self) -> None:
+        """Renders a chunk of each spool that is behind, and reports what is due."""
+        now = time.monotonic()
+        for number in list(self._spools):
+            self._guarded(number, partial(self._advance, number, now))
+
+    def close(self) -> None:
+        """Leaves all spools where they are."""
+        for number in list(self._spools):
+            self._drop(number)
+
+    def _open(self, number: int, argument: str) -> None:
+        path = Path(json.loads(argument))
+        self._spools[number] = GrowingSpool(path, self._make(path.parent), Reporter(number))
+
+    def _advance(self, number: int, now: float) -> None:
+        spool = self._spools[number]
+        if spool.behind:
+            spool.advance()
+        if spool.ended and not spool.behind:
+            last = spool.finish()
+            self._drop(number)
+            self._say(last)
+        elif spool.report_due is not None and spool.report_due <= now:
+            self._say(spool.report())
+
+    def _guarded(self, number: int, work: Callable[[], None]) -> None:
+        """Does something for a spool; its error ends that spool alone, and is reported."""
+        try:
+            work()
+            return
+        except BrokenPipeError:
+            raise
+        except GathererError as error:
+            report = failure_report(number, error)
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}".rstrip(": ")
+            failure = GathererError(f"the renderer failed: {what}", "report it; the spool is kept")
+            report = failure_report(number, failure, traceback.format_exc())
+        if number in self._spools:
+            self._drop(number)
+        self._say(report)
+
+    def _drop(self, number: int) -> None:
+        self._spools.pop(number).close()
+
+    def _say(self, report: bytes) -> None:
+        write_all(self._descriptor, report)
+
+
+def serve(orders: Orders, renderings: Renderings) -> None:
+    """Renders what is ordered, until no more orders can come.
+
+    Args:
+        orders: from gatherer.
+        renderings: the spools.
+    """
+    try:
+        while not orders.ended:
+            for order in orders.read(renderings.patience):
+                renderings.take(*order)
+            renderings.work()
+    finally:
+        renderings.close()
 
 
 def main() -> int:
-    """Renders the spool and the directory that the command line names; returns the exit code."""
+    """Renders as the command line says; returns the exit code."""
     # Ctrl-C is for gatherer, which decides what becomes of the rest.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    spool, directory, string_size, max_log_size = sys.argv[-4:]
-    rendering = Rendering(
-        LogDirectory(Path(directory)), lines_factory(int(string_size)), int(max_log_size)
-    )
+    string_size, max_log_size = map(int, sys.argv[-2:])
+
+    def make(directory: Path) -> Rendering:
+        return Rendering(LogDirectory(directory), lines_factory(string_size), max_log_size)
+
     try:
-        return 0 if render(Path(spool), rendering, Orders(_STDIN), _STDOUT) else 1
+        serve(Orders(_STDIN), Renderings(make, _STDOUT))
     except BrokenPipeError:
         return 1
-    except GathererError as error:
-        report = failure_report(error)
-    except Exception as error:
-        what = f"{type(error).__name__}: {error}".rstrip(": ")
-        failure = GathererError(f"the renderer failed: {what}", "report it; the spool is kept")
-        report = failure_report(failure, traceback.format_exc())
-    write_all(_STDOUT, report)
-    return 1
+    return 0

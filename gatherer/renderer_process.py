@@ -1,13 +1,15 @@
 """The renderer as a process of its own: rendering never takes the interpreter from the stream.
 
 It is started as a new program in a session of its own, so that Ctrl-C in a terminal reaches
-gatherer alone. It hears how far the spool is written, and reports how far it is; when it dies the
-capture ends with an error, and the spool stays.
+gatherer alone. It hears how far each spool is written, and reports how far it is; when it dies the
+captures end with an error, and the spools stay. One process renders any number of spools in turn:
+an interpreter for each of many targets would be more memory than everything else together.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 
@@ -28,42 +30,77 @@ _PROGRAM = (
 
 
 class RendererProcess:
-    """Renders a growing spool in another process; see `gatherer.renderer.Renderer`.
+    """A process that renders spools; it runs while there are any.
 
     Args:
-        spool: the spool; it must exist.
-        directory: the capture directory.
         string_size: bytes of a string that are shown.
         max_log_size: bytes of lines that one log may hold.
-
-    Attributes:
-        done: finished when everything was rendered, or with the error that stopped it.
     """
 
-    def __init__(self, spool: Path, directory: Path, string_size: int, max_log_size: int) -> None:
-        self._spool = spool
-        self._arguments = [str(spool), str(directory), str(string_size), str(max_log_size)]
-        self._reported = ReportedProgress()
-        self._process: asyncio.subprocess.Process
+    def __init__(self, string_size: int, max_log_size: int) -> None:
+        self._arguments = [str(string_size), str(max_log_size)]
+        self._count = 0
+        self._spools: dict[int, SpoolRenderer] = {}
+        self._starting = asyncio.Lock()
+        self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
-        self._closing = False
-        self.done: asyncio.Future[None]
 
-    @property
-    def offset(self) -> int:
-        """Bytes of the spool that are rendered."""
-        return self._reported.offset
+    def renderer(self, spool: Path) -> SpoolRenderer:
+        """Returns the renderer of a spool; its logs are written beside it.
 
-    async def start(self) -> None:
-        """Starts the process.
+        Args:
+            spool: the spool; it must exist when the renderer is started.
+        """
+        self._count += 1
+        return SpoolRenderer(self, self._count, spool)
+
+    async def open(self, renderer: SpoolRenderer) -> None:
+        """Begins to render a spool, and starts the process for the first one.
 
         Raises:
             GathererError: it cannot be started.
         """
-        self.done = asyncio.get_running_loop().create_future()
+        async with self._starting:
+            if self._process is None:
+                self._process = await self._start()
+                self._reading = asyncio.ensure_future(self._read(self._process))
+            self._spools[renderer.number] = renderer
+        self.say(f"open {renderer.number} {json.dumps(str(renderer.spool))}\n")
+
+    def say(self, order: str) -> None:
+        """Gives an order, see gatherer.renderer_main."""
+        stdin = self._process.stdin if self._process is not None else None
+        if stdin is not None and not stdin.is_closing():
+            stdin.write(order.encode("ascii"))
+
+    async def close(self, renderer: SpoolRenderer) -> None:
+        """Forgets a spool, and after the last one waits for the end of the process."""
+        if self._spools.pop(renderer.number, None) is None or self._spools:
+            return
+        async with self._starting:
+            process, reading = self._process, self._reading
+            if self._spools or process is None or reading is None:
+                return
+            self._process = None
+            stdin = process.stdin
+            assert stdin is not None
+            stdin.close()
+            try:
+                async with within(CLOSE_SECONDS):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+            await reading
+
+    def kill_unless_shared(self, renderer: SpoolRenderer) -> None:
+        """Ends the process when it does not react, unless it serves others too."""
+        if self._process is not None and set(self._spools) <= {renderer.number}:
+            self._process.kill()
+
+    async def _start(self) -> asyncio.subprocess.Process:
         roots = [str(Path(package.__path__[0]).parent) for package in (gatherer, hg_shared)]
         try:
-            self._process = await asyncio.create_subprocess_exec(
+            return await asyncio.create_subprocess_exec(
                 # Without -P a module in the current directory could take the place of another.
                 *(sys.executable, "-P", "-c", _PROGRAM, *roots, *self._arguments),
                 stdin=asyncio.subprocess.PIPE,
@@ -76,61 +113,118 @@ class RendererProcess:
             raise GathererError(
                 f"cannot start the renderer: {error.strerror}", "free some memory or processes"
             ) from error
-        self._reading = asyncio.ensure_future(self._read())
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        """Takes the reports, and after the last one tells those who still wait how it ended."""
+        stdout, stderr = process.stdout, process.stderr
+        assert stdout is not None
+        assert stderr is not None
+        said = asyncio.ensure_future(_tail(stderr))
+        while line := await stdout.readline():
+            if line.endswith(b"\n"):
+                report = json.loads(line)
+                renderer = self._spools.get(report["spool"])
+                if renderer is not None:
+                    renderer.take(report)
+        code = await process.wait()
+        words = _end_words(code, await said)
+        if self._process is process:
+            self._process = None
+            for renderer in self._spools.values():
+                renderer.died(words)
+
+
+class SpoolRenderer:
+    """Renders one growing spool in another process; see `gatherer.renderer.Renderer`.
+
+    Args:
+        process: the other process.
+        number: of the spool in it.
+        spool: the spool.
+
+    Attributes:
+        number: as given.
+        spool: as given.
+        done: finished when everything was rendered, or with the error that stopped it.
+    """
+
+    def __init__(self, process: RendererProcess, number: int, spool: Path) -> None:
+        self.number = number
+        self.spool = spool
+        self._process = process
+        self._reported = ReportedProgress()
+        self._closed = asyncio.Event()
+        self._started = False
+        self.done: asyncio.Future[None]
+
+    @property
+    def offset(self) -> int:
+        """Bytes of the spool that are rendered."""
+        return self._reported.offset
+
+    async def start(self) -> None:
+        """Begins to render.
+
+        Raises:
+            GathererError: the process cannot be started.
+        """
+        self.done = asyncio.get_running_loop().create_future()
+        await self._process.open(self)
+        self._started = True
 
     def notify(self, available: int) -> None:
         """Says how many bytes of the spool are written, whole frames all of them."""
-        self._say(f"{available}\n")
+        self._process.say(f"to {self.number} {available}\n")
 
     def finish(self) -> None:
         """Says that the spool does not grow any more."""
-        self._say("end\n")
+        self._process.say(f"end {self.number}\n")
 
     def progress(self) -> Progress:
         """Returns how far it is by its latest report, and takes the losses."""
         return self._reported.progress()
 
     async def aclose(self) -> None:
-        """Stops it where it is, and waits for its end."""
-        if self._reading is None:
+        """Stops it where it is, and waits until it has stopped."""
+        if not self._started:
             return
-        self._closing = True
-        stdin = self._process.stdin
-        assert stdin is not None
-        stdin.close()
-        try:
-            async with within(CLOSE_SECONDS):
-                await self._process.wait()
-        except TimeoutError:
-            self._process.kill()
-        await self._reading
+        if not self._closed.is_set():
+            self._process.say(f"close {self.number}\n")
+            try:
+                async with within(CLOSE_SECONDS):
+                    await self._closed.wait()
+            except TimeoutError:
+                self._process.kill_unless_shared(self)
+        await self._process.close(self)
+        self._end(None)
 
-    def _say(self, text: str) -> None:
-        stdin = self._process.stdin
-        assert stdin is not None
-        if not stdin.is_closing():
-            stdin.write(text.encode("ascii"))
-
-    async def _read(self) -> None:
-        """Takes the reports, and after the last one says how it ended."""
-        stdout, stderr = self._process.stdout, self._process.stderr
-        assert stdout is not None
-        assert stderr is not None
-        said = asyncio.ensure_future(_tail(stderr))
+    def take(self, report: dict[str, object]) -> None:
+        """Takes a report of the process."""
         failure: GathererError | None = None
         try:
-            while line := await stdout.readline():
-                if line.endswith(b"\n"):
-                    self._reported.take(line)
+            self._reported.take(report)
         except GathererError as error:
             failure = error
-        code = await self._process.wait()
-        last = await said
-        if failure is None and not self._reported.done and not self._closing:
-            failure = GathererError(
-                f"the renderer ended early: {_end_words(code, last)}",
-                f"see whether memory is short; what was received is in {self._spool}",
+        if self._reported.closed:
+            self._end(failure)
+
+    def died(self, words: str) -> None:
+        """Learns that the process has ended before its time.
+
+        Args:
+            words: how.
+        """
+        self._end(
+            GathererError(
+                f"the renderer ended early: {words}",
+                f"see whether memory is short; what was received is in {self.spool}",
             )
+        )
+
+    def _end(self, failure: GathererError | None) -> None:
+        self._closed.set()
+        if self.done.done():
+            return
         if failure is not None:
             self.done.set_exception(failure)
         else:

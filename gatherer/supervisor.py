@@ -55,14 +55,12 @@ def make_runtime(config: CaptureConfig) -> Runtime:
 
 
 def renderer_factory(config: CaptureConfig) -> RendererFactory:
-    """Returns what makes the renderer of a capture, a process of its own.
+    """Returns what makes the renderers of a capture, in a process of their own.
 
     Args:
         config: what to do.
     """
-    return lambda spool: RendererProcess(
-        spool, config.output, config.string_size, config.max_log_size
-    )
+    return RendererProcess(config.string_size, config.max_log_size).renderer
 
 
 class Supervisor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -9,10 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
+from gatherer.errors import GathererError
 from gatherer.reception import Reception
 from gatherer.render.lines import ProcessLines
+from gatherer.renderer_process import RendererProcess
 from hg_shared.batch import Batch
 from hg_shared.framing import FrameType
 from hg_shared.records import iter_records
@@ -20,6 +24,7 @@ from hg_shared.wire import decode
 from tests.integration.gatherer_process import GathererProcess
 from tests.integration.hunter_session import wait_until
 from tests.integration.tracee import TARGETS, Tracee, tracers
+from tests.unit.gatherer.scripted import HELLO, batch, process, stream
 
 Gather = Callable[..., GathererProcess]
 
@@ -146,10 +151,57 @@ def test_both_ways_of_rendering_agree_on_recorded_records(
         capture.wait_for("summary")
     capture.finish()
     long, short = ProcessLines(0), ProcessLines(0)
-    for batch in spooled_batches(capture.output / "records.hgs.partial"):
-        records = list(iter_records(batch.heads, batch.captures))
-        assert short.feed_rows(batch.heads, batch.captures, batch.watermark) == long.feed(
-            records, batch.watermark
+    for taken in spooled_batches(capture.output / "records.hgs.partial"):
+        records = list(iter_records(taken.heads, taken.captures))
+        assert short.feed_rows(taken.heads, taken.captures, taken.watermark) == long.feed(
+            records, taken.watermark
         )
     assert short.finish() == long.finish()
     assert short.lines >= 2000
+
+
+def spool_of(directory: Path, count: int) -> Path:
+    """Makes a capture directory with a spool of some records in it."""
+    directory.mkdir()
+    spool = directory / "spool"
+    spool.write_bytes(b"".join(stream(HELLO, process(), batch(0, count))))
+    return spool
+
+
+async def test_one_process_renders_many_spools_and_ends_with_the_last(tmp_path: Path) -> None:
+    renderers = RendererProcess(32, 1 << 30)
+    spools = [spool_of(tmp_path / str(count), count) for count in range(1, 13)]
+    opened = [renderers.renderer(spool) for spool in spools]
+    await asyncio.gather(*(renderer.start() for renderer in opened))
+    children = psutil.Process().children()
+    assert len([child for child in children if "renderer_main" in " ".join(child.cmdline())]) == 1
+    for renderer in opened:
+        renderer.notify(renderer.spool.stat().st_size)
+        renderer.finish()
+    for count, renderer in enumerate(opened, 1):
+        await asyncio.wait_for(renderer.done, 60)
+        assert renderer.progress().accounts.processes[1].received == count
+        log = renderer.spool.parent / "leak-4711.log"
+        assert len(log.read_bytes().splitlines()) == count
+        await renderer.aclose()
+    assert not any(child.is_running() for child in children)
+    # A later spool gets a process again.
+    late = renderers.renderer(spool_of(tmp_path / "late", 3))
+    await late.start()
+    late.notify(late.spool.stat().st_size)
+    late.finish()
+    await asyncio.wait_for(late.done, 60)
+    await late.aclose()
+
+
+async def test_all_spools_of_a_process_learn_that_it_was_killed(tmp_path: Path) -> None:
+    renderers = RendererProcess(32, 1 << 30)
+    opened = [renderers.renderer(spool_of(tmp_path / name, 1)) for name in "ab"]
+    for renderer in opened:
+        await renderer.start()
+    [child] = psutil.Process().children()
+    child.kill()
+    for renderer in opened:
+        with pytest.raises(GathererError, match=f"killed by signal 9; .*{renderer.spool}"):
+            await asyncio.wait_for(renderer.done, 60)
+        await renderer.aclose()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,14 @@ from gatherer.logs import LogDirectory
 from gatherer.progress import Drop, Loss, Progress, ReportedProgress, Reporter, failure_report
 from gatherer.render.lines import ProcessLines
 from gatherer.renderer import Rendering
-from gatherer.renderer_main import Orders, render
+from gatherer.renderer_main import Orders, Renderings, serve
 from gatherer.runtimes import Target
 from gatherer.session_document import SessionDocument
 from hg_shared.batch import Batch
 from hg_shared.framing import Frame, FrameType
 from hg_shared.messages import Hello, TracedProcess
 from hg_shared.records import HEAD, encode_capture, iter_records
+from hg_shared.wire import Content
 from tests.unit.gatherer.scripted import (
     HELLO,
     SECOND,
@@ -106,73 +108,145 @@ def test_undeclared_processes_cost_no_memory(tmp_path: Path) -> None:
     assert target.accounts.processes == {}
 
 
-def orders(available: int, ended: bool = True) -> Orders:
-    """What a gatherer has said that says nothing more."""
-    said = Orders(-1)
-    said.available, said.ended = available, ended
-    said.read = lambda _seconds: None  # type: ignore[method-assign]
-    return said
-
-
-def reports(path: Path) -> ReportedProgress:
-    reported = ReportedProgress()
-    for line in path.read_bytes().splitlines():
-        reported.take(line)
+def reports(data: bytes) -> dict[int, ReportedProgress]:
+    """What gatherer knows of each spool after some reports."""
+    reported: dict[int, ReportedProgress] = {}
+    for line in data.splitlines():
+        report = json.loads(line)
+        reported.setdefault(report["spool"], ReportedProgress()).take(report)
     return reported
 
 
-def test_a_spool_is_rendered_to_its_end_and_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def spool_in(directory: Path, *contents: Content) -> tuple[Path, int]:
+    """Makes a capture directory with a spool in it; returns the spool and its size."""
+    directory.mkdir()
+    data = b"".join(stream(*contents))
+    (directory / "spool").write_bytes(data)
+    return directory / "spool", len(data)
+
+
+def open_order(number: int, spool: Path) -> tuple[str, int, str]:
+    return ("open", number, json.dumps(str(spool)))
+
+
+@pytest.fixture
+def said(tmp_path: Path) -> Path:
+    """Takes the reports."""
+    return tmp_path / "said"
+
+
+@pytest.fixture
+def renderings(said: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Renderings]:
+    """The spools of a renderer that reports at every chance."""
     monkeypatch.setattr(renderer_main, "REPORT_SECONDS", 0.0)
     monkeypatch.setattr(renderer_main, "CHUNK", 100)
-    spool, logs, said = tmp_path / "spool", tmp_path / "logs", tmp_path / "said"
-    logs.mkdir()
-    data = b"".join(stream(HELLO, process(), *(batch(n * 9, 9) for n in range(40))))
-    spool.write_bytes(data)
     with said.open("wb") as file:
-        assert render(spool, rendering(logs), orders(len(data)), file.fileno())
-    lines = (logs / "leak-4711.log").read_text().splitlines()
-    assert [int(line.split()[1]) for line in lines] == list(range(360))
-    assert len(said.read_bytes().splitlines()) > 10
-    reported = reports(said)
-    assert (reported.done, reported.offset) == (True, len(data))
+        yield Renderings(rendering, file.fileno())
+
+
+def test_a_spool_is_rendered_to_its_end_and_reported(
+    tmp_path: Path, renderings: Renderings, said: Path
+) -> None:
+    spool, size = spool_in(tmp_path / "a", HELLO, process(), *(batch(n * 9, 9) for n in range(40)))
+    for order in (open_order(1, spool), ("to", 1, str(size)), ("end", 1, "")):
+        renderings.take(*order)
+    while renderings.patience == 0.0:
+        renderings.work()
+    log = spool.parent / "leak-4711.log"
+    assert [int(line.split()[1]) for line in log.read_text().splitlines()] == list(range(360))
+    data = said.read_bytes()
+    assert len(data.splitlines()) > 10
+    reported = reports(data)[1]
+    assert (reported.done, reported.closed, reported.offset) == (True, True, size)
     progress = reported.progress()
     assert progress.accounts.processes[1].received == 360
-    assert progress.written == (logs / "leak-4711.log").stat().st_size
+    assert progress.written == log.stat().st_size
 
 
-def test_an_abandoned_renderer_stops_where_it_is(tmp_path: Path) -> None:
-    spool, said = tmp_path / "spool", tmp_path / "said"
-    spool.write_bytes(b"".join(stream(HELLO, process())))
-    left = orders(0, ended=False)
-    left.abandoned = True
-    with said.open("wb") as file:
-        assert not render(spool, rendering(tmp_path), left, file.fileno())
+def test_spools_are_rendered_in_turn(tmp_path: Path, renderings: Renderings, said: Path) -> None:
+    sizes = {}
+    for number, count in ((1, 200), (2, 3)):
+        contents = (batch(n * 9, 9) for n in range(count))
+        spool, sizes[number] = spool_in(tmp_path / str(number), HELLO, process(), *contents)
+        renderings.take(*open_order(number, spool))
+        renderings.take("to", number, str(sizes[number]))
+        renderings.take("end", number, "")
+    renderings.work()
+    while not reports(said.read_bytes())[2].done:
+        renderings.work()
+    first = reports(said.read_bytes())[1]
+    assert not first.done
+    assert 0 < first.offset < sizes[1] // 2
 
 
-def test_a_spool_that_is_too_short_is_an_error(tmp_path: Path) -> None:
-    spool, said = tmp_path / "spool", tmp_path / "said"
-    spool.write_bytes(b"")
-    with said.open("wb") as file, pytest.raises(StreamError, match="ends after 0 of 7 bytes"):
-        render(spool, rendering(tmp_path), orders(7), file.fileno())
+def test_a_spool_that_nobody_wants_stops_where_it_is(
+    tmp_path: Path, renderings: Renderings, said: Path
+) -> None:
+    spool, size = spool_in(tmp_path / "a", HELLO, process(), batch(0, 50))
+    renderings.take(*open_order(1, spool))
+    renderings.take("to", 1, str(size))
+    renderings.work()
+    renderings.take("close", 1, "")
+    assert renderings.patience is None
+    renderings.take("to", 1, str(size))
+    renderings.work()
+    reported = reports(said.read_bytes())[1]
+    assert (reported.done, reported.closed) == (False, True)
 
 
-def test_orders_may_be_cut_anywhere(tmp_path: Path) -> None:
-    data = b"1\n20\n300\nend\n"
+def test_an_error_ends_its_own_spool_alone(
+    tmp_path: Path, renderings: Renderings, said: Path
+) -> None:
+    spool, size = spool_in(tmp_path / "whole", HELLO, process(), batch(0, 5))
+    short, _ = spool_in(tmp_path / "short", HELLO)
+    for number, path in ((1, spool), (2, short), (3, tmp_path / "none" / "spool")):
+        renderings.take(*open_order(number, path))
+        renderings.take("to", number, str(size))
+        renderings.take("end", number, "")
+    while renderings.patience == 0.0:
+        renderings.work()
+    found = {}
+    for line in said.read_bytes().splitlines():
+        report = json.loads(line)
+        found.setdefault(report["spool"], []).append(report)
+    assert found[1][-1]["done"] is True
+    assert "the spool ends after" in found[2][-1]["error"][1]
+    assert "cannot read" in found[3][-1]["error"][1]
+
+
+def test_orders_may_be_cut_anywhere() -> None:
+    data = b'open 7 "/a \\u00e9"\nto 7 20\nto 12 300\nend 7\nclose 12\n'
+    expected = [
+        ("open", 7, '"/a \\u00e9"'),
+        ("to", 7, "20"),
+        ("to", 12, "300"),
+        ("end", 7, ""),
+        ("close", 12, ""),
+    ]
     for cut in range(len(data)):
         reading, writing = os.pipe()
-        said = Orders(reading)
+        orders = Orders(reading)
         os.write(writing, data[:cut])
-        if cut:
-            said.read(0)
+        got = orders.read(0) if cut else []
         os.write(writing, data[cut:])
         os.close(writing)
-        said.read(0)
-        assert (said.available, said.ended, said.abandoned) == (300, True, False)
-        said.read(0)
-        assert said.abandoned
+        got += orders.read(0)
+        assert (got, orders.ended) == (expected, False)
+        assert orders.read(0) == []
+        assert orders.ended
         os.close(reading)
+
+
+def test_without_orders_it_ends_and_leaves_the_rest(
+    tmp_path: Path, renderings: Renderings, said: Path
+) -> None:
+    spool, size = spool_in(tmp_path / "a", HELLO, process(), batch(0, 50))
+    reading, writing = os.pipe()
+    os.write(writing, f"open 1 {json.dumps(str(spool))}\nto 1 {size}\n".encode())
+    os.close(writing)
+    serve(Orders(reading), renderings)
+    os.close(reading)
+    assert not reports(said.read_bytes())[1].done
 
 
 def test_reports_add_up_and_tell_losses_once() -> None:
@@ -183,13 +257,13 @@ def test_reports_add_up_and_tell_losses_once() -> None:
     first = Progress(10, accounts, (Loss(1, 2, 7),), (), 99)
     accounts.received(1, 1)
     second = Progress(20, accounts, (), (Drop(3, 1, 4),), 120)
-    reporter, reported = Reporter(), ReportedProgress()
-    reported.take(reporter.report(first))
+    reporter, reported = Reporter(4), ReportedProgress()
+    reported.take(json.loads(reporter.report(first)))
     line = reporter.report(second, done=True)
-    assert json.loads(line)["processes"] == []
+    assert (json.loads(line)["spool"], json.loads(line)["processes"]) == (4, [])
     accounts.received(1, 2)
     assert json.loads(reporter.report(second))["processes"] == [[1, 8, 0]]
-    reported.take(line)
+    reported.take(json.loads(line))
     assert reported.done
     assert reported.progress() == Progress(20, reported.progress().accounts, (Loss(1, 2, 7),),
                                            (Drop(3, 1, 4),), 120)  # fmt: skip
@@ -200,7 +274,7 @@ def test_reports_add_up_and_tell_losses_once() -> None:
 def test_an_error_comes_over_the_pipe_as_it_was() -> None:
     error = LogWriteError("cannot write x: No space left on device", "free some space")
     with pytest.raises(LogWriteError) as caught:
-        ReportedProgress().take(failure_report(error, "Traceback of it"))
+        ReportedProgress().take(json.loads(failure_report(1, error, "Traceback of it")))
     assert str(caught.value) == str(error)
     assert "Traceback of it" in str(caught.value.__cause__)
 
