@@ -72,7 +72,8 @@ def answer_error(
     if status == 404:
         return NotFound(
             message or "the API server answered 404 Not Found",
-            "check the name, --namespace and --context; `kubectl get pods` lists the pods",
+            "check the name, --namespace and --context; "
+            f"`kubectl get {_resource(resource)}` lists the {_resource(resource)}",
             status,
         )
     if status in (408, 425, 429):
@@ -188,6 +189,11 @@ def one_line(text: str) -> str:
     words = "".join(c if c.isprintable() else " " for c in text)
     words = " ".join(words.split())
     return words if len(words) <= _MAX_MESSAGE else "… " + words[-_MAX_MESSAGE:]
+
+
+def _resource(path: str) -> str:
+    """Returns the resource of a path such as `pods/exec`."""
+    return path.partition("/")[0] or "pods"
 
 
 def _of_context(context: str) -> str:

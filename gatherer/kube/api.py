@@ -7,18 +7,24 @@ package's own models reject objects that lack a field its schema calls required.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
-from kubernetes.aio.client import ApiClient, Configuration, CoreV1Api
+from kubernetes.aio.client import ApiClient, AppsV1Api, BatchV1Api, Configuration, CoreV1Api
 
-from gatherer.errors import ServerError
+from gatherer.errors import ApiError, ServerError
 from gatherer.kube.access import ClusterAccess
 from gatherer.kube.answers import answer_error
 from gatherer.kube.connection_errors import connection_error
 from gatherer.kube.models import Pod
+from gatherer.kube.references import Reference
+from gatherer.kube.watch_events import GONE, PodList, WatchDecoder, WatchEvent
+from gatherer.kube.workloads import Workload
 
 _TIMEOUT = 20.0  # seconds, for one request
+_WATCH_GRACE = 30.0  # seconds that a watch may last longer than it was asked for
+_PAGE = 500  # objects in one answer of a list
+_LIST_ATTEMPTS = 3  # a list that takes longer than the server remembers starts again
 _MAX_BODY = 64 << 20  # bytes
 
 
@@ -41,6 +47,8 @@ class KubernetesApi:
             # The one that exec uses too: with the certificate an exec plugin may renew.
             self._client.rest_client.ssl_context = access.ssl_context
         self._core = CoreV1Api(self._client)
+        self._apps = AppsV1Api(self._client)
+        self._batch = BatchV1Api(self._client)
 
     async def read_pod(self, namespace: str, name: str) -> Pod:
         """Returns a pod.
@@ -59,9 +67,153 @@ class KubernetesApi:
         )
         return Pod.from_json(document)
 
+    async def list_pods(self, namespace: str, selector: str) -> PodList:
+        """Returns the pods that a selector takes.
+
+        Args:
+            namespace: of the pods.
+            selector: labelSelector, empty for all.
+
+        Raises:
+            ApiError: the server refused, 400 for a selector that is none.
+            ClusterUnreachable: there was no answer.
+        """
+        for attempt in range(_LIST_ATTEMPTS):
+            try:
+                items, version = await self._list(
+                    self._core.list_namespaced_pod_without_preload_content,
+                    namespace,
+                    selector,
+                    "pods",
+                )
+                break
+            except ApiError as error:
+                if error.status != GONE or attempt == _LIST_ATTEMPTS - 1:
+                    raise
+        return PodList(tuple(map(Pod.from_json, items)), version)
+
+    async def watch_pods(
+        self, namespace: str, selector: str, version: str, seconds: int
+    ) -> AsyncIterator[WatchEvent]:
+        """Yields what changes, until the server ends the watch.
+
+        Args:
+            namespace: of the pods.
+            selector: labelSelector, empty for all.
+            version: resource version after which it begins.
+            seconds: how long the server shall watch.
+
+        Raises:
+            ApiError: the server refused; 410 when it does not remember the version.
+            ClusterUnreachable: there was no answer, or the connection broke.
+        """
+        answer = await self._open(
+            lambda headers: self._core.list_namespaced_pod_without_preload_content(
+                namespace,
+                label_selector=selector or None,
+                watch=True,
+                resource_version=version,
+                allow_watch_bookmarks=True,
+                timeout_seconds=seconds,
+                _headers=headers,
+                _request_timeout=seconds + _WATCH_GRACE,
+            ),
+            verb="watch",
+            resource="pods",
+        )
+        decoder = WatchDecoder()
+        try:
+            async for data in answer.content.iter_any():
+                for event in decoder.receive_data(data):
+                    yield event
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            raise connection_error(self._access.server, error) from error
+        finally:
+            answer.close()
+
+    async def read_workload(self, namespace: str, reference: Reference) -> Workload:
+        """Returns a Deployment, ReplicaSet, StatefulSet, DaemonSet or Job.
+
+        Raises:
+            NotFound: there is none of the name.
+            ApiError: the server refused.
+            ClusterUnreachable: there was no answer.
+        """
+        read = {
+            "deployments": self._apps.read_namespaced_deployment_without_preload_content,
+            "replicasets": self._apps.read_namespaced_replica_set_without_preload_content,
+            "statefulsets": self._apps.read_namespaced_stateful_set_without_preload_content,
+            "daemonsets": self._apps.read_namespaced_daemon_set_without_preload_content,
+            "jobs": self._batch.read_namespaced_job_without_preload_content,
+        }[reference.resource]
+        document = await self._request(
+            lambda headers: read(
+                reference.name, namespace, _headers=headers, _request_timeout=_TIMEOUT
+            ),
+            verb="get",
+            resource=reference.resource,
+        )
+        return Workload.from_json(reference.resource, document)
+
+    async def list_replica_sets(self, namespace: str, selector: str) -> list[Workload]:
+        """Returns the ReplicaSets that a selector takes.
+
+        Raises:
+            ApiError: the server refused.
+            ClusterUnreachable: there was no answer.
+        """
+        items, _ = await self._list(
+            self._apps.list_namespaced_replica_set_without_preload_content,
+            namespace,
+            selector,
+            "replicasets",
+        )
+        return [Workload.from_json("replicasets", item) for item in items]
+
     async def aclose(self) -> None:
         """Closes the connections."""
         await self._client.close()  # type: ignore[no-untyped-call]
+
+    async def _list(
+        self,
+        call: Callable[..., Awaitable[aiohttp.ClientResponse]],
+        namespace: str,
+        selector: str,
+        resource: str,
+    ) -> tuple[list[object], str]:
+        """Returns the items of a list, page by page, and its resource version."""
+        items: list[object] = []
+        token: str | None = None
+        while True:
+            document = await self._page(call, namespace, selector, token, resource)
+            body = document if isinstance(document, dict) else {}
+            page, metadata = body.get("items"), body.get("metadata")
+            items += page if isinstance(page, list) else []
+            metadata = metadata if isinstance(metadata, dict) else {}
+            token = metadata.get("continue") or None
+            if token is None:
+                return items, str(metadata.get("resourceVersion", ""))
+
+    async def _page(
+        self,
+        call: Callable[..., Awaitable[aiohttp.ClientResponse]],
+        namespace: str,
+        selector: str,
+        token: str | None,
+        resource: str,
+    ) -> object:
+        return await self._request(
+            lambda headers: call(
+                namespace,
+                label_selector=selector or None,
+                limit=_PAGE,
+                _continue=token,
+                _headers=headers,
+                _request_timeout=_TIMEOUT,
+            ),
+            verb="list",
+            resource=resource,
+        )
 
     async def _request(
         self,
@@ -70,29 +222,14 @@ class KubernetesApi:
         verb: str,
         resource: str,
     ) -> object:
-        """Sends a request, once more with renewed credentials when the first ones are refused."""
-        for attempt in (1, 2):
-            headers = await self._access.headers()
-            try:
-                answer = await call(headers)
-                try:
-                    body = await _read_bounded(answer)
-                finally:
-                    answer.release()
-            except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-                raise connection_error(self._access.server, error) from error
-            if answer.status == 401 and attempt == 1 and self._access.credentials.refused():
-                continue
-            if not 200 <= answer.status < 300:
-                raise answer_error(
-                    answer.status,
-                    answer.headers.get("Content-Type", ""),
-                    body,
-                    context=self._access.context,
-                    verb=verb,
-                    resource=resource,
-                )
-            break
+        """Returns the JSON that answers a request."""
+        answer = await self._open(call, verb=verb, resource=resource)
+        try:
+            body = await _read_bounded(answer)
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            raise connection_error(self._access.server, error) from error
+        finally:
+            answer.release()
         try:
             return json.loads(body)
         except (ValueError, RecursionError) as error:
@@ -101,6 +238,43 @@ class KubernetesApi:
                 "check that the server's URL in the kubeconfig is that of a Kubernetes API",
                 answer.status,
             ) from error
+
+    async def _open(
+        self,
+        call: Callable[[dict[str, str]], Awaitable[aiohttp.ClientResponse]],
+        *,
+        verb: str,
+        resource: str,
+    ) -> aiohttp.ClientResponse:
+        """Sends a request, once more with renewed credentials when the first ones are refused.
+
+        Returns:
+            A successful answer, its body not read yet.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            headers = await self._access.headers()
+            try:
+                answer = await call(headers)
+                if 200 <= answer.status < 300:
+                    return answer
+                try:
+                    body = await _read_bounded(answer)
+                finally:
+                    answer.release()
+            except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+                raise connection_error(self._access.server, error) from error
+            if answer.status == 401 and attempt == 1 and self._access.credentials.refused():
+                continue
+            raise answer_error(
+                answer.status,
+                answer.headers.get("Content-Type", ""),
+                body,
+                context=self._access.context,
+                verb=verb,
+                resource=resource,
+            )
 
 
 async def _read_bounded(answer: aiohttp.ClientResponse) -> bytes:

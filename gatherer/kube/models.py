@@ -156,6 +156,7 @@ class Pod:
         ephemeral_containers: of `spec.ephemeralContainers`.
         deletion_timestamp: RFC 3339 time, empty unless the pod is being deleted.
         shares_process_namespace: `spec.shareProcessNamespace`.
+        controller: uid of the owner that controls it, such as a ReplicaSet; empty without one.
     """
 
     namespace: str
@@ -171,6 +172,7 @@ class Pod:
     ephemeral_containers: tuple[Container, ...] = ()
     deletion_timestamp: str = ""
     shares_process_namespace: bool = False
+    controller: str = ""
 
     @classmethod
     def from_json(cls, document: object) -> Pod:
@@ -201,7 +203,20 @@ class Pod:
             ),
             deletion_timestamp=_text(metadata, "deletionTimestamp"),
             shares_process_namespace=spec.get("shareProcessNamespace") is True,
+            controller=controller_of(metadata),
         )
+
+
+def controller_of(metadata: Mapping[str, Any]) -> str:
+    """Returns the uid of the owner that controls an object, empty when there is none.
+
+    Args:
+        metadata: of the object.
+    """
+    for owner in _mappings(metadata.get("ownerReferences")):
+        if owner.get("controller") is True:
+            return _text(owner, "uid")
+    return ""
 
 
 def _containers(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.cluster.standin import workloads
+
 Object = dict[str, Any]
 
 # Name, kind, namespaced, verbs, short names.
@@ -33,9 +35,34 @@ def api_versions(server: str) -> Object:
 
 def api_groups() -> Object:
     """Returns /apis."""
-    version = {"groupVersion": "authorization.k8s.io/v1", "version": "v1"}
-    group = {"name": "authorization.k8s.io", "versions": [version], "preferredVersion": version}
-    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [group]}
+    groups = []
+    for name in ("apps", "authorization.k8s.io", "batch"):
+        version = {"groupVersion": f"{name}/v1", "version": "v1"}
+        groups.append({"name": name, "versions": [version], "preferredVersion": version})
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
+
+
+def workload_resources(group: str) -> Object:
+    """Returns /apis/apps/v1 or /apis/batch/v1."""
+    resources = [
+        {
+            "name": name,
+            "singularName": kind.kind.lower(),
+            "namespaced": True,
+            "kind": kind.kind,
+            "verbs": workloads.VERBS,
+            **({"shortNames": list(kind.short_names)} if kind.short_names else {}),
+            "categories": ["all"],
+        }
+        for name, kind in workloads.KINDS.items()
+        if kind.group == group
+    ]
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": f"{group}/v1",
+        "resources": resources,
+    }
 
 
 def core_resources() -> Object:
@@ -87,8 +114,23 @@ def wants_aggregated(accept: str) -> str | None:
 
 def aggregated(path: str, version: str) -> Object:
     """Returns /api or /apis as one APIGroupDiscoveryList."""
-    listed = core_resources() if path == "/api" else authorization_resources()
-    group = "" if path == "/api" else "authorization.k8s.io"
+    if path == "/api":
+        items = [_aggregated_group("", core_resources())]
+    else:
+        items = [
+            _aggregated_group("apps", workload_resources("apps")),
+            _aggregated_group("authorization.k8s.io", authorization_resources()),
+            _aggregated_group("batch", workload_resources("batch")),
+        ]
+    return {
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": f"apidiscovery.k8s.io/{version}",
+        "metadata": {},
+        "items": items,
+    }
+
+
+def _aggregated_group(group: str, listed: Object) -> Object:
     resources: dict[str, Object] = {}
     for item in listed["resources"]:
         name, _, subresource = item["name"].partition("/")
@@ -107,12 +149,7 @@ def aggregated(path: str, version: str) -> Object:
             **{key: item[key] for key in ("shortNames", "categories") if key in item},
         }
     versions = [{"version": "v1", "resources": list(resources.values()), "freshness": "Current"}]
-    return {
-        "kind": "APIGroupDiscoveryList",
-        "apiVersion": f"apidiscovery.k8s.io/{version}",
-        "metadata": {},
-        "items": [{"metadata": {"name": group} if group else {}, "versions": versions}],
-    }
+    return {"metadata": {"name": group} if group else {}, "versions": versions}
 
 
 def openapi_index() -> Object:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.standin import cgroups
+from tests.cluster.standin import cgroups, workloads
 from tests.cluster.standin.cluster import manifest
 
 Object = dict[str, Any]
@@ -73,6 +73,27 @@ def pod_manifest(
         "metadata": {"name": name},
         "spec": {"terminationGracePeriodSeconds": 0, **spec, "containers": [main]},
     }
+
+
+def owner_reference(owner: Object) -> Object:
+    """Returns how a pod or a ReplicaSet names what controls it."""
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def owned_pod(pod: Object, owner: Object) -> Object:
+    """Returns a pod as the controller of a workload makes it: its labels and its owner."""
+    metadata = pod["metadata"]
+    labels = owner["spec"]["selector"]["matchLabels"]
+    metadata["labels"] = {**metadata.get("labels", {}), **labels}
+    metadata["ownerReferences"] = [owner_reference(owner)]
+    return pod
 
 
 class StandInCluster:
@@ -260,6 +281,45 @@ class StandInCluster:
             if time.monotonic() > deadline:
                 raise PodError(f"{name}: not {what}: {json.dumps(pod['status'])}")
             time.sleep(0.02)
+
+    def create_workload(
+        self,
+        resource: str,
+        name: str,
+        labels: dict[str, str],
+        *,
+        owner: Object | None = None,
+        template: Object | None = None,
+        **spec: Any,
+    ) -> Object:
+        """Creates a Deployment, ReplicaSet, StatefulSet, DaemonSet or Job without its pods.
+
+        Args:
+            resource: such as ``deployments``.
+            name: of the object.
+            labels: of its pods, by which it selects them; a Job selects by its own uid.
+            owner: what controls it.
+            template: spec of its pods, for those who read it.
+            spec: more fields of its spec.
+        """
+        kind = workloads.KINDS[resource]
+        value: Object = {
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+            "metadata": {"name": name, "labels": labels},
+            "spec": {"template": {"metadata": {"labels": labels}, "spec": template or {}}, **spec},
+        }
+        if owner is not None:
+            value["metadata"]["ownerReferences"] = [owner_reference(owner)]
+        if resource != "jobs":
+            value["spec"]["selector"] = {"matchLabels": labels}
+        path = f"/apis/{kind.api_version}/namespaces/default/{resource}"
+        return self.request("POST", path, value)
+
+    def delete_workload(self, resource: str, name: str) -> None:
+        """Removes a workload; its pods stay."""
+        root = f"/apis/{workloads.KINDS[resource].api_version}"
+        self.request("DELETE", f"{root}/namespaces/default/{resource}/{name}")
 
     def delete_pod(self, name: str, namespace: str = "default") -> None:
         """Removes a pod and waits until its containers are gone."""

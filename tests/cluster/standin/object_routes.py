@@ -1,14 +1,15 @@
-"""Routes of pods, nodes and namespaces: get, list, watch, create, delete, log."""
+"""Routes of pods, nodes, namespaces and workloads: get, list, watch, create, delete, log."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from typing import Any
 
 from aiohttp import web
 
-from tests.cluster.standin import pods, protobuf, status, table
+from tests.cluster.standin import pods, protobuf, status, table, workloads
 from tests.cluster.standin.cluster import Cluster
 from tests.cluster.standin.exec_request import choose_container
 from tests.cluster.standin.responses import json_response
@@ -17,7 +18,12 @@ from tests.cluster.standin.store import Event, ExpiredError
 
 Object = dict[str, Any]
 
-_KINDS = {"pods": "Pod", "nodes": "Node", "namespaces": "Namespace"}
+_KINDS = {
+    "pods": "Pod",
+    "nodes": "Node",
+    "namespaces": "Namespace",
+    **{resource: kind.kind for resource, kind in workloads.KINDS.items()},
+}
 _DEFAULT_WATCH_SECONDS = 1800
 
 
@@ -39,7 +45,23 @@ class ObjectRoutes:
             web.get(pods_path + "/{name}/log", self.log),
             web.post(pods_path, self.create),
             web.delete(pods_path + "/{name}", self.delete),
+            *self._workload_routes(),
         ]
+
+    def _workload_routes(self) -> list[web.RouteDef]:
+        found = []
+        for resource, kind in workloads.KINDS.items():
+            root, one = f"/apis/{kind.api_version}", f"{{resource:{resource}}}"
+            within = f"{root}/namespaces/{{namespace}}/{one}"
+            found += [
+                web.get(f"{root}/{one}", self.list_or_watch),
+                web.get(within, self.list_or_watch),
+                web.get(within + "/{name}", self.get),
+                web.post(within, self.create_workload),
+                web.put(within + "/{name}/status", self.replace_status),
+                web.delete(within + "/{name}", self.delete_workload),
+            ]
+        return found
 
     def pod(self, request: web.Request) -> Object:
         """Returns the pod a path names.
@@ -54,8 +76,15 @@ class ObjectRoutes:
         name = request.match_info["name"]
         value = self._cluster.store.get(resource, namespace, name)
         if value is None:
-            raise status.not_found(resource, name)
-        return value
+            kind = workloads.KINDS.get(resource)
+            raise status.not_found(resource, name, kind.group if kind else "")
+        return self._counted(resource, value)
+
+    def _counted(self, resource: str, value: Object) -> Object:
+        if resource not in workloads.KINDS:
+            return value
+        owned = self._cluster.store.list("pods", value["metadata"]["namespace"])
+        return workloads.with_status(resource, value, owned)
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """GET of one object."""
@@ -79,18 +108,27 @@ class ObjectRoutes:
             for value in store.list(resource, request.match_info.get("namespace"))
             if selected(value)
         ]
+        found = [self._counted(resource, value) for value in found]
         if table.wants_table(request.headers.get("Accept", "")):
             include = request.query.get("includeObject", "Metadata")
             return json_response(request, table.table(resource, found, store.version, include))
         kind = f"{_KINDS[resource]}List"
         metadata = {"resourceVersion": str(store.version)}
+        found, more = _page(request, found, store.version)
+        metadata |= more
         # Items of a list carry neither kind nor apiVersion.
         items = [
             {key: part for key, part in value.items() if key not in ("kind", "apiVersion")}
             for value in found
         ]
         return json_response(
-            request, {"kind": kind, "apiVersion": "v1", "metadata": metadata, "items": items}
+            request,
+            {
+                "kind": kind,
+                "apiVersion": _api_version(resource),
+                "metadata": metadata,
+                "items": items,
+            },
         )
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
@@ -128,6 +166,7 @@ class ObjectRoutes:
                 return
             value = event.object
             if as_table:
+                value = self._counted(resource, value)
                 value = table.table(resource, [value], event.version, include, first)
                 first = False
             line = status.compact({"type": event.kind, "object": value}) + b"\n"
@@ -195,6 +234,40 @@ class ObjectRoutes:
             task.add_done_callback(self._background.discard)
         return json_response(request, pod)
 
+    async def create_workload(self, request: web.Request) -> web.StreamResponse:
+        """POST of a workload; its pods are for the client to make."""
+        namespace, resource = request.match_info["namespace"], request.match_info["resource"]
+        sent = await _body(request)
+        kind = workloads.KINDS[resource]
+        if sent.get("kind") != kind.kind:
+            raise status.bad_request(f'expected a {kind.kind}, got "{sent.get("kind", "")}"')
+        name = sent.get("metadata", {}).get("name", "")
+        try:
+            value = workloads.admit(resource, sent, namespace)
+        except pods.InvalidFieldError as error:
+            raise status.invalid(kind.kind, name, error.field, error.reason, error.message) from (
+                None
+            )
+        if self._cluster.store.get(resource, namespace, name) is not None:
+            raise status.already_exists(f"{resource}.{kind.group}", name)
+        stored = self._cluster.store.put(resource, value)
+        return json_response(request, self._counted(resource, stored), 201)
+
+    async def replace_status(self, request: web.Request) -> web.StreamResponse:
+        """PUT of a workload's status, as its controller does it."""
+        resource = request.match_info["resource"]
+        value = self._object(request, resource)
+        value["status"] = (await _body(request)).get("status", {})
+        return json_response(request, self._cluster.store.put(resource, value))
+
+    async def delete_workload(self, request: web.Request) -> web.StreamResponse:
+        """DELETE of a workload; its pods are for the client to delete."""
+        resource = request.match_info["resource"]
+        value = self._object(request, resource)
+        metadata = value["metadata"]
+        self._cluster.store.remove(resource, metadata["namespace"], metadata["name"])
+        return json_response(request, value)
+
     async def log(self, request: web.Request) -> web.StreamResponse:
         """GET of a container's log."""
         pod = self.pod(request)
@@ -227,8 +300,42 @@ def _bookmark(resource: str, version: int) -> bytes:
         "resourceVersion": str(version),
         "annotations": {"k8s.io/initial-events-end": "true"},
     }
-    end = {"kind": _KINDS[resource], "apiVersion": "v1", "metadata": metadata}
+    end = {
+        "kind": _KINDS[resource],
+        "apiVersion": _api_version(resource),
+        "metadata": metadata,
+    }
     return status.compact({"type": "BOOKMARK", "object": end}) + b"\n"
+
+
+def _api_version(resource: str) -> str:
+    kind = workloads.KINDS.get(resource)
+    return kind.api_version if kind else "v1"
+
+
+def _page(
+    request: web.Request, found: list[Object], version: int
+) -> tuple[list[Object], dict[str, str]]:
+    """Returns the part of a list that ``limit`` and ``continue`` ask for, and where it goes on.
+
+    Raises:
+        ApiError: the token is none, or of a list that is forgotten (any change forgets it here).
+    """
+    limit = int(request.query.get("limit") or 0)
+    start = 0
+    token = request.query.get("continue")
+    if token:
+        try:
+            then, start = json.loads(base64.urlsafe_b64decode(token))
+        except ValueError:
+            raise status.bad_request(f"continue key is not valid: {token}") from None
+        if then != version:
+            raise status.expired("The provided continue parameter is too old")
+    end = start + limit if limit else len(found)
+    if end >= len(found):
+        return found[start:], {}
+    more = base64.urlsafe_b64encode(json.dumps([version, end]).encode()).decode()
+    return found[start:end], {"continue": more}
 
 
 def _selector(request: web.Request) -> Selector:

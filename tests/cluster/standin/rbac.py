@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tests.cluster.standin import workloads
 from tests.cluster.standin.request_attributes import Attributes
 
 _READ = frozenset({"get", "list", "watch"})
@@ -11,10 +12,11 @@ _READ = frozenset({"get", "list", "watch"})
 
 @dataclass(frozen=True)
 class Rule:
-    """Verbs on resources of the core group; a subresource is written ``pods/exec``."""
+    """Verbs on resources of some groups; a subresource is written ``pods/exec``."""
 
     verbs: frozenset[str]
     resources: frozenset[str]
+    groups: frozenset[str] = frozenset({""})
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,10 @@ def _exec(*verbs: str) -> Rule:
     return Rule(frozenset(verbs), frozenset({"pods/exec"}))
 
 
+_READ_WORKLOADS = Rule(
+    frozenset({"get", "list"}), frozenset(workloads.KINDS), frozenset({"apps", "batch"})
+)
+
 # By the name of the kubeconfig context.
 USERS = {
     "admin": ADMIN,
@@ -49,6 +55,21 @@ USERS = {
     "getonly": service_account("default", "getonly", _READ_PODS, _exec("get")),
     "createonly": service_account("default", "createonly", _READ_PODS, _exec("create")),
     "execer": service_account("default", "execer", _READ_PODS, _exec("get", "create")),
+    "tracer": service_account(
+        "default", "tracer", _READ_PODS, _exec("get", "create"), _READ_WORKLOADS
+    ),
+    "unwatching": service_account(
+        "default",
+        "unwatching",
+        Rule(frozenset({"get", "list"}), frozenset({"pods"})),
+        _exec("get", "create"),
+    ),
+    "unlisting": service_account(
+        "default",
+        "unlisting",
+        Rule(frozenset({"get"}), frozenset({"pods"})),
+        _exec("get", "create"),
+    ),
 }
 
 
@@ -68,8 +89,11 @@ def allowed(user: User, wanted: Attributes) -> bool:
         return wanted.verb == "get"
     if wanted.group == "authorization.k8s.io" and wanted.verb == "create":
         return wanted.resource.startswith("selfsubject")
-    return wanted.group == "" and any(
-        wanted.verb in rule.verbs and wanted.resource_path in rule.resources for rule in user.rules
+    return any(
+        wanted.group in rule.groups
+        and wanted.verb in rule.verbs
+        and wanted.resource_path in rule.resources
+        for rule in user.rules
     )
 
 

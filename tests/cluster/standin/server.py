@@ -114,6 +114,10 @@ class Server:
             web.get("/apis", self._groups),
             web.get("/api/v1", fixed(discovery.core_resources())),
             web.get("/apis/authorization.k8s.io/v1", fixed(discovery.authorization_resources())),
+            *(
+                web.get(f"/apis/{group}/v1", fixed(discovery.workload_resources(group)))
+                for group in ("apps", "batch")
+            ),
             web.get("/openapi/v3", fixed(discovery.openapi_index())),
             web.get("/openapi/v3/api/v1", fixed(discovery.openapi_core())),
             web.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", self._review_access),

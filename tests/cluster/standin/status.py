@@ -45,9 +45,11 @@ def forbidden(message: str, name: str, resource: str, group: str = "") -> ApiErr
     return ApiError(403, "Forbidden", message, details)
 
 
-def not_found(resource: str, name: str) -> ApiError:
+def not_found(resource: str, name: str, group: str = "") -> ApiError:
     """404: no such object."""
-    return ApiError(404, "NotFound", f'{resource} "{name}" not found', _details(name, resource))
+    shown = f"{resource}.{group}" if group else resource
+    details = _details(name, resource, group)
+    return ApiError(404, "NotFound", f'{shown} "{name}" not found', details)
 
 
 def no_such_path() -> ApiError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+from tests.cluster.standin import workloads
+
 Object = dict[str, Any]
 
 # Name, priority (over 0: only with -o wide), format.
@@ -33,6 +35,7 @@ _COLUMNS: dict[str, list[tuple[str, int, str]]] = {
         ("Container-Runtime", 1, ""),
     ],
     "namespaces": [("Name", 0, "name"), ("Status", 0, ""), ("Age", 0, "")],
+    **workloads.COLUMNS,
 }
 
 
@@ -51,13 +54,15 @@ def table(
     """Returns the Table of some objects.
 
     Args:
-        resource: pods, nodes or namespaces.
+        resource: pods, nodes, namespaces or a workload.
         objects: the rows.
         version: resource version of the list.
         include_object: ``None``, ``Metadata`` (the default) or ``Object``.
         with_columns: a watch sends the columns with its first event only.
     """
-    cells = {"pods": _pod_cells, "nodes": _node_cells, "namespaces": _namespace_cells}[resource]
+    cells = {"pods": _pod_cells, "nodes": _node_cells, "namespaces": _namespace_cells}.get(
+        resource, lambda value: _workload_cells(resource, value)
+    )
     columns = [
         {"name": name, "type": "string", "format": form, "description": name, "priority": priority}
         for name, priority, form in _COLUMNS[resource]
@@ -160,6 +165,10 @@ def _node_cells(node: Object) -> list[object]:
         facts["kernelVersion"],
         facts["containerRuntimeVersion"],
     ]
+
+
+def _workload_cells(resource: str, value: Object) -> list[object]:
+    return workloads.cells(resource, value, age(value["metadata"]["creationTimestamp"]))
 
 
 def _namespace_cells(namespace: Object) -> list[object]:
