@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.agent_pods import agent_pod
 from tests.cluster.standin import requirements
 from tests.cluster.standin.harness import StandInCluster
 
@@ -28,15 +29,33 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInCluster
 @pytest.fixture
 def make_pod(cluster: StandInCluster) -> Iterator[Callable[..., dict[str, Any]]]:
     """Creates a pod that is removed at the end of the test; takes what ``create_pod`` takes."""
-    names: list[str] = []
+    made: list[tuple[str, str]] = []
 
-    def make(pod: dict[str, Any], *, wait: bool = True) -> dict[str, Any]:
-        names.append(pod["metadata"]["name"])
-        return cluster.create_pod(pod, wait=wait)
+    def make(
+        pod: dict[str, Any], *, wait: bool = True, namespace: str = "default"
+    ) -> dict[str, Any]:
+        made.append((pod["metadata"]["name"], namespace))
+        return cluster.create_pod(pod, wait=wait, namespace=namespace)
 
     yield make
-    for name in names:
-        cluster.delete_pod(name)
+    for name, namespace in made:
+        cluster.delete_pod(name, namespace)
+
+
+@pytest.fixture
+def make_agent(
+    cluster: StandInCluster, make_pod: Callable[..., dict[str, Any]]
+) -> Callable[..., str]:
+    """Starts a stand-in agent, which takes what ``agent_pod`` takes; returns the pod's name."""
+
+    def make(kind: str, *, namespace: str = "default", **settings: Any) -> str:
+        pod = agent_pod(kind, **settings)
+        make_pod(pod, namespace=namespace)
+        name: str = pod["metadata"]["name"]
+        cluster.wait_log(name, "ready on", namespace)
+        return name
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -82,6 +82,10 @@ class Cluster:
             self.store.put("namespaces", _namespace(name))
         self.kubelet = Kubelet(self.store, run, node, self._service_account)
 
+    def add_namespace(self, name: str) -> Object:
+        """Adds a namespace and returns it."""
+        return self.store.put("namespaces", _namespace(name))
+
     async def settled(self) -> None:
         """Waits until no container is on its way up, at most 10 s."""
         with self.store.watch(self.store.version) as changes:

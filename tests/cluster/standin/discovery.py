@@ -13,13 +13,15 @@ Object = dict[str, Any]
 
 # Name, kind, namespaced, verbs, short names.
 _CORE: list[tuple[str, str, bool, list[str], list[str]]] = [
-    ("namespaces", "Namespace", False, ["get", "list", "watch"], ["ns"]),
+    ("namespaces", "Namespace", False, ["create", "get", "list", "watch"], ["ns"]),
     ("nodes", "Node", False, ["get", "list", "watch"], ["no"]),
     ("pods", "Pod", True, ["create", "delete", "get", "list", "watch"], ["po"]),
 ]
 _SUBRESOURCES: list[tuple[str, str, list[str]]] = [
     ("pods/exec", "PodExecOptions", ["create", "get"]),
     ("pods/log", "Pod", ["get"]),
+    ("pods/portforward", "PodPortForwardOptions", ["create", "get"]),
+    ("pods/proxy", "PodProxyOptions", ["create", "delete", "get", "patch", "update"]),
 ]
 _REVIEW = "selfsubjectaccessreviews"
 

@@ -38,7 +38,7 @@ class ExecRoutes:
     async def execute(self, request: web.Request) -> web.StreamResponse:
         """GET (websocket) or POST (SPDY) of pods/exec."""
         if request.method == "GET":
-            _require_create(request["user"], request["attributes"])
+            require_create(request["user"], request["attributes"])
         pod = self._find_pod(request)
         wanted = ExecRequest.from_query(list(request.query.items()))
         container = choose_container(pod, wanted.container)
@@ -63,14 +63,14 @@ class ExecRoutes:
             )
         subprotocol = exec_channels.choose(offered_subprotocols(request))
         if subprotocol is None:
-            return _refused_subprotocol()
+            return refused_subprotocol()
         transport = await WebSocketTransport.accept(request, subprotocol)
         await ExecSession(worker, container, wanted, transport, scratch).run()
         await transport.close()
         return transport.response
 
 
-def _require_create(user: rbac.User, wanted: Attributes) -> None:
+def require_create(user: rbac.User, wanted: Attributes) -> None:
     """Since 1.35 a websocket exec needs ``create`` besides the ``get`` of its request.
 
     The message of that refusal ends where the reason would begin.
@@ -89,7 +89,8 @@ def _require_create(user: rbac.User, wanted: Attributes) -> None:
         raise status.forbidden(message, wanted.name, wanted.resource)
 
 
-def _refused_subprotocol() -> web.Response:
+def refused_subprotocol() -> web.Response:
+    """Returns the answer to a client that offers no subprotocol of the server's."""
     response = web.Response(status=403, headers={"Connection": "close"})
     response.force_close()
     return response

@@ -54,6 +54,27 @@ class _TakenOver(asyncio.StreamReaderProtocol):
         self._former.connection_lost(error)
 
 
+def take_over(
+    request: web.Request, answer: str
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Takes a connection from the web server, and writes the answer that switches protocols.
+
+    Raises:
+        ConnectionError: the client is gone.
+    """
+    transport = request.transport
+    if transport is None:
+        raise ConnectionResetError("the client is gone")
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    protocol = _TakenOver(reader, transport.get_protocol())
+    transport.set_protocol(protocol)
+    protocol.connection_made(transport)
+    writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+    writer.write(answer.encode())
+    return reader, writer
+
+
 class SpdyTransport:
     """The streams of an exec as streams of SPDY."""
 
@@ -72,16 +93,7 @@ class SpdyTransport:
             ConnectionError: the client went away before that.
             TimeoutError: it did not open them within 30 s.
         """
-        transport = request.transport
-        if transport is None:
-            raise ConnectionResetError("the client is gone")
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader()
-        protocol = _TakenOver(reader, transport.get_protocol())
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
-        taken = cls(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
-        taken._writer.write(_SWITCH.encode())
+        taken = cls(*take_over(request, _SWITCH))
         expected = {ERROR}
         flags = (wanted.stdin, wanted.stdout, wanted.stderr)
         expected |= {channel for channel, flag in enumerate(flags) if flag}

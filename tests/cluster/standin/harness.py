@@ -224,9 +224,15 @@ class StandInCluster:
 
     def create_pod(self, pod: Object, *, wait: bool = True, namespace: str = "default") -> Object:
         """Creates a pod, waits until its containers run, and returns it."""
+        if namespace not in self._namespaces():
+            self.request("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
         self.request("POST", f"/api/v1/namespaces/{namespace}/pods", pod)
         name = pod["metadata"]["name"]
         return self.wait_running(name, namespace) if wait else self.pod(name, namespace)
+
+    def _namespaces(self) -> set[str]:
+        items = self.request("GET", "/api/v1/namespaces")["items"]
+        return {item["metadata"]["name"] for item in items}
 
     def create_recorded(self, name: str, *, wait: bool = True) -> Object:
         """Creates one of the recorded pods: barepod, lockedpod, crashpod, sharedpod, ..."""
@@ -321,6 +327,27 @@ class StandInCluster:
         root = f"/apis/{workloads.KINDS[resource].api_version}"
         self.request("DELETE", f"{root}/namespaces/default/{resource}/{name}")
 
+    def log(self, name: str, namespace: str = "default") -> str:
+        """Returns the log of a pod's only container."""
+        request = urllib.request.Request(
+            f"{self.server}/api/v1/namespaces/{namespace}/pods/{name}/log",
+            headers={"Authorization": f"Bearer {self.tokens['admin']}"},
+        )
+        with urllib.request.urlopen(request, timeout=30, context=self.tls) as response:
+            return str(response.read().decode())
+
+    def wait_log(self, name: str, words: str, namespace: str = "default") -> None:
+        """Waits until the log of a pod's only container holds some words.
+
+        Raises:
+            PodError: it did not within 20 s.
+        """
+        deadline = time.monotonic() + POD_SECONDS
+        while words not in (text := self.log(name, namespace)):
+            if time.monotonic() > deadline:
+                raise PodError(f"{name}: no {words!r} in its log: {text}")
+            time.sleep(0.02)
+
     def delete_pod(self, name: str, namespace: str = "default") -> None:
         """Removes a pod and waits until its containers are gone."""
         path = f"/api/v1/namespaces/{namespace}/pods"
@@ -337,6 +364,32 @@ class StandInCluster:
             if status["name"] == container:
                 return str(status["containerID"]).removeprefix("containerd://")
         raise PodError(f"{pod} has no container {container}")
+
+    def proxy(
+        self, pod: str, path: str, body: bytes | None = None, namespace: str = "default"
+    ) -> bytes:
+        """Asks a server in a pod, as admin: GET, or POST with a body.
+
+        Args:
+            pod: its name, with a port after a colon.
+            path: without the leading slash, with the query.
+            body: of a POST.
+            namespace: of the pod.
+
+        Raises:
+            urllib.error.HTTPError: the answer is not 2xx.
+        """
+        request = urllib.request.Request(
+            f"{self.server}/api/v1/namespaces/{namespace}/pods/{pod}/proxy/{path}",
+            data=body,
+            headers={
+                "Authorization": f"Bearer {self.tokens['admin']}",
+                "Content-Type": "text/plain",
+            },
+        )
+        with urllib.request.urlopen(request, timeout=30, context=self.tls) as response:
+            data: bytes = response.read()
+        return data
 
     def cgroup(self, pod: str, container: str, namespace: str = "default") -> Path:
         """Returns the directory of a container's memory cgroup."""

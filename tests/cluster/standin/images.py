@@ -90,8 +90,8 @@ def _app_layer(directory: Path) -> Path:
         _hide(directory / name)
         (directory / name).chmod(mode)
     shutil.copytree(_LAYERS / "app", directory / "app", ignore=shutil.ignore_patterns("__py*"))
-    for path in (directory / "app").iterdir():
-        path.chmod(0o644)
+    for path in (directory / "app").rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
     return directory
 
 

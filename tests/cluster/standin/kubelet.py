@@ -51,6 +51,13 @@ class Kubelet:
     async def add(self, pod: Object) -> None:
         """Schedules a stored pod and starts its containers; returns when they are on their way."""
         metadata = pod["metadata"]
+        if (
+            pod["spec"].get("nodeName", self._node["metadata"]["name"])
+            != self._node["metadata"]["name"]
+        ):
+            # Bound to another node from the start: no kubelet of ours reports on it.
+            self._store.put("pods", pod)
+            return
         if not schedulable(pod, self._node):
             pod["status"] = unschedulable(pod, timestamp())
             self._store.put("pods", pod)

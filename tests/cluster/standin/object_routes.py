@@ -43,6 +43,7 @@ class ObjectRoutes:
             web.get("/api/v1/{resource:nodes|namespaces}/{name}", self.get),
             web.get("/api/v1/namespaces/{namespace}/{resource:pods}/{name}", self.get),
             web.get(pods_path + "/{name}/log", self.log),
+            web.post("/api/v1/namespaces", self.create_namespace),
             web.post(pods_path, self.create),
             web.delete(pods_path + "/{name}", self.delete),
             *self._workload_routes(),
@@ -71,9 +72,19 @@ class ObjectRoutes:
         """
         return self._object(request, "pods")
 
+    def find_pod(self, namespace: str, name: str) -> Object:
+        """Returns a pod.
+
+        Raises:
+            ApiError: there is none.
+        """
+        return self._find("pods", namespace, name)
+
     def _object(self, request: web.Request, resource: str) -> Object:
         namespace = request.match_info.get("namespace", "")
-        name = request.match_info["name"]
+        return self._find(resource, namespace, request.match_info["name"])
+
+    def _find(self, resource: str, namespace: str, name: str) -> Object:
         value = self._cluster.store.get(resource, namespace, name)
         if value is None:
             kind = workloads.KINDS.get(resource)
@@ -185,6 +196,13 @@ class ObjectRoutes:
             except (TimeoutError, ConnectionError):
                 pass
         return response
+
+    async def create_namespace(self, request: web.Request) -> web.StreamResponse:
+        """POST of a namespace."""
+        name = (await _body(request)).get("metadata", {}).get("name", "")
+        if self._cluster.store.get("namespaces", "", name) is not None:
+            raise status.already_exists("namespaces", name)
+        return json_response(request, self._cluster.add_namespace(name), 201)
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """POST of a pod."""

@@ -84,10 +84,11 @@ class Surroundings:
         image_command: runs when the container names neither command nor args.
         cgroups_path: path of its cgroup, the same in every hierarchy.
         namespaces: paths of namespaces it joins by type; an absent type of ``pid`` gets a new
-            one, an absent ``network`` means the node's.
+            one, an empty path and an absent ``network`` mean the node's.
         mounts: what is bound into it: target to (source, read-only).
         environment: variables that come before the container's own.
         hostname: the name of the pod.
+        possible: the capabilities this machine can give: a privileged container gets them all.
     """
 
     rootfs: str
@@ -97,6 +98,7 @@ class Surroundings:
     namespaces: Mapping[str, str] = field(default_factory=dict)
     mounts: Mapping[str, tuple[str, bool]] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    possible: frozenset[str] = frozenset(ALL_CAPABILITIES)
 
 
 def effective_security(pod_spec: dict[str, Any], container: dict[str, Any]) -> dict[str, Any]:
@@ -131,6 +133,8 @@ def runtime_config(
     security = effective_security(pod_spec, container)
     privileged = bool(security.get("privileged"))
     capabilities = capability_set(security)
+    if privileged:
+        capabilities = tuple(name for name in capabilities if name in around.possible)
     linux: dict[str, Any] = {
         "namespaces": _namespaces(around.namespaces),
         "cgroupsPath": around.cgroups_path,
@@ -195,7 +199,7 @@ def _namespaces(joined: Mapping[str, str]) -> list[dict[str, str]]:
     namespaces = [{"type": "mount"}, {"type": "cgroup"}]
     if "pid" not in joined:
         namespaces.append({"type": "pid"})
-    namespaces += [{"type": kind, "path": path} for kind, path in joined.items()]
+    namespaces += [{"type": kind, "path": path} for kind, path in joined.items() if path]
     return namespaces
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import os
 import secrets
 import shutil
@@ -16,16 +17,18 @@ from typing import Any
 from tests.cluster.standin import cgroups, mounts, oci, pipes
 from tests.cluster.standin.container_log import ContainerLog
 from tests.cluster.standin.images import Image, ImageStore
+from tests.cluster.standin.pod_network import PodNetwork
 from tests.cluster.standin.pod_status import ContainerRecord, pod_status, terminated
 from tests.cluster.standin.pods import timestamp
 from tests.cluster.standin.run_directory import RunDirectory
-from tests.cluster.standin.runc import Child, Runc, RuncError
+from tests.cluster.standin.runc import Child, Runc, RuncError, own_capabilities
 from tests.cluster.standin.sandbox import Sandbox, ServiceAccount
 
 Object = dict[str, Any]
 
 FIRST_BACKOFF_SECONDS = 10.0
 MAX_BACKOFF_SECONDS = 300.0
+MAX_TERMINATION_MESSAGE = 4096
 _EPOCH = "1970-01-01T00:00:00Z"
 
 
@@ -67,6 +70,11 @@ class PodWorker:
             container["name"]: ContainerRecord(container["name"], container["image"])
             for container in pod["spec"]["containers"]
         }
+
+    @property
+    def network(self) -> PodNetwork:
+        """The pod's network."""
+        return PodNetwork(self.sandbox.namespaces.get("network"), self._ip)
 
     def _publish(self) -> None:
         now = timestamp()
@@ -118,7 +126,9 @@ class PodWorker:
         directory = self._directory / container_id
         mounts.overlay(directory / "rootfs", list(image.layers), directory / "scratch")
         namespaces = dict(self.sandbox.namespaces)
-        if self._shared_pids is not None:
+        if self.pod["spec"].get("hostPID"):
+            namespaces["pid"] = ""
+        elif self._shared_pids is not None:
             namespaces["pid"] = self._shared_pids
         return oci.Surroundings(
             rootfs=str(directory / "rootfs"),
@@ -126,9 +136,17 @@ class PodWorker:
             cgroups_path=cgroups.container_path(self._node.run.name, container_id),
             hostname=self.pod["metadata"]["name"],
             namespaces=namespaces,
-            mounts=self.sandbox.binds(container) if container else {},
+            mounts=self._binds(directory, container) if container else {},
             environment=self._environment,
+            possible=own_capabilities(),
         )
+
+    def _binds(self, directory: Path, container: Object) -> dict[str, tuple[str, bool]]:
+        message = directory / "termination-log"
+        message.touch(0o666)
+        message.chmod(0o666)
+        path = str(container["terminationMessagePath"])
+        return {**self.sandbox.binds(container), path: (str(message), False)}
 
     async def _discard(self, container_id: str) -> None:
         await self._node.runc.delete(container_id)
@@ -218,13 +236,39 @@ class PodWorker:
             return state
         record.state = {"running": {"startedAt": started}}
         self.processes[container_id] = config["process"]
+        runtime_record = self._write_runtime_record(record, around.cgroups_path, started)
         self._publish()
         exit_code = await child.wait()
+        runtime_record.unlink(missing_ok=True)
         oom_killed = cgroups.oom_kills(around.cgroups_path) > 0
         del self.processes[container_id]
+        message = (self._directory / container_id / "termination-log").read_bytes()
         await self._discard(container_id)
         reason = "OOMKilled" if oom_killed else ("Error" if exit_code else "Completed")
-        return terminated(container_id, exit_code, reason, started, timestamp())
+        state = terminated(container_id, exit_code, reason, started, timestamp())
+        if message:
+            text = message[:MAX_TERMINATION_MESSAGE].decode("utf-8", "replace")
+            state["terminated"]["message"] = text
+        return state
+
+    def _write_runtime_record(self, record: ContainerRecord, cgroup: str, started: str) -> Path:
+        """Writes what a container runtime tells node agents over its socket; returns the file."""
+        metadata = self.pod["metadata"]
+        path = self._node.run.subdirectory("containerd") / record.container_id
+        text = json.dumps(
+            {
+                "id": record.container_id,
+                "namespace": metadata["namespace"],
+                "pod": metadata["name"],
+                "container": record.name,
+                "image": record.image,
+                "started": started,
+                "cgroup": cgroup.lstrip("/"),
+            }
+        )
+        partial = path.with_name(f".{record.container_id}")
+        partial.write_text(text)
+        return partial.rename(path)
 
     async def _launch(self, name: str, container_id: str, config: Object) -> Child:
         log = ContainerLog(self._log_path(container_id))

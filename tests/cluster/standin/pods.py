@@ -67,7 +67,6 @@ def admit(manifest: Object, namespace: str) -> Object:
     metadata.pop("managedFields", None)
     spec = pod.setdefault("spec", {})
     _check(spec)
-    spec.pop("nodeName", None)
     volume = f"kube-api-access-{secrets.token_hex(3)[:5]}"
     for container in spec["containers"]:
         _default_container(container)

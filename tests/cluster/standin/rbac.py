@@ -70,6 +70,20 @@ USERS = {
         Rule(frozenset({"get"}), frozenset({"pods"})),
         _exec("get", "create"),
     ),
+    "proxier": service_account(
+        "default",
+        "proxier",
+        _READ_PODS,
+        _exec("get", "create"),
+        Rule(frozenset({"get"}), frozenset({"pods/proxy"})),
+    ),
+    "forwarder": service_account(
+        "default",
+        "forwarder",
+        _READ_PODS,
+        _exec("get", "create"),
+        Rule(frozenset({"get", "create"}), frozenset({"pods/portforward"})),
+    ),
 }
 
 

@@ -15,6 +15,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 _PR_SET_CHILD_SUBREAPER = 36
+# In the order of linux/capability.h.
+_CAPABILITIES = """
+CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE
+NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO
+SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME
+SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG
+WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
+"""
+CAPABILITY_BITS = {f"CAP_{name}": bit for bit, name in enumerate(_CAPABILITIES.split())}
 
 
 class RuncError(Exception):
@@ -25,6 +34,13 @@ def become_subreaper() -> None:
     """Makes orphaned descendants children of this process, so that it can wait for them."""
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def own_capabilities() -> frozenset[str]:
+    """Returns the capabilities in the bounding set of this process: runc can give no others."""
+    status = Path("/proc/self/status").read_text()
+    bits = int(status.split("CapBnd:\t", 1)[1].split("\n", 1)[0], 16)
+    return frozenset(name for name, bit in CAPABILITY_BITS.items() if bits >> bit & 1)
 
 
 class Child:

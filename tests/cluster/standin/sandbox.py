@@ -11,6 +11,7 @@ from tests.cluster.standin import mounts
 from tests.cluster.standin.images import BUSYBOX
 
 SERVICE_ACCOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+RUNTIME_PATH = Path("/run/containerd")
 _HOSTS = """# Kubernetes-managed hosts file.
 127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
@@ -106,7 +107,9 @@ class Sandbox:
 
     def _volume(self, volume: dict[str, Any]) -> Path:
         if "hostPath" in volume:
-            return Path(volume["hostPath"]["path"])
+            path = Path(volume["hostPath"]["path"])
+            # The stand-in's runtime has its records in the directory of the run.
+            return self.directory.parents[1] / "containerd" if path == RUNTIME_PATH else path
         if "projected" in volume:
             return self.directory / "serviceaccount"
         if "emptyDir" in volume:

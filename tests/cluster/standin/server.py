@@ -12,6 +12,8 @@ from tests.cluster.standin.authority import common_name
 from tests.cluster.standin.cluster import Cluster, recorded
 from tests.cluster.standin.exec_routes import ExecRoutes
 from tests.cluster.standin.object_routes import ObjectRoutes
+from tests.cluster.standin.port_forward_routes import PortForwardRoutes
+from tests.cluster.standin.proxy_routes import ProxyRoutes
 from tests.cluster.standin.request_attributes import Attributes, attributes
 from tests.cluster.standin.responses import error_response, json_response
 
@@ -41,6 +43,8 @@ class Server:
         objects = ObjectRoutes(self._cluster)
         application.add_routes(objects.routes())
         application.add_routes(ExecRoutes(self._cluster, objects.pod).routes())
+        application.add_routes(PortForwardRoutes(self._cluster, objects.pod).routes())
+        application.add_routes(ProxyRoutes(self._cluster, objects.find_pod).routes())
         application.add_routes(self._own_routes())
         application.on_response_prepare.append(_remove_server_header)
         self._runner = web.AppRunner(
