@@ -8,6 +8,7 @@
     - Unauthorized, Forbidden, NotFound, ServerError
   - ClusterUnreachable (3): no answer from the API server, or none that can be trusted
   - ExecError (3): the exec channel could not be opened or broke
+  - PortForwardError (3): a port of a pod could not be reached
   - DeployError (3): hunter could not be brought into the target or started there
   - StreamError (1): the stream of hunter broke its own rules
   - LogWriteError (1): the capture directory cannot be written
@@ -107,6 +108,12 @@ class ClusterUnreachable(GathererError):
 
 class ExecError(GathererError):
     """The exec channel could not be opened, or ended without a status."""
+
+    exit_code = 3
+
+
+class PortForwardError(GathererError):
+    """A port of a pod could not be reached through the API server, or the connection broke."""
 
     exit_code = 3
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 
 from gatherer.errors import (
     ApiError,
@@ -20,7 +21,43 @@ from gatherer.kube.models import Status
 
 _MAX_MESSAGE = 600  # characters: containerd repeats itself, the beginning of a message may be lost
 _FORBIDDEN = re.compile(r'cannot (?P<verb>[a-z]+) resource "(?P<resource>[^"]+)"')
+# Subresources that a websocket client needs both `get` and `create` for.
+_CONNECTING = ("pods/exec", "pods/portforward")
 _NAMESPACE = re.compile(r'in the namespace "([^"]+)"')
+
+
+class AnswerTooBig(ValueError):
+    """An answer is larger than what is taken."""
+
+
+class AnswerCutShort(ValueError):
+    """An answer ended before its end."""
+
+
+@dataclass(frozen=True)
+class RawAnswer:
+    """An answer that the API server passed on.
+
+    Attributes:
+        status: HTTP status code.
+        content_type: as it was sent, empty when there was none.
+        body: all of it.
+    """
+
+    status: int
+    content_type: str
+    body: bytes
+
+    @property
+    def is_status(self) -> bool:
+        """Whether it is a failure of the API server's own: a metav1.Status."""
+        if self.status < 400 or "json" not in self.content_type:
+            return False
+        try:
+            document = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(document, dict) and document.get("kind") == "Status"
 
 
 def parse_failure(status: int, content_type: str, body: bytes) -> Status:
@@ -105,11 +142,11 @@ def _forbidden(message: str, verb: str, resource: str) -> Forbidden:
     else:
         # Since Kubernetes 1.35 exec over websockets also needs `create`; the answer to one who
         # only has `get` breaks off after "is forbidden: ".
-        verb = "create" if resource == "pods/exec" else verb
+        verb = "create" if resource in _CONNECTING else verb
         if verb and message.endswith("is forbidden:"):
             message = f'{message} the verb {verb} on "{resource}" is missing'
     namespace = _NAMESPACE.search(message)
-    verbs = "get,create" if resource == "pods/exec" else verb
+    verbs = "get,create" if resource in _CONNECTING else verb
     remedy = "ask for the right to do it"
     if verbs and resource:
         where = f" -n {namespace[1]}" if namespace else ""

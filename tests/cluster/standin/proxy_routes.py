@@ -70,7 +70,10 @@ class ProxyRoutes:
                 raise _unreachable(f"dial tcp {network.ip}:{port}: connect: {words}") from None
             except aiohttp.ClientError:
                 raise _unreachable("EOF") from None
-            return await _pass_on(request, answer)
+            try:
+                return await _pass_on(request, answer)
+            finally:
+                answer.close()
 
     def _network(self, pod: Object) -> PodNetwork:
         metadata = pod["metadata"]

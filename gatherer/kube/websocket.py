@@ -1,0 +1,149 @@
+"""Websockets to the API server: opened, watched, and their failures told.
+
+`exec_session` and `port_forward` use them, and no other module.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidProxy,
+    InvalidStatus,
+    InvalidURI,
+    ProxyError,
+)
+from websockets.typing import Subprotocol
+
+from gatherer.errors import ClusterUnreachable, ExecError, GathererError
+from gatherer.kube.access import ClusterAccess
+from gatherer.kube.answers import answer_error, one_line
+from gatherer.kube.connection_errors import connection_error
+
+CLOSE_TIMEOUT = 2.0  # seconds
+_OPEN_TIMEOUT = 30.0  # seconds, for TCP, TLS, the handshake and the kubelet's dial
+_PING_INTERVAL = 15.0  # seconds: some load balancers cut connections idle for 30
+_MAX_MESSAGE = 1 << 20  # bytes; servers send 32 KiB at most
+_MAX_QUEUE = 16  # messages
+_WRITE_LIMIT = 1 << 18  # bytes
+
+
+async def open_websocket(
+    access: ClusterAccess, path: str, subprotocols: Sequence[str], resource: str
+) -> ClientConnection:
+    """Opens a websocket on a subresource of a pod.
+
+    Args:
+        access: to the API server.
+        path: of the request, with its query, encoded.
+        subprotocols: offered, the preferred one first.
+        resource: such as `pods/exec`, for the message when it is forbidden.
+
+    Raises:
+        ApiError: the server refused.
+        ClusterUnreachable: there was no answer.
+        ExecError: the answer was no websocket.
+    """
+    url = access.server.replace("http", "ws", 1) + path
+    for attempt in (1, 2):
+        headers = await access.headers()
+        try:
+            connection = await _connect(access, url, headers, subprotocols)
+        except InvalidStatus as error:
+            response = error.response
+            if response.status_code == 401 and attempt == 1 and access.credentials.refused():
+                continue
+            raise answer_error(
+                response.status_code,
+                response.headers.get("Content-Type", ""),
+                bytes(response.body or b""),
+                context=access.context,
+                verb="create",
+                resource=resource,
+            ) from error
+        except (InvalidProxy, ProxyError, ImportError) as error:
+            raise ClusterUnreachable(
+                f"the proxy to the API server {access.server} fails: {one_line(str(error))}",
+                "correct proxy-url in the kubeconfig or the HTTPS_PROXY variable",
+            ) from error
+        except (InvalidHandshake, InvalidURI) as error:
+            raise _no_websocket(access.server, error) from error
+        except (TimeoutError, OSError, EOFError) as error:
+            raise connection_error(access.server, error) from error
+        break
+    _watch_peer(connection)
+    return connection
+
+
+async def _connect(
+    access: ClusterAccess, url: str, headers: dict[str, str], subprotocols: Sequence[str]
+) -> ClientConnection:
+    tls: dict[str, Any] = {}
+    if access.ssl_context is not None:
+        tls["ssl"] = access.ssl_context
+        if access.tls_server_name:
+            tls["server_hostname"] = access.tls_server_name
+    return await connect(
+        url,
+        subprotocols=[Subprotocol(name) for name in subprotocols],
+        additional_headers=headers,
+        user_agent_header="gatherer",
+        compression=None,
+        proxy=access.proxy or True,
+        open_timeout=_OPEN_TIMEOUT,
+        close_timeout=CLOSE_TIMEOUT,
+        ping_interval=_PING_INTERVAL,
+        # The pings keep the connection alive; their answers queue behind the data on a slow link
+        # and are not read while the caller does not read, so a late one proves nothing.
+        ping_timeout=None,
+        max_size=_MAX_MESSAGE,
+        max_queue=_MAX_QUEUE,
+        write_limit=_WRITE_LIMIT,
+        **tls,
+    )
+
+
+def _watch_peer(connection: ClientConnection) -> None:
+    """Lets the kernel find out that the other side is gone: it breaks the socket after 60 s."""
+    sock = connection.transport.get_extra_info("socket")
+    if sock is None:
+        return
+    for option, value in (
+        ("TCP_KEEPIDLE", 20),  # seconds
+        ("TCP_KEEPINTVL", 10),  # seconds
+        ("TCP_KEEPCNT", 4),
+        ("TCP_USER_TIMEOUT", 60_000),  # milliseconds
+    ):
+        if hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def _no_websocket(server: str, error: Exception) -> GathererError:
+    root = error.__cause__ or error
+    if isinstance(root, (EOFError, OSError)):
+        return connection_error(server, ConnectionResetError("it closed the connection"))
+    return ExecError(
+        f"the API server {server} did not open a websocket: {one_line(str(error))}",
+        "look for a proxy between here and the API server that does not pass websockets on",
+    )
+
+
+def describe_close(closed: ConnectionClosed) -> str:
+    """Returns how a connection ended, in words.
+
+    Args:
+        closed: what the connection raised.
+    """
+    frame = closed.rcvd or closed.sent
+    if frame is None:
+        cause = closed.__cause__
+        words = one_line(str(cause)) if cause is not None else ""
+        return f"the connection broke ({words})" if words else "the connection broke"
+    words = one_line(frame.reason)
+    return f"close code {int(frame.code)}" + (f" ({words})" if words else "")
