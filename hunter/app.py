@@ -55,6 +55,8 @@ from hunter.tracing import kernel
 from hunter.watchdog import Watchdog
 
 TICK = 0.05
+# While nothing is traced there is nothing to look after between two scans.
+IDLE_TICK = 0.5
 HEARTBEAT_NS = 5_000_000_000
 # How long letting go may take before hunter exits and leaves it to the kernel, which then detaches.
 DETACH_SECONDS = 2.0
@@ -224,6 +226,7 @@ class Hunter:
             or not self._watchdog.start()
         ):
             return
+        self._scanner.leave_out(self._watchdog.pid)
         placement = Placement(
             self._watchdog.table, threading.get_native_id(), self._report_placement
         )
@@ -336,7 +339,8 @@ class Hunter:
         frequency = int(self._config.frequency * SECOND)
         next_scan = next_heartbeat = next_collection = time.monotonic_ns()
         while not self._reason:
-            for key, _ in selector.select(TICK):
+            idle = all(traced.end_reason for traced in self._traced.values())
+            for key, _ in selector.select(IDLE_TICK if idle else TICK):
                 if key.fd == 0:
                     self._read_stdin()
                     if not self._stdin_open:

@@ -82,6 +82,14 @@ class Scanner:
         # In a container, init is an ancestor of nothing that was brought in by exec.
         return mine | set(self._config.exclude)
 
+    def leave_out(self, pid: int) -> None:
+        """Leaves a process out from now on: one that hunter has made.
+
+        Args:
+            pid: its process id.
+        """
+        self._mine.add(pid)
+
     def denominator(self, pid: int | str) -> policy.Denominator:
         """Returns what percent is of for one process.
 

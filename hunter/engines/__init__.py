@@ -13,6 +13,8 @@ from hg_shared.batch import Batch, SlotBatch
 
 INTERVAL = 0.05
 """Seconds between two drains of an engine whose queue hunter fills itself."""
+IDLE_INTERVAL = 0.5
+"""The same while nothing is traced: what is put into the writer's hands wakes it."""
 
 
 class Notice(NamedTuple):

@@ -7,14 +7,14 @@ import time
 from typing import Dict, List
 
 from hg_shared.batch import Batch
-from hunter.engines import INTERVAL, Counters, Notice
+from hunter.engines import IDLE_INTERVAL, Counters, Notice
 
 
 class IdleEngine:
     """Traces nothing, and says so for each process; see `hunter.engines.Engine`."""
 
     name = ""
-    interval = INTERVAL
+    interval = IDLE_INTERVAL
 
     def __init__(self) -> None:
         self.ended = False

@@ -19,7 +19,7 @@ from typing import Callable, Deque, Dict, FrozenSet, List, Optional, Set, Tuple
 from hg_shared.batch import Batch
 from hg_shared.records import HEAD, Kind, encode_capture
 from hunter import capture_plan, captures
-from hunter.engines import INTERVAL, Counters, Notice
+from hunter.engines import IDLE_INTERVAL, INTERVAL, Counters, Notice
 from hunter.engines.queue import Queue
 from hunter.errors import HunterError, ProcessGone
 from hunter.memory import procfs
@@ -61,7 +61,6 @@ class PtraceEngine(ABC):
     """
 
     name: str
-    interval = INTERVAL
 
     def __init__(
         self,
@@ -94,6 +93,11 @@ class PtraceEngine(ABC):
         self._ran: Dict[int, str] = {}
         self.release_child: Optional[Callable[[int, int], None]] = None
         """Told of each child process and its parent before the child runs; follows forks."""
+
+    @property
+    def interval(self) -> float:
+        """Seconds after which the writer must look again."""
+        return INTERVAL if self._processes else IDLE_INTERVAL
 
     # What a subclass keeps.
 

@@ -1,7 +1,8 @@
-// A target that counts its own system calls: COUNTERFILE THREADS MODE
+// A target that counts its own system calls: COUNTERFILE THREADS MODE [RATE]
 //   mix    write 32 bytes, open, read 16, close, as fast as it can
 //   work   about 100 us of computing between two writes
 //   sleep  the mix, then nanosleep for 1 ms
+//   pace   the mix, as often as makes RATE calls a second in all of a thread
 //   memory 20 times the mix, then map 1 MiB, touch every page of it, and unmap it
 // Each thread has a counter of its own in the shared file, 128 bytes apart.
 #define _GNU_SOURCE
@@ -16,6 +17,7 @@
 
 static volatile long *counters;
 static const char *mode;
+static long rate;
 
 static void checked(int right) {
     if (!right) abort();
@@ -26,6 +28,9 @@ static void *run(void *argument) {
     int sink = open("/dev/null", O_WRONLY);
     char block[64];
     memset(block, 'x', sizeof block);
+    struct timespec due;
+    clock_gettime(CLOCK_MONOTONIC, &due);
+    long owed = 0;
     for (long round = 1;; round++) {
         if (!strcmp(mode, "memory") && round % 20 == 0) {
             char *area = mmap(0, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -50,12 +55,23 @@ static void *run(void *argument) {
             nanosleep(&pause, 0);
             *counter += 1;
         }
+        if (rate && (owed -= 4) <= 0) {
+            // What a late millisecond leaves out is made up for in the next ones.
+            owed += rate / 1000;
+            if ((due.tv_nsec += 1000000) >= 1000000000) {
+                due.tv_nsec -= 1000000000;
+                due.tv_sec++;
+            }
+            clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, 0);
+            *counter += 1;
+        }
     }
     return 0;
 }
 
 int main(int argc, char **argv) {
-    if (argc != 4) return 2;
+    if (argc < 4) return 2;
+    rate = argc > 4 ? atol(argv[4]) : 0;
     int file = open(argv[1], O_RDWR);
     checked(file >= 0);
     counters = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);

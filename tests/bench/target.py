@@ -29,22 +29,27 @@ class Target:
     Args:
         program: the compiled target.
         threads: how many.
-        mode: mix, work or sleep.
+        mode: one of those that target.c names.
         cpu: CPU it is pinned to, None for any.
+        pace: calls a second of each thread, 0 for as many as it can make.
     """
 
-    def __init__(self, program: Path, threads: int, mode: str, cpu: int | None) -> None:
+    def __init__(
+        self, program: Path, threads: int, mode: str, cpu: int | None, pace: int = 0
+    ) -> None:
         self._file = tempfile.NamedTemporaryFile()  # noqa: SIM115 - closed by stop()
         self._file.write(bytes(8192))
         self._file.flush()
         self._map = mmap.mmap(self._file.fileno(), 8192)
         pin = ["taskset", "-c", str(cpu)] if cpu is not None else []
         self._process = subprocess.Popen(
-            [*pin, str(program), self._file.name, str(threads), mode], stdout=subprocess.PIPE
+            [*pin, str(program), self._file.name, str(threads), mode, str(pace)],
+            stdout=subprocess.PIPE,
         )
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
         self.pid = self._process.pid
+        self.started = time.monotonic()
 
     def calls(self) -> int:
         """Returns the system calls made so far."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import subprocess
 import sys
 import threading
@@ -44,6 +45,12 @@ def strace(pid: int, folder: Path, cpu: int | None) -> Iterator[None]:
         log.unlink()
 
 
+def cpu_seconds(pid: int) -> float:
+    """Returns the processor time a process has used, its threads included."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @dataclass
 class Received:
     """What came from hunter.
@@ -55,6 +62,9 @@ class Received:
         records: records.
         goodbye: totals.
         decoding: records are read, not only counted.
+        pid: of hunter.
+        attached: set when hunter has attached.
+        placed: set when hunter has tried to place its target.
     """
 
     wire: int = 0
@@ -63,7 +73,9 @@ class Received:
     records: int = 0
     goodbye: Goodbye | None = None
     decoding: bool = True
+    pid: int = 0
     attached: threading.Event = field(default_factory=threading.Event)
+    placed: threading.Event = field(default_factory=threading.Event)
 
 
 @contextmanager
@@ -107,7 +119,7 @@ def hunter(
     )
     # As gatherer's local runtime has it.
     fcntl.fcntl(process.stdout.fileno() if process.stdout else -1, F_SETPIPE_SZ, 1 << 20)
-    received = Received(decoding=decoding)
+    received = Received(decoding=decoding, pid=process.pid)
     reader = threading.Thread(target=_read, args=(process, received))
     reader.start()
     try:
@@ -139,6 +151,8 @@ def _read(process: subprocess.Popen[bytes], received: Received) -> None:
                 received.captured += len(content.captures)
             elif isinstance(content, Event) and content.event == "attach":
                 received.attached.set()
+            elif isinstance(content, Event) and content.event == "placement":
+                received.placed.set()
             elif isinstance(content, Goodbye):
                 received.goodbye = content
                 process.stdin.write(encode(Ack(frame.seq)))

@@ -245,7 +245,7 @@ def test_threads_and_programs_started_while_traced(
 ) -> None:
     tracee = start(compiled("churn"))
     hunter = hunt_pid(tracee.pid)
-    hunter.wait_for(lambda: hunter.count(Kind.EXITED) > 200, "200 threads ended")
+    hunter.wait_for(lambda: hunter.count(Kind.EXITED) > 220, "220 threads ended")
     tracee.tell("end")
     assert tracee.finish() == ("ok\n", 0)
     hunter.wait_ended()

@@ -17,7 +17,7 @@ from typing import Deque, Dict, FrozenSet, List, Optional, Set, Tuple, Union
 from hg_shared.batch import SLOT_PREFIX, Batch, SlotBatch
 from hg_shared.records import HEAD, HEAD_SIZE, Kind, LossCause, encode_capture
 from hunter import captures
-from hunter.engines import Counters, Notice
+from hunter.engines import IDLE_INTERVAL, Counters, Notice
 from hunter.engines.ebpf import layout, loader, maps, open_calls
 from hunter.engines.ebpf.group_stops import GroupStops
 from hunter.engines.ebpf.plan_table import plan_table
@@ -36,7 +36,7 @@ GRACE_NS = 500_000_000
 BATCH_BYTES = 256 << 10
 DRAIN_BYTES = 1 << 20
 # How long the writer may leave the rings alone: at 2 million records a second this is 3 MB.
-BUSY_INTERVAL, IDLE_INTERVAL = 0.01, 0.05
+BUSY_INTERVAL = 0.01
 INITIAL_PID_NAMESPACE = 0xEFFFFFFC
 MAX_LEARNING_THREADS = 64
 

@@ -65,6 +65,13 @@ def test_hunter_and_its_ancestors_are_no_offenders(proc: Proc) -> None:
     assert scan(scanner) == ([], [])
 
 
+def test_what_hunter_has_made_is_no_offender(proc: Proc) -> None:
+    proc.add(50, 400)
+    scanner = Scanner(Config(Threshold(size=MIB)), None)
+    scanner.leave_out(50)
+    assert scan(scanner) == ([], [])
+
+
 def test_an_ancestor_that_was_asked_for_is_refused_with_a_reason(proc: Proc) -> None:
     scanner = Scanner(Config(Threshold(), pids=(os.getpid(),), only_pids=True), None)
     (excluded,) = scan(scanner)[1]
