@@ -83,26 +83,7 @@ class CaptureDirectory:
         Raises:
             LogWriteError: it could not be written; the former one stays.
         """
-        data = json.dumps(_plain(document), indent=2, allow_nan=False).encode("ascii") + b"\n"
-        final = self.path / SESSION
-        partial = self.path / (SESSION + ".partial")
-        try:
-            descriptor = os.open(
-                partial,
-                os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW,
-                0o600,
-            )
-            try:
-                write_all(descriptor, data)
-            finally:
-                os.close(descriptor)
-            os.replace(partial, final)
-        except OSError as error:
-            try:
-                partial.unlink()
-            except OSError:
-                pass  # The first error says more.
-            raise write_error(final, error) from error
+        replace_session(self.path, document)
 
     def append_event(
         self, time: str, event: str, pid: int | None, fields: Mapping[str, Any]
@@ -195,6 +176,62 @@ class CaptureDirectory:
             pass  # A capture that was cut short may have no readable session.json.
         oldest = min(os.lstat(self.path / name).st_mtime_ns for name in found)
         return compact_utc(oldest)
+
+
+def replace_session(path: Path, document: Mapping[str, Any]) -> None:
+    """Replaces session.json; a reader sees the old or the new one, never a part.
+
+    Args:
+        path: the capture directory.
+        document: the whole document.
+
+    Raises:
+        LogWriteError: it could not be written; the former one stays.
+    """
+    data = json.dumps(_plain(document), indent=2, allow_nan=False).encode("ascii") + b"\n"
+    final = path / SESSION
+    partial = path / (SESSION + ".partial")
+    try:
+        descriptor = os.open(
+            partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+        )
+        try:
+            write_all(descriptor, data)
+        finally:
+            os.close(descriptor)
+        os.replace(partial, final)
+    except OSError as error:
+        try:
+            partial.unlink()
+        except OSError:
+            pass  # The first error says more.
+        raise write_error(final, error) from error
+
+
+def lock_directory(path: Path) -> int:
+    """Locks a capture directory that is not to be captured into; returns what holds the lock.
+
+    Args:
+        path: the directory, which exists.
+
+    Raises:
+        OutputUnusable: a capture is writing to it, or it cannot be opened.
+    """
+    lock = -1
+    try:
+        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if lock < 0:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise OutputUnusable(
+                f"cannot open {path}: {reason}", "give a capture directory of yours"
+            ) from error
+        os.close(lock)
+        raise OutputUnusable(
+            f"a capture is writing to {path}", "end it first; it renders what it captured"
+        ) from error
+    return lock
 
 
 def json_line(value: Mapping[str, Any]) -> str:

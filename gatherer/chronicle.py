@@ -8,12 +8,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from gatherer.accounting import Settlement
 from gatherer.capture_dir import CaptureDirectory
-from gatherer.clock import CaptureClock, local_time, rfc3339
+from gatherer.clock import CaptureClock, rfc3339
 from gatherer.config import CaptureConfig
 from gatherer.errors import LogWriteError
-from gatherer.logs import LogDirectory
 from gatherer.progress import Progress
 from gatherer.reception import Arrival
 from gatherer.session_document import ProcessEntry, SessionDocument
@@ -144,27 +142,6 @@ class Chronicle:
         if clock is None:
             return time.time_ns()
         return clock.now_ns() if goodbye is None else clock.realtime_ns(goodbye.time_ns)
-
-    def write_losses(self, settlement: Settlement) -> None:
-        """Notes at the end of each log what was sent and never arrived.
-
-        Args:
-            settlement: the final books.
-        """
-        logs = LogDirectory(self._config.output)
-        at = local_time(self.ended_ns())
-        try:
-            for ordinal, process in settlement.processes.items():
-                entry = self.document.entry(ordinal)
-                if process.transit and entry is not None and entry.has_log:
-                    plural = "" if process.transit == 1 else "s"
-                    note = (
-                        f"{entry.pid:<5} {at} +++ LOST {process.transit} record{plural}"
-                        " (lost in transit) +++\n"
-                    )
-                    logs.append(entry.log, note.encode("ascii"))
-        except LogWriteError as error:
-            self._view.note(str(error))
 
     def write_drops(self) -> None:
         """Writes an event for each log that had reached its size limit, with the final count."""

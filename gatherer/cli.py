@@ -34,6 +34,7 @@ else:
 
 DEFAULT_COMMAND = "capture"
 ENGINES = ("auto", "ebpf", "ptrace", "ptrace-python")
+TIMESTAMPS = ("none", "time", "unix", "relative")
 
 
 class Parsed(_ParamType):
@@ -142,6 +143,11 @@ The same as `gatherer capture …`; see `gatherer capture --help` for all option
     default=DEFAULT_STRING_SIZE, help=f"bytes kept of each string  [{DEFAULT_STRING_SIZE}]",
 )  # fmt: skip
 @_option(
+    "--timestamps", type=click.Choice(TIMESTAMPS), default="time",
+    help="in front of each line: nothing, local time, seconds since 1970 or the last  [time]",
+)  # fmt: skip
+@_option("--raw", is_flag=True, help="keep the record stream as records.hgs, for gatherer render")
+@_option(
     "--max-log-size", type=Parsed(options.parse_log_size, "SIZE"), default=DEFAULT_MAX_LOG_SIZE,
     help="bytes of each process's log; later lines are dropped and counted  [2Gi]",
 )  # fmt: skip
@@ -207,6 +213,40 @@ def demo(output: Path, duration: float) -> int:
     return run_demo(output, f"{duration:g}s", main, click.echo)
 
 
+@cli.command(context_settings={"max_content_width": 100})
+@click.argument("path", metavar="FILE-or-DIR", type=click.Path(path_type=Path))
+@_option(
+    "-e", "--trace", type=Parsed(options.parse_trace_set, "SET"),
+    help="show only these system calls  [all that were recorded]",
+)  # fmt: skip
+@_option(
+    "-s", "--string-size", type=Parsed(options.parse_string_size, "N"),
+    help="bytes shown of each string, no more than were kept  [as captured]",
+)  # fmt: skip
+@_option(
+    "--timestamps", type=click.Choice(TIMESTAMPS),
+    help="in front of each line: nothing, local time, seconds since 1970 or the last"
+    "  [as captured]",
+)  # fmt: skip
+@_option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="DIR",
+    help="write the logs there instead of printing them",
+)  # fmt: skip
+@_option("--debug", is_flag=True, help="tracebacks with errors")
+def render(path: Path, output: Path | None, debug: bool, **given: Any) -> int:
+    """Print a record stream that capture --raw kept, or finish one that was left early.
+
+    A capture directory with records.hgs.partial is finished: its logs are written to their end.
+    Otherwise lines are printed, of several processes each under the name of its log.
+    """
+    from gatherer.replay import run_render
+
+    del debug  # main looks for it itself
+    names = {"trace": "trace_set"}
+    changes = {names.get(name, name): value for name, value in given.items() if value is not None}
+    return run_render(path, changes, output)
+
+
 def capture_config(given: dict[str, Any], terminal: bool) -> CaptureConfig:
     """Returns the checked configuration of a capture.
 
@@ -242,6 +282,8 @@ def capture_config(given: dict[str, Any], terminal: bool) -> CaptureConfig:
         pids=tuple(dict.fromkeys(given["pid"])),
         trace_set=given["trace"] or "",
         string_size=given["string_size"],
+        timestamps=given["timestamps"],
+        raw=given["raw"],
         buffer=given["buffer"],
         linger=given["linger"],
         engine=given["engine"],
@@ -269,7 +311,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = cli.main(words, prog_name="gatherer", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.UsageError as error:
-        return _fail(ConfigError(_usage(error), "see gatherer capture --help"), debug)
+        name = error.ctx.command.name if error.ctx is not None else None
+        return _fail(ConfigError(_usage(error), f"see gatherer {name or 'capture'} --help"), debug)
     except GathererError as error:
         return _fail(error, debug)
     except (click.Abort, KeyboardInterrupt):

@@ -53,6 +53,21 @@ class ViewConfig:
 
 
 @dataclass(frozen=True)
+class LinesConfig:
+    """How log lines look, and which calls have one.
+
+    Attributes:
+        string_size: bytes of a string that are shown.
+        timestamps: what stands in front of a line; one of gatherer.render.stamps.Timestamps.
+        trace_set: which calls are shown, empty for all that were recorded.
+    """
+
+    string_size: int = DEFAULT_STRING_SIZE
+    timestamps: str = "time"
+    trace_set: str = ""
+
+
+@dataclass(frozen=True)
 class CaptureConfig:
     """One capture.
 
@@ -66,6 +81,8 @@ class CaptureConfig:
         pids: processes traced whatever their memory.
         trace_set: which syscalls are recorded, empty for all.
         string_size: bytes kept of each string.
+        timestamps: what stands in front of a line: `none`, `time`, `unix` or `relative`.
+        raw: whether the record stream is kept.
         buffer: bytes hunter keeps while the stream is slow.
         linger: seconds hunter waits for a lost gatherer.
         engine: engine name, or `auto`.
@@ -87,6 +104,8 @@ class CaptureConfig:
     pids: tuple[int, ...] = ()
     trace_set: str = ""
     string_size: int = DEFAULT_STRING_SIZE
+    timestamps: str = "time"
+    raw: bool = False
     buffer: int = DEFAULT_BUFFER
     linger: float = DEFAULT_LINGER
     engine: str = "auto"
@@ -107,6 +126,11 @@ class CaptureConfig:
     def threshold(self) -> MemoryThreshold:
         """The memory threshold in force; meaningless with `only_pids`."""
         return self.memory or DEFAULT_MEMORY
+
+    @property
+    def lines(self) -> LinesConfig:
+        """How the logs look. Hunter records no other calls than those that were asked for."""
+        return LinesConfig(self.string_size, self.timestamps)
 
     def check(self) -> None:
         """Refuses combinations that make no sense.
@@ -171,6 +195,8 @@ class CaptureConfig:
             "pid": list(self.pids),
             "trace": self.trace_set or None,
             "string_size": self.string_size,
+            "timestamps": self.timestamps,
+            "raw": self.raw,
             "buffer_bytes": self.buffer,
             "linger": self.linger,
             "engine": self.engine,

@@ -11,19 +11,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from gatherer.accounting import Accounts
-from gatherer.clock import CaptureClock, local_time
+from gatherer.accounting import Accounts, Settlement, settle
+from gatherer.config import LinesConfig
 from gatherer.demux import Share, Watermarks, by_process
 from gatherer.errors import StreamError
-from gatherer.logs import LogDirectory, LogNames, ProcessKey
+from gatherer.logs import LogNames, ProcessKey
 from gatherer.progress import Drop, Loss, Progress
 from gatherer.reception import Reception
 from gatherer.render.call import CallRenderer
 from gatherer.render.lines import ProcessLines
+from gatherer.selection import Selected
 from hg_shared.batch import Batch
 from hg_shared.errors import WireError
 from hg_shared.framing import Frame, FrameType
-from hg_shared.messages import Event, Hello, Message, TracedProcess
+from hg_shared.messages import Event, Goodbye, Hello, Message, TracedProcess
 from hg_shared.records import HEAD_SIZE, NOTES, Kind, Record, iter_records
 from hg_shared.wire import decode
 
@@ -46,8 +47,35 @@ class Lines(Protocol):
         """
         ...
 
+    def note(self, time_ns: int, text: str) -> bytes:
+        """Returns a line about the log itself.
+
+        Args:
+            time_ns: CLOCK_MONOTONIC ns.
+            text: what it says.
+        """
+        ...
+
     def finish(self) -> bytes:
         """Returns the lines that were held back."""
+        ...
+
+
+class Logs(Protocol):
+    """Takes the lines of all processes; see gatherer.logs.LogDirectory.
+
+    Attributes:
+        written: bytes taken.
+    """
+
+    written: int
+
+    def append(self, name: str, data: bytes) -> None:
+        """Takes whole lines of a log; none at all when the log begins.
+
+        Raises:
+            LogWriteError: they cannot be written.
+        """
         ...
 
 
@@ -94,17 +122,18 @@ class Renderer(Protocol):
         ...
 
 
-def lines_factory(string_size: int) -> LinesFactory:
+def lines_factory(config: LinesConfig) -> LinesFactory:
     """Returns what makes the lines of each process.
 
     Args:
-        string_size: bytes of a string that are shown.
+        config: how lines look, and which there are.
     """
-    calls = CallRenderer(string_size)
+    calls = CallRenderer(config.string_size)
 
     def lines(hello: Hello, process: TracedProcess) -> Lines:
         offset = hello.realtime_ns - hello.monotonic_ns
-        return ProcessLines(offset, calls, process.pid, process.command)
+        made = ProcessLines(offset, calls, process.pid, process.command, config.timestamps)
+        return Selected(made, config.trace_set) if config.trace_set else made
 
     return lines
 
@@ -112,6 +141,7 @@ def lines_factory(string_size: int) -> LinesFactory:
 @dataclass
 class _Process:
     name: str
+    command: str
     pid: int
     ordinal: int
     lines: Lines
@@ -133,14 +163,14 @@ class Rendering:
         accounts: what arrived so far.
     """
 
-    def __init__(self, logs: LogDirectory, lines: LinesFactory, max_log_size: int) -> None:
+    def __init__(self, logs: Logs, lines: LinesFactory, max_log_size: int) -> None:
         self.accounts = Accounts()
         self._max_log_size = max_log_size
         self._logs = logs
         self._lines = lines
         self._names = LogNames()
         self._reception = Reception()
-        self._clock: CaptureClock | None = None
+        self._goodbye: Goodbye | None = None
         self._processes: dict[int, _Process] = {}
         self._by_key: dict[ProcessKey, _Process] = {}
         self._by_pid: dict[int, _Process] = {}
@@ -172,7 +202,28 @@ class Rendering:
             if process.dropped:
                 plural = "" if process.dropped == 1 else "s"
                 text = f"DROPPED {process.dropped} line{plural} (log size limit)"
-                self._logs.append(process.name, self._note(process, process.whole_to, text))
+                self._logs.append(process.name, process.lines.note(process.whole_to, text))
+        self._note_transit()
+
+    def settlement(self) -> Settlement:
+        """Returns the books, which are final when the Goodbye is among what was received."""
+        names = {
+            ordinal: f"{process.command}-{process.pid}"
+            for ordinal, process in self._processes.items()
+        }
+        return settle(self.accounts, self._goodbye, names)
+
+    def _note_transit(self) -> None:
+        """Notes at the end of each log what was sent and never arrived."""
+        if self._goodbye is None:
+            return
+        for ordinal, books in self.settlement().processes.items():
+            process = self._processes.get(ordinal)
+            if books.transit and process is not None:
+                plural = "" if books.transit == 1 else "s"
+                text = f"LOST {books.transit} record{plural} (lost in transit)"
+                note = process.lines.note(self._goodbye.time_ns, text)
+                self._logs.append(process.name, note)
 
     def progress(self, offset: int) -> Progress:
         """Returns how far it is, and takes the losses since the last call, one a process.
@@ -189,10 +240,10 @@ class Rendering:
         return Progress(offset, self.accounts.copy(), losses, drops, self._logs.written)
 
     def _take_message(self, message: Message | None) -> None:
-        if isinstance(message, Hello):
-            self._clock = CaptureClock(message)
-        elif isinstance(message, TracedProcess):
+        if isinstance(message, TracedProcess):
             self._declare(message)
+        elif isinstance(message, Goodbye):
+            self._goodbye = message
         elif isinstance(message, Event) and message.event == "attach":
             # The log is there as soon as the process is traced, also while it is silent.
             attached = self._by_pid.get(-1 if message.pid is None else message.pid)
@@ -212,7 +263,8 @@ class Rendering:
         known = self._by_key.get(key)
         if known is None:
             name = self._names.assign(process.pid, process.start_time, process.command)
-            known = _Process(name, process.pid, process.ordinal, self._lines(hello, process))
+            lines = self._lines(hello, process)
+            known = _Process(name, process.command, process.pid, process.ordinal, lines)
             self._by_key[key] = known
         self._by_pid[process.pid] = known
         self._processes[process.ordinal] = known
@@ -265,13 +317,7 @@ class Rendering:
         plural = "" if missing == 1 else "s"
         for process in self._by_key.values():
             text = f"GAP {missing} record{plural} (lost in transit)"
-            self._append(process, self._note(process, at, text))
-
-    def _note(self, process: _Process, time_ns: int, text: str) -> bytes:
-        """Returns a line of gatherer's own."""
-        clock = self._clock
-        at = local_time(clock.realtime_ns(time_ns) if clock is not None else time_ns)
-        return f"{process.pid:<5} {at} +++ {text} +++\n".encode("ascii")
+            self._append(process, process.lines.note(at, text))
 
     def _append(self, process: _Process, lines: bytes) -> None:
         """Writes whole lines up to the size limit of a log, and counts the others."""

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from gatherer.config import LinesConfig
 from gatherer.errors import GathererError, StreamError
 from gatherer.logs import LogDirectory, write_all
 from gatherer.progress import Reporter, closed_report, failure_report
@@ -243,10 +244,10 @@ def main() -> int:
     """Renders as the command line says; returns the exit code."""
     # Ctrl-C is for gatherer, which decides what becomes of the rest.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    string_size, max_log_size = map(int, sys.argv[-2:])
+    lines, max_log_size = LinesConfig(**json.loads(sys.argv[-2])), int(sys.argv[-1])
 
     def make(directory: Path) -> Rendering:
-        return Rendering(LogDirectory(directory), lines_factory(string_size), max_log_size)
+        return Rendering(LogDirectory(directory), lines_factory(lines), max_log_size)
 
     try:
         serve(Orders(_STDIN), Renderings(make, _STDOUT))

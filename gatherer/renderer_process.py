@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import gatherer
 import hg_shared
+from gatherer.config import LinesConfig
 from gatherer.errors import GathererError
 from gatherer.patience import within
 from gatherer.progress import Progress, ReportedProgress
@@ -33,12 +35,12 @@ class RendererProcess:
     """A process that renders spools; it runs while there are any.
 
     Args:
-        string_size: bytes of a string that are shown.
+        lines: how lines look, and which there are.
         max_log_size: bytes of lines that one log may hold.
     """
 
-    def __init__(self, string_size: int, max_log_size: int) -> None:
-        self._arguments = [str(string_size), str(max_log_size)]
+    def __init__(self, lines: LinesConfig, max_log_size: int) -> None:
+        self._arguments = [json.dumps(asdict(lines)), str(max_log_size)]
         self._count = 0
         self._spools: dict[int, SpoolRenderer] = {}
         self._starting = asyncio.Lock()

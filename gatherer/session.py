@@ -301,7 +301,10 @@ class Session:
             if not self._rendered.done():
                 self._view.rendering(self._renderer.offset, self._spool.size)
         self._rendered.result()
-        self._spool.remove()
+        if self._config.raw:
+            self._view.note(f"the record stream is in {self._spool.keep()}")
+        else:
+            self._spool.remove()
         self._kept_spool = False
 
     async def _conclude(
@@ -347,7 +350,6 @@ class Session:
             document.tail_unknown_ms = 0
         else:
             document.tail_unknown_ms = round(1000 * (self._ended_at - chronicle.known_at), 3)
-        chronicle.write_losses(settlement)
         chronicle.write_drops()
         if document.end_reason == TARGET_ENDED:
             chronicle.write_target_ended()

@@ -14,6 +14,8 @@ from gatherer.errors import LogWriteError
 from gatherer.logs import write_all, write_error
 
 SPOOL_NAME = "records.hgs.partial"
+RAW_NAME = "records.hgs"
+"""The spool's name once all of it is rendered, where it is kept."""
 MAX_BACKLOG = 4 << 30
 """Bytes that may wait to be rendered; then the stream is not read on."""
 
@@ -77,6 +79,20 @@ class SpoolWriter:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def keep(self) -> Path:
+        """Closes the spool and gives it its final name, which is returned.
+
+        Raises:
+            LogWriteError: it cannot be renamed.
+        """
+        self.close()
+        final = self.path.with_name(RAW_NAME)
+        try:
+            os.replace(self.path, final)
+        except OSError as error:
+            raise write_error(final, error) from error
+        return final
 
     def remove(self) -> None:
         """Closes and deletes the spool, once everything in it is rendered."""

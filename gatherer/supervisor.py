@@ -60,7 +60,7 @@ def renderer_factory(config: CaptureConfig) -> RendererFactory:
     Args:
         config: what to do.
     """
-    return RendererProcess(config.string_size, config.max_log_size).renderer
+    return RendererProcess(config.lines, config.max_log_size).renderer
 
 
 class Supervisor:

@@ -143,6 +143,15 @@ class ProcessLines:
         waiting.clear()
         self._running = True
 
+    def note(self, time_ns: int, text: str) -> bytes:
+        """Returns a line about the log itself, in the form of strace's exit lines.
+
+        Args:
+            time_ns: CLOCK_MONOTONIC ns.
+            text: printable ASCII.
+        """
+        return f"{self._pid:<5} {self._stamp(time_ns)}+++ {text} +++\n".encode("ascii")
+
     def finish(self) -> bytes:
         """Returns everything that was held back; calls that did not return stay unfinished."""
         self._order()
@@ -231,11 +240,17 @@ class ProcessLines:
             duration = record[1]
             end = start + duration
             if end <= watermark:
+                # What took a second is split whenever it comes, so that the same records give the
+                # same lines, live or later.
                 if (
-                    following is None
-                    or end < following[0]
-                    or (end == following[0] and tid <= following[4])
-                ) and not (ends and (ends[0][0], ends[0][1]) < (end, tid)):
+                    duration < SECOND
+                    and (
+                        following is None
+                        or end < following[0]
+                        or (end == following[0] and tid <= following[4])
+                    )
+                    and not (ends and (ends[0][0], ends[0][1]) < (end, tid))
+                ):
                     text, returned = render(record)
                     head = f"{tid:<5} {stamped(start)}{text}"
                     micros = duration // 1000

@@ -302,17 +302,17 @@ class Runs:
                 text = general(head, held, pad)
             micros = rel // 1000
             took = duration // 1000
-            append(
-                f"{prefix}{_NUMBERS[micros // 1000]}{_MICROS[micros % 1000]}{text}"
-                f"{_DURATIONS[took] if took < 4096 else _duration(took)}"
-            )
+            if took < 4096:
+                tail = _DURATIONS[took]
+            elif duration < SECOND:
+                tail = f" <0.{took:06d}>\n"
+            else:
+                at -= length  # it prints on two lines
+                break
+            append(f"{prefix}{_NUMBERS[micros // 1000]}{_MICROS[micros % 1000]}{text}{tail}")
         count = len(out) - before
         if count:
             self._floor = floor + base
         chunk.index += count
         chunk.at = at
         return chunk.index * HEAD_SIZE == len(heads)
-
-
-def _duration(micros: int) -> str:
-    return f" <{micros // 1000000}.{micros % 1000000:06d}>\n"

@@ -6,6 +6,7 @@ import platform
 import time
 from pathlib import Path
 
+from gatherer.config import LinesConfig
 from gatherer.logs import LogDirectory
 from gatherer.render import lines as compiled_or_not
 from gatherer.render.lines import ProcessLines
@@ -46,7 +47,7 @@ def measure(folder: Path, mix: str) -> dict[str, float]:
     logs.mkdir()
     streams.write_stream(spool, content, 1, 1)
     data = spool.read_bytes()
-    rendering = Rendering(LogDirectory(logs), lines_factory(32), UNLIMITED)
+    rendering = Rendering(LogDirectory(logs), lines_factory(LinesConfig()), UNLIMITED)
     start = time.process_time()
     for at in range(0, len(data), CHUNK):
         rendering.receive_data(data[at : at + CHUNK])

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from gatherer.config import LinesConfig
 from gatherer.errors import GathererError
 from gatherer.reception import Reception
 from gatherer.render.lines import ProcessLines
@@ -169,7 +170,7 @@ def spool_of(directory: Path, count: int) -> Path:
 
 
 async def test_one_process_renders_many_spools_and_ends_with_the_last(tmp_path: Path) -> None:
-    renderers = RendererProcess(32, 1 << 30)
+    renderers = RendererProcess(LinesConfig(), 1 << 30)
     spools = [spool_of(tmp_path / str(count), count) for count in range(1, 13)]
     opened = [renderers.renderer(spool) for spool in spools]
     await asyncio.gather(*(renderer.start() for renderer in opened))
@@ -195,7 +196,7 @@ async def test_one_process_renders_many_spools_and_ends_with_the_last(tmp_path: 
 
 
 async def test_all_spools_of_a_process_learn_that_it_was_killed(tmp_path: Path) -> None:
-    renderers = RendererProcess(32, 1 << 30)
+    renderers = RendererProcess(LinesConfig(), 1 << 30)
     opened = [renderers.renderer(spool_of(tmp_path / name, 1)) for name in "ab"]
     for renderer in opened:
         await renderer.start()

@@ -214,6 +214,9 @@ class NumberedLines:
         self._held = b"".join(lines[-1:]) if lines else b""
         return ready
 
+    def note(self, time_ns: int, text: str) -> bytes:
+        return f"{self._pid} {(time_ns - 1001 * SECOND) // 1000} +++ {text} +++\n".encode()
+
     def finish(self) -> bytes:
         held, self._held = self._held, b""
         return held

@@ -115,7 +115,15 @@ def test_every_option_has_its_environment_variable() -> None:
             " see gatherer capture --help",
         ),
         (["-p", "x", "-y"], "No such option '-y'; see gatherer capture --help"),
-        (["-p", "x", "--raw"], "No such option '--raw'; see gatherer capture --help"),
+        (
+            ["-p", "x", "--timestamps", "utc"],
+            "Invalid value for '--timestamps': 'utc' is not one of 'none', 'time', 'unix',"
+            " 'relative'; see gatherer capture --help",
+        ),
+        (
+            ["render", "there-is-none"],
+            "there is no there-is-none; give a records.hgs, or a capture directory that holds one",
+        ),
         (["-p"], "Option '-p' requires an argument; see gatherer capture --help"),
         (
             ["-p", "x", "extra"],
@@ -123,7 +131,8 @@ def test_every_option_has_its_environment_variable() -> None:
         ),
         (
             ["problempod"],
-            "no command 'problempod'; commands are capture, demo; a pod is given with -p POD",
+            "no command 'problempod'; commands are capture, demo, render;"
+            " a pod is given with -p POD",
         ),
         (
             ["--runtime", "local"],
@@ -192,7 +201,7 @@ def test_help_and_version() -> None:
     runner = CliRunner()
     assert runner.invoke(cli.cli, ["--version"]).output.startswith("gatherer 0.")
     text = runner.invoke(cli.cli, ["capture", "--help"]).output
-    for absent in ("--raw", "--selector", "--image", "--agent", "--timestamps"):
+    for absent in ("--selector", "--image", "--agent"):
         assert absent not in text
 
 

@@ -291,7 +291,7 @@ def test_a_log_at_its_limit_drops_whole_lines_and_counts_them(tmp_path: Path) ->
     target.finish()
     [note] = log.read_text().removeprefix(kept).splitlines()
     dropped = 50 - len(kept.splitlines())
-    assert note.startswith("4711  ")
+    assert note.startswith("4711 40 ")
     assert note.endswith(f"+++ DROPPED {dropped} lines (log size limit) +++")
     [drop] = target.progress(0).drops
     assert (drop.ordinal, drop.lines) == (1, dropped)

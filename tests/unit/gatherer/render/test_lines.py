@@ -57,8 +57,8 @@ def test_a_line_is_what_strace_writes() -> None:
     assert lines.feed([call(4711, 1_000_123, 45)], SECOND * 2) == (
         b"4711  13:00:01.000123 close(3)          = 0 <0.000045>\n"
     )
-    assert lines.feed([call(12345678, 3_000_000, 1_500_000)], SECOND * 5) == (
-        b"12345678 13:00:03.000000 close(3)       = 0 <1.500000>\n"
+    assert lines.feed([call(12345678, 3_000_000, 500_000)], SECOND * 5) == (
+        b"12345678 13:00:03.000000 close(3)       = 0 <0.500000>\n"
     )
     assert lines.lines == 2
 

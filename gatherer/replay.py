@@ -1,0 +1,285 @@
+"""`gatherer render`: a record stream on disk to lines again, or the rest of a capture to its logs.
+
+A stream that was kept by `capture --raw` is printed with other options, which can only narrow what
+was captured. One that was left because gatherer was ended early is rendered into the logs of its
+capture as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO
+
+from gatherer.capture_dir import lock_directory, replace_session
+from gatherer.clock import CaptureClock
+from gatherer.config import LinesConfig
+from gatherer.ending import Conclusion, Evidence, conclude
+from gatherer.errors import ConfigError, LogWriteError
+from gatherer.logs import LogDirectory
+from gatherer.reception import Reception
+from gatherer.renderer import Rendering, lines_factory
+from gatherer.runtimes import Exit, Target
+from gatherer.saved_stream import SavedStream, find
+from gatherer.session_document import SessionDocument
+from gatherer.spool import RAW_NAME, SPOOL_NAME
+from hg_shared.messages import Event, Goodbye, Hello, Sample, TracedProcess
+
+COMPLETE, DAMAGED = 0, 4
+UNLIMITED = 1 << 62
+
+
+class Printer:
+    """Prints the lines of a stream's only process.
+
+    Args:
+        out: where to.
+
+    Attributes:
+        written: bytes printed.
+    """
+
+    def __init__(self, out: BinaryIO) -> None:
+        self.written = 0
+        self._out = out
+
+    def append(self, _name: str, data: bytes) -> None:
+        """Prints whole lines."""
+        self._out.write(data)
+        self.written += len(data)
+
+
+class NewLogs(LogDirectory):
+    """Writes logs anew: what an earlier rendering left under their names goes."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._begun: set[str] = set()
+
+    def append(self, name: str, data: bytes) -> None:
+        """Appends whole lines to a log, to an empty one the first time."""
+        if name not in self._begun:
+            self._begun.add(name)
+            (self.path / name).unlink(missing_ok=True)
+        super().append(name, data)
+
+
+def run_render(
+    path: Path, changes: dict[str, Any], output: Path | None, out: BinaryIO | None = None
+) -> int:
+    """Renders a stream and returns the exit code.
+
+    Args:
+        path: a record stream, or a capture directory.
+        changes: fields of `LinesConfig` that shall not be as in the capture.
+        output: directory for the logs; None to print them.
+        out: where they are printed, stdout by default.
+
+    Raises:
+        ConfigError: there is no stream, or options for one that is not finished.
+        StreamError: it is of another version, or no record stream.
+        LogWriteError: the logs cannot be written.
+    """
+    stream = find(path)
+    if path.is_dir() and stream.path.name == SPOOL_NAME:
+        if changes or output is not None:
+            raise ConfigError(
+                f"the capture in {path} was not rendered to its end",
+                f"finish it with gatherer render {path}, or print its {SPOOL_NAME}",
+            )
+        return Finishing(path, stream).run()
+    lines = replace(stream.lines, **changes)
+    reception = Reception()
+    processes = sum(
+        isinstance(arrival.message, TracedProcess) for arrival in stream.arrivals(reception)
+    )
+    if output is not None:
+        if output.exists() and any(output.glob("*.log")):
+            raise ConfigError(f"there are logs in {output}", "give an empty directory with -o")
+        _make_directory(output)
+        _render(stream, lines, LogDirectory(output))
+    else:
+        _print(stream, lines, processes, out or sys.stdout.buffer)
+    return _judge(stream, reception)
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise LogWriteError(
+            f"cannot create {path}: {error.strerror}", "give a directory that can be written"
+        ) from error
+
+
+def _judge(stream: SavedStream, reception: Reception) -> int:
+    """Says what is wrong with a stream and returns the exit code."""
+    if not reception.damaged and not reception.missing_frames:
+        return COMPLETE
+    first = f", first: {reception.damage[0]}" if reception.damage else ""
+    _tell(
+        f"{stream.path} is damaged in {reception.damaged} places and lacks"
+        f" {reception.missing_frames} frames{first}"
+    )
+    return DAMAGED
+
+
+def _tell(text: str) -> None:
+    print(f"gatherer: {text}", file=sys.stderr)
+
+
+def _render(stream: SavedStream, lines: LinesConfig, logs: LogDirectory | Printer) -> Rendering:
+    # Lines that a narrower view leaves out are no reason to drop others.
+    limit = stream.max_log_size if lines == stream.lines else UNLIMITED
+    rendering = Rendering(logs, lines_factory(lines), limit)
+    for data in stream.chunks():
+        rendering.receive_data(data)
+    rendering.finish()
+    return rendering
+
+
+def _print(stream: SavedStream, lines: LinesConfig, processes: int, out: BinaryIO) -> None:
+    """Prints the log of the only process, or each log under its name."""
+    try:
+        if processes == 1:
+            _render(stream, lines, Printer(out))
+        else:
+            with TemporaryDirectory(prefix="gatherer-") as directory:
+                _render(stream, lines, LogDirectory(Path(directory)))
+                for log in sorted(Path(directory).iterdir()):
+                    out.write(f"==> {log.name} <==\n".encode("ascii"))
+                    with log.open("rb") as file:
+                        while data := file.read(1 << 20):
+                            out.write(data)
+        out.flush()
+    except BrokenPipeError:
+        # The reader has had enough. What is still buffered must not fail at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+
+
+class Finishing:
+    """The rest of a capture that gatherer left early.
+
+    Args:
+        directory: the capture directory.
+        stream: its spool.
+    """
+
+    def __init__(self, directory: Path, stream: SavedStream) -> None:
+        self._directory = directory
+        self._stream = stream
+
+    def run(self) -> int:
+        """Renders the spool into the logs, then session.json follows and the spool goes.
+
+        Killed on the way it can be run again.
+
+        Raises:
+            LogWriteError: the directory cannot be written, or a capture is writing to it.
+        """
+        stream = self._stream
+        lock = lock_directory(self._directory)
+        try:
+            reception = Reception()
+            document = self._read(reception)
+            rendering = _render(stream, stream.lines, NewLogs(self._directory))
+            progress = rendering.progress(0)
+            document.count(progress.accounts)
+            for drop in progress.drops:
+                entry = document.entry(drop.ordinal)
+                if entry is not None:
+                    entry.dropped_lines = drop.lines
+            conclusion = self._conclude(document, rendering, reception)
+            if stream.session:
+                replace_session(self._directory, self._merged(document, conclusion))
+            if stream.options.get("raw") is True:
+                os.replace(stream.path, self._directory / RAW_NAME)
+            else:
+                stream.path.unlink()
+        except OSError as error:
+            raise LogWriteError(
+                f"cannot finish {self._directory}: {error.strerror}",
+                "make it writable and run it again",
+            ) from error
+        finally:
+            os.close(lock)
+        for note in conclusion.notes:
+            _tell(f"note: {note}")
+        state = "complete" if conclusion.complete else "not complete: it ends where gatherer ended"
+        _tell(f"{self._directory} is rendered to its end; {state}")
+        return COMPLETE if not reception.damaged else DAMAGED
+
+    def _read(self, reception: Reception) -> SessionDocument:
+        """Returns what the stream alone says of the capture."""
+        document = SessionDocument(Target(""), {}, 0)
+        for arrival in self._stream.arrivals(reception):
+            message = arrival.message
+            if isinstance(message, Hello):
+                document.greet(message, CaptureClock(message))
+            elif document.clock is None:
+                continue
+            elif isinstance(message, TracedProcess):
+                document.declare(message)
+            elif isinstance(message, Event):
+                document.happened(message, document.clock.time(message.time_ns))
+            elif isinstance(message, Sample):
+                document.sampled(message)
+            elif isinstance(message, Goodbye):
+                document.farewell(message)
+        return document
+
+    def _conclude(
+        self, document: SessionDocument, rendering: Rendering, reception: Reception
+    ) -> Conclusion:
+        settlement = rendering.settlement()
+        document.settle(settlement)
+        conclusion = conclude(
+            Evidence(
+                "interrupted",
+                document.goodbye,
+                Exit(None, "gatherer ended before hunter did"),
+                None,
+                False,
+                False,
+                True,
+                settlement,
+                reception,
+                (),
+                document.dropped_lines,
+            )
+        )
+        clock, goodbye = document.clock, document.goodbye
+        if clock is not None and goodbye is not None:
+            document.conclude(conclusion, None, clock.realtime_ns(goodbye.time_ns))
+            document.tail_unknown_ms = 0
+        return conclusion
+
+    def _merged(self, document: SessionDocument, conclusion: Conclusion) -> dict[str, Any]:
+        """Returns session.json: what the stream says, and what only gatherer knew."""
+        former, now = self._stream.session, document.as_json()
+        merged = dict(former)
+        for name in ("processes", "records", "lines", "discrepancies"):
+            merged[name] = now[name]
+        sizes = former.get("bytes")
+        merged["bytes"] = {**(sizes if isinstance(sizes, dict) else {}), **_known(now["bytes"])}
+        merged["complete"] = conclusion.complete
+        merged["discrepancies"] = list(conclusion.notes)
+        if former.get("end_reason") is None:
+            merged["end_reason"] = conclusion.end_reason
+            merged["exit_code"] = conclusion.exit_code
+        if document.goodbye is not None:
+            merged["ended"], merged["tail"] = now["ended"], now["tail"]
+            hunter = former.get("hunter")
+            merged["hunter"] = {
+                **now["hunter"], **(hunter if isinstance(hunter, dict) else {}),
+                "peak_pss_bytes": now["hunter"]["peak_pss_bytes"],
+                "cpu_seconds": now["hunter"]["cpu_seconds"],
+            }  # fmt: skip
+        return merged
+
+
+def _known(sizes: dict[str, Any]) -> dict[str, Any]:
+    return {name: size for name, size in sizes.items() if size}

@@ -1,0 +1,128 @@
+"""A record stream on disk: where it is, what the capture it belongs to says, and its frames."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gatherer.capture_dir import SESSION
+from gatherer.config import DEFAULT_MAX_LOG_SIZE, LinesConfig
+from gatherer.errors import ConfigError, StreamError
+from gatherer.reception import Arrival, Reception
+from gatherer.renderer import CHUNK
+from gatherer.spool import RAW_NAME, SPOOL_NAME, SpoolReader
+from hg_shared.errors import UnsupportedVersion
+
+MAX_SESSION = 64 << 20
+
+
+@dataclass(frozen=True)
+class SavedStream:
+    """One record stream.
+
+    Attributes:
+        path: its file.
+        session: what the session.json beside it says; empty when there is none that can be read.
+    """
+
+    path: Path
+    session: dict[str, Any]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The capture's options."""
+        options = self.session.get("options")
+        return options if isinstance(options, dict) else {}
+
+    @property
+    def lines(self) -> LinesConfig:
+        """How the capture's own logs look."""
+        default = LinesConfig()
+        size, stamps = self._option("string_size", int), self._option("timestamps", str)
+        return LinesConfig(
+            default.string_size if size is None else size, stamps or default.timestamps
+        )
+
+    @property
+    def max_log_size(self) -> int:
+        """The capture's own size limit, bytes."""
+        size: int | None = self._option("max_log_size_bytes", int)
+        return DEFAULT_MAX_LOG_SIZE if size is None else size
+
+    def _option(self, name: str, kind: type[Any]) -> Any:
+        value = self.options.get(name)
+        return value if type(value) is kind else None
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yields the file's bytes.
+
+        Raises:
+            LogWriteError: it cannot be read.
+        """
+        with SpoolReader(self.path) as reader:
+            while data := reader.read(CHUNK):
+                yield data
+
+    def arrivals(self, reception: Reception) -> Iterator[Arrival]:
+        """Yields the frames.
+
+        Args:
+            reception: what counts damage on the way.
+
+        Raises:
+            LogWriteError: the file cannot be read.
+            StreamError: it is of another version, or no record stream at all.
+        """
+        try:
+            for data in self.chunks():
+                yield from reception.receive_data(data)
+            yield from reception.receive_eof()
+        except UnsupportedVersion as error:
+            raise StreamError(
+                f"{self.path}: {error}", "use the gatherer that captured it"
+            ) from error
+        if reception.hello is None:
+            raise StreamError(
+                f"{self.path} is no record stream",
+                f"give a {RAW_NAME} that gatherer capture --raw kept",
+            )
+
+
+def find(path: Path) -> SavedStream:
+    """Returns the stream that a file or a capture directory holds.
+
+    Args:
+        path: the file, or a directory with `records.hgs.partial` or `records.hgs`.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if path.is_dir():
+        directory = path
+        for name in (SPOOL_NAME, RAW_NAME):
+            if (path / name).exists():
+                path = path / name
+                break
+        else:
+            raise ConfigError(
+                f"there is no record stream in {path}", "it is kept by gatherer capture --raw"
+            )
+    elif path.exists():
+        directory = path.parent
+    else:
+        raise ConfigError(
+            f"there is no {path}", f"give a {RAW_NAME}, or a capture directory that holds one"
+        )
+    return SavedStream(path, _session(directory / SESSION))
+
+
+def _session(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            document = json.loads(file.read(MAX_SESSION))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
