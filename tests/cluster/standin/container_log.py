@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from tests.cluster.standin import pipes
@@ -17,8 +17,17 @@ _FOLLOW_SECONDS = 0.05
 class ContainerLog:
     """Collects what one container writes until both streams end."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, heard: Callable[[str, bytes], Awaitable[None]] | None = None
+    ) -> None:
+        """Makes an empty log.
+
+        Args:
+            path: of the file.
+            heard: gets what is read as well, b"" at the end of a stream.
+        """
         self.path = path
+        self._heard = heard
         self.ended = False
         self._file = path.open("wb")
         self._size = 0
@@ -33,6 +42,8 @@ class ContainerLog:
         rest = b""
         try:
             while data := await pipes.read(fd):
+                if self._heard is not None:
+                    await self._heard(stream, data)
                 *lines, rest = (rest + data).split(b"\n")
                 for line in lines:
                     self._append(stream, "F", line)
@@ -43,6 +54,8 @@ class ContainerLog:
                 self._append(stream, "P", rest)
         finally:
             os.close(fd)
+            if self._heard is not None:
+                await self._heard(stream, b"")
             self._open_streams -= 1
             if self._open_streams == 0:
                 self.ended = True

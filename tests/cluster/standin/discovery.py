@@ -18,6 +18,8 @@ _CORE: list[tuple[str, str, bool, list[str], list[str]]] = [
     ("pods", "Pod", True, ["create", "delete", "get", "list", "watch"], ["po"]),
 ]
 _SUBRESOURCES: list[tuple[str, str, list[str]]] = [
+    ("pods/attach", "PodAttachOptions", ["create", "get"]),
+    ("pods/ephemeralcontainers", "Pod", ["get", "patch", "update"]),
     ("pods/exec", "PodExecOptions", ["create", "get"]),
     ("pods/log", "Pod", ["get"]),
     ("pods/portforward", "PodPortForwardOptions", ["create", "get"]),

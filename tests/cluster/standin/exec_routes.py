@@ -1,4 +1,4 @@
-"""The route of pods/exec: the checks in the order of a real cluster, then the session."""
+"""Routes of pods/exec and pods/attach: checks in the order of a real cluster, then the session."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 from aiohttp import web
 
 from tests.cluster.standin import exec_channels, rbac, status
+from tests.cluster.standin.attach_session import AttachSession
 from tests.cluster.standin.cluster import Cluster
 from tests.cluster.standin.exec_request import ExecRequest, choose_container
-from tests.cluster.standin.exec_session import ExecSession
+from tests.cluster.standin.exec_session import ExecSession, ExecTransport
 from tests.cluster.standin.exec_spdy import SpdyTransport, is_spdy
 from tests.cluster.standin.exec_websocket import (
     WebSocketTransport,
@@ -32,11 +33,11 @@ class ExecRoutes:
 
     def routes(self) -> list[web.RouteDef]:
         """Returns what the server routes here."""
-        path = "/api/v1/namespaces/{namespace}/pods/{name}/exec"
-        return [web.get(path, self.execute), web.post(path, self.execute)]
+        path = "/api/v1/namespaces/{namespace}/pods/{name}/{subresource:exec|attach}"
+        return [web.get(path, self.stream), web.post(path, self.stream)]
 
-    async def execute(self, request: web.Request) -> web.StreamResponse:
-        """GET (websocket) or POST (SPDY) of pods/exec."""
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """GET (websocket) or POST (SPDY) of pods/exec or pods/attach."""
         if request.method == "GET":
             require_create(request["user"], request["attributes"])
         pod = self._find_pod(request)
@@ -48,12 +49,18 @@ class ExecRoutes:
             return kubelet_error(400, "you must specify at least 1 of stdin, stdout, stderr")
         metadata = pod["metadata"]
         worker = self._cluster.kubelet.worker(metadata["namespace"], metadata["name"])
-        if worker is None or not worker.records[container].running:
+        if worker is None or not worker.record(container).running:
             return kubelet_error(500, f'container not found ("{container}")')
         scratch = self._cluster.run.subdirectory("scratch")
+
+        def session(transport: ExecTransport) -> ExecSession | AttachSession:
+            if request.match_info["subresource"] == "attach":
+                return AttachSession(worker.attachments[container], wanted, transport)
+            return ExecSession(worker, container, wanted, transport, scratch)
+
         if is_spdy(request):
             streams = await SpdyTransport.accept(request, wanted)
-            await ExecSession(worker, container, wanted, streams, scratch).run()
+            await session(streams).run()
             await streams.close()
             # Nobody reads this: the connection was taken over and is closed.
             return web.Response()
@@ -65,7 +72,7 @@ class ExecRoutes:
         if subprotocol is None:
             return refused_subprotocol()
         transport = await WebSocketTransport.accept(request, subprotocol)
-        await ExecSession(worker, container, wanted, transport, scratch).run()
+        await session(transport).run()
         await transport.close()
         return transport.response
 

@@ -360,7 +360,8 @@ class StandInCluster:
 
     def container_id(self, pod: str, container: str, namespace: str = "default") -> str:
         """Returns the id of a container's present or last run."""
-        for status in self.pod(pod, namespace)["status"]["containerStatuses"]:
+        told = self.pod(pod, namespace)["status"]
+        for status in told["containerStatuses"] + told.get("ephemeralContainerStatuses", []):
             if status["name"] == container:
                 return str(status["containerID"]).removeprefix("containerd://")
         raise PodError(f"{pod} has no container {container}")
@@ -406,6 +407,8 @@ class StandInCluster:
             except OSError:
                 continue
             fields = dict(item.split(":\t", 1) for item in status.splitlines() if ":\t" in item)
+            if "NSpid" not in fields:
+                continue
             found[int(fields["NSpid"].split()[-1])] = int(line)
         return found
 

@@ -62,6 +62,13 @@ class ImageStore:
                 (app, Path("/")),
                 ("python3", "/app/leak.py"),
             ),
+            # What gatherer takes for an ephemeral container when it is told of no other.
+            "python:3.13-slim": Image(
+                "registry.invalid/library/python:3.13-slim",
+                "sha256:3c9a1b7f0d5e4c2a8b6f1e0d9c8b7a695847362514039281706f5e4d3c2b1a09",
+                (app, Path("/")),
+                ("python3",),
+            ),
             "bare:dev": Image(
                 "registry.invalid/library/bare:dev",
                 "sha256:6b47eae9e540d224b70669d819b65c828a26d45df90903dc31d1710102887002",

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.cluster.standin import pods, protobuf, status, table, workloads
+from tests.cluster.standin import ephemeral, pods, protobuf, status, table, workloads
 from tests.cluster.standin.cluster import Cluster
 from tests.cluster.standin.exec_request import choose_container
 from tests.cluster.standin.responses import json_response
@@ -44,6 +44,8 @@ class ObjectRoutes:
             web.get("/api/v1/namespaces/{namespace}/{resource:pods}/{name}", self.get),
             web.get(pods_path + "/{name}/log", self.log),
             web.post("/api/v1/namespaces", self.create_namespace),
+            web.get(pods_path + "/{name}/ephemeralcontainers", self.get_ephemeral),
+            web.patch(pods_path + "/{name}/ephemeralcontainers", self.patch_ephemeral),
             web.post(pods_path, self.create),
             web.delete(pods_path + "/{name}", self.delete),
             *self._workload_routes(),
@@ -285,6 +287,27 @@ class ObjectRoutes:
         metadata = value["metadata"]
         self._cluster.store.remove(resource, metadata["namespace"], metadata["name"])
         return json_response(request, value)
+
+    async def get_ephemeral(self, request: web.Request) -> web.StreamResponse:
+        """GET of pods/ephemeralcontainers: the pod."""
+        return json_response(request, self.pod(request))
+
+    async def patch_ephemeral(self, request: web.Request) -> web.StreamResponse:
+        """PATCH of pods/ephemeralcontainers: adds containers, which start at once."""
+        pod = self.pod(request)
+        metadata = pod["metadata"]
+        try:
+            changed = ephemeral.patched(pod, await _body(request))
+        except pods.InvalidFieldError as error:
+            name = metadata["name"]
+            raise status.invalid("Pod", name, error.field, error.reason, error.message) from None
+        if request.query.get("dryRun") == "All":
+            return json_response(request, changed)
+        stored = self._cluster.store.put("pods", changed)
+        worker = self._cluster.kubelet.worker(metadata["namespace"], metadata["name"])
+        if worker is not None:
+            worker.add_ephemeral(stored)
+        return json_response(request, stored)
 
     async def log(self, request: web.Request) -> web.StreamResponse:
         """GET of a container's log."""

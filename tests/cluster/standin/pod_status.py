@@ -80,9 +80,17 @@ def phase(records: list[ContainerRecord]) -> str:
 
 
 def pod_status(
-    pod: Object, records: list[ContainerRecord], host_ip: str, pod_ip: str, now: str
+    pod: Object,
+    records: list[ContainerRecord],
+    ephemeral: list[ContainerRecord],
+    host_ip: str,
+    pod_ip: str,
+    now: str,
 ) -> Object:
-    """Returns the whole status; condition times change only when the condition does."""
+    """Returns the whole status; condition times change only when the condition does.
+
+    Ephemeral containers count for nothing but their own statuses.
+    """
     current = phase(records)
     resources = _total_resources(pod["spec"]["containers"])
     return {
@@ -92,9 +100,10 @@ def pod_status(
             _container_status(record, container)
             for record, container in zip(records, pod["spec"]["containers"], strict=True)
         ],
+        **_ephemeral_statuses(pod, ephemeral),
         "hostIP": host_ip,
         "hostIPs": [{"ip": host_ip}],
-        "observedGeneration": 1,
+        "observedGeneration": pod["metadata"].get("generation", 1),
         "phase": current,
         "podIP": pod_ip,
         "podIPs": [{"ip": pod_ip}],
@@ -143,7 +152,7 @@ def _conditions(
             {
                 "lastProbeTime": None,
                 "lastTransitionTime": now if old is None or changed else old["lastTransitionTime"],
-                "observedGeneration": 1,
+                "observedGeneration": pod["metadata"].get("generation", 1),
                 **values,
                 "type": kind,
             }
@@ -175,3 +184,25 @@ def _container_status(record: ContainerRecord, container: Object) -> Object:
             for mount in container["volumeMounts"]
         ]
     return status
+
+
+def _ephemeral_statuses(pod: Object, records: list[ContainerRecord]) -> Object:
+    if not pod["spec"].get("ephemeralContainers"):
+        return {}
+    statuses = []
+    for record in sorted(records, key=lambda item: item.name):
+        status: Object = {}
+        if record.container_id:
+            status["containerID"] = f"containerd://{record.container_id}"
+        status |= {
+            "image": record.image,
+            "imageID": record.image_id,
+            "lastState": {},
+            "name": record.name,
+            "ready": False,
+            **({"resources": {}} if record.container_id else {}),
+            "restartCount": 0,
+            "state": record.state,
+        }
+        statuses.append(status)
+    return {"ephemeralContainerStatuses": statuses}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.standin import cgroups, mounts, oci, pipes
+from tests.cluster.standin.attachment import Attachment
 from tests.cluster.standin.container_log import ContainerLog
 from tests.cluster.standin.images import Image, ImageStore
 from tests.cluster.standin.pod_network import PodNetwork
@@ -29,6 +30,7 @@ Object = dict[str, Any]
 FIRST_BACKOFF_SECONDS = 10.0
 MAX_BACKOFF_SECONDS = 300.0
 MAX_TERMINATION_MESSAGE = 4096
+PULL_SECONDS = 0.5
 _EPOCH = "1970-01-01T00:00:00Z"
 
 
@@ -70,6 +72,9 @@ class PodWorker:
             container["name"]: ContainerRecord(container["name"], container["image"])
             for container in pod["spec"]["containers"]
         }
+        self.ephemeral: dict[str, ContainerRecord] = {}
+        self.attachments: dict[str, Attachment] = {}
+        self._pids: dict[str, int] = {}
 
     @property
     def network(self) -> PodNetwork:
@@ -79,7 +84,10 @@ class PodWorker:
     def _publish(self) -> None:
         now = timestamp()
         records = list(self.records.values())
-        self.pod["status"] = pod_status(self.pod, records, self._node.host_ip, self._ip, now)
+        ephemeral = list(self.ephemeral.values())
+        self.pod["status"] = pod_status(
+            self.pod, records, ephemeral, self._node.host_ip, self._ip, now
+        )
         self._report(self.pod)
 
     async def start(self, account: ServiceAccount) -> None:
@@ -119,10 +127,44 @@ class PodWorker:
         await child.wait()
         await self._discard(container_id)
 
+    def record(self, name: str) -> ContainerRecord:
+        """Returns what is known of a container, ephemeral ones included."""
+        return self.records[name] if name in self.records else self.ephemeral[name]
+
+    def add_ephemeral(self, pod: Object) -> None:
+        """Starts the ephemeral containers of a pod that are new.
+
+        Args:
+            pod: as it is stored now.
+        """
+        self.pod["spec"]["ephemeralContainers"] = copy.deepcopy(pod["spec"]["ephemeralContainers"])
+        self.pod["metadata"]["generation"] = pod["metadata"]["generation"]
+        for container in self.pod["spec"]["ephemeralContainers"]:
+            name = container["name"]
+            if name not in self.ephemeral:
+                self.ephemeral[name] = ContainerRecord(name, container["image"])
+                task = self._run_ephemeral(self.ephemeral[name], container)
+                self._tasks.append(asyncio.get_running_loop().create_task(task))
+        self._publish()
+
+    async def _run_ephemeral(self, record: ContainerRecord, container: Object) -> None:
+        """Runs an ephemeral container to its end; it never runs again."""
+        state = await self._run_once(record, container)
+        if state is not None:
+            record.state = state
+            self._publish()
+
     def _surroundings(
         self, container_id: str, image: Image, container: Object | None = None
     ) -> oci.Surroundings:
-        """Mounts a root file system for a container and returns all it gets."""
+        """Mounts a root file system for a container and returns all it gets.
+
+        Raises:
+            ValueError: the container whose PID namespace it is to join does not run.
+        """
+        target = (container or {}).get("targetContainerName")
+        if target and target not in self._pids:
+            raise ValueError(f"container {target!r} to target is not running")
         directory = self._directory / container_id
         mounts.overlay(directory / "rootfs", list(image.layers), directory / "scratch")
         namespaces = dict(self.sandbox.namespaces)
@@ -130,6 +172,8 @@ class PodWorker:
             namespaces["pid"] = ""
         elif self._shared_pids is not None:
             namespaces["pid"] = self._shared_pids
+        elif target:
+            namespaces["pid"] = f"/proc/{self._pids[target]}/ns/pid"
         return oci.Surroundings(
             rootfs=str(directory / "rootfs"),
             image_command=image.command,
@@ -149,6 +193,12 @@ class PodWorker:
         return {**self.sandbox.binds(container), path: (str(message), False)}
 
     async def _discard(self, container_id: str) -> None:
+        # As containerd's shim: with a PID namespace of others its processes outlive the first.
+        for pid in cgroups.pids(cgroups.container_path(self._node.run.name, container_id)):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
         await self._node.runc.delete(container_id)
         mounts.unmount(self._directory / container_id / "rootfs")
         shutil.rmtree(self._directory / container_id, ignore_errors=True)
@@ -179,6 +229,25 @@ class PodWorker:
                     backoff = min(2 * backoff, MAX_BACKOFF_SECONDS)
             record.restart_count += 1
 
+    async def _no_image(self, record: ContainerRecord, container: Object) -> None:
+        """Says that an image is not there; this node can pull none."""
+        name = container["image"]
+        if container.get("imagePullPolicy") == "Never":
+            text = f'Container image "{name}" is not present with pull policy of Never'
+            self._wait_for_ever(record, "ErrImageNeverPull", text)
+            return
+        failed = (
+            f'failed to pull and unpack image "{name}": failed to resolve reference "{name}": '
+            f"{name}: not found"
+        )
+        text = f"rpc error: code = NotFound desc = {failed}"
+        self._wait_for_ever(record, "ErrImagePull", text)
+        try:
+            await asyncio.wait_for(self._stopping.wait(), PULL_SECONDS)
+        except TimeoutError:
+            back_off = f'Back-off pulling image "{name}": ErrImagePull: {text}'
+            self._wait_for_ever(record, "ImagePullBackOff", back_off)
+
     def _crash_loop(self, container: str, seconds: float) -> Object:
         metadata = self.pod["metadata"]
         minutes, rest = divmod(int(seconds), 60)
@@ -199,9 +268,7 @@ class PodWorker:
         """Runs a container to its end; None when it cannot even be made."""
         image = self._node.images.find(container["image"])
         if image is None:
-            name = container["image"]
-            text = f'Container image "{name}" is not present with pull policy of Never'
-            self._wait_for_ever(record, "ErrImageNeverPull", text)
+            await self._no_image(record, container)
             return None
         security = oci.effective_security(self.pod["spec"], container)
         if security.get("runAsNonRoot") and not security.get("runAsUser"):
@@ -225,7 +292,7 @@ class PodWorker:
         record.container_id = container_id
         started = timestamp()
         try:
-            child = await self._launch(record.name, container_id, config)
+            child = await self._launch(container, container_id, config)
         except RuncError as error:
             await self._discard(container_id)
             state = terminated(container_id, 128, "StartError", _EPOCH, started)
@@ -237,9 +304,12 @@ class PodWorker:
         record.state = {"running": {"startedAt": started}}
         self.processes[container_id] = config["process"]
         runtime_record = self._write_runtime_record(record, around.cgroups_path, started)
+        self._pids[record.name] = child.pid
         self._publish()
         exit_code = await child.wait()
         runtime_record.unlink(missing_ok=True)
+        del self._pids[record.name]
+        self.attachments[record.name].end(exit_code)
         oom_killed = cgroups.oom_kills(around.cgroups_path) > 0
         del self.processes[container_id]
         message = (self._directory / container_id / "termination-log").read_bytes()
@@ -270,18 +340,27 @@ class PodWorker:
         partial.write_text(text)
         return partial.rename(path)
 
-    async def _launch(self, name: str, container_id: str, config: Object) -> Child:
-        log = ContainerLog(self._log_path(container_id))
-        null = os.open(os.devnull, os.O_RDONLY)
+    async def _launch(self, container: Object, container_id: str, config: Object) -> Child:
+        stdin = os.open(os.devnull, os.O_RDONLY)
+        writing: int | None = None
+        if container.get("stdin"):
+            os.close(stdin)
+            writing, stdin = pipes.pipe_to_process()
+        attachment = Attachment(writing, bool(container.get("stdinOnce")))
+        log = ContainerLog(self._log_path(container_id), attachment.heard)
         (out, their_out), (err, their_err) = pipes.pipe_from_process(), pipes.pipe_from_process()
         try:
-            return await self._node.runc.run(container_id, config, null, their_out, their_err)
+            return await self._node.runc.run(container_id, config, stdin, their_out, their_err)
+        except RuncError:
+            attachment.end(128)
+            raise
         finally:
-            for fd in (null, their_out, their_err):
+            for fd in (stdin, their_out, their_err):
                 os.close(fd)
             log.collect(out, "stdout")
             log.collect(err, "stderr")
-            self.logs.setdefault(name, []).append(log)
+            self.attachments[container["name"]] = attachment
+            self.logs.setdefault(container["name"], []).append(log)
 
     def _log_path(self, container_id: str) -> Path:
         return self._node.run.subdirectory("logs") / f"{container_id}.log"
@@ -298,7 +377,7 @@ class PodWorker:
         Raises:
             RuncError: it did not start.
         """
-        container_id = self.records[name].container_id
+        container_id = self.record(name).container_id
         process = self.processes.get(container_id)
         if process is None:
             raise RuncError(f"cannot exec in a stopped container: {container_id}")
@@ -310,7 +389,8 @@ class PodWorker:
     async def stop(self, grace_seconds: float) -> None:
         """Ends all containers: SIGTERM, then SIGKILL when the grace is over."""
         self._stopping.set()
-        running = [record for record in self.records.values() if record.running]
+        everyone = [*self.records.values(), *self.ephemeral.values()]
+        running = [record for record in everyone if record.running]
         tasks = asyncio.gather(*self._tasks, return_exceptions=True)
         if grace_seconds > 0:
             for record in running:
@@ -318,7 +398,7 @@ class PodWorker:
             await asyncio.wait([tasks], timeout=grace_seconds)
         while not tasks.done():
             # Again and again: one may have been on its way up at the first time.
-            for record in self.records.values():
+            for record in everyone:
                 if record.running:
                     await self._node.runc.kill(record.container_id, signal.SIGKILL)
             await asyncio.wait([tasks], timeout=0.1)

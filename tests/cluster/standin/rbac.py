@@ -84,6 +84,11 @@ USERS = {
         _exec("get", "create"),
         Rule(frozenset({"get", "create"}), frozenset({"pods/portforward"})),
     ),
+    "debugger": service_account(
+        *("default", "debugger", _READ_PODS, _exec("get", "create")),
+        Rule(frozenset({"patch"}), frozenset({"pods/ephemeralcontainers"})),
+        Rule(frozenset({"get", "create"}), frozenset({"pods/attach"})),
+    ),
 }
 
 

@@ -11,6 +11,7 @@ RECORDINGS = Path(__file__).parents[1] / "recordings"
 # The recorded pods had got ephemeral containers before; what the API names them is left out.
 _EPHEMERAL_CLIENT = re.compile(r", d\d+-[a-z]+ \(ephem\)")
 _EPHEMERAL_SERVER = re.compile(r" d\d+-[a-z]+(?=[ \]])")
+_EPHEMERAL_INDEX = re.compile(r"ephemeralContainers\[\d+\]")
 _EXEC_ID = re.compile(r"(start exec \\*\")[0-9a-f]{60,64}")
 _DEBUGGER = re.compile(r"debugger-\w{5}")
 
@@ -21,6 +22,7 @@ def normalise(text: str) -> str:
     # With one container left there is no choice, and kubectl does not tell of a default.
     text = re.sub(r'^Defaulted container "(\S+)" out of: \1\n', "", text, flags=re.MULTILINE)
     text = _EPHEMERAL_SERVER.sub("", text)
+    text = _EPHEMERAL_INDEX.sub("ephemeralContainers[n]", text)
     text = _EXEC_ID.sub(r"\1ID", text)
     return _DEBUGGER.sub("debugger-xxxxx", text)
 
