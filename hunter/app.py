@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from typing import Dict, FrozenSet, List, Optional
+from typing import Dict, FrozenSet, List, Optional, Tuple
 
 from hg_shared import wire
 from hg_shared.errors import WireError
@@ -37,6 +37,7 @@ from hg_shared.version import __version__
 from hunter import capture_plan, policy, rights
 from hunter.budget import PLACED_STOP_NS, PROGRAM_NS, REMOTE_STOP_NS, Budget
 from hunter.config import Config
+from hunter.container import Container
 from hunter.engines import Engine, Notice
 from hunter.engines.choose import choose
 from hunter.engines.idle import IdleEngine
@@ -48,6 +49,7 @@ from hunter.engines.ptrace_python import PtracePythonEngine
 from hunter.errors import HunterError, NoHeadroom, UsageError
 from hunter.fds import fd_table
 from hunter.memory import procfs
+from hunter.memory.evidence import Evidence
 from hunter.memory.sampler import Sampler
 from hunter.output import Writer
 from hunter.processes import Identity, Offender, Scanner
@@ -109,8 +111,12 @@ class Hunter:
         self._budget = Budget(config.max_overhead) if config.max_overhead else None
         self._watchdog = Watchdog()
         self._placement: Optional[Placement] = None
-        self._scanner = Scanner(config, self._mount)
-        self._sampler = Sampler(self._mount)
+        self._container = Container(
+            config.container_id, config.outside, config.spec_limit, self._mount
+        )
+        self._scanner = Scanner(config, self._container)
+        self._sampler = Sampler(self._container)
+        self._evidence = Evidence(self._sampler)
         self._traced: Dict[int, _Traced] = {}
         self._refused: Dict[Identity, str] = {}
         self._excluded: Dict[Identity, str] = {}
@@ -265,7 +271,7 @@ class Hunter:
         self._placement.tick(now, self._engine.stops(), pids)
 
     def _hello(self) -> Hello:
-        memory = procfs.container_memory("self", self._mount)
+        memory = self._container.memory()
         against = self._scanner.denominator("self")
         usage = None if memory.usage is None else memory.usage - memory.inactive_file
         return Hello(
@@ -404,6 +410,8 @@ class Hunter:
             pid = traced.identity[0]
             if not traced.end_reason and traced.attached and pid in scan.resident:
                 self._writer.put(self._sampler.process(pid, scan.resident[pid], now))
+        for message in self._evidence.look(scan.resident, now):
+            self._writer.put(message)
         container = self._sampler.container(now)
         self._writer.put(container)
         self._note_oom(now, container.values.get("oom_kills"))
@@ -476,22 +484,26 @@ class Hunter:
         when = notice.time_ns
         if notice.kind == "attached":
             traced.attached = True
+            self._evidence.end(traced.identity)
             self._writer.put(Event(when, "attach", pid, {"threads": notice.value}))
             self._send_fd_table(traced)
         elif notice.kind == "attach_failed":
             traced.end_reason = "attach_failed"
             self._scanner.failed(traced.identity)
-            cause = self._why_refused(pid, notice.text)
+            cause, denied = self._why_refused(pid, notice.text)
+            if denied:
+                self._evidence.begin(traced.identity)
             if self._refused.get(traced.identity) != cause:
                 self._refused[traced.identity] = cause
-                self._writer.put(Event(when, "attach_failed", pid, {"cause": cause}))
+                fields: Dict[str, object] = {"cause": cause, "denied": denied}
+                self._writer.put(Event(when, "attach_failed", pid, fields))
         elif notice.kind == "exec":
             self._writer.put(Event(when, "exec", pid, {"command": notice.text}))
             self._send_fd_table(traced)
         elif notice.kind == "ended":
             traced.end_reason = notice.text
             self._sampler.forget(pid)
-            fields: Dict[str, object] = {}
+            fields = {}
             if notice.text == "exited":
                 if os.WIFSIGNALED(notice.value):
                     fields["signal"] = signal_name(os.WTERMSIG(notice.value))
@@ -500,13 +512,16 @@ class Hunter:
             name = "exit" if notice.text == "exited" else "detach"
             self._writer.put(Event(when, name, pid, fields))
 
-    def _why_refused(self, pid: int, text: str) -> str:
+    def _why_refused(self, pid: int, text: str) -> Tuple[str, bool]:
+        """Returns why a process is not traced, and whether a right is missing."""
         status = procfs.status_fields(pid)
         if not status:
-            return "it is gone"
+            return "it is gone", False
+        if not self._choice.engine:
+            return self._choice.reason, True
         if "not permitted" not in text and "Permission" not in text:
-            return text
-        return rights.why_refused(self._rights, status)
+            return text, False
+        return rights.why_refused(self._rights, status), True
 
     def _send_fd_table(self, traced: _Traced) -> None:
         entries = fd_table(traced.identity[0])

@@ -63,6 +63,12 @@ def _bytes(text: str) -> int:
     return int(text)
 
 
+def _container_id(text: str) -> str:
+    if (text and len(text) < 12) or not all(c.isalnum() or c in "-_" for c in text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the id of a container")
+    return text
+
+
 def _memory(text: str) -> str:
     number = text[:-1] if text.endswith("%") else text
     if not 0 <= _number(number) < 2**63:
@@ -97,6 +103,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--force", action="store_true", help="go on without memory headroom")
     made.add_argument("--sha256", default="", metavar="HEX", help="digest of this file")
     made.add_argument("--remove-self", action="store_true", help="delete this file once loaded")
+    made.add_argument("--container-id", type=_container_id, default="", metavar="HEX")
+    made.add_argument("--outside", action="store_true", help="that is another container")
+    made.add_argument("--spec-limit", type=_bytes, metavar="BYTES", help="of the pod's spec")
     return made
 
 
@@ -132,6 +141,9 @@ def parse(arguments: Optional[List[str]] = None) -> Config:
         force=given.force,
         sha256=given.sha256,
         remove_self=given.remove_self,
+        container_id=given.container_id,
+        outside=given.outside,
+        spec_limit=given.spec_limit,
     )
 
 

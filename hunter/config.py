@@ -26,6 +26,9 @@ class Config(NamedTuple):
         force: go on without memory headroom.
         sha256: digest of the zipapp, as gatherer verified it.
         remove_self: delete the zipapp once it is loaded.
+        container_id: the runtime's id of the container that is looked at, empty for all processes.
+        outside: hunter runs in another container than that.
+        spec_limit: memory limit of the pod's spec in bytes, None when there is none.
     """
 
     threshold: Threshold
@@ -43,3 +46,6 @@ class Config(NamedTuple):
     force: bool = False
     sha256: str = ""
     remove_self: bool = False
+    container_id: str = ""
+    outside: bool = False
+    spec_limit: Optional[int] = None

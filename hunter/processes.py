@@ -8,8 +8,8 @@ from typing import Dict, List, NamedTuple, Optional, Set, Tuple, Union
 
 from hunter import policy
 from hunter.config import Config
+from hunter.container import Container
 from hunter.memory import procfs
-from hunter.memory.cgroup import Mount
 
 Identity = Tuple[int, int]
 
@@ -53,12 +53,12 @@ class Scanner:
 
     Args:
         config: thresholds and exclusions.
-        mount: hierarchy that accounts memory, None when there is none.
+        container: whose processes are looked at.
     """
 
-    def __init__(self, config: Config, mount: Optional[Mount]) -> None:
+    def __init__(self, config: Config, container: Container) -> None:
         self._config = config
-        self._mount = mount
+        self._container = container
         self._node = procfs.node_memory()
         self._before: Dict[int, int] = {}
         self._before_ns = 0
@@ -101,7 +101,7 @@ class Scanner:
             key = self._groups[pid] = procfs.read_text(f"/proc/{pid}/cgroup")
         known = self._denominators.get(key)
         if known is None:
-            memory = procfs.container_memory(pid, self._mount)
+            memory = self._container.memory(None if pid == "self" else int(pid))
             known = self._denominators[key] = policy.denominator(
                 self._config.threshold.of, memory.limit, memory.source, self._node
             )
@@ -152,14 +152,15 @@ class Scanner:
         if config.only_pids:
             return named
         if config.threshold.growth is not None:
-            return list(
-                {**{pid: rss for pid, rss in resident.items() if rss}, **dict(named)}.items()
-            )
+            mine = {pid: rss for pid, rss in resident.items() if rss and self._includes(pid)}
+            return list({**mine, **dict(named)}.items())
         floors: Dict[str, int] = {}
         groups = self._groups
         found = []
         for pid, rss in resident.items():
             key = groups.get(pid)
+            if (key is None or key not in floors) and not self._includes(pid):
+                continue
             if key is None or key not in floors:
                 against = self.denominator(pid)
                 key = groups[pid]
@@ -168,6 +169,13 @@ class Scanner:
             if rss >= floors[key]:
                 found.append((pid, rss))
         return found + [item for item in named if item not in found]
+
+    def _includes(self, pid: int) -> bool:
+        """Tells whether a process is in the container; its group is read once."""
+        key = self._groups.get(pid)
+        if key is None:
+            key = self._groups[pid] = procfs.read_text(f"/proc/{pid}/cgroup")
+        return self._container.includes(key)
 
     def _judge(self, pid: int, rss: int, elapsed: float) -> Optional[Offender]:
         config = self._config
@@ -196,6 +204,8 @@ class Scanner:
             # A new process, perhaps under an old pid: the group that was read may be another's.
             self._known[pid] = stat.start_time
             self._groups.pop(pid, None)
+            if pid not in config.pids and not self._includes(pid):
+                return None
             return self._judge(pid, rss, 0.0)
         return Offender((pid, stat.start_time), stat.command, rss, decision, against)
 

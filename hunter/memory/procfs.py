@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import os
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional, Union
 
 from hunter.memory import cgroup
-from hunter.memory.smaps import parse_rollup
+from hunter.memory.smaps import parse_mappings, parse_rollup
 
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
@@ -180,6 +181,20 @@ def rollup(pid: int | str) -> Dict[str, int]:
         return {}
 
 
+def largest_mappings(pid: int, count: int) -> List[Dict[str, Union[int, str]]]:
+    """Returns the mappings of a process with the most resident bytes, the largest first.
+
+    Args:
+        pid: a process id.
+        count: how many at most; none when they cannot be read.
+    """
+    try:
+        with open(f"/proc/{pid}/smaps", "rb") as file:
+            return heapq.nlargest(count, parse_mappings(file), lambda found: found["rss_bytes"])
+    except OSError:
+        return []
+
+
 def node_memory() -> int:
     """Returns MemTotal of /proc/meminfo in bytes, 0 when it cannot be read."""
     for line in read_text("/proc/meminfo").splitlines():
@@ -188,9 +203,17 @@ def node_memory() -> int:
     return 0
 
 
-def memory_mount() -> Optional[cgroup.Mount]:
-    """Returns the hierarchy that accounts memory, None when none is mounted."""
-    for mount in cgroup.parse_mounts(read_text("/proc/self/mountinfo")):
+def memory_mount(pid: Optional[int] = None) -> Optional[cgroup.Mount]:
+    """Returns the hierarchy that accounts memory, None when none is mounted.
+
+    Args:
+        pid: a process in another mount namespace, whose mounts are meant, under the path that
+            leads to them; None for what hunter itself sees.
+    """
+    prefix = "" if pid is None else f"/proc/{pid}/root"
+    text = read_text("/proc/self/mountinfo" if pid is None else f"/proc/{pid}/mountinfo")
+    for found in cgroup.parse_mounts(text):
+        mount = found._replace(point=prefix + found.point)
         if mount.version == 1:
             return mount
         controllers = read_text(f"{mount.point}/cgroup.controllers").split()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Dict, Optional
 
 from hg_shared.messages import Sample
+from hunter.container import Container
 from hunter.memory import procfs
-from hunter.memory.cgroup import Mount
 
 # smaps_rollup takes the target's mmap lock for milliseconds: not at every scan.
 ROLLUP_INTERVAL_NS = 5_000_000_000
@@ -16,11 +16,11 @@ class Sampler:
     """Takes samples; asks for the expensive ones no more often than every 5 s.
 
     Args:
-        mount: hierarchy that accounts memory, None when there is none.
+        container: whose memory is sampled.
     """
 
-    def __init__(self, mount: Optional[Mount]) -> None:
-        self._mount = mount
+    def __init__(self, container: Container) -> None:
+        self._container = container
         self._rolled_up: Dict[int, int] = {}
 
     def process(self, pid: int, rss: int, time_ns: int) -> Sample:
@@ -45,12 +45,12 @@ class Sampler:
         return Sample(time_ns, pid, values)
 
     def container(self, time_ns: int) -> Sample:
-        """Returns a sample of hunter's own memory cgroup.
+        """Returns a sample of the container's memory cgroup.
 
         Args:
             time_ns: CLOCK_MONOTONIC of the scan.
         """
-        memory = procfs.container_memory("self", self._mount)
+        memory = self._container.memory()
         return Sample(
             time_ns,
             None,

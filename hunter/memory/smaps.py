@@ -1,8 +1,9 @@
-"""/proc/PID/smaps_rollup (proc_pid_smaps(5)): totals over all mappings."""
+"""/proc/PID/smaps and smaps_rollup (proc_pid_smaps(5)): single mappings, and totals over all."""
 
 from __future__ import annotations
 
-from typing import Dict
+import re
+from typing import Dict, Iterable, Iterator, Union
 
 _FIELDS = {
     b"Rss:": "rss_bytes",
@@ -10,6 +11,39 @@ _FIELDS = {
     b"Anonymous:": "anon_bytes",
     b"Swap:": "swap_bytes",
 }
+
+_HEADER = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \S+ *(.*)")
+_MAX_NAME = 256
+
+Mapping = Dict[str, Union[int, str]]
+
+
+def parse_mappings(lines: Iterable[bytes]) -> Iterator[Mapping]:
+    """Yields the mappings: address, permissions, name, size_bytes, and the totals' fields.
+
+    Args:
+        lines: of the file; a whole one can have many megabytes.
+    """
+    current: Mapping = {}
+    for line in lines:
+        header = _HEADER.match(line)
+        if header:
+            if current:
+                yield current
+            start, end = int(header[1], 16), int(header[2], 16)
+            current = {
+                "address": f"{start:#x}",
+                "permissions": header[3].decode("ascii", "replace"),
+                "name": header[4].strip().decode("utf-8", "backslashreplace")[:_MAX_NAME],
+                "size_bytes": end - start,
+                **dict.fromkeys(_FIELDS.values(), 0),
+            }
+            continue
+        words = line.split()
+        if current and len(words) == 3 and words[0] in _FIELDS and words[1].isdigit():
+            current[_FIELDS[words[0]]] = int(words[1]) * 1024
+    if current:
+        yield current
 
 
 def parse_rollup(text: bytes) -> Dict[str, int]:

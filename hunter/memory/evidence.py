@@ -1,0 +1,64 @@
+"""What /proc tells of a process that may not be traced: memory over time, mappings, its end.
+
+The mappings (smaps) cost the target its mmap lock for milliseconds per GiB, so they are read when
+the process is chosen and then only after it has grown by a fifth and at least 16 MiB.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Tuple, Union
+
+from hg_shared.messages import Event, Sample
+from hunter.memory import procfs
+from hunter.memory.sampler import Sampler
+
+Identity = Tuple[int, int]
+
+GROWTH_BYTES = 16 << 20
+GROWTH_SHARE = 1.2
+MAX_MAPPINGS = 10
+
+
+class Evidence:
+    """Watches processes without touching them.
+
+    Args:
+        sampler: takes the samples.
+    """
+
+    def __init__(self, sampler: Sampler) -> None:
+        self._sampler = sampler
+        self._mapped_at: Dict[Identity, int] = {}
+
+    def begin(self, identity: Identity) -> None:
+        """Watches a process from now on."""
+        self._mapped_at.setdefault(identity, 0)
+
+    def end(self, identity: Identity) -> None:
+        """Leaves a process to a tracer, which tells more."""
+        self._mapped_at.pop(identity, None)
+
+    def look(self, resident: Dict[int, int], time_ns: int) -> List[Union[Sample, Event]]:
+        """Returns what is to be told of the watched processes now.
+
+        Args:
+            resident: resident bytes of every process, as the scan read them.
+            time_ns: CLOCK_MONOTONIC of the scan.
+        """
+        told: List[Union[Sample, Event]] = []
+        for identity, mapped_at in list(self._mapped_at.items()):
+            pid, start_time = identity
+            stat = procfs.stat(pid)
+            if stat is None or stat.start_time != start_time or stat.state in "ZX":
+                del self._mapped_at[identity]
+                self._sampler.forget(pid)
+                told.append(Event(time_ns, "exit", pid, {}))
+                continue
+            rss = resident.get(pid, 0)
+            told.append(self._sampler.process(pid, rss, time_ns))
+            if not mapped_at or rss > max(mapped_at * GROWTH_SHARE, mapped_at + GROWTH_BYTES):
+                self._mapped_at[identity] = max(rss, 1)
+                mappings = procfs.largest_mappings(pid, MAX_MAPPINGS)
+                if mappings:
+                    told.append(Event(time_ns, "smaps", pid, {"mappings": mappings}))
+        return told
