@@ -178,6 +178,10 @@ The same as `gatherer capture …`; see `gatherer capture --help` for all option
     "--max-overhead", type=Parsed(options.parse_share, "P%"),
     help="trace in windows so that the target loses at most 10% of its time  [no limit]",
 )  # fmt: skip
+@_option(
+    "--require-trace", is_flag=True,
+    help="fail (exit code 3) where only memory evidence may be taken",
+)  # fmt: skip
 @_option("--force", is_flag=True, help="go on without memory headroom")
 @_option(
     "--runtime", type=click.Choice(["kubernetes", "local"]), default="kubernetes",
@@ -290,6 +294,7 @@ def capture_config(given: dict[str, Any], terminal: bool) -> CaptureConfig:
         placement=given["placement"],
         max_overhead=given["max_overhead"],
         force=given["force"],
+        require_trace=given["require_trace"],
         max_log_size=given["max_log_size"],
         output=given["output"],
         duration=given["duration"],

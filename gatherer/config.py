@@ -89,6 +89,7 @@ class CaptureConfig:
         placement: `auto`, or `off`: whether the target may be moved to the tracer's CPU.
         max_overhead: share of its time that the target may lose, None for any.
         force: go on without memory headroom.
+        require_trace: end with an error where nothing may be traced.
         max_log_size: bytes of lines kept of each process.
         output: the capture directory.
         duration: seconds until the capture is stopped, None for never.
@@ -112,6 +113,7 @@ class CaptureConfig:
     placement: str = "auto"
     max_overhead: float | None = None
     force: bool = False
+    require_trace: bool = False
     max_log_size: int = DEFAULT_MAX_LOG_SIZE
     output: Path = Path("strace-logs")
     duration: float | None = None
@@ -203,6 +205,7 @@ class CaptureConfig:
             "placement": self.placement,
             "max_overhead": self.max_overhead,
             "force": self.force,
+            "require_trace": self.require_trace,
             "install": self.install,
             "duration": self.duration,
             "max_log_size_bytes": self.max_log_size,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gatherer.accounting import Settlement
-from gatherer.errors import DeployError, GathererError, TargetNotFound
+from gatherer.errors import DeployError, GathererError, TargetNotFound, TracingDenied
 from gatherer.reception import Reception
 from gatherer.runtimes import Exit
 from gatherer.text import printable
@@ -14,6 +14,7 @@ from hg_shared.messages import Goodbye
 COMPLETE, FAILED, LOST = 0, 1, 4
 HUNTER_COULD_NOT_START = 3
 TARGET_ENDED = "target ended"
+_COULD_NOT_START = (TargetNotFound, TracingDenied)
 _ERROR_PREFIX = "hunter: error: "
 _STOPPED = {
     "interrupted": ("interrupted", COMPLETE),
@@ -156,7 +157,7 @@ def _reason(evidence: Evidence) -> tuple[str, int]:
         return "stopped at once", FAILED
     if failure is not None:
         # What could not start with the first words said is told by the class, the rest has failed.
-        code = failure.exit_code if isinstance(failure, TargetNotFound) else FAILED
+        code = failure.exit_code if isinstance(failure, _COULD_NOT_START) else FAILED
         return f"failed: {failure.cause}", code
     if goodbye is None:
         if evidence.target_gone:

@@ -10,6 +10,7 @@
   - ExecError (3): the exec channel could not be opened or broke
   - PortForwardError (3): a port of a pod could not be reached
   - DeployError (3): hunter could not be brought into the target or started there
+  - TracingDenied (3): nothing may be traced, and --require-trace was given
   - StreamError (1): the stream of hunter broke its own rules
   - LogWriteError (1): the capture directory cannot be written
     - OutputUnusable (3): it could not be used from the start
@@ -120,6 +121,12 @@ class PortForwardError(GathererError):
 
 class DeployError(GathererError):
     """Hunter could not be brought into the target or started there."""
+
+    exit_code = 3
+
+
+class TracingDenied(GathererError):
+    """Nothing may be traced, although it was asked for with --require-trace."""
 
     exit_code = 3
 

@@ -13,7 +13,14 @@ from gatherer.capture_dir import CaptureDirectory
 from gatherer.chronicle import Chronicle
 from gatherer.config import CaptureConfig
 from gatherer.ending import TARGET_ENDED, Evidence, conclude, hunter_failure, no_hello
-from gatherer.errors import DeployError, GathererError, LogWriteError, NotFound, TargetNotFound
+from gatherer.errors import (
+    DeployError,
+    GathererError,
+    LogWriteError,
+    NotFound,
+    TargetNotFound,
+    TracingDenied,
+)
 from gatherer.patience import within
 from gatherer.reception import Arrival, Reception
 from gatherer.renderer import Renderer
@@ -82,6 +89,7 @@ class Session:
         self._reception = Reception()
         self._transmission = Transmission(config.linger)
         self._stop_reason = ""
+        self._denied: TracingDenied | None = None
         self._greeted = asyncio.Event()
         self._heard_at = 0.0
         self._ended_at = 0.0
@@ -261,10 +269,23 @@ class Session:
             if arrival.frame.type == FrameType.RECORDS:
                 self._chronicle.known_at = time.monotonic()
             self._chronicle.take(arrival)
+            self._judge_rights()
             if isinstance(arrival.message, Hello):
                 self._begin()
             elif isinstance(arrival.message, Goodbye):
                 self._transmission.durable(self._reception.last_seq, at_once=True)
+
+    def _judge_rights(self) -> None:
+        """Ends the capture where nothing may be traced, if that was not to be put up with."""
+        tracing = self._document.tracing or "on"
+        if not self._config.require_trace or self._denied is not None or tracing == "on":
+            return
+        cause, _, remedy = tracing.removeprefix("denied: ").partition("; ")
+        self._denied = TracingDenied(
+            f"nothing may be traced: {cause}",
+            remedy or "see what stands in the way, or leave --require-trace out",
+        )
+        self.stop("tracing denied")
 
     def _begin(self) -> None:
         """Hunter runs: its silence counts from now, and so does the duration."""
@@ -325,7 +346,7 @@ class Session:
         except LogWriteError as error:
             failure = failure or error
         settlement = settle(progress.accounts, document.goodbye, document.declared())
-        failure = failure or hunter_failure(document.goodbye, ended)
+        failure = failure or self._denied or hunter_failure(document.goodbye, ended)
         gone = False
         if document.goodbye is None and failure is None and not cancelled:
             gone = await self._target_is_gone()

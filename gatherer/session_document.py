@@ -71,7 +71,9 @@ class ProcessEntry:
         """`traced`, or why it is not."""
         if self.ended is not None:
             return self.end_reason or "ended"
-        return "traced" if self.attached is not None else "chosen"
+        if self.attached is not None:
+            return "traced"
+        return "not traced" if self.end_reason else "chosen"
 
     def as_json(self) -> dict[str, Any]:
         """Returns the entry as session.json holds it."""
@@ -123,6 +125,7 @@ class SessionDocument:
         self._names = LogNames()
         self._ordinals: dict[int, ProcessEntry] = {}
         self._pids: dict[int, ProcessEntry] = {}
+        self._denied = ""
         self._cpu_seconds: float | None = None
         self._peak_pss: int | None = None
 
@@ -159,9 +162,16 @@ class SessionDocument:
         if event.event == "attach":
             entry.attached = entry.attached or time
             entry.ended, entry.end_reason = None, ""
+        elif event.event == "attach_failed" and event.fields.get("denied") is True:
+            # It is watched all the same: its memory goes on to be sampled.
+            cause = str(event.fields.get("cause", ""))[:MAX_CMDLINE]
+            entry.end_reason = f"not traced: {cause}"
+            self._denied = self._denied or cause
         elif event.event in ("exit", "detach", "attach_failed"):
             entry.ended = time
-            entry.end_reason = {"exit": "exited", "detach": "detached"}.get(event.event, "")
+            ends = {"exit": "exited", "detach": "detached"}
+            denied = event.event == "exit" and entry.attached is None and entry.end_reason
+            entry.end_reason = f"exited, {denied}" if denied else ends.get(event.event, "")
             if event.event == "attach_failed":
                 entry.end_reason = f"not attached: {event.fields.get('cause', '')}"[:MAX_CMDLINE]
 
@@ -199,6 +209,17 @@ class SessionDocument:
             + accounts.undeclared
         )
         self.seen = self.received + self.lost
+
+    @property
+    def tracing(self) -> str | None:
+        """`on`, or `denied: <cause>` when no process could be traced for want of a right.
+
+        None before the Hello.
+        """
+        if self.hello is None or self.hello.tracing != "on":
+            return self.hello.tracing if self.hello else None
+        traced = any(entry.attached is not None for entry in self.processes.values())
+        return f"denied: {self._denied}" if self._denied and not traced else "on"
 
     @property
     def dropped_lines(self) -> int:
@@ -324,6 +345,7 @@ class SessionDocument:
             self._cpu_seconds,
             spool,
             self.exit_code or 0,
+            self.tracing or "on",
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -335,7 +357,7 @@ class SessionDocument:
                 "name": hello.engine if hello else None,
                 "reason": hello.engine_reason if hello else None,
             },
-            "tracing": hello.tracing if hello else None,
+            "tracing": self.tracing,
             "target": asdict(self.target),
             "started": self._started,
             "ended": self.ended,

@@ -50,6 +50,7 @@ class Summary:
         hunter_cpu_seconds: CPU time of hunter, None when it did not say.
         spool: the spool when it was kept.
         exit_code: what gatherer exits with.
+        tracing: `on`, or `denied: <cause>`.
     """
 
     directory: Path
@@ -64,10 +65,16 @@ class Summary:
     hunter_cpu_seconds: float | None
     spool: Path | None
     exit_code: int
+    tracing: str = "on"
 
     def lines(self) -> list[str]:
         """Returns the summary as lines of text; nothing in them can move a cursor."""
         lines = [f"capture ended: {printable(self.end_reason, 300)}"]
+        if self.tracing != "on":
+            lines.append(
+                f"NO SYSTEM CALLS WERE TRACED, {printable(self.tracing, 400)};"
+                " memory.jsonl and events.jsonl have the memory evidence"
+            )
         for process in self.processes:
             end = f", {printable(process.end_reason, 200)}" if process.end_reason else ""
             if process.dropped_lines:
@@ -116,6 +123,7 @@ class Summary:
             ],
             "records": {"seen": self.seen, "received": self.received, "lost": self.lost},
             "end_reason": self.end_reason,
+            "tracing": self.tracing,
             "complete": self.complete,
             "notes": list(self.notes),
             "spool": str(self.spool) if self.spool else None,

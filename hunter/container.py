@@ -50,8 +50,7 @@ class Container:
 
     def _id_is_seen(self) -> bool:
         return any(
-            self._id in self._path(procfs.read_text(f"/proc/{pid}/cgroup"))
-            for pid in procfs.pids()
+            self._id in self._path(procfs.read_text(f"/proc/{pid}/cgroup")) for pid in procfs.pids()
         )
 
     def _path(self, text: str) -> str:

@@ -26,7 +26,8 @@ def start_lines(start: Start) -> list[str]:
     ]
     if hello.tracing != "on":
         lines.append(
-            f"tracing: {printable(hello.tracing, 400)}; going on with memory evidence alone"
+            f"NO SYSTEM CALLS ARE TRACED, {printable(hello.tracing, 400)};"
+            " going on with memory evidence alone"
         )
     lines.append(f"threshold: {printable(start.threshold, 400)}")
     lines.append(f"writing to: {printable(str(start.directory), 400)}")
@@ -44,6 +45,11 @@ def event_line(event: str, pid: int | None, fields: Mapping[str, Any]) -> str:
     who = "" if pid is None else f" {pid}"
     if event == "scan":
         return printable(f"scan:{who} {_decision(fields)}", 400)
+    if event == "smaps":
+        return printable(f"smaps:{who} {_mappings(fields.get('mappings'))}", 400)
+    if event == "attach_failed" and fields.get("denied") is True:
+        cause = fields.get("cause", "?")
+        return printable(f"NOT TRACED:{who}, only its memory is sampled: {cause}", 400)
     details = ", ".join(
         f"{key} {_value(key, value)}" for key, value in fields.items() if value is not None
     )
@@ -75,6 +81,17 @@ def _decision(fields: Mapping[str, Any]) -> str:
     if fields.get("excluded"):
         return f"{text}: not traced, {fields['excluded']}"
     return f"{text}: chosen by {fields.get('reason', '?')}"
+
+
+def _mappings(found: Any) -> str:
+    """Returns the largest mappings in few words; all of them are in events.jsonl."""
+    largest = [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+    named = (
+        f"{item.get('name') or 'anonymous'} {byte_count(item['rss_bytes'])}"
+        for item in largest[:3]
+        if type(item.get("rss_bytes")) is int
+    )
+    return f"most memory is in {', '.join(named)}"
 
 
 def _value(name: str, value: Any) -> str:

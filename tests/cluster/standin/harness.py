@@ -417,6 +417,11 @@ class StandInCluster:
         pids = self.host_pids(pod, container, namespace)
         return pids[min(pids)]
 
+    def rss(self, pod: str, container: str, namespace: str = "default") -> int:
+        """Returns the resident bytes of a container's first process."""
+        statm = Path(f"/proc/{self.host_pid(pod, container, namespace)}/statm").read_text()
+        return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
     def rootfs(self, pod: str, container: str, namespace: str = "default") -> Path:
         """Returns the container's file system as this machine sees it, mounts included."""
         return Path(f"/proc/{self.host_pid(pod, container, namespace)}/root")

@@ -305,7 +305,7 @@ class ObjectRoutes:
             return json_response(request, changed)
         stored = self._cluster.store.put("pods", changed)
         worker = self._cluster.kubelet.worker(metadata["namespace"], metadata["name"])
-        if worker is not None:
+        if worker is not None and stored["spec"].get("ephemeralContainers"):
             worker.add_ephemeral(stored)
         return json_response(request, stored)
 

@@ -113,7 +113,7 @@ def test_denied_tracing_is_said_in_the_first_lines() -> None:
     stream = io.StringIO()
     hello = replace(HELLO, engine="", engine_reason="seccomp", tracing="denied: seccomp filter")
     make_view(ViewConfig("plain"), stream).started(replace(START, hello=hello))
-    assert "tracing: denied: seccomp filter; going on with memory evidence alone\n" in (
+    assert "NO SYSTEM CALLS ARE TRACED, denied: seccomp filter; going on with memory" in (
         stream.getvalue()
     )
 

@@ -1,0 +1,81 @@
+"""What tests of whole captures share: gatherer as a user starts it, and what it leaves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.cluster.standin.harness import StandInCluster
+
+
+def command(cluster: StandInCluster, *arguments: str, context: str = "admin") -> list[str]:
+    return [
+        *(sys.executable, "-m", "gatherer", "--kubeconfig", str(cluster.kubeconfig)),
+        *("--context", context, "--plain", *arguments),
+    ]
+
+
+def capture(
+    cluster: StandInCluster, output: Path, *arguments: str, context: str = "admin"
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*command(cluster, *arguments, context=context), "-o", str(output)],
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+    return found
+
+
+def session(output: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((output / "session.json").read_text())
+    return value
+
+
+def events(output: Path, name: str) -> list[dict[str, Any]]:
+    lines = (output / "events.jsonl").read_text().splitlines()
+    return [event for event in map(json.loads, lines) if event["event"] == name]
+
+
+def samples(output: Path, pid: int | None = None) -> list[dict[str, Any]]:
+    """Returns the samples of memory.jsonl: of one process, or of the container."""
+    lines = [json.loads(line) for line in (output / "memory.jsonl").read_text().splitlines()]
+    if pid is not None:
+        return [line for line in lines if line.get("pid") == pid]
+    return [line["container"] for line in lines if "container" in line]
+
+
+def hunters(cluster: StandInCluster, pod: str, container: str) -> list[int]:
+    """Returns host pids of processes of hunter in a container."""
+    found = []
+    for pid in cluster.host_pids(pod, container).values():
+        try:
+            if any("hunter" in word for word in psutil.Process(pid).cmdline()):
+                found.append(pid)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def files(cluster: StandInCluster, pod: str, container: str) -> set[str]:
+    """Returns every file of a container that is not of the kernel's own file systems."""
+    root = cluster.rootfs(pod, container)
+    found = set()
+    for place in ("tmp", "var/tmp", "dev/shm", "run", "root", "home"):
+        for path in (root / place).rglob("*"):
+            found.add(str(path.relative_to(root)))
+    return found | {path.name for path in root.iterdir()}

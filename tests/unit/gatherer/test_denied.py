@@ -1,0 +1,62 @@
+"""Tracing that is denied: what session.json says, and what --require-trace makes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gatherer.clock import CaptureClock
+from gatherer.runtimes import Target
+from gatherer.session_document import SessionDocument
+from hg_shared.messages import Event
+from tests.unit.gatherer.scripted import HELLO, REALTIME, SECOND, process
+
+CAUSE = "Yama ptrace_scope is 1 and SYS_PTRACE is missing; add SYS_PTRACE"
+
+
+@pytest.fixture
+def document() -> SessionDocument:
+    made = SessionDocument(Target("kubernetes"), {}, 0)
+    made.greet(HELLO, CaptureClock(HELLO, REALTIME))
+    for ordinal in (1, 2):
+        made.declare(process(ordinal, pid=10 + ordinal))
+    return made
+
+
+def happened(document: SessionDocument, name: str, pid: int, **fields: Any) -> None:
+    document.happened(Event(1001 * SECOND, name, pid, fields), "2026-01-01T00:00:00.000000Z")
+
+
+def test_before_the_hello_nothing_is_known() -> None:
+    assert SessionDocument(Target("kubernetes"), {}, 0).tracing is None
+
+
+def test_denied_for_every_process_is_denied(document: SessionDocument) -> None:
+    assert document.tracing == "on"
+    happened(document, "attach_failed", 11, cause=CAUSE, denied=True)
+    assert document.tracing == f"denied: {CAUSE}"
+    assert document.as_json()["tracing"] == f"denied: {CAUSE}"
+
+
+def test_one_process_that_is_traced_is_on(document: SessionDocument) -> None:
+    happened(document, "attach_failed", 11, cause=CAUSE, denied=True)
+    happened(document, "attach", 12, threads=1)
+    assert document.tracing == "on"
+
+
+def test_a_failure_for_another_reason_is_no_denial(document: SessionDocument) -> None:
+    happened(document, "attach_failed", 11, cause="it is gone", denied=False)
+    assert document.tracing == "on"
+
+
+def test_the_end_of_a_watched_process_keeps_why_it_was_not_traced(
+    document: SessionDocument,
+) -> None:
+    happened(document, "attach_failed", 11, cause=CAUSE, denied=True)
+    entry = document.entry(1)
+    assert entry is not None
+    assert (entry.state, entry.ended) == ("not traced", None)
+    happened(document, "exit", 11)
+    assert entry.end_reason == f"exited, not traced: {CAUSE}"
+    assert entry.ended is not None
