@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 REPORTS := dist/reports
 PYTEST := $(BIN)/pytest -q
 # Programs that integration and cluster tests run; installed by `make test` when it is root.
-DEBIAN := strace runc busybox-static gcc libc6-dev
+DEBIAN := strace runc busybox-static gcc libc6-dev qemu-user-static
 
 .PHONY: help
 help:  ## list these targets

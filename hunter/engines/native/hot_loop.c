@@ -39,8 +39,13 @@ static inline i64 syscall4(i64 nr, i64 a, i64 b, i64 c, i64 d) {
 }
 #endif
 
+#ifndef SYSCALL  // a test has a kernel of its own
+#define SYSCALL syscall4
+#endif
+
 enum { PTRACE_CONT = 7, PTRACE_SYSCALL = 24, PTRACE_GET_SYSCALL_INFO = 0x420e, SYSCALL_STOP = 0x857f };
-enum { WAIT_ALL = 0x40000000, EINTR = 4, CLOCK_MONOTONIC = 1 };
+// __WALL | __WNOTHREAD: each tracer thread waits for its own tracees.
+enum { WAIT_OWN = 0x60000000, EINTR = 4, CLOCK_MONOTONIC = 1 };
 enum { HEAD_SIZE = 88, SCRATCH = 66560, ENTRY_MAX = 320, CAPTURE_MAX = 0xfffe };
 enum { LOST = 9, UNREADABLE = 0xffff };
 enum { PATH_MAX = 4096, PATH_FIRST = 256, PAGE = 4096 };
@@ -177,7 +182,7 @@ EXPORT void hot_remove(struct context *c, u32 tid) {
 }
 
 static i64 read_memory(i32 memory, u64 address, u8 *to, u64 size) {
-    return syscall4(NR_pread64, memory, (i64)to, (i64)size, (i64)address);
+    return SYSCALL(NR_pread64, memory, (i64)to, (i64)size, (i64)address);
 }
 
 static u8 *header(u8 *at, u32 arg, u32 got, u64 length) {
@@ -383,14 +388,14 @@ EXPORT i64 hot_run(struct context *c) {
             return -EINTR;
         }
         i32 status = 0;
-        i64 tid = syscall4(NR_wait4, -1, (i64)&status, WAIT_ALL, 0);
+        i64 tid = SYSCALL(NR_wait4, -1, (i64)&status, WAIT_OWN, 0);
         if (tid < 0) return tid;
         c->tid = (i32)tid;
         c->status = status;
         if (status != SYSCALL_STOP) return STOP;
         u64 time = now(c);
         c->stops++;
-        if (syscall4(NR_ptrace, PTRACE_GET_SYSCALL_INFO, tid, sizeof info, (i64)&info) < 0)
+        if (SYSCALL(NR_ptrace, PTRACE_GET_SYSCALL_INFO, tid, sizeof info, (i64)&info) < 0)
             continue;  // killed while it was stopped
         struct thread *t = find(c, (u32)tid);
         if (!t || t->flags & FLAG_LEAVING) {
@@ -437,7 +442,7 @@ EXPORT i64 hot_run(struct context *c) {
             if (call->exit_count)
                 at = read_items(c, p->memory, c->items + call->first + call->entry_count,
                                 call->exit_count, t->args, rval, 0, at, c->scratch + SCRATCH);
-            syscall4(NR_ptrace, resume, tid, 0, 0);
+            SYSCALL(NR_ptrace, resume, tid, 0, 0);
             u8 head[HEAD_SIZE];
             u64 size = (u64)(at - c->scratch);
             fill_head(head, t->start, time - t->start, rval, t->args, (u32)tid, p->ordinal,
@@ -447,6 +452,6 @@ EXPORT i64 hot_run(struct context *c) {
             continue;
         }
     resume:
-        syscall4(NR_ptrace, resume, tid, 0, 0);
+        SYSCALL(NR_ptrace, resume, tid, 0, 0);
     }
 }
