@@ -84,12 +84,11 @@ class Script:
         data = _PARTS.pack(*map(len, parts), self._arch, self._abi) + b"".join(parts)
         command = [*runner(self._machine), str(program)]
         done = subprocess.run(command, input=data, capture_output=True, check=True)
-        heads, count, held = done.stdout, 0, 0
-        while (count * HEAD_SIZE) + held < len(heads):
-            held += int.from_bytes(heads[count * HEAD_SIZE + 84 : (count + 1) * HEAD_SIZE], "little")
-            count += 1
-        size = count * HEAD_SIZE
-        return list(iter_records(heads[:size], heads[size:])), list(_TOLD.iter_unpack(done.stderr))
+        data, size, held = done.stdout, 0, 0
+        while size + held < len(data):
+            size += HEAD_SIZE
+            held += int.from_bytes(data[size - 4 : size], "little")
+        return list(iter_records(data[:size], data[size:])), list(_TOLD.iter_unpack(done.stderr))
 
 
 @pytest.mark.parametrize("machine", MACHINES)
