@@ -14,7 +14,7 @@ from typing import Any
 from gatherer.clock import compact_utc
 from gatherer.errors import LogWriteError, OutputUnusable
 from gatherer.logs import write_all, write_error
-from gatherer.spool import SPOOL_NAME
+from gatherer.spool import SPOOL_NAME, restart_of
 
 SESSION = "session.json"
 EVENTS = "events.jsonl"
@@ -25,7 +25,7 @@ _CAPTURE_FILES = (
     SESSION, EVENTS, MEMORY, SPOOL_NAME,
     "metrics.jsonl", "agents", "records.hgs", "report.html",
 )  # fmt: skip
-_LOG = re.compile(r"[A-Za-z0-9._-]{1,64}-\d+(\.\d+)?\.log", re.ASCII)
+_LOG = re.compile(r"[A-Za-z0-9._-]{1,64}-\d+(\.restart\d+)?(\.\d+)?\.log", re.ASCII)
 _STARTED = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d+)?Z", re.ASCII)
 
 
@@ -145,7 +145,11 @@ class CaptureDirectory:
 
     def _move_earlier(self) -> None:
         found = sorted(
-            name for name in os.listdir(self.path) if name in _CAPTURE_FILES or _LOG.fullmatch(name)
+            name
+            for name in os.listdir(self.path)
+            if name in _CAPTURE_FILES
+            or _LOG.fullmatch(name)
+            or restart_of(name.removesuffix(".partial")) is not None
         )
         if not found:
             return

@@ -6,11 +6,12 @@ import asyncio
 import signal
 from typing import TextIO
 
+from gatherer.capture import Capture
 from gatherer.config import CaptureConfig
 from gatherer.errors import GathererError
 from gatherer.renderer_process import RendererProcess
 from gatherer.runtimes import Runtime
-from gatherer.session import RendererFactory, Session
+from gatherer.session import RendererFactory
 from gatherer.view import View, make_view
 from gatherer.zipapp import hunter_image
 
@@ -70,12 +71,12 @@ class Supervisor:
     orderly end for a while.
 
     Args:
-        session: the capture.
+        capture: the capture.
         view: says what is going on.
     """
 
-    def __init__(self, session: Session, view: View) -> None:
-        self._session = session
+    def __init__(self, capture: Capture, view: View) -> None:
+        self._capture = capture
         self._view = view
         self._task: asyncio.Task[object] | None = None
         self._asked = False
@@ -84,7 +85,7 @@ class Supervisor:
         """Takes signals from now on.
 
         Args:
-            task: runs the session.
+            task: runs the capture.
         """
         self._task = task
         loop = asyncio.get_running_loop()
@@ -100,21 +101,21 @@ class Supervisor:
 
     def interrupt(self) -> None:
         """Ctrl-C."""
-        if self._asked or not self._session.running:
+        if self._asked or not self._capture.running:
             self._cancel()
             return
         self._asked = True
         self._view.note("stopping; Ctrl-C again stops at once")
-        self._session.stop("interrupted")
+        self._capture.stop("interrupted")
 
     def terminate(self) -> None:
         """SIGTERM or SIGHUP."""
-        if not self._session.running:
+        if not self._capture.running:
             self._cancel()
             return
         if not self._asked:
             self._asked = True
-            self._session.stop("terminated")
+            self._capture.stop("terminated")
             asyncio.get_running_loop().call_later(SIGTERM_SECONDS, self._cancel)
 
     def _cancel(self) -> None:
@@ -125,9 +126,9 @@ class Supervisor:
 async def _run(config: CaptureConfig, stdout: TextIO) -> int:
     runtime = make_runtime(config)
     view = make_view(config.view, stdout)
-    session = Session(config, runtime, hunter_image(), renderer_factory(config), view)
-    supervisor = Supervisor(session, view)
-    task = asyncio.ensure_future(session.run())
+    capture = Capture(config, runtime, hunter_image(), renderer_factory(config), view)
+    supervisor = Supervisor(capture, view)
+    task = asyncio.ensure_future(capture.run())
     supervisor.watch(task)
     try:
         summary = await task
@@ -138,8 +139,8 @@ async def _run(config: CaptureConfig, stdout: TextIO) -> int:
         supervisor.unwatch()
         await runtime.aclose()
     view.summary(summary)
-    if session.failure is not None:
-        error = session.failure
+    if capture.failure is not None:
+        error = capture.failure
         error.exit_code = summary.exit_code
         raise error
     return summary.exit_code
