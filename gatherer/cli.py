@@ -16,10 +16,12 @@ from gatherer.config import (
     DEFAULT_BUFFER,
     DEFAULT_FREQUENCY,
     DEFAULT_LINGER,
+    DEFAULT_MAX_EXECS,
     DEFAULT_MAX_LOG_SIZE,
     DEFAULT_MEMORY,
     DEFAULT_STRING_SIZE,
     CaptureConfig,
+    FleetConfig,
     TargetConfig,
     ViewConfig,
 )
@@ -76,6 +78,27 @@ class DefaultGroup(click.Group):
         return super().parse_args(ctx, args)
 
 
+def _reference(text: str) -> str:
+    """Returns what `-p` gives as it is, after checking that it stands for pods."""
+    # Imported here: the package above it is not needed for anything else.
+    from gatherer.kube.references import POD, parse_reference
+
+    if not text:
+        return text
+    reference = parse_reference(text)
+    return reference.name if reference.resource == POD else text
+
+
+def _fleet(given: dict[str, Any]) -> FleetConfig | None:
+    """Returns which targets when there may be many, None for the one that -p names."""
+    pods = tuple(dict.fromkeys(filter(None, given["pod"])))
+    selector = given["selector"] or ""
+    many = selector or len(pods) > 1 or any("/" in pod for pod in pods)
+    if not many and not (pods and given["container"] == "*"):
+        return None
+    return FleetConfig(pods, selector, given["max_execs"])
+
+
 def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:
     """Returns a click option with its environment variable GATHERER_<OPTION>."""
     long = next(name for name in names if name.startswith("--")).split("/")[0]
@@ -98,6 +121,7 @@ cli.help = f"""{cli.callback.__doc__}
 
 \b
   gatherer -p POD [-c CONTAINER] [-m 50] [-f 2]
+  gatherer -l app=web -c '*'
   gatherer --runtime local -m 200Mi
 
 The same as `gatherer capture …`; see `gatherer capture --help` for all options.
@@ -105,8 +129,18 @@ The same as `gatherer capture …`; see `gatherer capture --help` for all option
 
 
 @cli.command(context_settings={"max_content_width": 100})
-@_option("-p", "--pod", metavar="POD", help="target pod")
-@_option("-c", "--container", metavar="C", help="target container  [the only or default one]")
+@_option(
+    "-p", "--pod", type=Parsed(_reference, "POD"), multiple=True,
+    help="target pod, or deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME (repeatable)",
+)  # fmt: skip
+@_option(
+    "-l", "--selector", type=Parsed(options.parse_selector, "SELECTOR"),
+    help="target every pod with these labels, also those that appear later: app=web",
+)  # fmt: skip
+@_option(
+    "-c", "--container", metavar="C",
+    help="target container, '*' for all of a pod  [the only or default one]",
+)  # fmt: skip
 @_option("-n", "--namespace", metavar="NS", help="namespace  [the context's]")
 @_option("--context", metavar="NAME", help="kubeconfig context  [the current one]")
 @_option("--kubeconfig", metavar="FILE", help="kubeconfig  [as kubectl]")
@@ -168,10 +202,6 @@ The same as `gatherer capture …`; see `gatherer capture --help` for all option
     help=f"seconds hunter waits for a lost gatherer  [{DEFAULT_LINGER:g}]",
 )  # fmt: skip
 @_option(
-    "--restart/--no-restart", default=True,
-    help="trace a restarted container again, in new logs  [on]",
-)  # fmt: skip
-@_option(
     "--engine", type=click.Choice(ENGINES), default="auto", help="how to trace  [auto]",
 )  # fmt: skip
 @_option(
@@ -185,6 +215,10 @@ The same as `gatherer capture …`; see `gatherer capture --help` for all option
 @_option(
     "--require-trace", is_flag=True,
     help="fail (exit code 3) where only memory evidence may be taken",
+)  # fmt: skip
+@_option(
+    "--max-execs", type=Parsed(options.parse_execs, "N"), default=DEFAULT_MAX_EXECS,
+    help=f"hunters brought in at the same time, with many targets  [{DEFAULT_MAX_EXECS}]",
 )  # fmt: skip
 @_option("--force", is_flag=True, help="go on without memory headroom")
 @_option(
@@ -273,10 +307,11 @@ def capture_config(given: dict[str, Any], terminal: bool) -> CaptureConfig:
     else:
         redrawn = terminal and not (given["plain"] or given["quiet"] or given["verbose"])
         style = "live" if redrawn else "plain"
+    fleet = _fleet(given)
     config = CaptureConfig(
         target=TargetConfig(
             given["runtime"],
-            given["pod"] or "",
+            given["pod"][0] if given["pod"] and fleet is None else "",
             given["container"],
             given["namespace"],
             given["context"],
@@ -294,7 +329,6 @@ def capture_config(given: dict[str, Any], terminal: bool) -> CaptureConfig:
         raw=given["raw"],
         buffer=given["buffer"],
         linger=given["linger"],
-        restart=given["restart"],
         engine=given["engine"],
         placement=given["placement"],
         max_overhead=given["max_overhead"],
@@ -304,6 +338,7 @@ def capture_config(given: dict[str, Any], terminal: bool) -> CaptureConfig:
         output=given["output"],
         duration=given["duration"],
         install=given["install"],
+        fleet=fleet,
     )
     config.check()
     return config

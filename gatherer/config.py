@@ -14,6 +14,7 @@ DEFAULT_BUFFER = 4 << 20
 DEFAULT_LINGER = 10.0
 DEFAULT_STRING_SIZE = 32
 DEFAULT_MAX_LOG_SIZE = 2 << 30
+DEFAULT_MAX_EXECS = 20
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,21 @@ class TargetConfig:
     namespace: str | None = None
     context: str | None = None
     kubeconfig: str | None = None
+
+
+@dataclass(frozen=True)
+class FleetConfig:
+    """Many targets.
+
+    Attributes:
+        pods: pods and workloads, as `-p` names them.
+        selector: labelSelector of pods, empty when there is none.
+        max_execs: how many hunters are brought in at the same time.
+    """
+
+    pods: tuple[str, ...] = ()
+    selector: str = ""
+    max_execs: int = DEFAULT_MAX_EXECS
 
 
 @dataclass(frozen=True)
@@ -85,7 +101,6 @@ class CaptureConfig:
         raw: whether the record stream is kept.
         buffer: bytes hunter keeps while the stream is slow.
         linger: seconds hunter waits for a lost gatherer.
-        restart: whether a restarted container is traced again.
         engine: engine name, or `auto`.
         placement: `auto`, or `off`: whether the target may be moved to the tracer's CPU.
         max_overhead: share of its time that the target may lose, None for any.
@@ -95,6 +110,7 @@ class CaptureConfig:
         output: the capture directory.
         duration: seconds until the capture is stopped, None for never.
         install: accepted and without effect: hunter is always brought along.
+        fleet: which targets, None for the one of `target`; with many, the pod of `target` is empty.
     """
 
     target: TargetConfig = field(default_factory=TargetConfig)
@@ -110,7 +126,6 @@ class CaptureConfig:
     raw: bool = False
     buffer: int = DEFAULT_BUFFER
     linger: float = DEFAULT_LINGER
-    restart: bool = True
     engine: str = "auto"
     placement: str = "auto"
     max_overhead: float | None = None
@@ -120,6 +135,7 @@ class CaptureConfig:
     output: Path = Path("strace-logs")
     duration: float | None = None
     install: bool = False
+    fleet: FleetConfig | None = None
 
     @property
     def only_pids(self) -> bool:
@@ -145,7 +161,8 @@ class CaptureConfig:
         target = self.target
         if target.runtime == "local":
             given = {
-                "-p": target.pod,
+                "-p": target.pod or (self.fleet and self.fleet.pods),
+                "-l": self.fleet and self.fleet.selector,
                 "-c": target.container,
                 "-n": target.namespace,
                 "--context": target.context,
@@ -162,8 +179,16 @@ class CaptureConfig:
                     "--runtime local traces nothing by default",
                     "give a threshold such as -m 200Mi, or a process with --pid",
                 )
+        elif self.fleet is not None:
+            if self.fleet.pods and self.fleet.selector:
+                raise ConfigError(
+                    "-p and -l exclude each other", "give pods with -p, or a selector with -l"
+                )
         elif not target.pod:
-            raise ConfigError("no target", "give a pod with -p POD, or use --runtime local")
+            raise ConfigError(
+                "no target",
+                "give a pod with -p POD, pods with -l SELECTOR, or --runtime local",
+            )
         if self.growth is not None and self.only_pids:
             raise ConfigError(
                 "--growth has no effect with --pid alone", "give a threshold with -m as well"
@@ -203,7 +228,6 @@ class CaptureConfig:
             "raw": self.raw,
             "buffer_bytes": self.buffer,
             "linger": self.linger,
-            "restart": self.restart,
             "engine": self.engine,
             "placement": self.placement,
             "max_overhead": self.max_overhead,
@@ -213,4 +237,14 @@ class CaptureConfig:
             "duration": self.duration,
             "max_log_size_bytes": self.max_log_size,
             "output": str(self.output),
+            **(
+                {
+                    "pods": list(self.fleet.pods),
+                    "selector": self.fleet.selector or None,
+                    "container": self.target.container,
+                    "max_execs": self.fleet.max_execs,
+                }
+                if self.fleet is not None
+                else {}
+            ),
         }

@@ -228,6 +228,28 @@ def parse_linger(text: str) -> float:
     return seconds
 
 
+def parse_selector(text: str) -> str:
+    """Reads the value of `-l`, whose syntax the API server knows.
+
+    Raises:
+        ValueError: it is empty, which would be every pod, or cannot be printed.
+    """
+    if not text.strip() or not text.isprintable():
+        raise ValueError(f"{shown(text)} is no label selector; give one such as app=web")
+    return text.strip()
+
+
+def parse_execs(text: str) -> int:
+    """Reads the value of `--max-execs`.
+
+    Raises:
+        ValueError: not a count of 1 to 1000.
+    """
+    if not re.fullmatch(r"\d{1,4}", text, re.ASCII) or not 1 <= int(text) <= 1000:
+        raise ValueError(f"{shown(text)} is no number of execs; give 1 to 1000, such as 20")
+    return int(text)
+
+
 def shown(text: str) -> str:
     """Returns a user's value for an error line: quoted, printable, at most 40 characters."""
     printable = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import TextIO
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Protocol, TextIO, TypeVar
 
-from gatherer.capture import Capture
 from gatherer.config import CaptureConfig
 from gatherer.errors import GathererError
 from gatherer.renderer_process import RendererProcess
 from gatherer.runtimes import Runtime
-from gatherer.session import RendererFactory
+from gatherer.session import RendererFactory, Session
 from gatherer.view import View, make_view
 from gatherer.zipapp import hunter_image
 
+if TYPE_CHECKING:
+    from gatherer.kube.pod_sources import PodSource
+    from gatherer.targets import TargetName
+
+Ended = TypeVar("Ended")
 SIGTERM_SECONDS = 10.0
 """How long a clean end may take after SIGTERM; Kubernetes and systemd wait 30 and 90."""
 
@@ -64,6 +69,27 @@ def renderer_factory(config: CaptureConfig) -> RendererFactory:
     return RendererProcess(config.lines, config.max_log_size).renderer
 
 
+class Stoppable(Protocol):
+    """A capture that can be asked to end: a `Session` or a `Fleet`."""
+
+    @property
+    def running(self) -> bool:
+        """Whether a hunter runs."""
+        ...
+
+    def stop(self, reason: str) -> None:
+        """Asks for an end in order."""
+        ...
+
+
+class Notes(Protocol):
+    """The part of a view that is needed here."""
+
+    def note(self, text: str) -> None:
+        """Shows a sentence."""
+        ...
+
+
 class Supervisor:
     """Turns signals into what the user means by them.
 
@@ -71,12 +97,12 @@ class Supervisor:
     orderly end for a while.
 
     Args:
-        capture: the capture.
+        session: the capture, of one target or of many.
         view: says what is going on.
     """
 
-    def __init__(self, capture: Capture, view: View) -> None:
-        self._capture = capture
+    def __init__(self, session: Stoppable, view: Notes) -> None:
+        self._session = session
         self._view = view
         self._task: asyncio.Task[object] | None = None
         self._asked = False
@@ -85,7 +111,7 @@ class Supervisor:
         """Takes signals from now on.
 
         Args:
-            task: runs the capture.
+            task: runs the session.
         """
         self._task = task
         loop = asyncio.get_running_loop()
@@ -101,21 +127,21 @@ class Supervisor:
 
     def interrupt(self) -> None:
         """Ctrl-C."""
-        if self._asked or not self._capture.running:
+        if self._asked or not self._session.running:
             self._cancel()
             return
         self._asked = True
         self._view.note("stopping; Ctrl-C again stops at once")
-        self._capture.stop("interrupted")
+        self._session.stop("interrupted")
 
     def terminate(self) -> None:
         """SIGTERM or SIGHUP."""
-        if not self._capture.running:
+        if not self._session.running:
             self._cancel()
             return
         if not self._asked:
             self._asked = True
-            self._capture.stop("terminated")
+            self._session.stop("terminated")
             asyncio.get_running_loop().call_later(SIGTERM_SECONDS, self._cancel)
 
     def _cancel(self) -> None:
@@ -124,23 +150,81 @@ class Supervisor:
 
 
 async def _run(config: CaptureConfig, stdout: TextIO) -> int:
+    if config.fleet is not None:
+        return await _run_fleet(config, stdout)
     runtime = make_runtime(config)
     view = make_view(config.view, stdout)
-    capture = Capture(config, runtime, hunter_image(), renderer_factory(config), view)
+    session = Session(config, runtime, hunter_image(), renderer_factory(config), view)
+    try:
+        summary = await _supervised(session, session.run(), view)
+    finally:
+        view.close()
+        await runtime.aclose()
+    view.summary(summary)
+    return _exit_code(summary.exit_code, session.failure)
+
+
+async def _run_fleet(config: CaptureConfig, stdout: TextIO) -> int:
+    """Captures many targets; all share one connection, one renderer and one view."""
+    from gatherer.fleet import Fleet
+    from gatherer.kube.connection import ClusterConnection
+    from gatherer.kube.pod_sources import SelectedPods, pod_source
+    from gatherer.kube.references import parse_reference
+    from gatherer.runtimes.kubernetes import KubernetesRuntime
+    from gatherer.view.fleet import make_fleet_view
+
+    fleet_config, target = config.fleet, config.target
+    assert fleet_config is not None
+    view = make_fleet_view(config.view, stdout)
+    cluster = ClusterConnection(target.kubeconfig, target.context, fleet_config.max_execs)
+    namespace = target.namespace or cluster.access.namespace
+    image, renderer = hunter_image(), renderer_factory(config)
+
+    def make_session(name: TargetName, own: CaptureConfig, own_view: View) -> Session:
+        runtime = KubernetesRuntime(
+            name.pod, name.container, namespace=name.namespace, cluster=cluster
+        )
+        return Session(own, runtime, image, renderer, own_view)
+
+    if fleet_config.selector:
+        sources: list[PodSource] = [
+            SelectedPods(cluster.api, namespace, fleet_config.selector, view.note)
+        ]
+    else:
+        references = map(parse_reference, fleet_config.pods)
+        sources = [pod_source(cluster.api, namespace, one, view.note) for one in references]
+    fleet = Fleet(config, sources, make_session, view)
+    try:
+        summary = await _supervised(fleet, fleet.run(), view)
+    finally:
+        view.close()
+        await cluster.aclose()
+    view.summary(summary)
+    return _exit_code(summary.exit_code, summary.failure())
+
+
+async def _supervised(
+    capture: Stoppable, run: Coroutine[object, object, Ended], view: Notes
+) -> Ended:
+    """Runs a capture to its end, signals included, and returns its summary."""
     supervisor = Supervisor(capture, view)
-    task = asyncio.ensure_future(capture.run())
+    task = asyncio.ensure_future(run)
     supervisor.watch(task)
     try:
-        summary = await task
+        return await task
     except asyncio.CancelledError:
         raise GathererError("interrupted before hunter had started") from None
     finally:
-        view.close()
         supervisor.unwatch()
-        await runtime.aclose()
-    view.summary(summary)
-    if capture.failure is not None:
-        error = capture.failure
-        error.exit_code = summary.exit_code
-        raise error
-    return summary.exit_code
+
+
+def _exit_code(code: int, failure: GathererError | None) -> int:
+    """Returns the exit code of a capture that has been summed up.
+
+    Raises:
+        GathererError: what made it fail, which is worth a line of its own.
+    """
+    if failure is not None:
+        failure.exit_code = code
+        raise failure
+    return code

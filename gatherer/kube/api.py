@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import aiohttp
 from kubernetes.aio.client import ApiClient, AppsV1Api, BatchV1Api, Configuration, CoreV1Api
 
-from gatherer.errors import ApiError, NotFound, ServerError
+from gatherer.errors import ApiError, ServerError
 from gatherer.kube.access import ClusterAccess
 from gatherer.kube.answers import answer_error
 from gatherer.kube.connection_errors import connection_error
-from gatherer.kube.models import Node, Pod
+from gatherer.kube.models import Pod
 from gatherer.kube.references import Reference
 from gatherer.kube.watch_events import GONE, PodList, WatchDecoder, WatchEvent
 from gatherer.kube.workloads import Workload
@@ -169,25 +169,6 @@ class KubernetesApi:
             "replicasets",
         )
         return [Workload.from_json("replicasets", item) for item in items]
-
-    async def read_node(self, name: str) -> Node | None:
-        """Returns a node, None when it does not exist.
-
-        Raises:
-            ApiError: the server refused.
-            ClusterUnreachable: there was no answer.
-        """
-        try:
-            document = await self._request(
-                lambda headers: self._core.read_node_without_preload_content(
-                    name, _headers=headers, _request_timeout=_TIMEOUT
-                ),
-                verb="get",
-                resource="nodes",
-            )
-        except NotFound:
-            return None
-        return Node.from_json(document)
 
     async def aclose(self) -> None:
         """Closes the connections."""

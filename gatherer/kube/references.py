@@ -50,7 +50,10 @@ def parse_reference(text: str) -> Reference:
     """
     kind, slash, name = text.partition("/")
     if not slash:
-        kind, name = POD, text
+        # The API server knows best what a pod may be called.
+        if not text:
+            raise ValueError(f"'' names nothing; {_GOOD}")
+        return Reference(POD, text)
     resource = _resource(kind)
     if resource is None:
         raise ValueError(f"{shown(kind)} is no type that has pods; {_GOOD}")

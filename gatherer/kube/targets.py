@@ -18,6 +18,7 @@ _WAITING_REMEDIES = {
     "ContainerCreating": "wait until it runs: `kubectl wait --for=condition=Ready pod/{pod}`",
     "PodInitializing": "wait until the init containers are done",
 }
+ALL_CONTAINERS = "*"
 _MAX_MESSAGE = 300  # characters of the kubelet's words
 
 
@@ -62,6 +63,33 @@ def choose_container(pod: Pod, requested: str | None) -> Container:
     )
 
 
+def wanted_containers(pod: Pod, requested: str | None) -> tuple[Container, ...]:
+    """Returns the containers of one of many pods to capture.
+
+    Args:
+        pod: one of the targets.
+        requested: as `choose_container` takes it; `*` is every container that keeps running,
+            sidecars included, ephemeral ones not.
+
+    Raises:
+        TargetNotFound: there is no such container, or several and nothing tells which.
+    """
+    if requested != ALL_CONTAINERS:
+        return (choose_container(pod, requested),)
+    sidecars = (c for c in pod.init_containers if c.restart_policy == "Always")
+    found = (*pod.containers, *sidecars)
+    if not found:
+        raise TargetNotFound(
+            f"pod {pod.name!r} has no containers", "check the pod with `kubectl describe pod`"
+        )
+    return found
+
+
+def has_ended(pod: Pod) -> bool:
+    """Whether no container of a pod will run again."""
+    return pod.phase in ("Succeeded", "Failed")
+
+
 def check_running(pod: Pod, container: Container) -> None:
     """Makes sure that the container runs.
 
@@ -72,7 +100,7 @@ def check_running(pod: Pod, container: Container) -> None:
     state = container.state
     if state.kind == "running":
         return
-    if pod.phase in ("Succeeded", "Failed"):
+    if has_ended(pod):
         ended = _ending(state) if state.kind == "terminated" else ""
         why = f" ({pod.reason}: {_shorten(pod.message)})" if pod.reason else ""
         raise TargetNotFound(

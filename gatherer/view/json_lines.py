@@ -6,10 +6,67 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TextIO
 
-from gatherer.capture_dir import json_line
 from gatherer.clock import rfc3339
+from gatherer.output_directory import json_line
 from gatherer.summary import Summary
 from gatherer.view import Start, Status
+
+
+class JsonLines:
+    """Writes objects, a line each.
+
+    Args:
+        stream: where to.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream: TextIO | None = stream
+
+    def write(self, value: Mapping[str, Any]) -> None:
+        """Writes one object; when nobody reads any more, it does nothing."""
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(json_line(value) + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            # Whoever read it is gone. The capture goes on.
+            self._stream = None
+
+
+def start_object(start: Start) -> dict[str, Any]:
+    """Returns the object that says that a hunter runs."""
+    return {
+        "time": rfc3339(start.hello.realtime_ns),
+        "event": "start",
+        "target": asdict(start.target),
+        "hunter": asdict(start.hello),
+        "inject": start.inject,
+        "threshold": start.threshold,
+        "directory": str(start.directory),
+    }
+
+
+def event_object(
+    time: str,
+    event: str,
+    pid: int | None,
+    fields: Mapping[str, Any],
+    more: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Returns an event as one object; its own fields cannot take the place of the first ones.
+
+    Args:
+        time: RFC 3339 on the capture clock.
+        event: its name.
+        pid: the process concerned, None for none.
+        fields: its own fields.
+        more: what stands before them.
+    """
+    head: dict[str, Any] = {"time": time, "event": event, **(more or {})}
+    if pid is not None:
+        head["pid"] = pid
+    return head | {key: fields[key] for key in fields if key not in head}
 
 
 class JsonView:
@@ -20,54 +77,31 @@ class JsonView:
     """
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream: TextIO | None = stream
+        self._lines = JsonLines(stream)
 
     def started(self, start: Start) -> None:
         """Writes `start`."""
-        self._write(
-            {
-                "time": rfc3339(start.hello.realtime_ns),
-                "event": "start",
-                "target": asdict(start.target),
-                "hunter": asdict(start.hello),
-                "inject": start.inject,
-                "threshold": start.threshold,
-                "directory": str(start.directory),
-            }
-        )
+        self._lines.write(start_object(start))
 
     def event(self, time: str, event: str, pid: int | None, fields: Mapping[str, Any]) -> None:
         """Writes the event as events.jsonl has it."""
-        head: dict[str, Any] = {"time": time, "event": event}
-        if pid is not None:
-            head["pid"] = pid
-        self._write(head | {key: fields[key] for key in fields if key not in head})
+        self._lines.write(event_object(time, event, pid, fields))
 
     def note(self, text: str) -> None:
         """Writes `note`."""
-        self._write({"event": "note", "text": text})
+        self._lines.write({"event": "note", "text": text})
 
     def status(self, status: Status) -> None:
         """Writes `status`."""
-        self._write({"event": "status", **asdict(status)})
+        self._lines.write({"event": "status", **asdict(status)})
 
     def rendering(self, done: int, total: int) -> None:
         """Writes `rendering`."""
-        self._write({"event": "rendering", "done_bytes": done, "total_bytes": total})
+        self._lines.write({"event": "rendering", "done_bytes": done, "total_bytes": total})
 
     def summary(self, summary: Summary) -> None:
         """Writes `summary`."""
-        self._write({"event": "summary", **summary.as_json()})
+        self._lines.write({"event": "summary", **summary.as_json()})
 
     def close(self) -> None:
         """Does nothing: the stream is not the view's own."""
-
-    def _write(self, value: Mapping[str, Any]) -> None:
-        if self._stream is None:
-            return
-        try:
-            self._stream.write(json_line(value) + "\n")
-            self._stream.flush()
-        except (OSError, ValueError):
-            # Whoever read it is gone. The capture goes on.
-            self._stream = None

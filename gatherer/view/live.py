@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -25,6 +25,45 @@ class _Terminal(Console):
         self.quiet = True
 
 
+class Screen:
+    """Lines, and under them something that is redrawn.
+
+    Args:
+        stream: a terminal.
+        color: whether colours may be used.
+    """
+
+    def __init__(self, stream: TextIO, color: bool) -> None:
+        self._console = _Terminal(
+            file=stream, no_color=not color, highlight=False, markup=False, emoji=False
+        )
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._broken = False
+
+    def say(self, *lines: str) -> None:
+        """Writes lines above what is redrawn."""
+        text = Text("\n".join(lines))
+        self._guarded(lambda: self._console.print(text, soft_wrap=True))
+
+    def draw(self, drawn: RenderableType) -> None:
+        """Draws, in the place of what was drawn before."""
+        self._guarded(lambda: self._live.start(refresh=False))
+        self._guarded(lambda: self._live.update(drawn, refresh=True))
+
+    def close(self) -> None:
+        """Takes away what was drawn, and gives the terminal back; may be called twice."""
+        self._guarded(self._live.stop)
+
+    def _guarded(self, draw: Callable[[], None]) -> None:
+        if self._broken:
+            return
+        try:
+            draw()
+        except (OSError, ValueError):
+            # The terminal is gone. The capture goes on.
+            self._broken = True
+
+
 class LiveView:
     """Keeps a table under the lines of what happened.
 
@@ -34,47 +73,42 @@ class LiveView:
     """
 
     def __init__(self, stream: TextIO, color: bool = True) -> None:
-        self._console = _Terminal(
-            file=stream, no_color=not color, highlight=False, markup=False, emoji=False
-        )
-        self._live = Live(console=self._console, auto_refresh=False, transient=True)
-        self._broken = False
+        self._screen = Screen(stream, color)
         self._rates: dict[tuple[int, str], tuple[float, int]] = {}
 
     def started(self, start: Start) -> None:
-        """Writes the first lines and opens the table."""
-        self._say(*start_lines(start))
-        self._draw(lambda: self._live.start(refresh=False))
+        """Writes the first lines."""
+        self._screen.say(*start_lines(start))
 
     def event(self, time: str, event: str, pid: int | None, fields: Mapping[str, Any]) -> None:
         """Writes the event above the table."""
-        self._say(f"{time[11:23]} {event_line(event, pid, fields)}")
+        self._screen.say(f"{time[11:23]} {event_line(event, pid, fields)}")
 
     def note(self, text: str) -> None:
         """Writes the note above the table."""
-        self._say(printable(text, 500))
+        self._screen.say(printable(text, 500))
 
     def status(self, status: Status) -> None:
         """Draws the table."""
         table = self.table(status)
         hint = "stopping" if status.stopping else "Ctrl-C ends the capture"
         footer = Text(f"{status_line(status)}; {hint}", style="dim")
-        self._draw(lambda: self._live.update(Group(table, footer), refresh=True))
+        self._screen.draw(Group(table, footer))
 
     def rendering(self, done: int, total: int) -> None:
         """Draws how much is rendered."""
         percent = 100 * done // max(total, 1)
         line = Text(f"rendering: {percent}%; Ctrl-C stops at once and keeps the spool")
-        self._draw(lambda: self._live.update(line, refresh=True))
+        self._screen.draw(line)
 
     def summary(self, summary: Summary) -> None:
         """Takes the table away and writes the summary."""
         self.close()
-        self._say(*summary.lines())
+        self._screen.say(*summary.lines())
 
     def close(self) -> None:
         """Gives the terminal back; may be called twice."""
-        self._draw(self._live.stop)
+        self._screen.close()
 
     def table(self, status: Status) -> Table:
         """Returns the table of a status.
@@ -113,16 +147,3 @@ class LiveView:
         then, count = self._rates.get(key, (now, process.records))
         self._rates[key] = (now, process.records)
         return (process.records - count) / (now - then) if now > then else 0.0
-
-    def _say(self, *lines: str) -> None:
-        text = Text("\n".join(lines))
-        self._draw(lambda: self._console.print(text, soft_wrap=True))
-
-    def _draw(self, draw: Callable[[], None]) -> None:
-        if self._broken:
-            return
-        try:
-            draw()
-        except (OSError, ValueError):
-            # The terminal is gone. The capture goes on.
-            self._broken = True

@@ -14,6 +14,43 @@ STATUS_SECONDS = 10.0
 """Time between two status lines."""
 
 
+class PlainLines:
+    """Writes lines of text.
+
+    Args:
+        stream: where to.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream: TextIO | None = stream
+
+    def write(self, lines: tuple[str, ...] | list[str]) -> None:
+        """Writes lines; when nobody reads any more, it does nothing."""
+        if self._stream is None:
+            return
+        text = "".join(f"{line}\n" for line in lines)
+        try:
+            encoding = getattr(self._stream, "encoding", None) or "utf-8"
+            self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            self._stream.flush()
+        except (OSError, ValueError):
+            # Whoever read it is gone. The capture goes on.
+            self._stream = None
+
+
+def percent_line(done: int, total: int, said: int) -> tuple[str, int]:
+    """Returns a line for every tenth percent, else an empty one, and the percentage.
+
+    Args:
+        done: bytes rendered.
+        total: bytes to render.
+        said: the percentage of the call before, -1 for none.
+    """
+    percent = 100 if done >= total else done * 10 // total * 10
+    news = percent != said and (said >= 0 or percent < 100)
+    return (f"rendering: {percent}%" if news else ""), percent
+
+
 class PlainView:
     """Writes a line for everything that happens.
 
@@ -23,7 +60,7 @@ class PlainView:
     """
 
     def __init__(self, stream: TextIO, verbosity: int = 0) -> None:
-        self._stream: TextIO | None = stream
+        self._lines = PlainLines(stream)
         self._verbosity = verbosity
         self._said_at = 0.0
         self._said = ""
@@ -55,30 +92,17 @@ class PlainView:
 
     def rendering(self, done: int, total: int) -> None:
         """Writes every tenth percent."""
-        percent = 100 if done >= total else done * 10 // total * 10
-        if percent != self._percent and (self._percent >= 0 or percent < 100):
-            self._say(f"rendering: {percent}%")
-        self._percent = percent
+        line, self._percent = percent_line(done, total, self._percent)
+        if line:
+            self._say(line)
 
     def summary(self, summary: Summary) -> None:
         """Writes the summary, whatever the verbosity."""
-        self._write(summary.lines())
+        self._lines.write(summary.lines())
 
     def close(self) -> None:
         """Does nothing: the stream is not the view's own."""
 
     def _say(self, *lines: str) -> None:
         if self._verbosity >= 0:
-            self._write(lines)
-
-    def _write(self, lines: tuple[str, ...] | list[str]) -> None:
-        if self._stream is None:
-            return
-        text = "".join(f"{line}\n" for line in lines)
-        try:
-            encoding = getattr(self._stream, "encoding", None) or "utf-8"
-            self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-            self._stream.flush()
-        except (OSError, ValueError):
-            # Whoever read it is gone. The capture goes on.
-            self._stream = None
+            self._lines.write(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gatherer.targets import FleetStatus, TargetName
 from gatherer.text import byte_count, printable
 from gatherer.view import Start, Status
 
@@ -32,6 +33,42 @@ def start_lines(start: Start) -> list[str]:
     lines.append(f"threshold: {printable(start.threshold, 400)}")
     lines.append(f"writing to: {printable(str(start.directory), 400)}")
     return lines
+
+
+def prefix(target: TargetName) -> str:
+    """Returns what stands before lines about one of many targets, as kubectl logs has it."""
+    return printable(f"[pod/{target.pod}/{target.container}] ", 200)
+
+
+def target_line(start: Start) -> str:
+    """Returns the first lines in one, for one of many targets."""
+    hello = start.hello
+    engine = printable(hello.engine or "none", 40)
+    line = (
+        f"on node {printable(start.target.node, 100)}: engine {engine},"
+        f" inject {start.inject}, {printable(start.threshold, 300)},"
+        f" writing to {printable(str(start.directory), 400)}"
+    )
+    if hello.tracing != "on":
+        line += f"; tracing {printable(hello.tracing, 400)}, going on with memory evidence alone"
+    return line
+
+
+def fleet_status_line(status: FleetStatus) -> str:
+    """Returns the state of the captures of many targets as one line."""
+    counts = [f"{status.count('running')} of {len(status.targets)} targets running"]
+    for state in ("starting", "rendering", "failed"):
+        if count := status.count(state):
+            counts.append(f"{count} {state}")
+    if status.waiting:
+        counts.append(f"{status.waiting} wait for their container")
+    line = (
+        f"{status.seconds:.0f} s: {', '.join(counts)}, {status.traced} traced,"
+        f" {status.received} records, {status.lost} lost"
+    )
+    if status.backlog_bytes > 1 << 20:
+        line += f", {byte_count(status.backlog_bytes)} to render"
+    return line
 
 
 def event_line(event: str, pid: int | None, fields: Mapping[str, Any]) -> str:

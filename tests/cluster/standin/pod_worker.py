@@ -213,11 +213,10 @@ class PodWorker:
                 return
             policy = self.pod["spec"]["restartPolicy"]
             failed = state["terminated"]["exitCode"] != 0
-            wanted = policy == "Always" or (policy == "OnFailure" and failed)
-            record.will_restart = wanted and not self._stopping.is_set()
+            record.will_restart = policy == "Always" or (policy == "OnFailure" and failed)
             record.state = state
             self._publish()
-            if not record.will_restart:
+            if not record.will_restart or self._stopping.is_set():
                 return
             record.last_state = state
             if record.restart_count > 0:

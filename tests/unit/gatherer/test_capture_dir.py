@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gatherer.capture_dir import CaptureDirectory, json_line
+from gatherer.capture_dir import CaptureDirectory
 from gatherer.errors import LogWriteError, OutputUnusable
+from gatherer.output_directory import OutputDirectory, json_line, target_directory
 
 
 def open_and_close(path: Path) -> CaptureDirectory:
@@ -89,7 +90,7 @@ def test_session_json_is_replaced_as_a_whole(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("gatherer.capture_dir.write_all", fail)
+        patch.setattr("gatherer.output_directory.write_all", fail)
         with pytest.raises(LogWriteError, match="free some space"):
             directory.write_session({"a": 2})
     assert json.loads((tmp_path / "session.json").read_text()) == {"a": 1}
@@ -122,3 +123,47 @@ def test_json_lines_hold_only_json() -> None:
     value = json.loads(line)
     assert (value["nan"], value["inf"], value["lone"]) == (None, [None], "\ud800")
     assert line.isascii()
+
+
+def earlier_fleet(path: Path) -> None:
+    """Leaves what a capture of two targets leaves."""
+    path.mkdir()
+    (path / "targets.json").write_text('{"started": "2026-11-21T10:45:01.000000Z"}')
+    for name in ("default_web-1_main", "default_web-2_main"):
+        (path / name).mkdir()
+        (path / name / "session.json").write_text("{}")
+    # What only looks like one stays, and so does what people put there.
+    (path / "my_own_notes").mkdir()
+    (path / "notes.txt").write_text("")
+
+
+@pytest.mark.parametrize("opened", [CaptureDirectory, OutputDirectory])
+def test_the_directories_of_many_targets_are_moved_with_their_list(
+    tmp_path: Path, opened: type[OutputDirectory]
+) -> None:
+    path = tmp_path / "strace-logs"
+    earlier_fleet(path)
+    directory = opened(path)
+    directory.close()
+    assert directory.moved_to == path / "previous" / "20261121T104501Z"
+    assert {entry.name for entry in directory.moved_to.iterdir()} == {
+        "targets.json", "default_web-1_main", "default_web-2_main"
+    }  # fmt: skip
+    assert {"my_own_notes", "notes.txt", "previous"} <= {entry.name for entry in path.iterdir()}
+
+
+def test_a_target_that_is_captured_meanwhile_is_not_moved_away(tmp_path: Path) -> None:
+    path = tmp_path / "strace-logs"
+    earlier_fleet(path)
+    alone = CaptureDirectory(path / "default_web-2_main")
+    with pytest.raises(OutputUnusable, match=r"another capture is writing to .*web-2_main"):
+        OutputDirectory(path)
+    alone.close()
+    OutputDirectory(path).close()
+
+
+def test_directories_of_targets_have_names_that_fit() -> None:
+    assert target_directory("default", "web-1", "main") == "default_web-1_main"
+    long = [target_directory("n" * 63, "p" * 252 + last, "c" * 63) for last in "ab"]
+    assert {len(name) for name in long} == {255}
+    assert len(set(long)) == 2

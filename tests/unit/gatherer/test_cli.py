@@ -98,8 +98,11 @@ def test_every_option_has_its_environment_variable() -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ([], "no target; give a pod with -p POD, or use --runtime local"),
-        (["-m", "50"], "no target; give a pod with -p POD, or use --runtime local"),
+        ([], "no target; give a pod with -p POD, pods with -l SELECTOR, or --runtime local"),
+        (
+            ["-m", "50"],
+            "no target; give a pod with -p POD, pods with -l SELECTOR, or --runtime local",
+        ),
         (
             ["-p", "x", "-m", "5O"],
             "bad value for --memory: '5O' is no memory threshold; give a percentage such as 50 or"
@@ -201,13 +204,13 @@ def test_help_and_version() -> None:
     runner = CliRunner()
     assert runner.invoke(cli.cli, ["--version"]).output.startswith("gatherer 0.")
     text = runner.invoke(cli.cli, ["capture", "--help"]).output
-    for absent in ("--selector", "--image", "--agent"):
+    for absent in ("--image", "--agent"):
         assert absent not in text
 
 
 def test_the_style_follows_the_terminal() -> None:
     given = {p.name: p.get_default(click.Context(cli.capture)) for p in cli.capture.params}
-    given |= {"pod": "x", "pid": (), "memory": None}
+    given |= {"pod": ("x",), "selector": None, "pid": (), "memory": None}
     flags = ("install", "force", "plain", "json", "no_color", "quiet", "verbose")
     given |= dict.fromkeys(flags, False)
     assert cli.capture_config(given, terminal=True).view.style == "live"

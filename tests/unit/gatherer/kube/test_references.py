@@ -39,7 +39,7 @@ def test_types_are_written_as_kubectl_takes_them(text: str, resource: str, shown
         ("", "'' names nothing"),
         ("a/b/c", "'a' is no type"),
         ("pod/a/b", "'a/b' cannot be the name of a pod"),
-        ("web 1", "'web 1' cannot be the name of a pod"),
+        ("po/web 1", "'web 1' cannot be the name of a pod"),
         ("deploy/\x1b[2J", r"'\x1b[2J' cannot be"),
     ],
 )

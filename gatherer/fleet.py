@@ -1,0 +1,537 @@
+"""The captures of many targets: which there are, as pods come and go, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from gatherer.clock import rfc3339
+from gatherer.config import CaptureConfig
+from gatherer.ending import FAILED, TARGET_ENDED
+from gatherer.errors import GathererError, LogWriteError, NotFound, TargetNotFound
+from gatherer.fleet_summary import FleetSummary, TargetOutcome, joint_error, worst
+from gatherer.kube.models import Container, Pod
+from gatherer.kube.pod_sources import PodSource
+from gatherer.kube.pod_watch import PodChange
+from gatherer.kube.targets import check_running, has_ended, wanted_containers
+from gatherer.output_directory import TARGETS, OutputDirectory, replace_json
+from gatherer.patience import within
+from gatherer.summary import Summary
+from gatherer.targets import FleetStatus, TargetName, TargetStatus
+from gatherer.view import View
+from gatherer.view.fleet import FleetView, TargetView
+
+TICK_SECONDS = 0.5
+WRITE_TICKS = 4
+EXHAUSTED_SECONDS = 2.0
+"""Time between two questions whether more pods can come, when no target is left."""
+STRAGGLER_SECONDS = 30.0
+"""How long the duration waits for hunters that take longer to start than the first one."""
+
+
+class Capture(Protocol):
+    """The capture of one target; see gatherer.session."""
+
+    @property
+    def running(self) -> bool:
+        """Whether hunter runs."""
+        ...
+
+    @property
+    def failure(self) -> GathererError | None:
+        """What ended it before its time, after it had begun."""
+        ...
+
+    def stop(self, reason: str) -> None:
+        """Asks for its end."""
+        ...
+
+    async def run(self) -> Summary:
+        """Captures to the end."""
+        ...
+
+
+CaptureFactory = Callable[[TargetName, CaptureConfig, View], Capture]
+"""Makes the capture of one target."""
+
+
+@dataclass
+class Member:
+    """One target of the fleet.
+
+    Attributes:
+        name: of the target.
+        live: whether its pod was found by a selector or workload, not by its name.
+        capture: of the target, None when it cannot be captured.
+        view: shows it.
+        task: runs the capture.
+        joined_ns: when it was found, nanoseconds since the epoch.
+        ended_ns: when its capture ended.
+        summary: how it ended.
+        error: what went wrong.
+        remark: why there is no capture, though nothing failed.
+    """
+
+    name: TargetName
+    live: bool
+    capture: Capture | None = None
+    view: TargetView | None = None
+    task: asyncio.Task[None] | None = None
+    joined_ns: int = field(default_factory=time.time_ns)
+    ended_ns: int | None = None
+    summary: Summary | None = None
+    error: GathererError | None = None
+    remark: str = ""
+
+    @property
+    def active(self) -> bool:
+        """Whether its capture goes on."""
+        return self.task is not None and self.ended_ns is None
+
+    @property
+    def greeted(self) -> bool:
+        """Whether its hunter has ever run."""
+        return self.capture is not None and self.capture.running
+
+    @property
+    def state(self) -> str:
+        """See `TargetStatus`."""
+        if not self.active:
+            return "failed" if self.error is not None else "ended"
+        if not self.greeted:
+            return "starting"
+        return "rendering" if self.view is not None and self.view.rendered else "running"
+
+    def outcome(self) -> TargetOutcome:
+        """Returns how it ended."""
+        return TargetOutcome(self.name, self.summary, self.error, self.remark)
+
+
+class Fleet:
+    """One capture of many targets.
+
+    Args:
+        config: what to do with each.
+        sources: where their pods come from.
+        make_capture: makes the capture of one.
+        view: shows all of them.
+    """
+
+    def __init__(
+        self,
+        config: CaptureConfig,
+        sources: Sequence[PodSource],
+        make_capture: CaptureFactory,
+        view: FleetView,
+    ) -> None:
+        self._config = config
+        self._sources = list(sources)
+        self._make_capture = make_capture
+        self._view = view
+        self._wake = asyncio.Event()
+        self._unheard = set(range(len(self._sources)))
+        self._pods: dict[str, tuple[PodSource, Pod]] = {}
+        self._members: dict[tuple[str, str], Member] = {}
+        self._source_errors: list[GathererError] = []
+        self._waiting = 0
+        self._stop_reason = ""
+        self._cancelled = False
+        self._started_ns = time.time_ns()
+        self._first_greeted_at: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._directory: OutputDirectory | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether any hunter has run."""
+        return self._first_greeted_at is not None
+
+    def stop(self, reason: str) -> None:
+        """Asks all hunters to let every tracee go and end; what has not started does not start.
+
+        Args:
+            reason: `interrupted`, `duration` or `terminated`.
+        """
+        if self._stop_reason:
+            return
+        self._stop_reason = reason
+        for member in self._active():
+            assert member.capture is not None
+            assert member.task is not None
+            if member.greeted:
+                member.capture.stop(reason)
+            else:
+                member.task.cancel()
+        self._wake.set()
+
+    async def run(self) -> FleetSummary:
+        """Captures to the end.
+
+        Cancelling it is the way to end at once: spools are then kept.
+
+        Returns:
+            How it ended, whether well or not.
+
+        Raises:
+            GathererError: there is no target, none could be captured, or the directory cannot be
+                used.
+        """
+        following = [
+            asyncio.ensure_future(self._follow(number, source))
+            for number, source in enumerate(self._sources)
+        ]
+        try:
+            while self._unheard:
+                await self._wait(EXHAUSTED_SECONDS)
+            self._check_found()
+            self._directory = OutputDirectory(self._config.output)
+            if self._directory.moved_to is not None:
+                self._view.note(f"an earlier capture was moved to {self._directory.moved_to}")
+            await self._capture()
+        finally:
+            for task in following:
+                task.cancel()
+            await asyncio.gather(*following, return_exceptions=True)
+            if self._directory is not None:
+                self._directory.close()
+        return self._summary()
+
+    async def _capture(self) -> None:
+        """Runs captures until there are no more."""
+        ticking = asyncio.ensure_future(self._tick())
+        try:
+            while not await self._over():
+                self._start_captures()
+                self._arm()
+                await self._wait(EXHAUSTED_SECONDS)
+        except asyncio.CancelledError:
+            self._cancelled = True
+            tasks = [member.task for member in self._active() if member.task is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if not self.running:
+                raise
+        finally:
+            ticking.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
+            await asyncio.gather(ticking, return_exceptions=True)
+            self._write(last=True)
+
+    async def _follow(self, number: int, source: PodSource) -> None:
+        """Takes what a source tells; its error is that of the whole when it is all there is."""
+        try:
+            async for changes in source.changes():
+                for change in changes:
+                    self._take(source, change)
+                self._unheard.discard(number)
+                self._wake.set()
+        except GathererError as error:
+            self._source_errors.append(error)
+            self._view.note(str(error))
+        finally:
+            self._unheard.discard(number)
+            self._wake.set()
+
+    def _take(self, source: PodSource, change: PodChange) -> None:
+        pod = change.pod
+        if change.gone or pod.deletion_timestamp:
+            self._pods.pop(pod.uid, None)
+        else:
+            # The source that found a pod first keeps it: two selectors may take the same.
+            first = self._pods.get(pod.uid, (source, pod))[0]
+            self._pods[pod.uid] = (first, pod)
+
+    def _check_found(self) -> None:
+        """Makes sure that there is something to capture, now or later.
+
+        Raises:
+            GathererError: what the sources said, or why no container can be captured.
+        """
+        if not self._pods:
+            if self._source_errors:
+                raise self._source_errors[0]
+            raise TargetNotFound(
+                "all pods that were found are being deleted", "see `kubectl get pods`"
+            )
+        refusals = []
+        for source, pod in self._pods.values():
+            try:
+                for container in wanted_containers(pod, self._config.target.container):
+                    if container.state.kind == "running":
+                        return
+                    if source.live and not has_ended(pod):
+                        return
+                    check_running(pod, container)
+            except GathererError as error:
+                refusals.append(error)
+        raise refusals[0]
+
+    def _start_captures(self) -> None:
+        """Starts the captures of containers that run and have none yet."""
+        self._waiting = 0
+        if self._stop_reason:
+            return
+        for source, pod in list(self._pods.values()):
+            try:
+                containers = wanted_containers(pod, self._config.target.container)
+            except TargetNotFound as error:
+                self._refuse(source, pod, self._config.target.container or "", error)
+                continue
+            for container in containers:
+                self._start(source, pod, container)
+
+    def _start(self, source: PodSource, pod: Pod, container: Container) -> None:
+        if (pod.uid, container.name) in self._members or (source.live and has_ended(pod)):
+            return
+        name = TargetName(pod.namespace, pod.name, container.name)
+        if container.state.kind != "running":
+            if source.live:
+                self._waiting += 1
+                return
+            try:
+                check_running(pod, container)
+            except TargetNotFound as error:
+                self._refuse(source, pod, container.name, error)
+            return
+        if any(member.name == name for member in self._active()):
+            # The pod's predecessor of the same name still uses the directory.
+            self._waiting += 1
+            return
+        member = Member(name, source.live)
+        target = replace(
+            self._config.target,
+            pod=pod.name,
+            container=container.name,
+            namespace=pod.namespace,
+        )
+        config = replace(
+            self._config,
+            target=target,
+            fleet=None,
+            output=self._config.output / name.directory,
+            duration=None,
+        )
+        member.view = TargetView(name, self._view, self._greeted)
+        member.capture = self._make_capture(name, config, member.view)
+        member.task = asyncio.ensure_future(self._run(member))
+        member.task.add_done_callback(lambda task: self._ended(member, task))
+        self._members[pod.uid, container.name] = member
+
+    def _refuse(self, source: PodSource, pod: Pod, container: str, error: TargetNotFound) -> None:
+        """Notes once that a pod that was asked for cannot be captured."""
+        if (pod.uid, container) in self._members:
+            return
+        member = Member(TargetName(pod.namespace, pod.name, container or "-"), source.live)
+        if source.live and container and container != "*":
+            # A selector takes pods of many kinds; not all need to have the container.
+            member.remark = error.cause
+        else:
+            member.error = error
+        member.ended_ns = time.time_ns()
+        self._members[pod.uid, container] = member
+        self._view.note(str(error))
+
+    async def _run(self, member: Member) -> None:
+        """Runs the capture of one target; whatever happens to it is its own."""
+        assert member.capture is not None
+        try:
+            member.summary = await member.capture.run()
+            member.error = member.capture.failure
+        except GathererError as error:
+            if self._stop_reason or self._cancelled:
+                member.remark = "interrupted before hunter had started"
+            elif member.live and isinstance(error, (TargetNotFound, NotFound)):
+                member.remark = f"it went before it could be captured: {error.cause}"
+            else:
+                member.error = error
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}".rstrip(": ")
+            member.error = GathererError(
+                f"unexpected {what}", "run again with --debug and report it"
+            )
+            member.error.__cause__ = error
+
+    def _ended(self, member: Member, task: asyncio.Task[None]) -> None:
+        """Notes that the task of a capture has ended, perhaps before it took its first step."""
+        member.ended_ns = time.time_ns()
+        if task.cancelled():
+            member.remark = "interrupted before hunter had started"
+        self._wake.set()
+        if member.summary is None:
+            self._view.note(str(member.error) if member.error else member.remark, member.name)
+        elif not self._stop_reason:
+            self._view.note(f"capture ended: {member.summary.end_reason}", member.name)
+
+    def _greeted(self) -> None:
+        """Notes that a hunter runs; one that comes too late is asked to end."""
+        if self._first_greeted_at is None:
+            self._first_greeted_at = time.monotonic()
+        if self._stop_reason:
+            for member in self._active():
+                if member.greeted and member.capture is not None:
+                    member.capture.stop(self._stop_reason)
+        self._wake.set()
+
+    def _arm(self) -> None:
+        """Lets the duration begin when all targets there were are traced, or nearly all."""
+        if self._config.duration is None or self._timer is not None or not self.running:
+            return
+        assert self._first_greeted_at is not None
+        starting = any(member.active and not member.greeted for member in self._members.values())
+        if starting and time.monotonic() < self._first_greeted_at + STRAGGLER_SECONDS:
+            return
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._config.duration, self.stop, "duration")
+
+    async def _over(self) -> bool:
+        """Whether no capture goes on and none can begin any more."""
+        if not self._members and not self._stop_reason:
+            return False
+        if self._active():
+            return False
+        if self._stop_reason:
+            return True
+        startable = any(
+            (pod.uid, container.name) not in self._members
+            for source, pod in self._pods.values()
+            if not (source.live and has_ended(pod))
+            for container in self._wanted(pod)
+            if container.state.kind == "running"
+        )
+        if startable:
+            return False
+        for source in self._sources:
+            if not await source.exhausted():
+                return False
+        return True
+
+    def _wanted(self, pod: Pod) -> tuple[Container, ...]:
+        try:
+            return wanted_containers(pod, self._config.target.container)
+        except TargetNotFound:
+            return ()
+
+    def _active(self) -> list[Member]:
+        return [member for member in self._members.values() if member.active]
+
+    async def _wait(self, seconds: float) -> None:
+        """Waits until something happens, but not for ever."""
+        try:
+            async with within(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+
+    async def _tick(self) -> None:
+        """Keeps the view and targets.json up to date."""
+        count = 0
+        while True:
+            self._show()
+            if count % WRITE_TICKS == 0:
+                self._write()
+            count += 1
+            await asyncio.sleep(TICK_SECONDS)
+
+    def _show(self) -> None:
+        rendered = [
+            member.view.rendered
+            for member in self._active()
+            if member.view is not None and member.view.rendered is not None
+        ]
+        if rendered and len(rendered) == len(self._active()):
+            done, total = (sum(parts) for parts in zip(*rendered, strict=True))
+            self._view.rendering(done, total)
+        elif self._first_greeted_at is not None:
+            self._view.status(self._status(time.monotonic() - self._first_greeted_at))
+
+    def _status(self, seconds: float) -> FleetStatus:
+        targets = tuple(
+            TargetStatus(member.name, member.state, member.view.latest if member.view else None)
+            for member in self._members.values()
+        )
+        return FleetStatus(seconds, targets, self._waiting, bool(self._stop_reason))
+
+    def _end_reason(self) -> str:
+        if self._cancelled:
+            return "stopped at once"
+        return self._stop_reason or TARGET_ENDED
+
+    def _exit_code(self) -> int:
+        codes = [member.outcome().exit_code for member in self._members.values()]
+        codes += [error.exit_code for error in self._source_errors]
+        if self._cancelled or self._stop_reason == "terminated":
+            codes.append(FAILED)
+        return worst(codes)
+
+    def _summary(self) -> FleetSummary:
+        """Returns how it ended.
+
+        Raises:
+            GathererError: nothing at all was captured.
+        """
+        outcomes = tuple(member.outcome() for member in self._members.values())
+        error = joint_error(outcomes)
+        if error is not None and not any(outcome.summary for outcome in outcomes):
+            raise error
+        return FleetSummary(self._config.output, outcomes, self._end_reason(), self._exit_code())
+
+    def _write(self, last: bool = False) -> None:
+        """Replaces targets.json; when that cannot be, the last one that fitted stays."""
+        assert self._directory is not None
+        try:
+            replace_json(self._directory.path / TARGETS, self._document(last))
+        except LogWriteError as error:
+            if last:
+                self._view.note(str(error))
+
+    def _document(self, last: bool) -> dict[str, Any]:
+        members = list(self._members.values())
+        summaries = [member.summary for member in members if member.summary is not None]
+        ended = not any(member.active for member in members)
+        return {
+            "schema": 1,
+            "started": rfc3339(self._started_ns),
+            "ended": rfc3339(time.time_ns()) if last else None,
+            "end_reason": self._end_reason() if last else None,
+            "options": self._config.as_json(),
+            "targets": [_entry(member) for member in members],
+            "records": {
+                "seen": sum(summary.seen for summary in summaries),
+                "received": sum(summary.received for summary in summaries),
+                "lost": sum(summary.lost for summary in summaries),
+            },
+            "complete": last
+            and ended
+            and all(
+                member.summary.complete if member.summary else member.error is None
+                for member in members
+            ),
+            "exit_code": self._exit_code() if last else None,
+        }
+
+
+def _entry(member: Member) -> dict[str, Any]:
+    """Returns a target as targets.json holds it."""
+    summary = member.summary
+    return {
+        **member.name.as_json(),
+        "directory": member.name.directory if member.capture is not None else None,
+        "state": member.state,
+        "joined": rfc3339(member.joined_ns),
+        "ended": rfc3339(member.ended_ns) if member.ended_ns is not None else None,
+        "end_reason": summary.end_reason if summary else member.remark or None,
+        "error": str(member.error) if member.error is not None else None,
+        "complete": summary.complete if summary else False,
+        "exit_code": None if member.active else member.outcome().exit_code,
+        "records": {
+            "seen": summary.seen if summary else None,
+            "received": summary.received if summary else None,
+            "lost": summary.lost if summary else None,
+        },
+    }

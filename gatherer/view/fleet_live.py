@@ -1,0 +1,110 @@
+"""The live view of many targets: one row for each, redrawn in place, on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from gatherer.fleet_summary import FleetSummary
+from gatherer.targets import FleetStatus, TargetName, TargetStatus
+from gatherer.text import byte_count, printable
+from gatherer.view import Start
+from gatherer.view.live import Screen
+from gatherer.view.sentences import event_line, fleet_status_line, prefix, target_line
+
+MAX_ROWS = 30
+_ORDER = ("running", "starting", "rendering", "failed", "ended")
+
+
+class FleetLiveView:
+    """Keeps a table of targets under the lines of what happened.
+
+    Args:
+        stream: a terminal.
+        color: whether colours may be used.
+    """
+
+    def __init__(self, stream: TextIO, color: bool = True) -> None:
+        self._screen = Screen(stream, color)
+        self._rates: dict[TargetName, tuple[float, int]] = {}
+
+    def started(self, target: TargetName, start: Start) -> None:
+        """Writes one line about the target and its hunter."""
+        self._screen.say(prefix(target) + target_line(start))
+
+    def event(
+        self, target: TargetName, time: str, event: str, pid: int | None, fields: Mapping[str, Any]
+    ) -> None:
+        """Writes the event above the table."""
+        self._screen.say(f"{time[11:23]} {prefix(target)}{event_line(event, pid, fields)}")
+
+    def note(self, text: str, target: TargetName | None = None) -> None:
+        """Writes the note above the table."""
+        about = prefix(target) if target is not None else ""
+        self._screen.say(about + printable(text, 500))
+
+    def status(self, status: FleetStatus) -> None:
+        """Draws the table."""
+        hint = "stopping" if status.stopping else "Ctrl-C ends the capture"
+        footer = Text(f"{fleet_status_line(status)}; {hint}", style="dim")
+        self._screen.draw(Group(self.table(status), footer))
+
+    def rendering(self, done: int, total: int) -> None:
+        """Draws how much is rendered."""
+        percent = 100 * done // max(total, 1)
+        self._screen.draw(Text(f"rendering: {percent}%; Ctrl-C stops at once, keeps the spools"))
+
+    def summary(self, summary: FleetSummary) -> None:
+        """Takes the table away and writes the summary."""
+        self.close()
+        self._screen.say(*summary.lines())
+
+    def close(self) -> None:
+        """Gives the terminal back; may be called twice."""
+        self._screen.close()
+
+    def table(self, status: FleetStatus) -> Table:
+        """Returns the table of a status, what goes on first.
+
+        Args:
+            status: the captures at one moment.
+        """
+        table = Table(box=None, pad_edge=False)
+        table.add_column("TARGET", overflow="fold")
+        table.add_column("STATE", no_wrap=True)
+        for name in ("TRACED", "USAGE", "LIMIT", "RECORDS/S", "RECORDS", "LOST"):
+            table.add_column(name, justify="right", no_wrap=True)
+        ordered = sorted(status.targets, key=lambda target: _ORDER.index(target.state))
+        for target in ordered[:MAX_ROWS]:
+            table.add_row(*self._row(target, status.seconds))
+        if len(ordered) > MAX_ROWS:
+            table.add_row(Text(f"and {len(ordered) - MAX_ROWS} more"))
+        return table
+
+    def _row(self, target: TargetStatus, now: float) -> list[str | Text]:
+        latest = target.status
+        row: list[str | Text] = [
+            Text(printable(f"{target.name.pod}/{target.name.container}", 80)),
+            Text(target.state, style="bold red" if target.state == "failed" else ""),
+        ]
+        if latest is None:
+            return row
+        traced = sum(process.state == "traced" for process in latest.processes)
+        return [
+            *row,
+            str(traced if target.state == "running" else 0),
+            byte_count(latest.usage_bytes),
+            byte_count(latest.limit_bytes) if latest.limit_bytes else "-",
+            f"{self._rate(target.name, now, latest.received):.0f}",
+            str(latest.received),
+            Text(str(latest.lost), style="bold red" if latest.lost else ""),
+        ]
+
+    def _rate(self, name: TargetName, now: float, records: int) -> float:
+        then, count = self._rates.get(name, (now, records))
+        self._rates[name] = (now, records)
+        return (records - count) / (now - then) if now > then else 0.0
