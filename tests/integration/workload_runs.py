@@ -1,0 +1,183 @@
+"""Runs the programs of workloads/ under strace and under gatherer with each engine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.integration.gatherer_process import GathererProcess
+from tests.integration.hunter_session import wait_until
+
+WORKLOADS = Path(__file__).parent / "workloads"
+PYTHON = WORKLOADS / "python"
+PATIENCE = 60.0
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC", "PYTHONHASHSEED": "0"}
+
+
+def compile_workloads(folder: Path) -> Path:
+    """Compiles the C programs into one binary.
+
+    Args:
+        folder: where it goes.
+
+    Returns:
+        The binary; its names come from `names`.
+    """
+    binary = folder / "workloads"
+    objects = []
+    started = []
+    for source in sorted(WORKLOADS.glob("*.c")):
+        objects.append(folder / f"{source.stem}.o")
+        flags = ("-O1", "-Wall", "-Wno-unused-result", "-Wno-nonnull", "-pthread", "-fPIE")
+        command = ["gcc", *flags, "-c", "-o", objects[-1], source]
+        started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+    for process in started:
+        _, err = process.communicate()
+        assert process.returncode == 0, err
+    subprocess.run(["gcc", "-pthread", "-pie", "-o", binary, *objects], check=True)
+    return binary
+
+
+def names(binary: Path) -> list[str]:
+    """Returns the names of all programs, those in Python as `python/name`."""
+    listed = subprocess.run([binary, "--list"], check=True, capture_output=True, text=True)
+    python = [f"python/{path.stem}" for path in sorted(PYTHON.glob("*.py"))]
+    return listed.stdout.split() + python
+
+
+class Waiting:
+    """Programs that wait at their gate, each in a folder of its own.
+
+    Args:
+        binary: what `compile_workloads` made.
+        programs: names.
+        folder: their folders are made in it, anew: paths are the same in every run.
+    """
+
+    def __init__(self, binary: Path, programs: Sequence[str], folder: Path) -> None:
+        self.pids: dict[str, int] = {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        shutil.rmtree(folder, ignore_errors=True)
+        for name in programs:
+            place = folder / name
+            place.mkdir(parents=True)
+            command: list[object] = [binary, name, place]
+            if name.startswith("python/"):
+                program = PYTHON / f"{name.partition('/')[2]}.py"
+                command = [binary, "--run", place, sys.executable, "-s", "-S", "-B", program]
+            self._processes[name] = subprocess.Popen(
+                [str(word) for word in command], env=_ENVIRONMENT, stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, process_group=0,
+            )  # fmt: skip
+            self.pids[name] = self._processes[name].pid
+        for name, process in self._processes.items():
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n", name
+
+    def run(self) -> None:
+        """Lets one after the other through its gate and waits for its end."""
+        for name, process in self._processes.items():
+            try:
+                process.communicate(b"go\n", PATIENCE)
+            except subprocess.TimeoutExpired:
+                raise AssertionError(f"{name} does not end") from None
+
+    def close(self) -> None:
+        """Kills what has not ended."""
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+@contextmanager
+def waiting(binary: Path, programs: Sequence[str], folder: Path) -> Iterator[Waiting]:
+    """Starts programs and kills what is left of them."""
+    started = Waiting(binary, programs, folder)
+    try:
+        yield started
+    finally:
+        started.close()
+
+
+def traced_by(pids: Sequence[int]) -> bool:
+    """Returns whether all of these processes have a tracer."""
+    for pid in pids:
+        status = Path(f"/proc/{pid}/status").read_text()
+        if "\nTracerPid:\t0\n" in status:
+            return False
+    return True
+
+
+def under_strace(
+    binary: Path, programs: Sequence[str], folder: Path, log: Path
+) -> dict[str, int]:
+    """Runs programs traced by the real strace, all in one log, and returns their pids.
+
+    Args:
+        binary: what `compile_workloads` made.
+        programs: names.
+        folder: where the programs work.
+        log: strace writes there.
+    """
+    with waiting(binary, programs, folder) as started:
+        pids = list(started.pids.values())
+        command: list[object] = ["strace", "-f", "-tt", "-T", "-s", "32", "-o", log]
+        for pid in pids:
+            command += ["-p", pid]
+        strace = subprocess.Popen(
+            [str(word) for word in command],
+            env=_ENVIRONMENT, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            wait_until(lambda: traced_by(pids), "strace traces all programs", PATIENCE)
+            started.run()
+            strace.wait(PATIENCE)
+        finally:
+            if strace.poll() is None:
+                strace.kill()
+                strace.wait()
+        return dict(started.pids)
+
+
+def under_gatherer(
+    binary: Path, programs: Sequence[str], folder: Path, output: Path, engine: str
+) -> dict[str, tuple[int, str]]:
+    """Returns pid and log of each program, traced by an engine of hunter's.
+
+    Args:
+        binary: what `compile_workloads` made.
+        programs: names.
+        folder: where the programs work.
+        output: the capture directory.
+        engine: one of hunter's engines.
+    """
+    with waiting(binary, programs, folder) as started:
+        options: list[object] = ["--engine", engine, "--string-size", "32"]
+        for pid in started.pids.values():
+            options += ["--pid", pid]
+        gatherer = GathererProcess(output, options)
+        try:
+            attached = set()
+            while attached < set(started.pids.values()):
+                attached.add(gatherer.wait_for("attach")["pid"])
+            started.run()
+            code, errors = gatherer.finish()
+            assert (code, errors) == (0, "")
+        finally:
+            gatherer.close()
+        logs = {}
+        for name, pid in started.pids.items():
+            [path] = output.glob(f"*-{pid}.log")
+            logs[name] = (pid, path.read_text())
+        return logs
+
+
+def parent_of_all() -> int:
+    """Returns the pid that getppid(2) gives in the programs."""
+    return os.getpid()

@@ -1,0 +1,84 @@
+/* workloads NAME FOLDER: goes to the folder, waits for a line on stdin, runs the workload.
+   workloads --run FOLDER PROGRAM ...: becomes the program, in namespaces and a folder as these. */
+#include "workload.h"
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+char *self;
+
+int file_with(const char *name, const char *content) {
+    int fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0644);
+    if (write(fd, content, strlen(content)) < 0) exit(3);
+    lseek(fd, 0, SEEK_SET);
+    return fd;
+}
+
+static char seen[256];
+
+void wait_until_in(int tid, long nr) {
+    /* The reading is done by a child, whose calls are not compared, told and heard by one pipe. */
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/syscall", getpid(), tid);
+    int pid = fork();
+    if (pid == 0) {
+        for (;;) {
+            int fd = open(path, O_RDONLY);
+            ssize_t got = read(fd, seen, sizeof seen - 1);
+            close(fd);
+            if (got > 0 && strtol(seen, 0, 10) == nr && seen[0] != 'r') _exit(0);
+            usleep(1000);
+        }
+    }
+    waitpid(pid, 0, 0);
+}
+
+int child_that_exits(int code) {
+    int pid = fork();
+    if (pid == 0) _exit(code);
+    return pid;
+}
+
+/* Networks and IPC objects of its own, so that ports and identifiers are the same in every run. */
+static int own_namespaces(void) {
+    if (unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWNS | CLONE_NEWUTS) != 0) return -1;
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+    int result = ioctl(fd, SIOCSIFFLAGS, &request);
+    close(fd);
+    return result;
+}
+
+int main(int argc, char **argv) {
+    const struct workload *all[] = {files_workloads,  memory_workloads, process_workloads,
+                                    thread_workloads, signal_workloads, socket_workloads,
+                                    waiting_workloads, device_workloads, system_workloads};
+    if (argc == 2 && strcmp(argv[1], "--list") == 0) {
+        for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
+            for (const struct workload *w = all[i]; w->name; w++) puts(w->name);
+        return 0;
+    }
+    if (argc < 3) return 2;
+    self = argv[0];
+    if (strcmp(argv[1], "--run") == 0) {
+        if (argc < 4 || own_namespaces() != 0 || chdir(argv[2]) != 0) return 2;
+        execvp(argv[3], argv + 3);
+        return 2;
+    }
+    if (strcmp(argv[2], "-") != 0) {
+        char line[16];
+        if (own_namespaces() != 0 || chdir(argv[2]) != 0) return 2;
+        prctl(PR_SET_DUMPABLE, 1);
+        umask(022);
+        if (write(1, "ready\n", 6) != 6 || read(0, line, sizeof line) <= 0) return 2;
+    }
+    for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
+        for (const struct workload *w = all[i]; w->name; w++)
+            if (strcmp(w->name, argv[1]) == 0) {
+                w->run();
+                SYS(exit_group, 0);
+            }
+    return 2;
+}
