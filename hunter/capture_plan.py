@@ -102,7 +102,9 @@ rlimit:16,16,8 rlimit64:16 tms:32,32,16 cap_header:8 cap_data:24 sigp:4 name16:1
 sysinfo:112,112,64 sigaction:32,32,20 stack_t:24,24,12 epoll_event:12,16,12 timex:208,208,128
 timezone:8 time_p:8,8,4 timep:8,8,4 itimerval:32,32,16 itimerspec:32,32,16 itimerspec64:32
 sigevent:64 io_uring_params:120 socklen:4 mq_attr:64,64,32 perf_attr:136 user_desc:16
-mmap_args:24 notif_sizes:6
+mmap_args:24 notif_sizes:6 file_handle:136 seccomp_action:4 tscs1:4 fprog:16,16,8 kcmp_slot:12
+shmid_set:48 shmid_stat:112 msqid_set:104 msqid_stat:104 semid_stat:88 landlock_beneath:12
+landlock_port:16 bare_char:1 ifreq:40,40,32
 """
 # Elements of arrays whose count is an argument or the return value.
 _ARRAYS = """\
@@ -110,9 +112,10 @@ pollfds:8 epoll_events:12,16,12 gids:4 ints:4 ptrs:8,8,4 io_events:32 sembufs:6
 """
 # Byte strings that are structures: at most so many bytes.
 _BYTES = """\
-sockaddr:128 sigset:128 clone_args:128 open_how:64 cpuset:128 bpf_attr:128 sock_optval:256
+sockaddr:128 sigset:128 sigset_part:128 landlock_attr:24 clone_args:128 open_how:64 cpuset:128
+bpf_attr:128 sock_optval:256
 """
-_BUFFERS = {"buf": 0, "strbuf": 0, "hexbuf": 0, "cstr": 0, "msgbuf": 8}
+_BUFFERS = {"buf": 0, "keybuf": 0, "strbuf": 0, "hexbuf": 0, "cstr": 0, "msgbuf": 8}
 _COLUMN: Dict[int, int] = {Abi.X86_64: 0, Abi.AARCH64: 1, Abi.I386: 2}
 _SIGFRAME = (296, 168, 0)
 _plans: Dict[int, List[Optional[CallPlan]]] = {}
@@ -190,6 +193,9 @@ class _Builder:
                 at_entry.append((STRUCT, index, 2 * self._word, 0, 0))
             if arg.direction != AT_ENTRY:
                 at_exit.append((form, index, n, m, out))
+            if arg.kind == "iovec_local":
+                # Printed when the call failed too, without buffers.
+                at_exit.append((form, index, n, -m, 2))
         return tuple(at_entry), tuple(at_exit)
 
     def _form(self, arg: Arg) -> Optional[Tuple[int, int, int]]:
@@ -214,7 +220,7 @@ class _Builder:
             if source == "r":
                 return BYTES_RET, 0, most
             return (BYTES_PTR if source[:1] == "*" else BYTES_ARG), index, most
-        if kind == "iovec":
+        if kind in ("iovec", "iovec_local"):
             return IOVEC, index, 2 * word
         if kind == "iovec_addr":
             return IOVEC, index, -2 * word

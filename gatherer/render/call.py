@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from gatherer.render import files, pointers, sockets, structs
+from gatherer.render import files, ioctls, objects, pointers, sockets, structs
 from gatherer.render.memory import KINDS as MEMORY_KINDS
 from gatherer.render.memory import NOTHING, Args, Memory, Place, decode, key
 from gatherer.render.returns import Returned, plain_text, return_text
@@ -30,6 +30,8 @@ _KINDS = {
     **structs.KINDS,
     **files.KINDS,
     **sockets.KINDS,
+    **objects.KINDS,
+    **ioctls.KINDS,
 }
 _ON_ENTRY = (IN, AT_ENTRY, CHANGED)
 _SIGNED = frozenset(("int", "fd", "uint_fd", "wait_pid"))

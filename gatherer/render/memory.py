@@ -281,6 +281,16 @@ def iovec_text(
     return f"[{', '.join(parts)}]"
 
 
+def local_vector(place: Place) -> Render:
+    """Struct iovec array that another process's memory goes into; addresses when it did not."""
+    render, addresses = vector(place), vector_addresses(place)
+
+    def either(args: Args, memory: Memory, rval: int) -> str:
+        return (addresses if -4096 < rval < 0 else render)(args, memory, rval)
+
+    return either
+
+
 def vector_addresses(place: Place) -> Render:
     """Struct iovec array of another process: addresses only."""
     index, wanted, limit, word = place.index, place.key, place.limit, place.word
@@ -345,6 +355,31 @@ def message_buffer(place: Place) -> Render:
     return render
 
 
+def key_buffer(place: Place) -> Render:
+    """What keyctl wrote: as much of it as fits, which may be less than there is."""
+    index, wanted, limit = place.index, place.key, place.limit
+
+    def render(args: Args, memory: Memory, _rval: int) -> str:
+        found = memory.get(wanted)
+        if found is None:
+            return address(args[index])
+        room = args[index + 1]
+        return buffer_text(min(found[0], room), found[1], limit) or address(args[index])
+
+    return render
+
+
+def bare_character(place: Place) -> Render:
+    """A single byte, printed as a string."""
+    index, wanted = place.index, place.key
+
+    def render(args: Args, memory: Memory, _rval: int) -> str:
+        found = memory.get(wanted)
+        return address(args[index]) if found is None else quote(found[1][:1])
+
+    return render
+
+
 def character(place: Place) -> Render:
     """A single byte."""
     index, wanted = place.index, place.key
@@ -372,6 +407,9 @@ KINDS: dict[str, Callable[[Place], Render]] = {
     "envp": string_count,
     "iovec": vector,
     "iovec_addr": vector_addresses,
+    "iovec_local": local_vector,
+    "keybuf": key_buffer,
+    "bare_char": bare_character,
     "char1": character,
     "dents": entries,
     "dents64": entries,

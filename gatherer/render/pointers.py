@@ -92,6 +92,22 @@ def array(structure: str, text: Callable[[int], str]) -> Callable[[Place], Rende
     return make
 
 
+def identifiers(place: Place) -> Render:
+    """gid_t array; one longer than the kernel allows is not looked at."""
+    render, index, wanted = array("<I", str)(place), place.index, place.key
+
+    def bounded(args: Args, memory: Memory, rval: int) -> str:
+        found = memory.get(wanted)
+        if found is not None and found[0] > 4 * _NGROUPS_MAX:
+            return address(args[index])
+        return render(args, memory, rval)
+
+    return bounded
+
+
+_NGROUPS_MAX = 65536
+
+
 def pipe_ends(place: Place) -> Render:
     """int[2] of file descriptors."""
     return array("<i", str)(place)
@@ -139,12 +155,13 @@ def offset_pointer(size: int) -> Callable[[Place], Render]:
 
 
 def signal_set(place: Place) -> Render:
-    """sigset_t; the kernel takes one of 8 bytes only."""
-    index, wanted, word = place.index, place.key, place.word
+    """sigset_t; the kernel takes one of 8 bytes only, sigpending less of it too."""
+    index, wanted = place.index, place.key
+    least = 1 if place.kind == "sigset_part" else place.word
 
     def render(args: Args, memory: Memory, _rval: int) -> str:
         found = memory.get(wanted)
-        if found is None or not word <= found[0] <= 8 or len(found[1]) < found[0]:
+        if found is None or not least <= found[0] <= 8 or len(found[1]) < found[0]:
             return address(args[index])
         return sigset_text(found[1])
 
@@ -183,6 +200,21 @@ def bits(data: bytes, most: int) -> list[int]:
     """Returns the numbers of the bits that are set, below a limit."""
     value = int.from_bytes(data, "little")
     return [bit for bit in range(min(most, len(data) * 8)) if value >> bit & 1]
+
+
+def split_number(low_first: bool, signed: bool) -> Callable[[Place], Render]:
+    """Returns the factory of a 64-bit number that takes two arguments of 32 bits."""
+
+    def make(place: Place) -> Render:
+        low, high = (place.index, place.index + 1) if low_first else (place.index + 1, place.index)
+
+        def render(args: Args, _memory: Memory, _rval: int) -> str:
+            value = (args[low] & U32) | (args[high] & U32) << 32
+            return str(value - (1 << 64) if signed and value >> 63 else value)
+
+        return render
+
+    return make
 
 
 def fd_set(place: Place) -> Render:
@@ -362,7 +394,7 @@ def poll_events(value: int) -> str:
 KINDS: dict[str, Callable[[Place], Render]] = {
     "pipefds": pipe_ends,
     "ints": array("<i", str),
-    "gids": array("<I", str),
+    "gids": identifiers,
     "ptrs": lambda place: array("<Q" if place.word == 8 else "<I", address)(place),
     "ints1": _pointed("<i", str),
     "uints1": _pointed("<I", str),
@@ -382,7 +414,13 @@ KINDS: dict[str, Callable[[Place], Render]] = {
     "loffp": offset_pointer(8),
     "socklen": socket_length,
     "sigset": signal_set,
+    "sigset_part": signal_set,
     "sigset_pack": signal_set_pack,
+    "seccomp_action": _pointed("<I", named("seccomp_ret")),
+    "tscs1": _pointed("<I", named("pr_tsc")),
+    "off_low": split_number(True, True),
+    "uoff_low": split_number(True, False),
+    "off_high": split_number(False, True),
     "sigframe": signal_frame,
     "fdset": fd_set,
     "cpuset": cpu_set,

@@ -72,6 +72,8 @@ _DESCRIBED = {
     "ioprio": (False, "", True),
     "time": (False, "", True),
     "sig": (False, "", False),
+    "pr_mce_policy": (False, "", True),
+    "pr_spec_flags": (True, "", True),
 }
 """Return values with a comment: in hexadecimal, what stands before the comment, also for zero."""
 
@@ -95,6 +97,24 @@ def _membarrier(args: Args, memory: Memory, rval: int) -> str:
     return f"{rval:#x} ({flag_text(rval, table.names if table else ())})"
 
 
+def _int32(args: Args, memory: Memory, rval: int) -> str:
+    """A call that returns 32 bits only, so that its errors are large numbers."""
+    error = ERRNO.get(0x100000000 - rval) if 0xFFFFF000 < rval < 0x100000000 else None
+    return f"{rval} {error[0]} ({error[1]})" if error else plain_text(args, memory, rval)
+
+
+def _received(syscall: Syscall, abi: int, limit: int) -> Returned:
+    timeout = next(i for i, arg in enumerate(syscall.args) if arg.kind.startswith("time"))
+    arg = syscall.args[timeout]
+    left = _left(Place(timeout, arg.kind, arg.direction, arg.length, abi, limit))
+
+    def returned(args: Args, memory: Memory, rval: int) -> str:
+        text = "Timeout" if not rval else left(args, memory)
+        return f"{rval} ({text})" if text else str(rval)
+
+    return returned
+
+
 def return_text(syscall: Syscall, returns: str, abi: int, limit: int) -> Returned:
     """Returns the function that prints a call's return value.
 
@@ -111,6 +131,10 @@ def return_text(syscall: Syscall, returns: str, abi: int, limit: int) -> Returne
         return _wrapped(lambda _args, _memory, rval: mode_text(rval))
     if returns in _DESCRIBED:
         return _wrapped(_described(returns, abi))
+    if returns == "int32":
+        return _int32
+    if name in ("recvmmsg", "recvmmsg_time64"):
+        return _wrapped(_received(syscall, abi, limit))
     if name == "membarrier":
         return _membarrier
     if name in ("poll", "ppoll", "ppoll_time64", "select", "_newselect") or "pselect6" in name:

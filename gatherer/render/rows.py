@@ -12,7 +12,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any
 
-from gatherer.render import files, sockets, structs
+from gatherer.render import files, ioctls, objects, sockets, structs
 from gatherer.render.flags import Cached
 from gatherer.render.memory import KINDS as MEMORY_KINDS
 from gatherer.render.memory import NOTHING, Place, Render, decode
@@ -47,6 +47,8 @@ _ALONE = {
     },
 }  # fmt: skip
 """Kinds whose text needs the captures alone; without them it is the address."""
+_GENERAL = frozenset((*MEMORY_KINDS, *POINTER_KINDS, *sockets.KINDS, *objects.KINDS, *ioctls.KINDS))
+"""Kinds that need more: other arguments, the return value, several captures."""
 _ALWAYS = ("socklen", "offp", "loffp", "clone_args")
 _SPREAD = frozenset(
     "size ulong long off off64 hex hex32 ptr stack mmap_offset mmap2_offset uint".split()
@@ -203,7 +205,7 @@ def _placeholder(place: Place, names: dict[str, Any]) -> str | None:
         if place.direction == INTERRUPTED:
             return f"{{{pointer} if ok else {text}}}"
         return f"{{{text}}}" if shown_on_error else f"{{{text} if ok else {pointer}}}"
-    if kind in MEMORY_KINDS or kind in POINTER_KINDS or kind in sockets.KINDS:
+    if kind in _GENERAL:
         return None
     formatter = value_formatter(kind, place.abi)
     if formatter is None:

@@ -21,6 +21,9 @@ _domain = named("sock_domain")
 _level = named("sock_level")
 _scm = named("scm")
 _msg_flags = named("msg_flags")
+_protocol = named("eth_protocol")
+_hardware = named("arp_type")
+_packet_type = named("packet_type")
 
 
 def sockaddr_text(data: bytes) -> str | None:
@@ -42,7 +45,7 @@ def sockaddr_text(data: bytes) -> str | None:
         if path[0]:
             return f"{{sa_family=AF_UNIX, sun_path={quote(path.partition(bytes(1))[0])}}}"
         return f"{{sa_family=AF_UNIX, sun_path=@{quote(path[1:])}}}"
-    if family == 2 and len(data) >= 8:
+    if family == 2 and len(data) >= 16:
         port = data[2] << 8 | data[3]
         text = _dotted(data[4:8])
         return f'{{sa_family=AF_INET, sin_port=htons({port}), sin_addr=inet_addr("{text}")}}'
@@ -50,11 +53,35 @@ def sockaddr_text(data: bytes) -> str | None:
         return _inet6(data)
     if family == 16 and len(data) >= 12:
         pid, groups = Struct("<iI").unpack_from(data, 4)
-        return f"{{sa_family=AF_NETLINK, nl_pid={pid}, nl_groups={groups:08x}}}"
+        shown = f"{groups:#08x}" if groups else "00000000"
+        return f"{{sa_family=AF_NETLINK, nl_pid={pid}, nl_groups={shown}}}"
+    if family == 17 and len(data) >= 20:
+        return _packet(data)
     name = _domain(family)
     if len(data) == 2:
         return f"{{sa_family={name}}}"
     return f'{{sa_family={name}, sa_data="{escape(data[2:128])}"}}'
+
+
+def interface(number: int) -> str:
+    """Returns a network interface's index; the first one of every network is the loopback."""
+    return 'if_nametoindex("lo")' if number == 1 else str(number)
+
+
+def _packet(data: bytes) -> str:
+    protocol = data[2] << 8 | data[3]
+    number, kind, packets, length = Struct("<iHBB").unpack_from(data, 4)
+    parts = [
+        f"sll_protocol=htons({_protocol(protocol)})",
+        f"sll_ifindex={interface(number)}",
+        f"sll_hatype={_hardware(kind)}",
+        f"sll_pkttype={_packet_type(packets)}",
+        f"sll_halen={length}",
+    ]
+    if length:
+        shown = ", ".join(f"{byte:#x}" if byte else "00" for byte in data[12 : 12 + min(length, 8)])
+        parts.append(f"sll_addr=[{shown}]")
+    return f"{{sa_family=AF_PACKET, {', '.join(parts)}}}"
 
 
 def _dotted(data: bytes) -> str:
@@ -77,11 +104,14 @@ def _inet6(data: bytes) -> str:
     text = _inet6_text(data[8:24])
     scope = ""
     if len(data) >= 28:
-        scope = f", sin6_scope_id={_UINT.unpack_from(data, 24)[0]}"
+        scope = f", sin6_scope_id={interface(_UINT.unpack_from(data, 24)[0])}"
     return (
         f"{{sa_family=AF_INET6, sin6_port=htons({port}), sin6_flowinfo=htonl({flow}),"
         f' inet_pton(AF_INET6, "{text}", &sin6_addr){scope}}}'
     )
+
+
+_ADDRESS_MAX = 2048
 
 
 def socket_address(place: Place) -> Render:
@@ -93,7 +123,9 @@ def socket_address(place: Place) -> Render:
         found = memory.get(wanted)
         if found is None:
             return address(args[index])
-        data = found[1]
+        length, data = found
+        if not 0 <= signed32(length) <= _ADDRESS_MAX:
+            return address(args[index])
         if room is not None:
             before = memory.get(room)
             if before is not None and len(before[1]) >= 4:
@@ -283,8 +315,25 @@ def option_value(place: Place) -> Render:
         if level == 1 and option == 4 and len(data) >= 4:
             error = _INT.unpack_from(data)[0]
             return f"[{_error(error)}]"
+        if level == 1 and option == 9:
+            return f"[{_INT.unpack_from(data)[0]}]" if len(data) >= 4 else address(args[index])
         if length == 4 and len(data) >= 4:
             return f"[{_INT.unpack_from(data)[0]}]"
+        if level == 1 and option in (26, 51) and place.word == 8:
+            if len(data) < 16:
+                return address(args[index])
+            count, pointer = Struct("<H6xQ").unpack_from(data)
+            return f"{{len={count}, filter={address(pointer)}}}"
+        if level == 0 and option in (35, 36) and len(data) >= 8:
+            return (
+                f'{{imr_multiaddr=inet_addr("{_dotted(data[:4])}"),'
+                f' imr_interface=inet_addr("{_dotted(data[4:8])}")}}'
+            )
+        if level == 41 and option in (20, 21) and len(data) >= 20:
+            return (
+                f'{{inet_pton(AF_INET6, "{_inet6_text(data[:16])}", &ipv6mr_multiaddr),'
+                f" ipv6mr_interface={interface(_UINT.unpack_from(data, 16)[0])}}}"
+            )
         text = quote(data[:32])
         return f"{text}..." if length > 32 else text
 

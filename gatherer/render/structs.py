@@ -7,7 +7,7 @@ from struct import Struct
 
 from gatherer.render.flags import flag_text, named, sigset_text
 from gatherer.render.layout import WIDE_ABIS, Layout, Text, fields, one
-from gatherer.render.memory import Place, Render
+from gatherer.render.memory import Args, Memory, Place, Render, key
 from gatherer.render.pointers import moment
 from gatherer.render.siginfo import siginfo_text
 from gatherer.render.text import address, hexadecimal, quote
@@ -178,21 +178,30 @@ def _cap_version(value: int) -> str:
     return _CAP_VERSIONS.get(value) or f"{value:#x} /* _LINUX_CAPABILITY_VERSION_??? */"
 
 
-def _cap_data(_abi: int) -> tuple[int, Text]:
-    packed = Struct("<IIIIII")
+def _cap_data(place: Place) -> Render:
+    """One or two struct __user_cap_data_struct; the header's version says which."""
     table = flag_table("capability")
     bits = tuple((1 << number, f"1<<{name}") for number, name in (table.names if table else ()))
+    index, wanted, header = place.index, place.key, key(0, 0, True)
 
     def shown(low: int, high: int) -> str:
-        return flag_text(low | high << 32, bits)
+        return flag_text(low | high << 32, bits, "CAP_???")
 
-    def text(data: bytes) -> str:
-        e0, p0, i0, e1, p1, i1 = packed.unpack_from(data)
+    def render(args: Args, memory: Memory, _rval: int) -> str:
+        found, version = memory.get(wanted), memory.get(header)
+        if found is None or len(found[1]) < 24:
+            return address(args[index])
+        e0, p0, i0, e1, p1, i1 = Struct("<IIIIII").unpack_from(found[1])
+        if version is not None and version[1][:4] == _CAP_VERSION_1:
+            e1 = p1 = i1 = 0
         return (
             f"{{effective={shown(e0, e1)}, permitted={shown(p0, p1)}, inheritable={shown(i0, i1)}}}"
         )
 
-    return 24, text
+    return render
+
+
+_CAP_VERSION_1 = (0x19980330).to_bytes(4, "little")
 
 
 def _sched_attr(_abi: int) -> tuple[int, Text]:
@@ -286,7 +295,7 @@ KINDS: dict[str, Callable[[Place], Render]] = {
         fields(Layout("HHH"), "{seccomp_notif=%s, seccomp_notif_resp=%s, seccomp_data=%s}", str)
     ),
     "cap_header": one(fields(Layout("Ii"), "{version=%s, pid=%s}", _cap_version, str)),
-    "cap_data": one(_cap_data),
+    "cap_data": _cap_data,
     "sched_attr": one(_sched_attr),
     "mq_attr": one(
         fields(

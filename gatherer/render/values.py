@@ -164,8 +164,8 @@ def _sock_type(_abi: int) -> Format:
 
     def text(value: int) -> str:
         value &= U32
-        kind = types(value & 0xF)
-        rest = value & ~0xF
+        rest = value & 0x80800
+        kind = types(value & ~rest)
         return f"{kind}|{flag_text(rest, (flags or _NONE).names, 'SOCK_???')}" if rest else kind
 
     return text
@@ -188,15 +188,18 @@ def _resource_flags(prefix: str) -> Callable[[int], Format]:
     return make
 
 
-def _ipc_cmd(_abi: int) -> Format:
-    commands = named("ipc_cmd")
+def _ipc_cmd(table: str) -> Callable[[int], Format]:
+    def make(_abi: int) -> Format:
+        commands = named(table)
 
-    def text(value: int) -> str:
-        value &= U32
-        prefix = "IPC_64|" if value & 0x100 else ""
-        return prefix + commands(value & ~0x100)
+        def text(value: int) -> str:
+            value &= U32
+            prefix = "IPC_64|" if value & 0x100 else ""
+            return prefix + commands(value & ~0x100)
 
-    return text
+        return text
+
+    return make
 
 
 def _ipc_key(_abi: int) -> Format:
@@ -283,9 +286,58 @@ def _syslog_action(_abi: int) -> Format:
 
     def text(value: int) -> str:
         name = actions(value)
-        return name if name.endswith("*/") else f"{value & U32} /* {name} */"
+        return f"{value & U32} /* {'SYSLOG_ACTION_???' if name.endswith('*/') else name} */"
 
     return text
+
+
+def _kexec_flags(_abi: int) -> Format:
+    machines = named("kexec_arch")
+    bits = flag_table("kexec_bits")
+
+    def text(value: int) -> str:
+        value &= U32
+        machine = machines(value & 0xFFFF0000)
+        rest = value & 0xFFFF
+        return f"{machine}|{flag_text(rest, (bits or _NONE).names)}" if rest else machine
+
+    return text
+
+
+def _key_reqkey(_abi: int) -> Format:
+    table = flag_table("key_reqkey_names")
+    names = dict((table or _NONE).names)
+    return lambda v: names.get(v & U32) or f"{signed32(v)} /* KEY_REQKEY_DEFL_??? */"
+
+
+def _swap_flags(_abi: int) -> Format:
+    table = flag_table("swap_flags")
+    names = (table or _NONE).names
+
+    def text(value: int) -> str:
+        value &= U32
+        priority = value & 0x7FFF
+        flags = value & ~0x7FFF
+        if not flags:
+            return str(priority)
+        shown = flag_text(flags, names, "SWAP_FLAG_???")
+        return f"{shown}|{priority}" if flags & 0x8000 or priority else shown
+
+    return text
+
+
+def _pid_type(_abi: int) -> Format:
+    names = ("PIDTYPE_PID", "PIDTYPE_TGID", "PIDTYPE_PGID", "PIDTYPE_SID")
+
+    def text(value: int) -> str:
+        name = names[value] if value < len(names) else "PIDTYPE_???"
+        return f"{hexadecimal(value)} /* {name} */"
+
+    return text
+
+
+def _ptracer(value: int) -> str:
+    return "PR_SET_PTRACER_ANY" if value == 0xFFFFFFFFFFFFFFFF else str(signed32(value))
 
 
 def _eth_protocol(_abi: int) -> Format:
@@ -330,7 +382,7 @@ def _fanotify_init(_abi: int) -> Format:
         value &= U32
         kind = classes.get(value & 0xC, f"{value & 0xC:#x} /* FAN_CLASS_??? */")
         rest = value & ~0xC
-        return f"{kind}|{flag_text(rest, names)}" if rest else kind
+        return f"{kind}|{flag_text(rest, names, 'FAN_???')}" if rest else kind
 
     return text
 
@@ -365,7 +417,7 @@ _PLAIN: dict[str, Format] = {
     "sig_or_zero": _sig_or_zero,
     "clone_flags": clone_flags_text,
     "sock_protocol": _uint,
-    "secbits": hexadecimal,
+    "ptracer": _ptracer,
 }
 _SPECIAL: dict[str, Callable[[int], Format]] = {
     "open_flags": _open_flags,
@@ -377,7 +429,13 @@ _SPECIAL: dict[str, Callable[[int], Format]] = {
     "shm_flags": _resource_flags("shm_resource"),
     "sem_flags": _resource_flags("ipc_resource"),
     "msg_get_flags": _resource_flags("ipc_resource"),
-    "ipc_cmd": _ipc_cmd,
+    "sem_cmd": _ipc_cmd("sem_cmd"),
+    "shm_cmd": _ipc_cmd("shm_cmd"),
+    "msg_cmd": _ipc_cmd("msg_cmd"),
+    "kexec_flags": _kexec_flags,
+    "key_reqkey": _key_reqkey,
+    "swap_flags": _swap_flags,
+    "pidtype": _pid_type,
     "ipc_key": _ipc_key,
     "mpol_mode": _mpol_mode,
     "cloexec_flags": _cloexec,
@@ -397,7 +455,8 @@ _ALIASES = {"lease": "lock_type"}
 _WIDE = dict.fromkeys(
     (
         "mmap_prot", "mremap_flags", "unshare_flags", "mount_flags", "mpol_flags", "pkey_rights",
-        "notify_flags", "seal_flags", "perf_flags", "ptrace_request", "capability", "pr_set_vma",
+        "notify_flags", "seal_flags", "fan_events", "secbits", "pr_spec", "pr_tsc", "key_perms",
+        "perf_flags", "ptrace_request", "capability", "pr_set_vma",
     ),
     0xFFFFFFFFFFFFFFFF,
 )  # fmt: skip

@@ -3,6 +3,7 @@
 The calls of each thread are compared in their order, unfinished and resumed ones joined, and to
 the letter but for what no two runs share: time stamps and durations, process ids, addresses of 36
 bits and more, times in the results of calls that ask for the time, and what getrandom(2) returns.
+parent_tid is taken for a process id whatever it is: a thread that has ended has made it 0.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ GATE = 'read(0, "go\\n"'
 """The call that every program waits in until it is traced."""
 
 _LINE = re.compile(r"(\d+) +(\d\d:\d\d:\d\d\.\d{6}) (.*)\Z")
-_UNFINISHED = re.compile(r"(.*?)(?:, )? <unfinished \.\.\.>\Z")
+_UNFINISHED = re.compile(r"(.*) <unfinished \.\.\.>\Z")
 _RESUMED = re.compile(r"<\.\.\. (\w+) resumed>(.*)\Z")
 _DURATION = re.compile(r" <\d+\.\d{6}>\Z")
 _GAP = re.compile(r"\s+= (?=[-?\d])")
@@ -29,11 +30,13 @@ _TICKS = re.compile(r"si_(u|s)time=\d+(?: /\* [^*]*\*/)?")
 _LEFT = re.compile(r"left \{[^}]*\}")
 _TIME = re.compile(r"\b(tv_sec|tv_usec|tv_nsec)=\d+")
 _RANDOM = re.compile(r'getrandom\("[^"]*"')
-_CLOCKS = (
-    "clock_gettime", "gettimeofday", "getrusage", "wait4", "waitid", "timer_gettime",
-    "timerfd_gettime", "getitimer",
-)  # fmt: skip
-_TICKING = re.compile(rf"(?:{'|'.join(_CLOCKS)})\(")
+_TICKING = re.compile(
+    r"(?:clock_gettime|gettimeofday|getrusage|wait4|waitid|timer_gettime|timerfd_gettime|getitimer"
+    r"|futex\(ADDRESS, FUTEX_WAIT_BITSET|clock_nanosleep\(\w+, TIMER_ABSTIME)"
+)
+_CLOCK = re.compile(r"(times?\(.*\)) = \d+(?: \(.*\))?\Z")
+_HIGH_HALF = re.compile(r"u64=\d{10,}\b")
+_TID = re.compile(r"parent_tid=\[\d+\]")
 
 
 @dataclass
@@ -70,16 +73,10 @@ def threads(text: str) -> list[Thread]:
             thread.lines.append(content)
         elif resumed := _RESUMED.match(content):
             at, first = begun.pop(tid, (len(thread.lines), ""))
-            rest = resumed[2]
-            comma = "" if first.endswith("(") or rest.startswith(")") else ", "
-            thread.lines[at : at + 1] = [_joined(first, comma, rest)]
+            thread.lines[at : at + 1] = [first + resumed[2]]
         else:
             thread.lines.append(content)
     return list(found.values())
-
-
-def _joined(first: str, comma: str, rest: str) -> str:
-    return f"{first}{comma}{rest.lstrip(' ') if comma or first.endswith('(') else rest}"
 
 
 def program(found: Iterable[Thread], pid: int, children: bool) -> list[Thread]:
@@ -138,6 +135,9 @@ def plain(found: Iterable[Thread], others: Iterable[int], low_addresses: bool) -
             line = _TICKS.sub(r"si_\1time=TICKS", line)
             line = _LEFT.sub("left TIME", line)
             line = _RANDOM.sub("getrandom(RANDOM", line)
+            line = _CLOCK.sub(r"\1 = TIME", line)
+            line = _HIGH_HALF.sub("u64=POINTER", line)
+            line = _TID.sub("parent_tid=[child]", line)
             if _TICKING.match(line):
                 line = _TIME.sub(r"\1=T", line)
             lines.append(_NUMBER.sub(lambda match: names.get(match[0], match[0]), line))

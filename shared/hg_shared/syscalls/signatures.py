@@ -28,12 +28,18 @@ read fd <buf:r size
 write fd buf:2 size
 pread64 fd <buf:r size off
 pwrite64 fd buf:2 size off
+pread64/i386 fd <buf:r size off_low
+pwrite64/i386 fd buf:2 size off_low
 readv fd <iovec:2 ulong
 writev fd iovec:2 ulong
 preadv fd <iovec:2 ulong off
 pwritev fd iovec:2 ulong off
+preadv/i386 fd <iovec:2 ulong off_low
+pwritev/i386 fd iovec:2 ulong off_low
 preadv2 fd <iovec:2 ulong off unused rwf_flags
 pwritev2 fd iovec:2 ulong off unused rwf_flags
+preadv2/i386 fd <iovec:2 ulong off_low unused rwf_flags
+pwritev2/i386 fd iovec:2 ulong off_low unused rwf_flags
 open ?1&0x400040 path open_flags -> fd
 open=0x40,0x400000,0x400040 path open_flags open_mode -> fd
 openat ?2&0x400040 dirfd path open_flags -> fd
@@ -43,7 +49,7 @@ creat path mode -> fd
 close fd
 close_range uint uint close_range_flags
 lseek fd off whence
-_llseek fd hex hex <loff whence
+_llseek fd off_high unused <loff whence
 stat,lstat path <stat
 stat64,lstat64 path <stat64
 fstat64 fd <stat64
@@ -89,16 +95,19 @@ mknod ?1&0xf000 path mknod_mode
 mknod=0x2000,0x6000 path mknod_mode dev
 mknodat ?2&0xf000 dirfd path mknod_mode
 mknodat=0x2000,0x6000 dirfd path mknod_mode dev
-truncate path off
-ftruncate fd off
-truncate64 path off64
-ftruncate64 fd off64
+truncate path ulong
+ftruncate fd ulong
+truncate64 path uoff_low
+ftruncate64 fd uoff_low
 fallocate fd fallocate_mode off off
-fallocate/i386 fd fallocate_mode off64 unused off64
+fallocate/i386 fd fallocate_mode off_low unused off_low
 fadvise64 fd off size fadvice
-fadvise64_64 fd off64 unused off64 unused fadvice
+fadvise64/i386 fd off_low unused size fadvice
+fadvise64_64 fd off_low unused off_low unused fadvice
 readahead fd off size
+readahead/i386 fd off_low unused size
 sync_file_range fd off off sync_file_range_flags
+sync_file_range/i386 fd off_low unused off_low unused sync_file_range_flags
 sync_file_range2 fd sync_file_range_flags off off
 utime path utimbuf
 utimes path timevals
@@ -120,10 +129,10 @@ pipe <pipefds
 pipe2 <pipefds pipe_flags
 sendfile fd fd =offp size
 sendfile64 fd fd =loffp size
-splice fd =loffp fd =loffp size splice_flags
+splice fd !loff fd !loff size splice_flags
 tee fd fd size splice_flags
 vmsplice fd iovec:2 ulong splice_flags
-copy_file_range fd =loffp fd =loffp size hex
+copy_file_range fd !loff fd !loff size uint
 acct path
 swapon path swap_flags
 swapoff path
@@ -134,8 +143,8 @@ pivot_root path path
 uselib path
 quotactl quota_cmd path uid ptr
 quotactl_fd fd quota_cmd uid ptr
-name_to_handle_at dirfd path ptr ptr at_flags
-open_by_handle_at fd ptr open_flags -> fd
+name_to_handle_at dirfd path =file_handle <ints1 at_flags
+open_by_handle_at fd file_handle open_flags -> fd
 setxattr,lsetxattr path str strbuf:3 size xattr_flags
 fsetxattr fd str strbuf:3 size xattr_flags
 getxattr,lgetxattr path str <strbuf:r size
@@ -160,8 +169,8 @@ mount_setattr dirfd path at_flags ptr size
 statmount,listmount ptr ptr size hex
 cachestat uint_fd ptr ptr hex
 fanotify_init fanotify_init_flags open_flags -> fd
-fanotify_mark fd fanotify_mark_flags hex dirfd path
-fanotify_mark/i386 fd fanotify_mark_flags hex unused dirfd path
+fanotify_mark fd fanotify_mark_flags fan_events dirfd path
+fanotify_mark/i386 fd fanotify_mark_flags fan_events unused dirfd path
 inotify_init -> fd
 inotify_init1 inotify_init_flags -> fd
 inotify_add_watch fd path inotify_mask
@@ -189,44 +198,51 @@ fcntl,fcntl64=1024 fd fcntl_cmd lease
 fcntl,fcntl64=1026 fd fcntl_cmd notify_flags
 fcntl,fcntl64=1031 fd fcntl_cmd int
 fcntl,fcntl64=1033 fd fcntl_cmd seal_flags
+fcntl,fcntl64=1029 fd fcntl_cmd ptr
 fcntl,fcntl64=1035,1037 fd fcntl_cmd <u64
 fcntl,fcntl64=1036,1038 fd fcntl_cmd u64
 """
 
 IOCTL = """\
-ioctl ?1 fd ioctl hex
+ioctl ?1 fd ioctl ioctl_arg
 ioctl=0x5401 fd ioctl <termios
 ioctl=0x5402,0x5403,0x5404 fd ioctl termios
 ioctl=0x802c542a fd ioctl <termios2
 ioctl=0x402c542b,0x402c542c,0x402c542d fd ioctl termios2
-ioctl=0x5405,0x5406,0x5407,0x5408 fd ioctl ptr
 ioctl=0x5409,0x5425 fd ioctl int
 ioctl=0x540a fd ioctl tcxonc
 ioctl=0x540b fd ioctl tcflush
-ioctl=0x540c,0x540d,0x5420,0x5422,0x5423,0x5427,0x5428,0x5437 fd ioctl
-ioctl=0x5450,0x5451,0x541d,0x541e fd ioctl
+ioctl=0x125f,0x1261,0x1274,0x1275,0x1276,0x2202,0x4b36,0x4b37,0x4b3c,0x4b3d,0x4b63 fd ioctl
+ioctl=0x4b6d,0x4c01,0x4c07,0x4c82,0x5204,0x5206,0x5207,0x540c,0x540d,0x541d,0x541f fd ioctl
+ioctl=0x5422,0x5427,0x5428,0x5437,0x5450,0x5451,0x7001,0x7002,0x7003,0x7004,0x7005 fd ioctl
+ioctl=0x7006,0x700f,0x7010,0x7014,0x9406,0x9407,0x9408,0x941c,0x942e,0xab03,0xab04 fd ioctl
+ioctl=0xab05,0xab06,0xab08,0xb701,0xb702,0xb703,0x40049421,0x50009402,0x5000940c fd ioctl
+ioctl=0x80045705,0xc0045877,0xc0045878 fd ioctl
 ioctl=0x540e fd ioctl int
 ioctl=0x540f,0x5429 fd ioctl <pids1
 ioctl=0x5410 fd ioctl pids1
 ioctl=0x5411,0x541b,0x5424,0x80045430 fd ioctl <ints1
-ioctl=0x5421,0x5452,0x40045431,0x541a fd ioctl ints1
+ioctl=0x5420,0x5421,0x5452,0x40045431,0x541a fd ioctl ints1
 ioctl=0x5415 fd ioctl <ints1
 ioctl=0x5416,0x5417,0x5418 fd ioctl ints1
-ioctl=0x5412 fd ioctl char1
+ioctl=0x5412 fd ioctl bare_char
 ioctl=0x5413 fd ioctl <winsize
 ioctl=0x5414 fd ioctl winsize
-ioctl=0x80045439,0x80045440,0x80045438 fd ioctl <ints1
+ioctl=0x80045440 fd ioctl <ints1
 ioctl=0x5441 fd ioctl hex -> fd
-ioctl=0x8903,0x8904,0x8905 fd ioctl <ints1
+ioctl=0x8903,0x8904 fd ioctl <ints1
 ioctl=0x8901,0x8902 fd ioctl ints1
 ioctl=0x8906 fd ioctl <timeval
 ioctl=0x8907 fd ioctl <timespec
+ioctl=0x8910,0x8913,0x8914,0x8915,0x8916,0x8917,0x8918,0x8919,0x891a,0x891b,0x891c fd ioctl ifreq
+ioctl=0x891d,0x891e,0x8921,0x8922,0x8924,0x8927,0x8933,0x8942,0x8943,0x8970,0x8971 fd ioctl ifreq
 ioctl=0x40049409 fd ioctl int
 ioctl=0x80086601 fd ioctl <ints1
 ioctl=0x40086602 fd ioctl ints1
 ioctl=0x80081272 fd ioctl <u64
-ioctl=0x1268 fd ioctl <ints1
-ioctl=0x1260 fd ioctl <ulongs1
+ioctl=0x125e,0x1268,0x127c,0x1278,0x127a,0x127b fd ioctl <ints1
+ioctl=0x1260,0x1263,0x1265 fd ioctl <ulongs1
+ioctl=0xb701,0xb702,0x8008b706 fd ioctl hex -> fd
 """
 
 MEMORY = """\
@@ -237,8 +253,8 @@ mmap2 ptr size mmap_prot mmap_flags fd mmap2_offset -> hex
 munmap ptr size
 mprotect ptr size mmap_prot
 pkey_mprotect ptr size mmap_prot int
-mremap ?3&6 ptr size size mremap_flags -> hex
-mremap=2,4,6 ptr size size mremap_flags ptr -> hex
+mremap ?3&2 ptr size size mremap_flags -> hex
+mremap=2 ptr size size mremap_flags ptr -> hex
 msync ptr size msync_flags
 mincore ptr size <mincore:1
 madvise ptr size madvice
@@ -264,7 +280,7 @@ map_shadow_stack ptr size hex -> hex
 membarrier ?1&1 membarrier_cmd membarrier_flags
 membarrier=1 membarrier_cmd membarrier_flags int
 userfaultfd uffd_flags -> fd
-modify_ldt int ptr size
+modify_ldt int ptr size -> int32
 """
 
 PROCESS = """\
@@ -291,8 +307,8 @@ setuid,setgid,setuid32,setgid32,setfsuid,setfsgid,setfsuid32,setfsgid32 uid
 setreuid,setregid,setreuid32,setregid32 uid uid
 setresuid,setresgid,setresuid32,setresgid32 uid uid uid
 getresuid,getresgid,getresuid32,getresgid32 <uids1 <uids1 <uids1
-getgroups,getgroups32 uint <gids:r
-setgroups,setgroups32 uint gids:0
+getgroups,getgroups32 int <gids:r
+setgroups,setgroups32 int gids:0
 getpriority prio_which int
 setpriority prio_which int int
 nice int
@@ -316,10 +332,25 @@ rseq_slice_yield
 unshare unshare_flags
 setns fd setns_flags
 personality personality -> personality
-ptrace ptrace_request int ptr ptr
-process_vm_readv int <iovec:2 ulong iovec_addr:4 ulong ulong
+ptrace ?0 ptrace_request int hex hex
+ptrace=0 ptrace_request
+ptrace=8,16,0x4207,0x4208 ptrace_request int
+ptrace=12,13,14,15 ptrace_request int unused hex
+ptrace=1,2 ptrace_request int ptr <ulongs1
+ptrace=4,5 ptrace_request int ptr hex
+ptrace=7,9,17,24,31,32,33 ptrace_request int ptr sig_or_zero
+ptrace=21,0x4200,0x4206 ptrace_request int ptr ptrace_options
+ptrace=0x4201 ptrace_request int ptr <ulongs1
+ptrace=0x4202 ptrace_request int ptr <siginfo
+ptrace=0x4203 ptrace_request int ptr siginfo
+ptrace=0x4204,0x4205 ptrace_request int nt_type ptr
+ptrace=0x420a,0x420b,0x420c,0x420d,0x420e ptrace_request int ulong ptr
+process_vm_readv int <iovec_local:2 ulong iovec_addr:4 ulong ulong
 process_vm_writev int iovec:2 ulong iovec_addr:4 ulong ulong
-kcmp int int kcmp_type hex hex
+kcmp ?2 int int kcmp_type hex hex
+kcmp=0 int int kcmp_type uint uint
+kcmp=1,2,3,4,5,6 int int kcmp_type
+kcmp=7 int int kcmp_type uint kcmp_slot
 getrlimit resource <rlimit
 setrlimit resource rlimit
 ugetrlimit resource <rlimit
@@ -327,37 +358,53 @@ prlimit64 int resource rlimit64 <rlimit64
 getrusage rusage_who <rusage
 times <tms
 acct path
-capget cap_header <cap_data
-capset cap_header cap_data
+capget !cap_header <cap_data
+capset !cap_header cap_data
 seccomp ?0 seccomp_op hex32 ptr
-seccomp=1 seccomp_op seccomp_flags ptr
-seccomp=2 seccomp_op hex32 ints1
+seccomp=1 seccomp_op seccomp_flags fprog
+seccomp=2 seccomp_op hex32 seccomp_action
 seccomp=3 seccomp_op hex32 <notif_sizes
 ioprio_get ioprio_which int -> ioprio
 ioprio_set ioprio_which int ioprio
 arch_prctl ?0 arch_prctl hex
 arch_prctl=0x1001,0x1002 arch_prctl ptr
 arch_prctl=0x1003,0x1004 arch_prctl <ptrs1
+arch_prctl=0x1011 arch_prctl
 prctl ?0 prctl_option hex hex hex hex
 prctl=1 prctl_option sig_or_zero
 prctl=2 prctl_option <sigp
 prctl=3 prctl_option -> suid_dump
-prctl=7,21,30,34 prctl_option
+prctl=7,13,21,30,31,32,46,51,64 prctl_option
+prctl=34 prctl_option hex hex hex hex -> pr_mce_policy
+prctl=39,56,61 prctl_option hex hex hex hex
 prctl=27 prctl_option -> secbits
 prctl=40 prctl_option <ptrs1
 prctl=4 prctl_option suid_dump
-prctl=8 prctl_option ulong
+prctl=8,10,12,14,20,29 prctl_option ulong
+prctl=5,9,11,19 prctl_option ptr
+prctl=6 prctl_option pr_unalign
+prctl=25 prctl_option <tscs1
+prctl=26 prctl_option pr_tsc
+prctl=33 prctl_option pr_mce_kill pr_mce_policy hex hex
+prctl=35 prctl_option pr_set_mm hex hex hex
+prctl=45 prctl_option pr_fp_mode
+prctl=50,63 prctl_option hex
+prctl=52 prctl_option pr_spec -> pr_spec_flags
+prctl=53 prctl_option pr_spec pr_spec_flags
+prctl=54 prctl_option pr_pac_keys hex hex hex
+prctl=57 prctl_option ulong hex hex hex
+prctl=59 prctl_option pr_dispatch hex hex hex
+prctl=62 prctl_option pr_sched_core int pidtype hex
+prctl=0x59616d61 prctl_option ptracer
 prctl=15 prctl_option name16
 prctl=16 prctl_option <name16
-prctl=22 prctl_option seccomp_mode ptr
+prctl=22 prctl_option seccomp_mode fprog
 prctl=23,24 prctl_option capability
 prctl=28 prctl_option secbits
-prctl=29 prctl_option ulong
 prctl=36 prctl_option ulong
 prctl=37 prctl_option <ints1
-prctl=38 prctl_option ulong ulong ulong ulong
-prctl=41 prctl_option ulong ulong ulong ulong
-prctl=47 prctl_option cap_ambient capability ulong ulong
+prctl=38,41 prctl_option ulong hex hex hex
+prctl=47 prctl_option cap_ambient ambient_capability hex hex
 prctl=0x53564d41 prctl_option pr_set_vma ptr ulong str
 futex ?1&127 ptr futex_op uint ptr ptr hex32
 futex=0 ptr futex_op uint timespec
@@ -389,7 +436,7 @@ syslog=2,3,4 syslog_action <buf:r int
 sethostname,setdomainname str:1 uint
 vhangup
 iopl int
-ioperm ulong ulong int
+ioperm hex hex int
 getcpu <uints1 <uints1 ptr
 getrandom <hexbuf:r size grnd_flags
 """
@@ -398,7 +445,7 @@ SIGNALS = """\
 rt_sigaction sig !sigaction <sigaction ulong
 rt_sigprocmask sigmask_how !sigset:3 <sigset:3 ulong
 rt_sigreturn !sigframe
-rt_sigpending <sigset:1 ulong
+rt_sigpending <sigset_part:1 ulong
 rt_sigsuspend sigset:1 ulong
 rt_sigtimedwait sigset:3 <siginfo timespec ulong -> sig
 rt_sigtimedwait_time64 sigset:3 <siginfo timespec64 ulong -> sig
@@ -480,6 +527,7 @@ socket ?0 sock_domain sock_type sock_protocol -> fd
 socket=2,10 sock_domain sock_type ip_protocol -> fd
 socket=16 sock_domain sock_type netlink_protocol -> fd
 socket=17 sock_domain sock_type eth_protocol -> fd
+socket=31 sock_domain sock_type bt_protocol -> fd
 socketpair sock_domain sock_type sock_protocol <pipefds
 bind,connect fd sockaddr:2 int
 listen fd int
@@ -493,8 +541,8 @@ recv fd <buf:r size msg_flags
 sendmsg fd msghdr msg_flags
 recvmsg fd <msghdr msg_flags
 sendmmsg fd mmsghdr:2 uint msg_flags
-recvmmsg fd <mmsghdr:r uint msg_flags !timespec
-recvmmsg_time64 fd <mmsghdr:r uint msg_flags !timespec64
+recvmmsg fd <mmsghdr:r uint msg_flags +timespec
+recvmmsg_time64 fd <mmsghdr:r uint msg_flags +timespec64
 shutdown fd shutdown_how
 setsockopt fd sock_level sock_option sock_optval:4 int
 getsockopt fd sock_level sock_option <sock_optval:*4 =socklen
@@ -505,16 +553,21 @@ IPC = """\
 shmget ipc_key size shm_flags
 shmat int ptr shmat_flags -> hex
 shmdt ptr
-shmctl int ipc_cmd ptr
+shmctl ?1&0xfeff int shm_cmd ptr
+shmctl=1 int shm_cmd shmid_set
+shmctl=2,13,15 int shm_cmd <shmid_stat
 semget ipc_key int sem_flags
 semop int sembufs:2 uint
 semtimedop int sembufs:2 uint timespec
 semtimedop_time64 int sembufs:2 uint timespec64
-semctl int int ipc_cmd hex
+semctl ?2&0xfeff int int sem_cmd ptr
+semctl=2,18,20 int int sem_cmd <semid_stat
 msgget ipc_key msg_get_flags
 msgsnd int msgbuf:2 ulong msgop_flags
-msgrcv int <msgbuf:r ulong long msgop_flags
-msgctl int ipc_cmd ptr
+msgrcv int <msgbuf:2 ulong long msgop_flags
+msgctl ?1&0xfeff int msg_cmd ptr
+msgctl=1 int msg_cmd msqid_set
+msgctl=2,11,13 int msg_cmd <msqid_stat
 ipc uint uint ulong ulong ptr long
 mq_open ?1&0x40 str open_flags -> fd
 mq_open=0x40 str open_flags open_mode mq_attr -> fd
@@ -527,7 +580,22 @@ mq_notify fd sigevent
 mq_getsetattr fd mq_attr <mq_attr
 add_key str str buf:3 size keyring
 request_key str str str keyring
-keyctl keyctl_op hex hex hex hex
+keyctl ?0 keyctl_op hex hex hex hex
+keyctl=0,8,9,22 keyctl_op keyring keyring
+keyctl=1 keyctl_op str
+keyctl=2 keyctl_op keyring buf:3 size
+keyctl=3,7,16,21 keyctl_op keyring
+keyctl=4 keyctl_op keyring uid uid
+keyctl=5 keyctl_op keyring key_perms
+keyctl=6,11,17 keyctl_op keyring <keybuf:3 size
+keyctl=10 keyctl_op keyring str str keyring
+keyctl=12 keyctl_op keyring buf:3 size keyring
+keyctl=13 keyctl_op keyring uint keyring
+keyctl=14 keyctl_op key_reqkey
+keyctl=15 keyctl_op keyring uint
+keyctl=18 keyctl_op
+keyctl=29 keyctl_op keyring str str
+keyctl=30 keyctl_op keyring keyring keyring keyctl_move
 """
 
 SYSTEM = """\
@@ -535,22 +603,24 @@ bpf bpf_cmd bpf_attr:2 size
 perf_event_open perf_attr int int fd perf_flags -> fd
 init_module ptr ulong str
 finit_module fd str module_flags
-delete_module str open_flags
+delete_module str delete_flags
 create_module str size
 get_kernel_syms ptr
 query_module str int ptr size ptr
-kexec_load ptr ulong ptr hex
-kexec_file_load fd fd ulong str:2 hex
-landlock_create_ruleset ptr size hex -> fd
-landlock_add_rule fd hex ptr hex
+kexec_load ptr ulong ptr kexec_flags
+kexec_file_load fd fd ulong str:2 kexec_file_flags
+landlock_create_ruleset landlock_attr:1 size landlock_flags -> fd
+landlock_add_rule ?1 fd landlock_rule ptr hex
+landlock_add_rule=1 fd landlock_rule landlock_beneath hex
+landlock_add_rule=2 fd landlock_rule landlock_port hex
 landlock_restrict_self fd hex
 lsm_get_self_attr uint ptr ptr hex
 lsm_set_self_attr uint ptr uint hex
 lsm_list_modules ptr ptr hex
 listns ptr ptr size hex
-sysfs int hex hex
+sysfs hex hex hex
 _sysctl ptr
-nfsservctl uint ptr ptr
+nfsservctl hex hex hex
 getpmsg,putpmsg,afs_syscall,vserver hex hex hex hex hex
 tuxcall,security hex hex hex
 epoll_ctl_old,epoll_wait_old hex hex hex hex

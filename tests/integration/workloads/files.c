@@ -115,7 +115,7 @@ static void escapes(void) {
 
 static void vectors(void) {
     int fd = open("v", O_RDWR | O_CREAT, 0600);
-    struct iovec out[] = {{"one", 3}, {"", 0}, {"two and a half, longer than thirty-two", 38}, {NULL, 0}};
+    static struct iovec out[40] = {{"one", 3}, {"", 0}, {"two and a half, longer than thirty-two", 38}, {NULL, 0}};
     SYS(writev, fd, out, 4);
     SYS(writev, fd, out, 0);
     SYS(writev, fd, NULL, 1);

@@ -16,11 +16,9 @@ int file_with(const char *name, const char *content) {
     return fd;
 }
 
-static char seen[256];
-
+/* Both wait in a child, whose calls are not compared. */
 void wait_until_in(int tid, long nr) {
-    /* The reading is done by a child, whose calls are not compared, told and heard by one pipe. */
-    char path[64];
+    char path[64], seen[256];
     snprintf(path, sizeof path, "/proc/%d/task/%d/syscall", getpid(), tid);
     int pid = fork();
     if (pid == 0) {
@@ -35,10 +33,37 @@ void wait_until_in(int tid, long nr) {
     waitpid(pid, 0, 0);
 }
 
+void wait_until_gone(int tid) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task/%d", getpid(), tid);
+    int pid = fork();
+    if (pid == 0) {
+        while (access(path, F_OK) == 0) usleep(1000);
+        _exit(0);
+    }
+    waitpid(pid, 0, 0);
+}
+
+void deliver_child_signals(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 int child_that_exits(int code) {
     int pid = fork();
     if (pid == 0) _exit(code);
     return pid;
+}
+
+/* SIGCHLD comes when a child happens to end: blocked, it is delivered where a program asks. */
+static void hold_back_child_signals(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
 /* Networks and IPC objects of its own, so that ports and identifiers are the same in every run. */
@@ -62,6 +87,7 @@ int main(int argc, char **argv) {
     }
     if (argc < 3) return 2;
     self = argv[0];
+    hold_back_child_signals();
     if (strcmp(argv[1], "--run") == 0) {
         if (argc < 4 || own_namespaces() != 0 || chdir(argv[2]) != 0) return 2;
         execvp(argv[3], argv + 3);

@@ -44,14 +44,18 @@ static void forks(void) {
 
 static void stopped_child(void) {
     int status;
+    int ends[2];
+    pipe(ends);
     int pid = fork();
     if (pid == 0) {
         raise(SIGSTOP);
-        _exit(1);
+        _exit(read(ends[0], buffer, 1));
     }
     SYS(wait4, pid, &status, WUNTRACED, NULL);
     SYS(kill, pid, SIGCONT);
     SYS(wait4, pid, &status, WCONTINUED, NULL);
+    deliver_child_signals();
+    SYS(write, ends[1], "x", 1);
     SYS(wait4, pid, &status, 0, NULL);
     pid = fork();
     if (pid == 0) {
@@ -126,7 +130,7 @@ static void exit_codes(void) {
 
 static void identities(void) {
     unsigned a, b, c;
-    gid_t groups[4] = {1, 2, 65534, 0};
+    static gid_t groups[64] = {1, 2, 65534, 0};
     SYS(getuid);
     SYS(geteuid);
     SYS(getgid);
@@ -339,7 +343,7 @@ static void pidfds(void) {
     SYS(pidfd_send_signal, 99, 0, NULL, 0);
     SYS(pidfd_getfd, fd, 0, 0);
     SYS(kcmp, 0, 0, 0, 0L, 1L);
-    SYS(kcmp, getpid(), getpid(), 0, 0L, 1L);
+    SYS(kcmp, getpid(), getpid(), 0, 0L, 0L);
     SYS(kcmp, getpid(), getpid(), 1, 0L, 0L);
     SYS(ptrace, PTRACE_ATTACH, 1 << 30, 0L, 0L);
     SYS(ptrace, PTRACE_PEEKDATA, 1 << 30, 0x1000L, 0L);

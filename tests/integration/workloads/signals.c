@@ -31,6 +31,7 @@ static void handled(void) {
     SYS(kill, 1 << 30, SIGTERM);
     SYS(kill, getpid(), 77);
     SYS(kill, getpid(), SIGCHLD);
+    deliver_child_signals();
     SYS(kill, getpid(), SIGWINCH);
 }
 
@@ -245,12 +246,23 @@ static void stops(void) {
 
 static void children(void) {
     int status;
+    siginfo_t si;
     int pid = child_that_exits(1);
     SYS(wait4, pid, &status, 0, NULL);
+    deliver_child_signals();
     handle(SIGCHLD, 0);
     pid = child_that_exits(2);
-    siginfo_t si;
-    while (SYS(waitid, P_PID, pid, &si, WEXITED, NULL) != 0) {}
+    SYS(waitid, P_PID, pid, &si, WEXITED, NULL);
+    deliver_child_signals();
+    handle(SIGCHLD, SA_SIGINFO | SA_RESTART);
+    pid = fork();
+    if (pid == 0) SYS(kill, getpid(), SIGTERM);
+    SYS(waitid, P_PID, pid, &si, WEXITED, NULL);
+    deliver_child_signals();
+    signal(SIGCHLD, SIG_IGN);
+    pid = child_that_exits(3);
+    SYS(wait4, pid, &status, 0, NULL);
+    deliver_child_signals();
 }
 
 const struct workload signal_workloads[] = {

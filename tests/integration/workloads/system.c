@@ -60,13 +60,22 @@ static void semaphores(void) {
 }
 
 static void keys(void) {
-    int key = SYS(add_key, "user", "name of key", "payload", 7L, -2);
+    SYS(add_key, "user", "name of key", "payload", 7L, 0x7fffffff);
     SYS(add_key, "nokind", "name", NULL, 0L, -3);
     SYS(request_key, "user", "missing", NULL, 0);
-    SYS(keyctl, 0, -2L, 0L);
+    SYS(keyctl, 0, -2L, -1L);
+    SYS(keyctl, 0, 77L, 0L);
+    SYS(keyctl, 1, "session");
+    SYS(keyctl, 2, -5L, "payload", 7L);
+    SYS(keyctl, 3, 77L);
+    SYS(keyctl, 4, 77L, 0, 0);
+    SYS(keyctl, 5, 77L, 0x3f3f0000L);
+    SYS(keyctl, 6, 77L, buffer, 100L);
+    SYS(keyctl, 8, 77L, -3L);
+    SYS(keyctl, 10, 77L, "user", "name", 0L);
+    SYS(keyctl, 15, 77L, 10L);
     SYS(keyctl, 11, -1L, buffer, 64L);
     SYS(keyctl, 77, 1L, 2L, 3L, 4L);
-    (void)key;
 }
 
 static void administration(void) {

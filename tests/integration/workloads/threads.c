@@ -5,13 +5,43 @@
 
 static int word;
 
+/* Threads say through it that they are there. */
+static int told[2];
+static volatile int teller;
+
+static void tell(void) {
+    teller = SYS(gettid);
+    SYS(write, told[1], "t", 1);
+}
+
+/* Starts a thread and returns its tid once it has told. */
+static int start(void *(*run)(void *)) {
+    pthread_t thread;
+    char t;
+    if (!told[1]) pipe(told);
+    pthread_create(&thread, 0, run, 0);
+    pthread_detach(thread);
+    SYS(read, told[0], &t, 1);
+    return teller;
+}
+
 static void *ends_at_once(void *given) {
+    tell();
     return given;
 }
 
 static void thread_ends(void) {
+    wait_until_gone(start(ends_at_once));
+}
+
+static void *waits_for_the_leader(void *given) {
+    wait_until_in(getpid(), SYS_futex);
+    return given;
+}
+
+static void thread_is_joined(void) {
     pthread_t thread;
-    pthread_create(&thread, 0, ends_at_once, 0);
+    pthread_create(&thread, 0, waits_for_the_leader, 0);
     pthread_join(thread, 0);
 }
 
@@ -19,57 +49,50 @@ static int out[2], back[2];
 
 static void *works(void *given) {
     char c;
-    (void)given;
+    tell();
     for (int i = 0; i < 5; i++) {
         if (SYS(read, out[0], &c, 1) != 1) break;
         SYS(getpid);
         SYS(write, back[1], &c, 1);
     }
     SYS(exit, 0);
-    return 0;
+    return given;
 }
 
 /* A call of one thread lies between the start and the end of the other's: both are split. */
 static void ping_pong(void) {
-    pthread_t thread;
     char c = 'a';
     pipe(out);
     pipe(back);
-    pthread_create(&thread, 0, works, 0);
+    int tid = start(works);
     for (int i = 0; i < 5; i++, c++) {
         SYS(write, out[1], &c, 1);
         SYS(read, back[0], &c, 1);
     }
     SYS(close, out[1]);
+    wait_until_gone(tid);
 }
 
 static void *waits(void *given) {
-    (void)given;
+    tell();
     SYS(futex, &word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0, NULL);
+    tell();
     SYS(futex, &word, FUTEX_WAIT_BITSET, 1, NULL, NULL, 7);
     SYS(exit, 0);
-    return 0;
-}
-
-static volatile int waiter;
-
-static void *tells_its_tid(void *given) {
-    waiter = SYS(gettid);
-    SYS(futex, &waiter, FUTEX_WAKE, 1);
-    return waits(given);
+    return given;
 }
 
 static void futex_wakes(void) {
-    pthread_t thread;
-    pthread_create(&thread, 0, tells_its_tid, 0);
-    while (!waiter) SYS(sched_yield);
-    int tid = waiter;
+    char t;
+    int tid = start(waits);
     wait_until_in(tid, SYS_futex);
     word = 1;
     SYS(futex, &word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1);
+    SYS(read, told[0], &t, 1);
     wait_until_in(tid, SYS_futex);
-    while (SYS(futex, &word, FUTEX_WAKE_BITSET, 1, NULL, NULL, 4) == 0) usleep(1000);
-    pthread_join(thread, 0);
+    SYS(futex, &word, FUTEX_WAKE_BITSET, 1, NULL, NULL, 8);
+    SYS(futex, &word, FUTEX_WAKE_BITSET, 1, NULL, NULL, 4);
+    wait_until_gone(tid);
 }
 
 static void futex_errors(void) {
@@ -101,7 +124,7 @@ static void futex_errors(void) {
 }
 
 static void *hits_itself(void *given) {
-    (void)given;
+    tell();
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGUSR1);
@@ -113,38 +136,33 @@ static void *hits_itself(void *given) {
     SYS(rt_sigtimedwait, &set, NULL, NULL, 8);
     SYS(rt_sigtimedwait, &set, NULL, NULL, 8);
     SYS(exit, 0);
-    return 0;
+    return given;
 }
 
 static void thread_signals(void) {
-    pthread_t thread;
-    pthread_create(&thread, 0, hits_itself, 0);
-    pthread_join(thread, 0);
+    wait_until_gone(start(hits_itself));
     SYS(tgkill, getpid(), 1 << 30, 0);
     SYS(tgkill, -1, -1, SIGTERM);
     SYS(tkill, 0, 99);
 }
 
 static void *sleeps(void *given) {
-    waiter = SYS(gettid);
+    tell();
     SYS(pause);
     return given;
 }
 
 static void ends_with_threads(void) {
-    pthread_t thread;
-    pthread_create(&thread, 0, sleeps, 0);
-    while (!waiter) SYS(sched_yield);
-    wait_until_in(waiter, SYS_pause);
+    wait_until_in(start(sleeps), SYS_pause);
     SYS(exit_group, 9);
 }
 
 static void *executes(void *given) {
     char *argv[] = {self, "nothing", "-", 0};
-    (void)given;
     char *none[] = {0};
+    wait_until_in(getpid(), SYS_pause);
     SYS(execve, self, argv, none);
-    return 0;
+    return given;
 }
 
 static void thread_executes(void) {
@@ -154,42 +172,40 @@ static void thread_executes(void) {
 }
 
 static void *one_of_many(void *given) {
-    (void)given;
+    tell();
     for (int i = 0; i < 3; i++) SYS(getppid);
     SYS(exit, 0);
-    return 0;
-}
-
-static void many_threads(void) {
-    pthread_t threads[8];
-    for (int i = 0; i < 8; i++) pthread_create(&threads[i], 0, one_of_many, 0);
-    for (int i = 0; i < 8; i++) pthread_join(threads[i], 0);
-}
-
-static void *returns_late(void *given) {
-    waiter = SYS(gettid);
-    SYS(pause);
     return given;
 }
 
+static void many_threads(void) {
+    for (int i = 0; i < 8; i++) wait_until_gone(start(one_of_many));
+}
+
 static void leader_ends_first(void) {
-    pthread_t thread;
-    pthread_create(&thread, 0, one_of_many, 0);
-    pthread_join(thread, 0);
-    pthread_create(&thread, 0, returns_late, 0);
-    while (!waiter) SYS(sched_yield);
-    wait_until_in(waiter, SYS_pause);
+    wait_until_in(start(sleeps), SYS_pause);
     int pid = fork();
     if (pid == 0) {
-        usleep(20000);
-        kill(getppid(), SIGKILL);
+        char path[64], line[512];
+        int parent = getppid();
+        snprintf(path, sizeof path, "/proc/%d/stat", parent);
+        for (int ended = 0; !ended; usleep(1000)) {
+            int fd = open(path, O_RDONLY);
+            ssize_t got = read(fd, line, sizeof line - 1);
+            close(fd);
+            line[got > 0 ? got : 0] = 0;
+            char *at = strrchr(line, ')');
+            ended = at && at[2] == 'Z';
+        }
+        kill(parent, SIGKILL);
         _exit(0);
     }
     SYS(exit, 3);
 }
 
 const struct workload thread_workloads[] = {
-    {"thread_ends", thread_ends}, {"ping_pong", ping_pong}, {"futex_wakes", futex_wakes},
-    {"futex_errors", futex_errors}, {"thread_signals", thread_signals},
-    {"ends_with_threads", ends_with_threads}, {"thread_executes", thread_executes},
-    {"many_threads", many_threads}, {"leader_ends_first", leader_ends_first}, {0, 0}};
+    {"thread_ends", thread_ends}, {"thread_is_joined", thread_is_joined},
+    {"ping_pong", ping_pong}, {"futex_wakes", futex_wakes}, {"futex_errors", futex_errors},
+    {"thread_signals", thread_signals}, {"ends_with_threads", ends_with_threads},
+    {"thread_executes", thread_executes}, {"many_threads", many_threads},
+    {"leader_ends_first", leader_ends_first}, {0, 0}};

@@ -19,7 +19,9 @@ static void make_pipes(void) {
 
 static void polls(void) {
     make_pipes();
-    struct pollfd fds[] = {{ready[0], POLLIN | POLLPRI, 0}, {quiet[0], POLLIN, 0}, {ready[1], POLLOUT | POLLRDHUP, 0}, {-1, 0, 0}, {99, POLLIN, 0}};
+    static struct pollfd fds[64];
+    struct pollfd first[] = {{ready[0], POLLIN | POLLPRI, 0}, {quiet[0], POLLIN, 0}, {ready[1], POLLOUT | POLLRDHUP, 0}, {-1, 0, 0}, {99, POLLIN, 0}};
+    memcpy(fds, first, sizeof first);
     struct timespec none = {0, 0}, second = {1, 0};
     unsigned long set = 1 << 9;
     SYS(poll, fds, 3, -1);
@@ -43,7 +45,7 @@ static void selects(void) {
     make_pipes();
     fd_set in, out, except;
     struct timeval wait = {0, 0};
-    struct timespec moment = {0, 1000};
+    struct timespec moment = {0, 0};
     FD_ZERO(&in); FD_ZERO(&out); FD_ZERO(&except);
     FD_SET(ready[0], &in);
     FD_SET(quiet[0], &in);

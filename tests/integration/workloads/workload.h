@@ -38,6 +38,10 @@ extern char *self; /* path of this binary */
 int file_with(const char *name, const char *content);
 /* Waits until a thread of this process sleeps in a system call of this number. */
 void wait_until_in(int tid, long nr);
+/* Waits until a thread of this process has ended. */
+void wait_until_gone(int tid);
+/* Lets a SIGCHLD through that waits to be delivered. */
+void deliver_child_signals(void);
 /* Starts a child that does nothing but end by this code. */
 int child_that_exits(int code);
 #endif

@@ -6,7 +6,7 @@ import sys
 
 async def main() -> None:
     loop = asyncio.get_running_loop()
-    reader, writer = await asyncio.open_connection(*served)
+    reader, writer = await asyncio.open_connection(*served, local_addr=("127.0.0.1", 4001))
     writer.write(b"question")
     await writer.drain()
     await reader.read(100)

@@ -17,7 +17,7 @@ with open("data.bin", "wb", buffering=0) as raw:
 os.makedirs("a/b/c", exist_ok=True)
 for name in ("one", "two", "three"):
     open(os.path.join("a/b", name), "w").close()
-for folder, _, names in sorted(os.walk("a")):
+for _folder, _, names in sorted(os.walk("a")):
     sorted(names)
 os.replace("a/b/one", "a/b/four")
 try:
