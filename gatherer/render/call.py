@@ -35,6 +35,10 @@ _KINDS = {
 }
 _ON_ENTRY = (IN, AT_ENTRY, CHANGED)
 _SIGNED = frozenset(("int", "fd", "uint_fd", "wait_pid"))
+_SHOWN_WHEN_FAILED = frozenset(
+    ("msghdr", "iovec_local", "socklen", "offp", "loffp", "clone_args", "file_handle")
+)
+"""Kinds that the kernel writes and that print more than an address when a call failed."""
 _DECIMAL = frozenset(("size", "ulong"))
 
 
@@ -231,11 +235,13 @@ def _placeholder(place: Place, names: dict[str, Any]) -> str:
         return f"{{{bound}({value})}}"
     names[bound] = factory(place)
     text = f"{bound}(a, m, r)"
-    if place.direction == OUT and place.kind != "msghdr":
+    if place.kind in _SHOWN_WHEN_FAILED:
+        return f"{{{text}}}"
+    if place.direction == OUT:
         return f"{{{text} if ok else address({value})}}"
     if place.direction == INTERRUPTED:
         return f"{{address({value}) if ok else {text}}}"
-    if place.direction == IN_OUT and place.kind not in ("socklen", "offp", "loffp", "clone_args"):
+    if place.direction == IN_OUT:
         return f"{{{text} if ok else address({value})}}"
     return f"{{{text}}}"
 

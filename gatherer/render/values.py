@@ -164,8 +164,11 @@ def _sock_type(_abi: int) -> Format:
 
     def text(value: int) -> str:
         value &= U32
-        rest = value & 0x80800
-        kind = types(value & ~rest)
+        kind = types(value & 0xF)
+        rest = value & ~0xF
+        if kind.endswith("*/"):
+            rest = value & 0x80800
+            kind = types(value & ~rest)
         return f"{kind}|{flag_text(rest, (flags or _NONE).names, 'SOCK_???')}" if rest else kind
 
     return text

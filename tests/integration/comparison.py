@@ -109,13 +109,16 @@ def _bare(line: str) -> str:
     return _GAP.sub(" = ", _DURATION.sub("", line))
 
 
-def plain(found: Iterable[Thread], others: Iterable[int], low_addresses: bool) -> list[list[str]]:
+def plain(
+    found: Iterable[Thread], others: Iterable[int], low_addresses: bool = False, without: str = ""
+) -> list[list[str]]:
     """Returns the lines of threads without what differs from run to run.
 
     Args:
         found: the threads of one process.
         others: further process ids that may appear in lines.
         low_addresses: addresses have seven digits here.
+        without: calls of this name are left out, none when empty.
     """
     found = list(found)
     names = {str(number): f"other{i}" for i, number in enumerate(others)}
@@ -129,6 +132,8 @@ def plain(found: Iterable[Thread], others: Iterable[int], low_addresses: bool) -
             child = _CHILD.match(line)
             if child:
                 names.setdefault(child[1], "child")
+            if without and line.startswith(f"{without}("):
+                continue
             line = _ADDRESS.sub("ADDRESS", line)
             if low_addresses:
                 line = _LOW_ADDRESS.sub("ADDRESS", line)

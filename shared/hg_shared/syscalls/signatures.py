@@ -393,7 +393,7 @@ prctl=52 prctl_option pr_spec -> pr_spec_flags
 prctl=53 prctl_option pr_spec pr_spec_flags
 prctl=54 prctl_option pr_pac_keys hex hex hex
 prctl=57 prctl_option ulong hex hex hex
-prctl=59 prctl_option pr_dispatch hex hex hex
+prctl=59 prctl_option pr_dispatch hex hex ptr
 prctl=62 prctl_option pr_sched_core int pidtype hex
 prctl=0x59616d61 prctl_option ptracer
 prctl=15 prctl_option name16
@@ -581,7 +581,8 @@ mq_getsetattr fd mq_attr <mq_attr
 add_key str str buf:3 size keyring
 request_key str str str keyring
 keyctl ?0 keyctl_op hex hex hex hex
-keyctl=0,8,9,22 keyctl_op keyring keyring
+keyctl=0 keyctl_op keyring int
+keyctl=8,9,22 keyctl_op keyring keyring
 keyctl=1 keyctl_op str
 keyctl=2 keyctl_op keyring buf:3 size
 keyctl=3,7,16,21 keyctl_op keyring

@@ -129,6 +129,7 @@ static void interrupted(void) {
     hits_when_in(SYS_nanosleep, SIGUSR1);
     SYS(nanosleep, &ten, NULL);
     hits_when_in(SYS_rt_sigsuspend, SIGUSR1);
+    none = 1 << (SIGCHLD - 1);
     SYS(rt_sigsuspend, &none, 8L);
     hits_when_in(SYS_poll, SIGUSR1);
     SYS(poll, NULL, 0, 20000);

@@ -63,9 +63,8 @@ static void keys(void) {
     SYS(add_key, "user", "name of key", "payload", 7L, 0x7fffffff);
     SYS(add_key, "nokind", "name", NULL, 0L, -3);
     SYS(request_key, "user", "missing", NULL, 0);
-    SYS(keyctl, 0, -2L, -1L);
     SYS(keyctl, 0, 77L, 0L);
-    SYS(keyctl, 1, "session");
+    SYS(keyctl, 1, BAD);
     SYS(keyctl, 2, -5L, "payload", 7L);
     SYS(keyctl, 3, 77L);
     SYS(keyctl, 4, 77L, 0, 0);
