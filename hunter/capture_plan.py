@@ -39,14 +39,17 @@ Forms; `limit` is the string size (-s). A NULL pointer is never read.
     DENTS         directory entries, args[n] bytes asked, counted by walking d_reclen at offset m
     SIGSET_PACK   struct of a pointer to and the size of a sigset_t, words of m bytes, and the set
     SIGFRAME      8 bytes of blocked signals at m bytes above the stack pointer
+    POINTED       4 bytes behind the pointer at byte n of a structure that begins with flags, m one
+                  of which is set
     SELECT        the call's other arguments decide: n = mask, m = {args[arg] & mask: items},
                   out = items for any other value
 
 Hops (see hg_shared.records): 0 is what the argument points to. IOVEC: buffer i is 1 + i. MSGHDR: 1
 name, 2 iovec array, 3 control, 4 + i buffer i. MMSGHDR: message i has 1 + 20 * i name, then iovec
 array, control, and up to 17 buffers. STRINGS: hop 0 has the count as its true length and no bytes,
-string i is 1 + i. DENTS: hop 0 has the count of entries as its true length and no bytes.
-SIGSET_PACK: 1 is the set. BYTES_PTR: the int itself is an item of its own, (its argument, hop 0).
+string i is 1 + i. POINTED: 1 + n / 8. DENTS: hop 0 has the count of entries as its true length and
+no bytes. SIGSET_PACK: 1 is the set. BYTES_PTR: the int itself is an item of its own, (its argument,
+hop 0).
 
 In-arguments are read at the exit stop, as almost always nothing changed them and one stop with
 reads is cheaper than two; at the entry stop are read: what the call destroys (execve), may
@@ -84,7 +87,8 @@ from hg_shared.syscalls import AT_ENTRY, CHANGED, IN_OUT, INTERRUPTED, OUT, Arg,
     SIGSET_PACK,
     SIGFRAME,
     SELECT,
-) = range(21)
+    POINTED,
+) = range(22)
 
 Item = Tuple[int, int, Any, Any, Any]
 Items = Tuple[Item, ...]
@@ -193,6 +197,8 @@ class _Builder:
                 at_entry.append((STRUCT, index, 2 * self._word, 0, 0))
             if arg.direction != AT_ENTRY:
                 at_exit.append((form, index, n, m, out))
+            if arg.kind == "clone_args":
+                at_exit += [(POINTED, index, 8, 0x1000, 1), (POINTED, index, 24, 0x100000, 1)]
             if arg.kind == "iovec_local":
                 # Printed when the call failed too, without buffers.
                 at_exit.append((form, index, n, -m, 2))

@@ -25,6 +25,7 @@ from hunter.capture_plan import (
     MSGHDR,
     PAGES,
     PATH,
+    POINTED,
     SELECT,
     SIGFRAME,
     SIGSET_PACK,
@@ -51,6 +52,7 @@ CONTROL_MAX = 256
 NAME_MAX = 128
 
 _INT = Struct("<I")
+_QWORD = Struct("<Q")
 _U16 = Struct("<H")
 _WORDS = {4: Struct("<I"), 8: Struct("<Q")}
 _PAIRS = {4: Struct("<II"), 8: Struct("<QQ")}
@@ -196,6 +198,12 @@ class _Reader:
                 self._take(arg, 0, address, size, m)
             elif form == PAGES:
                 self._take(arg, 0, address, (args[n] + PAGE - 1) // PAGE, self._limit)
+            elif form == POINTED:
+                held = self._read(address, n + 8)
+                if held is not None and len(held) == n + 8 and _QWORD.unpack_from(held)[0] & m:
+                    pointer = _QWORD.unpack_from(held, n)[0]
+                    if pointer:
+                        self._take(arg, 1 + n // 8, pointer, 4, 4)
             elif form == DENTS:
                 self._entries(arg, address, m)
             elif form == SIGSET_PACK:

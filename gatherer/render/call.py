@@ -16,7 +16,7 @@ from gatherer.render.returns import Returned, plain_text, return_text
 from gatherer.render.rows import Head, Rows
 from gatherer.render.text import address, hexadecimal, signed32
 from gatherer.render.values import clone_flags_text, value_formatter
-from hg_shared.records import Record
+from hg_shared.records import BIG_NUMBER, NUMBER_HOP, Record
 from hg_shared.syscalls import AT_ENTRY, CHANGED, IN, IN_OUT, INTERRUPTED, OUT, Arg, Syscall, lookup
 
 Entering = Callable[[Args, Memory], str]
@@ -157,6 +157,8 @@ class CallRenderer:
     def find(self, record: Record) -> Call:
         """Returns what the record's call prints."""
         number = record.abi << 16 | record.nr
+        if record.nr == BIG_NUMBER:
+            return _big(record, self._limit)
         found = self._calls.get(number)
         if found is None:
             found = self._calls[number] = _compile(record.abi, record.nr, self._limit)
@@ -169,8 +171,7 @@ class CallRenderer:
 def _compile(abi: int, nr: int, limit: int) -> Call | _Choice:
     syscall = lookup(abi, nr)
     if syscall is None:
-        unknown = Syscall(f"syscall_{nr:#x}", (Arg("hex", IN, ""),) * 6, "int")
-        return _call(unknown, unknown.args, "int", abi, limit)
+        return _unknown(nr, abi, limit)
     if syscall.name == "clone":
         return _clone(syscall)
     if syscall.name == "clone3":
@@ -183,6 +184,18 @@ def _compile(abi: int, nr: int, limit: int) -> Call | _Choice:
         for value, (args, returns) in syscall.variants.items()
     }
     return _Choice(syscall.selector, syscall.mask, calls, default)
+
+
+def _unknown(number: int, abi: int, limit: int) -> Call:
+    unknown = Syscall(f"syscall_{number:#x}", (Arg("hex", IN, ""),) * 6, "int")
+    return _call(unknown, unknown.args, "int", abi, limit)
+
+
+def _big(record: Record, limit: int) -> Call:
+    """A number that no table reaches and a head cannot hold; a capture has it."""
+    held = decode(record.captures).get(key(0, NUMBER_HOP, True))
+    number = int.from_bytes(held[1], "little") if held else BIG_NUMBER
+    return _unknown(number, record.abi, limit)
 
 
 def _call(syscall: Syscall, args: tuple[Arg, ...], returns: str, abi: int, limit: int) -> Call:
@@ -278,8 +291,15 @@ def _clone(syscall: Syscall) -> Call:
     return Call("clone", entering, whole, plain_text)
 
 
+def _int_at(found: tuple[int, bytes] | None, otherwise: int) -> int:
+    if found is None or len(found[1]) < 4:
+        return otherwise
+    return int.from_bytes(found[1][:4], "little", signed=True)
+
+
 def _clone3() -> Call:
     """clone3 prints what it was given, and behind it what it gave back."""
+    pidfd_key, parent_key = key(0, 2), key(0, 4)
 
     def entering(args: Args, memory: Memory) -> str:
         found = memory.get(key(0, 0, True)) or memory.get(key(0, 0))
@@ -290,8 +310,15 @@ def _clone3() -> Call:
     def whole(args: Args, memory: Memory, rval: int) -> str:
         text = entering(args, memory)
         found = memory.get(key(0, 0))
-        if found is not None and rval > 0 and int.from_bytes(found[1][:8], "little") & 0x100000:
-            text += f" => {{parent_tid=[{rval}]}}"
+        if found is not None and rval > 0:
+            flags = int.from_bytes(found[1][:8], "little")
+            given = []
+            if flags & 0x1000 and pidfd_key in memory:
+                given.append(f"pidfd=[{_int_at(memory[pidfd_key], -1)}]")
+            if flags & 0x100000:
+                given.append(f"parent_tid=[{_int_at(memory.get(parent_key), rval)}]")
+            if given:
+                text += f" => {{{', '.join(given)}}}"
         return f"{text}, {args[1]})"
 
     return Call("clone3", entering, whole, plain_text)

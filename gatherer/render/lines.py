@@ -21,13 +21,22 @@ from gatherer.render.runs import SET_ASIDE, Runs
 from gatherer.render.signals import ended_line, signal_line, stopped_line
 from gatherer.render.stamps import SECOND, stamp
 from gatherer.render.text import escape
-from hg_shared.records import HEAD, LOSS_TEXT, Kind, Record, iter_records
+from hg_shared.records import HEAD, LOSS_TEXT, Abi, Kind, Record, iter_records
 
 _order = itemgetter(0, 4)
 _PRINTED = frozenset(
     (Kind.SIGNAL, Kind.STOPPED, Kind.EXITED, Kind.EXEC, Kind.DETACHED, Kind.LOST, Kind.WINDOW)
 )
 _SILENT = frozenset((Kind.THREAD, Kind.ATTACHED))
+_CALLS = frozenset((Kind.SYSCALL, Kind.IN_FLIGHT))
+_NATIVE = "64 bit"
+_MODES: dict[int, str] = {
+    Abi.X86_64: _NATIVE,
+    Abi.AARCH64: _NATIVE,
+    Abi.I386: "32 bit",
+    Abi.ARM: "32 bit",
+    Abi.X32: "x32",
+}
 _FOREVER = 1 << 64
 _COLUMN = 39
 
@@ -76,6 +85,7 @@ class ProcessLines:
         self._announced: dict[tuple[int, int], Record] = {}
         self._returned: set[tuple[int, int]] = set()
         self._execs: dict[int, Record] = {}
+        self._narrow: dict[int, str] = {}
         self._pushed = 0
         self._split = False
         self._out: list[str] = []
@@ -130,7 +140,7 @@ class ProcessLines:
         """Goes back to the short way once nothing waits that it cannot take."""
         runs = self._runs
         split, self._split = self._split, False
-        if runs is None or split or self._ends or self._announced:
+        if runs is None or split or self._ends or self._announced or self._narrow:
             return
         waiting = self._waiting
         if any(record[7] not in SET_ASIDE for record in waiting):
@@ -221,6 +231,7 @@ class ProcessLines:
             self._drop_returned()
         ends, out = self._ends, self._out
         stamped, render = self._stamp, self._calls.call
+        narrow = self._narrow
         count = len(waiting)
         at = 0
         while at < count:
@@ -232,6 +243,8 @@ class ProcessLines:
                 self._resume(heappop(ends))
             at += 1
             following = waiting[at] if at < count else None
+            if record[8] > Abi.AARCH64 or narrow:
+                self._note_mode(record)
             if record[7] != 0:
                 if not self._print_other(record, following, watermark):
                     at -= 1
@@ -271,6 +284,17 @@ class ProcessLines:
         if not (waiting and waiting[0].start <= watermark):
             while ends and ends[0][0] <= watermark:
                 self._resume(heappop(ends))
+
+    def _note_mode(self, record: Record) -> None:
+        """Says so when a thread makes a call of another calling convention than its last one."""
+        tid, mode = record.tid, _MODES.get(record.abi)
+        if mode is None or record.kind not in _CALLS or self._narrow.get(tid, _NATIVE) == mode:
+            return
+        if mode == _NATIVE:
+            del self._narrow[tid]
+        else:
+            self._narrow[tid] = mode
+        self._line(record.start, tid, f"[ Process PID={tid} runs in {mode} mode. ]")
 
     def _caller(self, record: Record) -> int:
         """Returns the tid a call was made under: execve gives its thread that of the leader."""
@@ -326,6 +350,7 @@ class ProcessLines:
             self._line(start, tid, stopped_line(record))
         elif kind == Kind.EXITED:
             self._end_open(start, tid)
+            self._narrow.pop(tid, None)
             self._line(start, tid, ended_line(record.rval))
         elif kind == Kind.EXEC:
             self._executed(record)

@@ -17,7 +17,7 @@ from struct import Struct
 from gatherer.render.call import CallRenderer
 from gatherer.render.rows import ROW
 from gatherer.render.stamps import SECOND, Stamp
-from hg_shared.records import HEAD_SIZE, Kind, Record, iter_records
+from hg_shared.records import HEAD_SIZE, Abi, Kind, Record, iter_records
 
 _NUMBERS = [f"{number:03d}" for number in range(1000)]
 _MICROS = [f"{number:03d} " for number in range(1000)]
@@ -50,6 +50,7 @@ class _Chunk:
         self.simple = (
             heads[_KIND::HEAD_SIZE].count(0) == count
             and heads[_ABI::HEAD_SIZE].count(heads[_ABI]) == count
+            and heads[_ABI] <= Abi.AARCH64
         )
 
     def low_from(self, index: int) -> int:

@@ -17,7 +17,7 @@ from collections import deque
 from typing import Callable, Deque, Dict, FrozenSet, List, Optional, Set, Tuple
 
 from hg_shared.batch import Batch
-from hg_shared.records import HEAD, Kind, encode_capture
+from hg_shared.records import BIG_NUMBER, HEAD, NUMBER_HOP, Kind, encode_capture
 from hunter import capture_plan, captures
 from hunter.engines import IDLE_INTERVAL, INTERVAL, Counters, Notice
 from hunter.engines.queue import Queue
@@ -262,12 +262,13 @@ class PtraceEngine(ABC):
         self, tid: int, process: Process, entered: Entered, now: int
     ) -> Tuple[bytes, bytes]:
         start, (arch, nr, *args), data = entered
-        abi = self._abi if arch == self._arch else syscall_info.abi_of(arch, nr) or 255
-        plan = capture_plan.call_plan(abi, nr & 0xFFFF)
+        abi = self._call_abi(arch, nr)
+        number = syscall_info.number_of(abi, nr)
+        plan = capture_plan.call_plan(abi, number)
         if plan is not None:
             data += captures.read_in_flight(plan[1], args, self._reader(process), self._limit)
         head = HEAD.pack(
-            start, max(now - start, 0), 0, *args, tid, process.ordinal, nr & 0xFFFF,
+            start, max(now - start, 0), 0, *args, tid, process.ordinal, number,
             Kind.IN_FLIGHT, abi, len(data),
         )  # fmt: skip
         return head, data
@@ -404,14 +405,25 @@ class PtraceEngine(ABC):
         """Tells whether the filter lets a call of any ABI through."""
         if self._wanted is None:
             return True
-        abi = self._abi if call[0] == self._arch else syscall_info.abi_of(call[0], call[1])
-        return abi is not None and call[1] in self._wanted.get(abi, frozenset())
+        abi = self._call_abi(call[0], call[1])
+        number = syscall_info.number_of(abi, call[1])
+        return number in self._wanted.get(abi, frozenset())
+
+    def _call_abi(self, arch: int, nr: int) -> int:
+        """Returns the ABI of a call, 255 for one that has no name here."""
+        if arch == self._arch and nr < BIG_NUMBER:
+            return self._abi
+        abi = syscall_info.abi_of(arch, nr)
+        return 255 if abi is None else abi
 
     def _read_entry(self, tid: int, call: Tuple[int, ...], stack: int) -> bytes:
         """Reads what must be read before the call runs; `stack` is the stack pointer."""
         arch, nr, *args = call
-        abi = self._abi if arch == self._arch else syscall_info.abi_of(arch, nr)
-        plan = None if abi is None else capture_plan.call_plan(abi, nr & 0xFFFF)
+        abi = self._call_abi(arch, nr)
+        number = syscall_info.number_of(abi, nr)
+        if number >= BIG_NUMBER:
+            return encode_capture(0, NUMBER_HOP, nr.to_bytes(8, "little"), 8, at_entry=True)
+        plan = capture_plan.call_plan(abi, number)
         process = self._owners.get(tid)
         if plan is None or not plan[0] or process is None:
             return b""
@@ -421,8 +433,8 @@ class PtraceEngine(ABC):
     def _read_exit(self, tid: int, process: Process, begun: Entered, rval: int) -> bytes:
         """Reads what the plan says at the exit stop, for all forms."""
         _, (arch, nr, *args), data = begun
-        abi = self._abi if arch == self._arch else syscall_info.abi_of(arch, nr)
-        plan = None if abi is None else capture_plan.call_plan(abi, nr & 0xFFFF)
+        abi = self._call_abi(arch, nr)
+        plan = capture_plan.call_plan(abi, syscall_info.number_of(abi, nr))
         if plan is None:
             return data
         read = self._reader(process)
@@ -433,10 +445,10 @@ class PtraceEngine(ABC):
     ) -> bytes:
         """Packs the head of a SYSCALL record, for any ABI and any number."""
         start, (arch, nr, *args), _ = begun
-        abi = self._abi if arch == self._arch else syscall_info.abi_of(arch, nr) or 255
+        abi = self._call_abi(arch, nr)
         return HEAD.pack(
-            start, end - start, rval, *args, tid, process.ordinal, nr & 0xFFFF, Kind.SYSCALL,
-            abi, length,
+            start, end - start, rval, *args, tid, process.ordinal,
+            syscall_info.number_of(abi, nr), Kind.SYSCALL, abi, length,
         )  # fmt: skip
 
     # Stops that are not syscall stops.

@@ -7,7 +7,7 @@ import os
 import time
 from typing import Dict, FrozenSet, List, Optional, Set, Tuple
 
-from hg_shared.records import CAPTURE, HEAD, UNKNOWN_LENGTH, encode_capture
+from hg_shared.records import BIG_NUMBER, CAPTURE, HEAD, UNKNOWN_LENGTH, encode_capture
 from hunter import capture_plan
 from hunter.engines.ptrace import Entered, Process, PtraceEngine
 from hunter.engines.queue import RecordQueue
@@ -37,7 +37,9 @@ def _steps(abi: int) -> Dict[int, Step]:
         code, arg, length = (_OTHER if at_exit else _NOTHING), 0, 0
         if len(at_exit) == 1 and not at_entry:
             form, arg, length, extra, out = at_exit[0]
-            if form in codes and not extra and out == (form == capture_plan.BUF_RET):
+            # The loop looks at the first three arguments only.
+            fast = form in codes and arg <= 2 and not extra
+            if fast and out == (form == capture_plan.BUF_RET):
                 code = codes[form]
         steps[nr] = (at_entry, at_exit, code, arg, length)
     return steps
@@ -153,7 +155,7 @@ class PtracePythonEngine(PtraceEngine):
                     ptrace(resume, tid, 0, 0)
                     continue
                 step = steps.get(nr, no_step)
-                if step[0] or call[0] != native:
+                if step[0] or call[0] != native or nr >= BIG_NUMBER:
                     stack = unpack_stack(buffer)[0]
                     entered[tid] = (time_ns, call, self._read_entry(tid, call, stack))
                 else:
@@ -199,7 +201,7 @@ class PtracePythonEngine(PtraceEngine):
                 except (OSError, OverflowError):
                     data = encode_capture(step[3], 0, None, 0)
             ptrace(resume, tid, 0, 0)
-            if arch == native and nr <= 0xFFFF:
+            if arch == native and nr < BIG_NUMBER:
                 head = pack(
                     start, time_ns - start, rval, a0, a1, a2, a3, a4, a5, tid, process.ordinal,
                     nr, 0, abi, len(data),

@@ -14,7 +14,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import Dict, Optional
 
-from hg_shared.records import Abi
+from hg_shared.records import BIG_NUMBER, Abi
 
 SIZE = 88
 OP_ENTRY = 1
@@ -37,6 +37,18 @@ MACHINE_ARCH: Dict[str, int] = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 MACHINE_ABI: Dict[str, Abi] = {"x86_64": Abi.X86_64, "aarch64": Abi.AARCH64}
 
 
+def number_of(abi: int, nr: int) -> int:
+    """Returns a call's number as a record holds it.
+
+    Args:
+        abi: the call's `Abi`.
+        nr: its number as the kernel tells it, with the x32 bit.
+    """
+    if abi == Abi.X32:
+        nr &= ~_X32_BIT
+    return min(nr, BIG_NUMBER)
+
+
 def abi_of(arch: int, nr: int) -> Optional[Abi]:
     """Returns the ABI of one call, None for an architecture that has no table.
 
@@ -44,6 +56,6 @@ def abi_of(arch: int, nr: int) -> Optional[Abi]:
         arch: AUDIT_ARCH_ value of the call.
         nr: its number, with the x32 bit.
     """
-    if arch == 0xC000003E and nr & _X32_BIT:
+    if arch == 0xC000003E and _X32_BIT <= nr < 2 * _X32_BIT:
         return Abi.X32
     return _ABIS.get(arch)

@@ -21,6 +21,9 @@ A capture is 8 bytes and the captured bytes:
     1      1    hop: 0 = what the argument points to, 1 and up = what that points to
     2      2    bytes captured; 0xffff = the memory could not be read
     4      4    true length; 0xffffffff = unknown, more than was captured
+
+A syscall number of 0xffff and more is 0xffff in the head, and 8 bytes in a capture taken at the
+syscall-enter-stop, argument 0, hop 255.
 """
 
 from __future__ import annotations
@@ -36,6 +39,9 @@ AT_ENTRY = 0x80
 UNREADABLE = 0xFFFF
 UNKNOWN_LENGTH = 0xFFFFFFFF
 MAX_CAPTURE = 0xFFFE
+BIG_NUMBER = 0xFFFF
+"""Syscall number from which on it stands in a capture."""
+NUMBER_HOP = 255
 
 
 class Kind(IntEnum):

@@ -34,7 +34,7 @@ _TICKING = re.compile(
     r"(?:clock_gettime|gettimeofday|getrusage|wait4|waitid|timer_gettime|timerfd_gettime|getitimer"
     r"|futex\(ADDRESS, FUTEX_WAIT_BITSET|clock_nanosleep\(\w+, TIMER_ABSTIME)"
 )
-_CLOCK = re.compile(r"(times?\(.*\)) = \d+(?: \(.*\))?\Z")
+_CLOCK = re.compile(r"\A(times?\(.*\)) = \d+(?: \(.*\))?\Z")
 _HIGH_HALF = re.compile(r"u64=\d{10,}\b")
 _TID = re.compile(r"parent_tid=\[\d+\]")
 

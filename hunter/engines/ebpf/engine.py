@@ -15,7 +15,7 @@ from collections import Counter, deque
 from typing import Deque, Dict, FrozenSet, List, Optional, Set, Tuple, Union
 
 from hg_shared.batch import SLOT_PREFIX, Batch, SlotBatch
-from hg_shared.records import HEAD, HEAD_SIZE, Kind, LossCause, encode_capture
+from hg_shared.records import BIG_NUMBER, HEAD, HEAD_SIZE, Kind, LossCause, encode_capture
 from hunter import captures
 from hunter.engines import IDLE_INTERVAL, Counters, Notice
 from hunter.engines.ebpf import layout, loader, maps, open_calls
@@ -502,7 +502,7 @@ class EbpfEngine:
             call = open_calls.parse_syscall(text)
             if call is None or (self._wanted is not None and call[0] not in self._wanted):
                 continue
-            number, args = call[0] & 0xFFFF, call[1]
+            number, args = min(call[0], BIG_NUMBER), call[1]
             since, ordinal = process.since, process.ordinal
             found.append(
                 open_calls.OpenCall(b"", tid, ordinal, since, number, self._abi, args, b"")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Callable, Dict, Optional, Tuple
 
-from hg_shared.records import HEAD_SIZE, Abi, Kind
+from hg_shared.records import BIG_NUMBER, HEAD_SIZE, Abi, Kind
 from hunter.engines.ebpf import layout, plan_table
 from hunter.engines.ebpf.assembler import FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9
 from hunter.engines.ebpf.program import (
@@ -124,6 +124,14 @@ def enter(settings: Settings) -> bytes:
     p.tail_call(plan_table.ENTRY_STRINGS)
     p.jump("out")
     p.label("unnamed")
+    # What is beyond a record's 16 bits may not look like a call that has a name.
+    p.load(1, R1, R7, 83)
+    p.jump_if("eq", R1, int(Abi.X32), "short")
+    p.mov(R1, R8)
+    p.alu("rsh", R1, 16)
+    p.jump_if("eq", R1, 0, "short")
+    p.store(2, R7, 80, BIG_NUMBER)
+    p.label("short")
     if not settings.filtered:
         p.store(4, R7, layout.THREAD_OPEN, 1)
     p.jump("out")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hg_shared.records import UNKNOWN_LENGTH, Abi, Capture, decode_captures
 from hg_shared.syscalls import lookup, numbers
-from hunter.capture_plan import BUF_ARG, BUF_RET, PATH, SELECT, STRUCT, call_plan, plan
+from hunter.capture_plan import BUF_ARG, BUF_RET, PATH, POINTED, SELECT, STRUCT, call_plan, plan
 from hunter.captures import RECORD_MAX, read_captures, read_in_flight, read_string
 
 PAGE = 4096
@@ -62,9 +62,11 @@ def test_every_named_call_has_a_plan_of_small_integers(abi: Abi) -> None:
         assert syscall is not None
         for items in entry:
             for form, arg, n, m, out in items:
-                assert 0 <= form <= SELECT
+                assert 0 <= form <= POINTED
                 assert 0 <= arg < 6
-                if form != SELECT:
+                if form == POINTED:
+                    assert m in (0x1000, 0x100000)
+                elif form != SELECT:
                     assert -16 <= m <= 1024
                     assert 0 <= n <= 400
                     assert out in (0, 1, 2)

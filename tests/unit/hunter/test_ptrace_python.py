@@ -283,6 +283,41 @@ def test_a_call_is_one_record_with_what_its_pointers_showed(machine: Machine) ->
     assert machine.log[2:] == [("resume", PID)] * 9
 
 
+def test_a_path_in_the_last_argument_is_read(machine: Machine) -> None:
+    machine.memory[0x1000] = b"/tmp\0"
+    records = machine.run(
+        interrupted(PID),
+        enter(PID, "fanotify_mark", 4, 1, 0x20, 2**64 - 100, 0x1000),
+        leave(PID, 0),
+    )
+    captured = [(c.arg, c.length, c.data) for c in decode_captures(records[0].captures)]
+    assert captured == [(4, 4, b"/tmp")]
+
+
+@pytest.mark.parametrize("number", [0xFFFF, 0x10001, 0x3FFFFFFF, 2**64 - 1])
+def test_a_number_beyond_a_record_s_is_captured_and_is_no_other_call(
+    machine: Machine, number: int
+) -> None:
+    machine.memory[0x1000] = b"/etc/hosts\0"
+    info = struct.pack("<BxxxIQQQ6Q", 1, X86_64, 0, 0, number, 1, 0x1000, 5, 0, 0, 0)
+    records = machine.run(
+        interrupted(PID), (PID, SYSCALL_STOP, info.ljust(88, b"\0")), leave(PID, -38)
+    )
+    [record] = records
+    assert (record.abi, record.nr, record.rval) == (0, 0xFFFF, -38)
+    [held] = decode_captures(record.captures)
+    assert (held.arg, held.hop, held.at_entry) == (0, 255, True)
+    assert held.data == number.to_bytes(8, "little")
+
+
+def test_the_x32_bit_chooses_a_convention_without_a_table(machine: Machine) -> None:
+    info = struct.pack("<BxxxIQQQ6Q", 1, X86_64, 0, 0, 0x40000001, 1, 0x1000, 5, 0, 0, 0)
+    [record] = machine.run(
+        interrupted(PID), (PID, SYSCALL_STOP, info.ljust(88, b"\0")), leave(PID, -38)
+    )
+    assert (record.abi, record.nr, record.captures) == (3, 1, b"")
+
+
 def test_a_call_that_was_entered_before_the_attach_is_no_record(machine: Machine) -> None:
     records = machine.run(interrupted(PID), leave(PID, 5), enter(PID, "getpid"), leave(PID, 7))
     assert [(r.nr, r.rval) for r in records] == [(NR["getpid"], 7)]

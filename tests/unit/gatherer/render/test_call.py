@@ -423,6 +423,18 @@ def test_clone3_prints_what_it_was_given_and_what_it_gave_back() -> None:
     )
 
 
+def test_clone3_shows_the_descriptor_it_gave_back() -> None:
+    flags = (0x1000 | 0x100000).to_bytes(8, "little")
+    data = flags + (P).to_bytes(8, "little") + bytes(8) + (P).to_bytes(8, "little") + bytes(56)
+    given = encode_capture(0, 0, data, 88)
+    pidfd = encode_capture(0, 2, (7).to_bytes(4, "little"), 4)
+    parent = encode_capture(0, 4, bytes(4), 4)
+    assert text("clone3", (P, 88), 99, given, pidfd, parent).endswith(
+        " => {pidfd=[7], parent_tid=[0]}, 88) = 99"
+    )
+    assert text("clone3", (P, 88), 99, given).endswith(" => {parent_tid=[99]}, 88) = 99")
+
+
 def test_signal_actions_and_masks() -> None:
     action = struct.pack("<QQQ8s", P, 0x14000000, 0x1000, struct.pack("<Q", 1 << 1 | 1 << 14))
     assert text("rt_sigaction", (10, P, 0, 8), 0, at_entry(1, action)) == (
@@ -479,6 +491,16 @@ def test_unknown_numbers_are_shown_raw() -> None:
         "syscall_0x1e7(0x1, 0x2, 0x3, 0x4, 0x5, 0x6)",
         "-1 ENOSYS (Function not implemented)",
     )
+
+
+def test_a_number_that_a_head_cannot_hold_is_in_a_capture() -> None:
+    held = encode_capture(0, 255, (2**64 - 1).to_bytes(8, "little"), 8, at_entry=True)
+    record = Record(0, 0, -38, (1, 0, 0, 0, 0, 0), 1, 1, 0xFFFF, 0, 0, held)
+    assert CallRenderer().call(record) == (
+        "syscall_0xffffffffffffffff(0x1, 0, 0, 0, 0, 0)",
+        "-1 ENOSYS (Function not implemented)",
+    )
+    assert CallRenderer().name(record._replace(captures=b"")) == "syscall_0xffff"
 
 
 def test_unknown_abis_are_shown_raw() -> None:

@@ -323,3 +323,17 @@ def test_timestamp_styles() -> None:
     assert ProcessLines(EPOCH, timestamps="none").feed([call(9, 1, 1)], SECOND) == (
         b"9     close(3)                          = 0 <0.000001>\n"
     )
+
+
+def test_a_thread_in_32_bit_mode_is_noted_as_strace_notes_it() -> None:
+    old = call(7, 10, 1)._replace(abi=Abi.I386, nr=6)
+    records = [old, old._replace(start=20 * US), call(8, 30, 1), call(7, 40, 1)]
+    out = fed(process(), records, 100)
+    assert [line[22:] for line in out if "mode" in line] == [
+        "[ Process PID=7 runs in 32 bit mode. ]",
+        "[ Process PID=7 runs in 64 bit mode. ]",
+    ]
+    assert [line.split()[0] for line in out] == ["7", "7", "7", "8", "7", "7"]
+    x32 = call(7, 10, 1)._replace(abi=Abi.X32)
+    assert fed(process(), [x32], 100)[0].endswith("[ Process PID=7 runs in x32 mode. ]")
+    assert len(fed(process(), [call(7, 10, 1)._replace(abi=255)], 100)) == 1

@@ -165,7 +165,8 @@ def test_every_call_of_every_abi(abi: int, size: int) -> None:
             rval = random.choice([-38, -512, 0, 5, 2**40, -(2**40)])
             stream.append(Record(time, 7, rval, args, 9, 1, nr, 0, abi, captures))  # type: ignore[arg-type]
             time += 10
-    assert both([(stream, time)])[0].count(b"\n") == len(stream)
+    notes = 1 if abi in (Abi.I386, Abi.X32) else 0
+    assert both([(stream, time)])[0].count(b"\n") == len(stream) + notes
 
 
 def test_what_is_not_final_waits_in_rows_and_comes_in_order() -> None:
