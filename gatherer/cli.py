@@ -239,6 +239,35 @@ def capture(**given: Any) -> int:
     return run_capture(config, sys.stdout)
 
 
+@cli.command(context_settings={"max_content_width": 100})
+@_option("-p", "--pod", metavar="POD", help="pod to look at")
+@_option("-c", "--container", metavar="C", help="its container  [the only or default one]")
+@_option("-n", "--namespace", metavar="NS", help="namespace  [the context's]")
+@_option("--context", metavar="NAME", help="kubeconfig context  [the current one]")
+@_option("--kubeconfig", metavar="FILE", help="kubeconfig  [as kubectl]")
+@_option("--json", is_flag=True, help="one JSON object on stdout instead of the table")
+@_option("--debug", is_flag=True, help="tracebacks with errors")
+def doctor(**given: Any) -> int:
+    """Say whether a pod can be captured, what stands in the way, and what to do about it.
+
+    Looks and leaves nothing behind; needs no Python in the container. Exit code 0 when a capture
+    can run, 3 when something stops it.
+    """
+    if not given["pod"]:
+        raise ConfigError("no target", "give a pod with -p POD")
+    target = TargetConfig(
+        "kubernetes",
+        given["pod"],
+        given["container"],
+        given["namespace"],
+        given["context"],
+        given["kubeconfig"],
+    )
+    from gatherer.doctor import run_doctor
+
+    return run_doctor(target, sys.stdout, as_json=given["json"])
+
+
 @cli.command()
 @_option(
     "-o", "--output", type=click.Path(path_type=Path), default=Path("strace-logs"), metavar="DIR",

@@ -16,9 +16,10 @@ import threading
 import time
 from typing import Dict, FrozenSet, List, Optional, Tuple
 
-from hg_shared import wire
+from hg_shared import rights, wire
 from hg_shared.errors import WireError
 from hg_shared.framing import FrameDecoder
+from hg_shared.headroom import HEADROOM_BYTES, headroom
 from hg_shared.linux_abi import signal_name
 from hg_shared.messages import (
     PROTOCOL_VERSION,
@@ -34,7 +35,7 @@ from hg_shared.messages import (
 from hg_shared.records import Abi
 from hg_shared.syscalls.filter import syscall_set
 from hg_shared.version import __version__
-from hunter import capture_plan, policy, rights
+from hunter import capture_plan
 from hunter.budget import PLACED_STOP_NS, PROGRAM_NS, REMOTE_STOP_NS, Budget
 from hunter.config import Config
 from hunter.container import Container
@@ -214,11 +215,11 @@ class Hunter:
     def _check_headroom(self) -> None:
         memory = procfs.container_memory("self", self._mount)
         own = procfs.rollup("self").get("anon_bytes", 0)
-        left = policy.headroom(memory.limit, memory.usage, memory.inactive_file + own)
-        if left is not None and left < policy.HEADROOM_BYTES and not self._config.force:
+        left = headroom(memory.limit, memory.usage, memory.inactive_file + own)
+        if left is not None and left < HEADROOM_BYTES and not self._config.force:
             raise NoHeadroom(
                 f"only {left >> 20} MiB are left below the memory limit of "
-                f"{(memory.limit or 0) >> 20} MiB, {policy.HEADROOM_BYTES >> 20} MiB are asked for "
+                f"{(memory.limit or 0) >> 20} MiB, {HEADROOM_BYTES >> 20} MiB are asked for "
                 f"(hunter itself uses {own >> 20} MiB); --force goes on all the same"
             )
 
@@ -521,7 +522,7 @@ class Hunter:
             return self._choice.reason, True
         if "not permitted" not in text and "Permission" not in text:
             return text, False
-        return rights.why_refused(self._rights, status), True
+        return str(rights.why_refused(self._rights, status)), True
 
     def _send_fd_table(self, traced: _Traced) -> None:
         entries = fd_table(traced.identity[0])

@@ -1,10 +1,8 @@
-"""Which processes are traced: thresholds, growth, exclusions, headroom. Pure."""
+"""Which processes are traced: thresholds, growth, exclusions. Pure."""
 
 from __future__ import annotations
 
 from typing import Dict, List, NamedTuple, Optional, Tuple
-
-HEADROOM_BYTES = 48 << 20
 
 
 class Threshold(NamedTuple):
@@ -132,19 +130,6 @@ def ancestors(pid: int, parents: Dict[int, int]) -> List[int]:
         chain.append(pid)
         pid = parents.get(pid, 0)
     return chain
-
-
-def headroom(limit: Optional[int], usage: Optional[int], reclaimable: int) -> Optional[int]:
-    """Returns the bytes left below the limit, None when there is no limit.
-
-    Args:
-        limit: memory limit, bytes.
-        usage: usage of the cgroup, bytes.
-        reclaimable: what of it goes away at once: inactive page cache and hunter itself.
-    """
-    if limit is None or usage is None:
-        return None
-    return limit - (usage - reclaimable)
 
 
 class Backoff:

@@ -10,14 +10,27 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
-from kubernetes.aio.client import ApiClient, AppsV1Api, BatchV1Api, Configuration, CoreV1Api
+from kubernetes.aio.client import (
+    ApiClient,
+    AppsV1Api,
+    AuthenticationV1Api,
+    AuthorizationV1Api,
+    BatchV1Api,
+    Configuration,
+    CoreV1Api,
+    V1SelfSubjectAccessReview,
+    V1SelfSubjectReview,
+    VersionApi,
+)
 
 from gatherer.errors import ApiError, ServerError
 from gatherer.kube.access import ClusterAccess
 from gatherer.kube.answers import answer_error
 from gatherer.kube.connection_errors import connection_error
 from gatherer.kube.models import Pod
+from gatherer.kube.node import Node
 from gatherer.kube.references import Reference
+from gatherer.kube.review import Right, allowed, git_version, user_name
 from gatherer.kube.watch_events import GONE, PodList, WatchDecoder, WatchEvent
 from gatherer.kube.workloads import Workload
 
@@ -169,6 +182,79 @@ class KubernetesApi:
             "replicasets",
         )
         return [Workload.from_json("replicasets", item) for item in items]
+
+    async def read_node(self, name: str) -> Node:
+        """Returns a node.
+
+        Raises:
+            NotFound: there is no such node.
+            ApiError: the server refused; who may read pods often may not read nodes.
+            ClusterUnreachable: there was no answer.
+        """
+        document = await self._request(
+            lambda headers: self._core.read_node_without_preload_content(
+                name, _headers=headers, _request_timeout=_TIMEOUT
+            ),
+            verb="get",
+            resource="nodes",
+        )
+        return Node.from_json(document)
+
+    async def version(self) -> str:
+        """Returns the server's version, such as `v1.36.2`; empty when it tells none.
+
+        Raises:
+            ApiError: the server refused.
+            ClusterUnreachable: there was no answer.
+        """
+        client = VersionApi(self._client)
+        document = await self._request(
+            lambda headers: client.get_code_without_preload_content(
+                _headers=headers, _request_timeout=_TIMEOUT
+            ),
+            verb="get",
+            resource="/version",
+        )
+        return git_version(document)
+
+    async def may(self, right: Right, namespace: str) -> bool:
+        """Returns whether the user has a right, by a SelfSubjectAccessReview.
+
+        Args:
+            right: that is asked about.
+            namespace: of the objects; without meaning for rights on the cluster's own objects.
+
+        Raises:
+            ApiError: the server refused to say.
+            ClusterUnreachable: there was no answer.
+        """
+        client = AuthorizationV1Api(self._client)
+        review = V1SelfSubjectAccessReview.model_validate(right.review(namespace))
+        document = await self._request(
+            lambda headers: client.create_self_subject_access_review_without_preload_content(
+                review, _headers=headers, _request_timeout=_TIMEOUT
+            ),
+            verb="create",
+            resource="selfsubjectaccessreviews",
+        )
+        return allowed(document)
+
+    async def user(self) -> str:
+        """Returns who the server takes the user for, by a SelfSubjectReview (Kubernetes 1.28).
+
+        Raises:
+            ApiError: the server refused, or is too old to know.
+            ClusterUnreachable: there was no answer.
+        """
+        client = AuthenticationV1Api(self._client)
+        document = await self._request(
+            lambda headers: client.create_self_subject_review_without_preload_content(
+                V1SelfSubjectReview(), _headers=headers, _request_timeout=_TIMEOUT
+            ),
+            verb="create",
+            resource="selfsubjectreviews",
+        )
+        return user_name(document)
 
     async def aclose(self) -> None:
         """Closes the connections."""

@@ -8,9 +8,10 @@ or of a wrong type becomes the empty value.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from gatherer.kube.pod_spec import HealthCheck, SecurityContext
 from gatherer.kube.quantity import parse_quantity
 
 DEFAULT_CONTAINER_ANNOTATION = "kubectl.kubernetes.io/default-container"
@@ -124,6 +125,8 @@ class Container:
         container_id: such as `containerd://303c…`, empty before the first start.
         target: of an ephemeral container: the container whose PID namespace it joined.
         restart_policy: `Always` makes an init container a sidecar.
+        security: its securityContext over the pod's.
+        liveness: its liveness probe.
     """
 
     name: str
@@ -136,6 +139,8 @@ class Container:
     container_id: str = ""
     target: str = ""
     restart_policy: str = ""
+    security: SecurityContext = field(default_factory=SecurityContext)
+    liveness: HealthCheck | None = None
 
 
 @dataclass(frozen=True)
@@ -157,6 +162,9 @@ class Pod:
         deletion_timestamp: RFC 3339 time, empty unless the pod is being deleted.
         shares_process_namespace: `spec.shareProcessNamespace`.
         controller: uid of the owner that controls it, such as a ReplicaSet; empty without one.
+        host_pid: `spec.hostPID`: the pod's processes are in the node's PID namespace.
+        host_users: False when `spec.hostUsers: false` gives the pod a user namespace.
+        os: `spec.os.name`, such as `windows`; empty when nothing is said.
     """
 
     namespace: str
@@ -173,6 +181,9 @@ class Pod:
     deletion_timestamp: str = ""
     shares_process_namespace: bool = False
     controller: str = ""
+    host_pid: bool = False
+    host_users: bool = True
+    os: str = ""
 
     @classmethod
     def from_json(cls, document: object) -> Pod:
@@ -204,6 +215,9 @@ class Pod:
             deletion_timestamp=_text(metadata, "deletionTimestamp"),
             shares_process_namespace=spec.get("shareProcessNamespace") is True,
             controller=controller_of(metadata),
+            host_pid=spec.get("hostPID") is True,
+            host_users=spec.get("hostUsers") is not False,
+            os=_text(_mapping(spec.get("os")), "name"),
         )
 
 
@@ -239,6 +253,10 @@ def _containers(
                 container_id=_text(told, "containerID"),
                 target=_text(entry, "targetContainerName"),
                 restart_policy=_text(entry, "restartPolicy"),
+                security=SecurityContext.from_json(
+                    spec.get("securityContext"), entry.get("securityContext")
+                ),
+                liveness=HealthCheck.from_json(entry.get("livenessProbe")),
             )
         )
     return tuple(found)

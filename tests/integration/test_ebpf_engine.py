@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from hg_shared import rights
 from hg_shared.messages import Hello
 from hg_shared.records import Kind, Record, decode_captures
 from hg_shared.syscalls import lookup
-from hunter import rights
 from hunter.engines.ebpf import layout, loading, maps
 from hunter.engines.ebpf.engine import ring_sizes
 from hunter.engines.ebpf.plan_table import plan_table

@@ -7,7 +7,7 @@ import platform
 
 import pytest
 
-from hunter import rights
+from hg_shared import rights
 from hunter.engines.ebpf import loading
 from hunter.memory import procfs
 from tests.integration.test_hunter_ends import (

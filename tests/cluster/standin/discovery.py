@@ -25,7 +25,11 @@ _SUBRESOURCES: list[tuple[str, str, list[str]]] = [
     ("pods/portforward", "PodPortForwardOptions", ["create", "get"]),
     ("pods/proxy", "PodProxyOptions", ["create", "delete", "get", "patch", "update"]),
 ]
-_REVIEW = "selfsubjectaccessreviews"
+# The groups beside the core: their one resource and its kind.
+_REVIEWS = {
+    "authorization.k8s.io": ("selfsubjectaccessreviews", "SelfSubjectAccessReview"),
+    "authentication.k8s.io": ("selfsubjectreviews", "SelfSubjectReview"),
+}
 
 
 def api_versions(server: str) -> Object:
@@ -40,6 +44,7 @@ def api_versions(server: str) -> Object:
 def api_groups() -> Object:
     """Returns /apis."""
     groups = []
+<<<<<<< HEAD
     for name in ("apps", "authorization.k8s.io", "batch"):
         version = {"groupVersion": f"{name}/v1", "version": "v1"}
         groups.append({"name": name, "versions": [version], "preferredVersion": version})
@@ -67,6 +72,12 @@ def workload_resources(group: str) -> Object:
         "groupVersion": f"{group}/v1",
         "resources": resources,
     }
+=======
+    for name in _REVIEWS:
+        version = {"groupVersion": f"{name}/v1", "version": "v1"}
+        groups.append({"name": name, "versions": [version], "preferredVersion": version})
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
+>>>>>>> 66934ca (gatherer doctor: rights, pod, node, and what a probe sees in the container)
 
 
 def core_resources() -> Object:
@@ -90,18 +101,19 @@ def core_resources() -> Object:
     return {"kind": "APIResourceList", "groupVersion": "v1", "resources": resources}
 
 
-def authorization_resources() -> Object:
-    """Returns /apis/authorization.k8s.io/v1."""
+def review_resources(group: str) -> Object:
+    """Returns /apis/GROUP/v1 of the groups in which users ask about themselves."""
+    name, kind = _REVIEWS[group]
     return {
         "kind": "APIResourceList",
         "apiVersion": "v1",
-        "groupVersion": "authorization.k8s.io/v1",
+        "groupVersion": f"{group}/v1",
         "resources": [
             {
-                "name": _REVIEW,
-                "singularName": "selfsubjectaccessreview",
+                "name": name,
+                "singularName": kind.lower(),
                 "namespaced": False,
-                "kind": "SelfSubjectAccessReview",
+                "kind": kind,
                 "verbs": ["create"],
             }
         ],
@@ -118,6 +130,7 @@ def wants_aggregated(accept: str) -> str | None:
 
 def aggregated(path: str, version: str) -> Object:
     """Returns /api or /apis as one APIGroupDiscoveryList."""
+<<<<<<< HEAD
     if path == "/api":
         items = [_aggregated_group("", core_resources())]
     else:
@@ -126,11 +139,20 @@ def aggregated(path: str, version: str) -> Object:
             _aggregated_group("authorization.k8s.io", authorization_resources()),
             _aggregated_group("batch", workload_resources("batch")),
         ]
+=======
+    groups = (
+        {"": core_resources()} if path == "/api" else {g: review_resources(g) for g in _REVIEWS}
+    )
+>>>>>>> 66934ca (gatherer doctor: rights, pod, node, and what a probe sees in the container)
     return {
         "kind": "APIGroupDiscoveryList",
         "apiVersion": f"apidiscovery.k8s.io/{version}",
         "metadata": {},
+<<<<<<< HEAD
         "items": items,
+=======
+        "items": [_aggregated_group(group, listed) for group, listed in groups.items()],
+>>>>>>> 66934ca (gatherer doctor: rights, pod, node, and what a probe sees in the container)
     }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tests.cluster.standin import workloads
 from tests.cluster.standin.request_attributes import Attributes
 
+_OWN_RIGHTS = ("authorization.k8s.io", "authentication.k8s.io")
 _READ = frozenset({"get", "list", "watch"})
 
 
@@ -44,10 +45,40 @@ def _exec(*verbs: str) -> Rule:
     return Rule(frozenset(verbs), frozenset({"pods/exec"}))
 
 
+<<<<<<< HEAD
 _READ_WORKLOADS = Rule(
     frozenset({"get", "list"}), frozenset(workloads.KINDS), frozenset({"apps", "batch"})
 )
 
+=======
+# What a capture with all its ways and agents wants: verb and resource.
+CAPTURE = (
+    ("get", "pods"),
+    ("get", "pods/exec"),
+    ("create", "pods/exec"),
+    ("patch", "pods/ephemeralcontainers"),
+    ("get", "pods/proxy"),
+    ("get", "pods/portforward"),
+    ("create", "pods/portforward"),
+    ("get", "nodes"),
+)
+
+
+def _capture_without(verb: str, resource: str) -> User:
+    rules = (
+        Rule(frozenset({one}), frozenset({other}))
+        for one, other in CAPTURE
+        if (one, other) != (verb, resource)
+    )
+    return service_account("default", without(verb, resource), *rules)
+
+
+def without(verb: str, resource: str) -> str:
+    """Returns the name of the user who has every right of a capture but one."""
+    return f"without-{verb}-{resource.replace('/', '-')}"
+
+
+>>>>>>> 66934ca (gatherer doctor: rights, pod, node, and what a probe sees in the container)
 # By the name of the kubeconfig context.
 USERS = {
     "admin": ADMIN,
@@ -55,6 +86,7 @@ USERS = {
     "getonly": service_account("default", "getonly", _READ_PODS, _exec("get")),
     "createonly": service_account("default", "createonly", _READ_PODS, _exec("create")),
     "execer": service_account("default", "execer", _READ_PODS, _exec("get", "create")),
+<<<<<<< HEAD
     "tracer": service_account(
         "default", "tracer", _READ_PODS, _exec("get", "create"), _READ_WORKLOADS
     ),
@@ -89,6 +121,9 @@ USERS = {
         Rule(frozenset({"patch"}), frozenset({"pods/ephemeralcontainers"})),
         Rule(frozenset({"get", "create"}), frozenset({"pods/attach"})),
     ),
+=======
+    **{without(*right): _capture_without(*right) for right in CAPTURE},
+>>>>>>> 66934ca (gatherer doctor: rights, pod, node, and what a probe sees in the container)
 }
 
 
@@ -99,6 +134,7 @@ def allowed(user: User, wanted: Attributes) -> bool:
     if user is ANONYMOUS:
         return wanted.resource == "" and wanted.path in (
             "/version",
+            "/version/",
             "/healthz",
             "/livez",
             "/readyz",
@@ -106,7 +142,7 @@ def allowed(user: User, wanted: Attributes) -> bool:
     if wanted.resource == "":
         # system:discovery
         return wanted.verb == "get"
-    if wanted.group == "authorization.k8s.io" and wanted.verb == "create":
+    if wanted.group in _OWN_RIGHTS and wanted.verb == "create":
         return wanted.resource.startswith("selfsubject")
     return any(
         wanted.group in rule.groups

@@ -12,8 +12,12 @@ from tests.cluster.standin.authority import common_name
 from tests.cluster.standin.cluster import Cluster, recorded
 from tests.cluster.standin.exec_routes import ExecRoutes
 from tests.cluster.standin.object_routes import ObjectRoutes
+<<<<<<< HEAD
 from tests.cluster.standin.port_forward_routes import PortForwardRoutes
 from tests.cluster.standin.proxy_routes import ProxyRoutes
+=======
+from tests.cluster.standin.pods import timestamp
+>>>>>>> 66934ca (gatherer doctor: rights, pod, node, and what a probe sees in the container)
 from tests.cluster.standin.request_attributes import Attributes, attributes
 from tests.cluster.standin.responses import error_response, json_response
 
@@ -112,19 +116,26 @@ class Server:
             return web.Response(text="ok")
 
         return [
-            web.get("/version", fixed(recorded("version"))),
+            *(web.get(path, fixed(recorded("version"))) for path in ("/version", "/version/")),
             *(web.get(path, healthy) for path in ("/healthz", "/livez", "/readyz")),
             web.get("/api", self._groups),
             web.get("/apis", self._groups),
             web.get("/api/v1", fixed(discovery.core_resources())),
+<<<<<<< HEAD
             web.get("/apis/authorization.k8s.io/v1", fixed(discovery.authorization_resources())),
             *(
                 web.get(f"/apis/{group}/v1", fixed(discovery.workload_resources(group)))
                 for group in ("apps", "batch")
+=======
+            *(
+                web.get(f"/apis/{group}/v1", fixed(discovery.review_resources(group)))
+                for group in ("authorization.k8s.io", "authentication.k8s.io")
+>>>>>>> 66934ca (gatherer doctor: rights, pod, node, and what a probe sees in the container)
             ),
             web.get("/openapi/v3", fixed(discovery.openapi_index())),
             web.get("/openapi/v3/api/v1", fixed(discovery.openapi_core())),
             web.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", self._review_access),
+            web.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", self._review_user),
         ]
 
     async def _groups(self, request: web.Request) -> web.StreamResponse:
@@ -139,6 +150,15 @@ class Server:
             return json_response(request, discovery.api_groups())
         address = f"{self._cluster.host}:{self._cluster.port}"
         return json_response(request, discovery.api_versions(address))
+
+    async def _review_user(self, request: web.Request) -> web.StreamResponse:
+        answer = {
+            "kind": "SelfSubjectReview",
+            "apiVersion": "authentication.k8s.io/v1",
+            "metadata": {"creationTimestamp": timestamp()},
+            "status": {"userInfo": {"username": request["user"].name}},
+        }
+        return json_response(request, answer, 201)
 
     async def _review_access(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()

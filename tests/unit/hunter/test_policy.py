@@ -1,4 +1,4 @@
-"""Thresholds, growth, exclusions, headroom and when a refused process is tried again."""
+"""Thresholds, growth, exclusions and when a refused process is tried again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from hunter.policy import (
     decide,
     denominator,
     exclusion,
-    headroom,
     threshold_bytes,
 )
 
@@ -99,14 +98,6 @@ def test_ancestors_end_at_init_or_where_nothing_is_visible() -> None:
     assert ancestors(0, parents) == []
     # A pid that was used again while the table was read must not loop.
     assert ancestors(2, {2: 3, 3: 2}) == [2, 3]
-
-
-def test_headroom_counts_what_can_be_had_back() -> None:
-    assert headroom(100, 70, 0) == 30
-    assert headroom(100, 70, 20) == 50
-    assert headroom(100, 120, 10) == -10
-    assert headroom(None, 70, 0) is None
-    assert headroom(100, None, 0) is None
 
 
 def test_a_refused_process_is_tried_ever_more_rarely() -> None:

@@ -6,9 +6,9 @@ from typing import Dict, Optional
 
 import pytest
 
+from hg_shared.rights import CAPABILITIES, Rights, parse_rights, why_refused
 from hunter.engines.choose import ENGINES, choose
 from hunter.errors import UsageError
-from hunter.rights import CAPABILITIES, Rights, parse_rights, why_refused
 
 STATUS = {
     "Uid": "1000\t1001\t1000\t1000",
@@ -65,7 +65,7 @@ SAME_USER = {"Uid": "1000\t1000\t1000\t1000", "TracerPid": "0"}
 def test_each_refusal_has_a_cause_and_a_remedy(
     rights: Rights, target: Dict[str, str], cause: str, remedy: str
 ) -> None:
-    said = why_refused(rights, target)
+    said = str(why_refused(rights, target))
     assert cause in said
     assert remedy in said
     assert "\n" not in said

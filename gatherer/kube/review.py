@@ -1,0 +1,67 @@
+"""Rights on the Kubernetes API: how they are asked about, and what the answers say. Pure.
+
+SelfSubjectAccessReview is authorization.k8s.io/v1, SelfSubjectReview authentication.k8s.io/v1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Right:
+    """A verb on a resource of the core group.
+
+    Attributes:
+        verb: such as `create`.
+        resource: with its subresource, such as `pods/exec`.
+        everywhere: it is about the whole cluster instead of a namespace.
+    """
+
+    verb: str
+    resource: str
+    everywhere: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.resource}"
+
+    def review(self, namespace: str) -> dict[str, Any]:
+        """Returns the SelfSubjectAccessReview that asks for it.
+
+        Args:
+            namespace: of the objects.
+        """
+        resource, _, subresource = self.resource.partition("/")
+        attributes = {"verb": self.verb, "group": "", "resource": resource}
+        if subresource:
+            attributes["subresource"] = subresource
+        if not self.everywhere:
+            attributes["namespace"] = namespace
+        return {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+
+
+def allowed(document: object) -> bool:
+    """Returns the answer of a SelfSubjectAccessReview; what is not said is not allowed."""
+    return _mapping(_mapping(document).get("status")).get("allowed") is True
+
+
+def user_name(document: object) -> str:
+    """Returns the user of a SelfSubjectReview, empty when it names none."""
+    name = _mapping(_mapping(_mapping(document).get("status")).get("userInfo")).get("username")
+    return name if isinstance(name, str) else ""
+
+
+def git_version(document: object) -> str:
+    """Returns the version of a version.Info, empty when it has none."""
+    version = _mapping(document).get("gitVersion")
+    return version if isinstance(version, str) else ""
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

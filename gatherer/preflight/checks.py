@@ -1,0 +1,35 @@
+"""All checks in the order of cause and effect. Pure."""
+
+from __future__ import annotations
+
+from gatherer.preflight import (
+    cluster,
+    inside,
+    memory,
+    node,
+    privileges,
+    processes,
+    rights,
+    tracing,
+    way_in,
+    workload,
+)
+from gatherer.preflight.evidence import Evidence
+from gatherer.preflight.findings import Finding, Report
+
+CHECKS = (cluster, rights, workload, node, inside, privileges, processes, memory, way_in, tracing)
+
+
+def judge(evidence: Evidence) -> Report:
+    """Returns what the answers mean.
+
+    Args:
+        evidence: whatever could be learned; what follows from a failure is not judged.
+    """
+    found: list[Finding] = []
+    for check in CHECKS:
+        found += check.findings(evidence)
+    question = evidence.question
+    container = evidence.container.name if evidence.container is not None else question.container
+    parts = (question.namespace, question.pod, container)
+    return Report("/".join(filter(None, parts)), tuple(found))

@@ -1,0 +1,223 @@
+"""Asks the API server and the container. Nothing is written and nothing stays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from gatherer.errors import (
+    ApiError,
+    ExecError,
+    GathererError,
+    ServerError,
+    TargetNotFound,
+    Unauthorized,
+)
+from gatherer.interpreters import CANDIDATES, SHELLS, ExecStreams, OpenExec, interrupted
+from gatherer.kube.answers import exec_error, is_missing_program, is_not_executable, one_line
+from gatherer.kube.channels import (
+    STDOUT,
+    ExecExited,
+    ExecFailed,
+    ExecInterrupted,
+    StreamData,
+)
+from gatherer.kube.models import Pod
+from gatherer.kube.node import Node
+from gatherer.kube.targets import check_running, choose_container
+from gatherer.patience import within
+from gatherer.preflight.answers import interior
+from gatherer.preflight.evidence import Evidence, Interior, Question
+from gatherer.preflight.probe import python_program, shell_script
+from gatherer.preflight.rights import RIGHTS, missing
+
+if TYPE_CHECKING:
+    from gatherer.kube.access import ClusterAccess
+    from gatherer.kube.api import KubernetesApi
+
+PROBE_SECONDS = 60.0
+_MAX_OUTPUT = 8 << 20  # bytes: a thousand processes and as many mounts are 1 MB
+_MAX_REFUSED = 200  # characters
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a program that was run in the container came to.
+
+    Attributes:
+        output: its stdout.
+        refused: the runtime's words when it could not be run, empty when it was.
+    """
+
+    output: bytes = b""
+    refused: str = ""
+
+
+async def ask(
+    access: ClusterAccess, api: KubernetesApi, question: Question, *, inside: bool = True
+) -> Evidence:
+    """Returns all that can be learned about a target; failures are part of it.
+
+    Args:
+        access: to the API server, for execs.
+        api: of the same server.
+        question: what about.
+        inside: whether to look into the container as well, which takes an exec.
+    """
+    evidence = await ask_cluster(api, question)
+    if (
+        not inside
+        or evidence.failure is not None
+        or evidence.container is None
+        or evidence.container_failure is not None
+        or (evidence.node is not None and evidence.node.os not in ("", "linux"))
+        or missing(evidence)
+    ):
+        return evidence
+    from gatherer.kube.exec_session import open_exec
+
+    async def run(command: Sequence[str], stdin: bool) -> ExecStreams:
+        assert evidence.container is not None
+        return await open_exec(
+            access, question.namespace, question.pod, evidence.container.name, command, stdin=stdin
+        )
+
+    return await ask_container(evidence, run)
+
+
+async def ask_cluster(api: KubernetesApi, question: Question) -> Evidence:
+    """Returns what the API server tells. All requests but that for the node go out at once.
+
+    Args:
+        api: of the server.
+        question: what about.
+    """
+    version, user, pod, *rights = await asyncio.gather(
+        _caught(api.version()),
+        _caught(api.user()),
+        _caught(api.read_pod(question.namespace, question.pod)),
+        *(_caught(api.may(right, question.namespace)) for right in RIGHTS),
+    )
+    evidence = Evidence(
+        question,
+        failure=_common_failure((version, pod, *rights)),
+        version=version if isinstance(version, str) else "",
+        user=user if isinstance(user, str) else "",
+        rights={
+            right: answer if isinstance(answer, bool) else None
+            for right, answer in zip(RIGHTS, rights, strict=True)
+        },
+    )
+    if evidence.failure is not None:
+        return evidence
+    if not isinstance(pod, Pod):
+        return replace(evidence, pod_failure=pod if isinstance(pod, GathererError) else None)
+    evidence = _choose(evidence, pod)
+    if pod.node:
+        node = await _caught(api.read_node(pod.node))
+        if isinstance(node, Node):
+            evidence = replace(evidence, node=node)
+    return evidence
+
+
+async def ask_container(evidence: Evidence, open_exec: OpenExec) -> Evidence:
+    """Returns the evidence with what the inside of the container shows.
+
+    Args:
+        evidence: about a container that runs.
+        open_exec: starts commands in it.
+    """
+    try:
+        async with within(PROBE_SECONDS):
+            seen, refused = await _look_inside(open_exec)
+    except TimeoutError:
+        return replace(
+            evidence,
+            interior_failure=ExecError(
+                f"looking into the container took more than {PROBE_SECONDS:.0f} s",
+                "see whether the container is out of CPU: `kubectl top pod`",
+            ),
+        )
+    except GathererError as error:
+        return replace(evidence, interior_failure=error)
+    return replace(evidence, interior=seen, refused=refused)
+
+
+async def _look_inside(open_exec: OpenExec) -> tuple[Interior | None, str]:
+    """Asks the first shell that runs, else the first Python; tells what refused to run."""
+    refused = ""
+    for shell in SHELLS:
+        answer = await _run(open_exec, (shell, "-c", shell_script()))
+        seen = interior(answer.output, shell, shell)
+        if seen is not None:
+            return seen, ""
+        refused = refused or answer.refused or f"{shell} does not do what a shell does"
+    for python in CANDIDATES:
+        answer = await _run(open_exec, (python, "-B", "-E", "-S", "-c", python_program(), python))
+        seen = interior(answer.output, python, "")
+        if seen is not None:
+            return seen, refused
+    return None, refused
+
+
+async def _run(open_exec: OpenExec, command: Sequence[str]) -> _Answer:
+    """Runs a command to its end.
+
+    Raises:
+        ExecError: the channel broke, or the container has ended.
+        ApiError: the API server refused the exec.
+    """
+    streams = await open_exec(command, False)
+    output = bytearray()
+    try:
+        while True:
+            event = await streams.receive()
+            if isinstance(event, StreamData):
+                if event.channel == STDOUT and len(output) < _MAX_OUTPUT:
+                    output += event.data
+            elif isinstance(event, ExecExited):
+                return _Answer(output=bytes(output))
+            elif isinstance(event, ExecFailed):
+                if not (is_missing_program(event.status) or is_not_executable(event.status)):
+                    raise exec_error(event.status, command[0])
+                words = exec_error(event.status, command[0]).cause.rpartition(": unknown")[0]
+                words = words or exec_error(event.status, command[0]).cause
+                return _Answer(refused=one_line(words)[-_MAX_REFUSED:])
+            elif isinstance(event, ExecInterrupted):
+                raise interrupted(event)
+    finally:
+        await streams.aclose()
+
+
+def _choose(evidence: Evidence, pod: Pod) -> Evidence:
+    """Returns the evidence with the container that is meant, and why it cannot be captured."""
+    try:
+        container = choose_container(pod, evidence.question.container)
+    except TargetNotFound as error:
+        return replace(evidence, pod=pod, container_failure=error)
+    try:
+        check_running(pod, container)
+    except TargetNotFound as error:
+        return replace(evidence, pod=pod, container=container, container_failure=error)
+    return replace(evidence, pod=pod, container=container)
+
+
+async def _caught(request: Awaitable[T]) -> T | GathererError:
+    try:
+        return await request
+    except GathererError as error:
+        return error
+
+
+def _common_failure(answers: Sequence[object]) -> GathererError | None:
+    """Returns why the server answers nobody: no connection, or credentials it refuses."""
+    failures = [answer for answer in answers if isinstance(answer, GathererError)]
+    for failure in failures:
+        if not isinstance(failure, ApiError) or isinstance(failure, Unauthorized):
+            return failure
+    broken = len(failures) == len(answers) and isinstance(failures[0], ServerError)
+    return failures[0] if broken else None

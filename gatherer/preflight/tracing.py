@@ -1,0 +1,115 @@
+"""Check: whether hunter may trace, by which engine, and the one cause when it may not. Pure."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+
+from gatherer.preflight.evidence import Evidence, Interior, Process
+from gatherer.preflight.findings import Finding, Level
+from gatherer.preflight.node import MACHINES, too_old
+from gatherer.preflight.privileges import is_refusal, profile_name
+from hg_shared.rights import Refusal, why_refused
+
+_EBPF_KERNEL = (5, 8)
+_EVIDENCE = "memory evidence only"
+
+SYS_PTRACE_MANIFEST = """\
+securityContext:
+  runAsUser: 0
+  runAsNonRoot: false
+  capabilities:
+    add: [SYS_PTRACE]
+"""
+
+
+def findings(evidence: Evidence) -> list[Finding]:
+    """Returns the row `tracing`."""
+    interior = evidence.interior
+    if interior is None:
+        return []
+    if evidence.machine not in MACHINES or too_old(evidence.kernel):
+        return []  # the row `node` says so
+    ebpf = no_ebpf(evidence, interior)
+    if not ebpf:
+        return [Finding("tracing", "ebpf", "BPF and PERFMON, or SYS_ADMIN, are in effect")]
+    refused = _refused_by_seccomp(evidence, interior)
+    if refused is not None:
+        return [_denied(refused)]
+    target = candidate(interior)
+    if target is None:
+        return [Finding("tracing", "not known", "no process to judge by", Level.UNKNOWN)]
+    who = f"process {target.pid}"
+    if target.tracer or not target.opens:
+        refusal = why_refused(interior.rights, target.status)
+        manifest = SYS_PTRACE_MANIFEST if "add SYS_PTRACE" in refusal.remedy else ""
+        return [_denied(Refusal(f"{who}: {refusal.cause}", refusal.remedy), manifest)]
+    unseen = interior.rights.seccomp and "ptrace" not in interior.calls
+    if unseen and profile_name(evidence).startswith("Localhost"):
+        return [
+            Finding(
+                "tracing",
+                f"{who} may be traced unless the seccomp profile forbids it",
+                f"{profile_name(evidence)} lies on the node",
+                Level.UNKNOWN,
+            )
+        ]
+    return [Finding("tracing", f"ptrace: {who} may be traced", f"not ebpf: {ebpf}")]
+
+
+def candidate(interior: Interior) -> Process | None:
+    """Returns the process tracing is judged by: the biggest one that nobody traces."""
+    free = [process for process in interior.processes if not process.tracer]
+    return next(iter(free or interior.processes), None)
+
+
+def no_ebpf(evidence: Evidence, interior: Interior) -> str:
+    """Returns why the engine `ebpf` cannot be used, empty when nothing speaks against it."""
+    held = interior.rights.capabilities
+    missing = [name for name in ("BPF", "PERFMON") if name not in held]
+    if missing and "SYS_ADMIN" not in held:
+        return f"{' and '.join(missing)} missing"
+    if interior.user_namespace:
+        return "capabilities of a user namespace do not count"
+    release = re.match(r"(\d{1,3})\.(\d{1,3})", evidence.kernel)
+    if release and (int(release[1]), int(release[2])) < _EBPF_KERNEL:
+        return "kernel older than 5.8"
+    if interior.calls.get("bpf", errno.EINVAL) in (errno.EPERM, errno.EACCES, errno.ENOSYS):
+        return "a seccomp profile or a security module forbids bpf(2)"
+    return ""
+
+
+def _refused_by_seccomp(evidence: Evidence, interior: Interior) -> Refusal | None:
+    profile = f" ({name})" if (name := profile_name(evidence)) else ""
+    remedy = "allow ptrace in the profile, or set seccompProfile RuntimeDefault on the container"
+    if interior.killed is not None and interior.rights.seccomp:
+        path, number = interior.killed
+        return Refusal(
+            f"the seccomp profile{profile} ends who calls ptrace(2): {path} got signal {number}",
+            remedy,
+        )
+    answer = interior.calls.get("ptrace", 0)
+    if not is_refusal("ptrace", answer):
+        return None
+    if interior.rights.seccomp:
+        return Refusal(
+            f"the seccomp profile{profile} forbids ptrace(2): it answers {os.strerror(answer)}",
+            remedy,
+        )
+    return Refusal(
+        f"ptrace(2) answers {os.strerror(answer)} without a seccomp profile",
+        "see the security module of the node (SELinux, AppArmor) and its log",
+    )
+
+
+def _denied(refusal: Refusal, manifest: str = "") -> Finding:
+    return Finding(
+        "tracing",
+        f"denied: {refusal.cause}",
+        _EVIDENCE,
+        Level.LIMITS,
+        refusal.remedy,
+        manifest,
+        f"tracing is denied: {refusal.cause}",
+    )
