@@ -51,4 +51,5 @@ def _processes(interior: Interior) -> Finding:
         "processes", finding, f"already traced: {named}; those are left alone",
         Level.NOTE if len(traced) < len(processes) else Level.LIMITS,
         "end the other tracer: `kubectl exec` and `ps` show it",
+        cause=f"every process is already traced: {named}",
     )  # fmt: skip

@@ -16,7 +16,9 @@ _MARKS = {
     Level.LIMITS: "less",
     Level.STOPS: "STOP",
 }
-_MIN_WIDTH = 60
+_HEAD = ("", "check", "finding", "meaning")
+_MARK_WIDTH = 4
+_MIN_WIDTH = 72
 _MAX_TEXT = 1000
 
 
@@ -38,7 +40,7 @@ def table(report: Report, width: int) -> list[str]:
     ]
     widths = _widths(rows, max(width, _MIN_WIDTH))
     lines = [f"target: {printable(report.target, _MAX_TEXT)}", ""]
-    for row in (("", "check", "finding", "meaning"), *rows):
+    for row in (_HEAD, *rows):
         lines += _wrapped(row, widths)
     return [*lines, "", *verdict(report)]
 
@@ -92,10 +94,10 @@ def _remedy(finding: Finding) -> list[str]:
 
 
 def _widths(rows: list[tuple[str, str, str, str]], width: int) -> tuple[int, int, int, int]:
-    mark, check = 4, max(len(row[1]) for row in (*rows, ("", "check", "", "")))
-    rest = width - mark - check - 6
-    meaning = max(7, min(max((len(row[3]) for row in rows), default=0), rest * 2 // 5))
-    return mark, check, max(20, rest - meaning), meaning
+    longest = [max(len(row[n]) for row in (_HEAD, *rows)) for n in range(4)]
+    rest = width - _MARK_WIDTH - longest[1] - 6
+    meaning = min(longest[3], max(rest * 2 // 5, rest - longest[2]))
+    return _MARK_WIDTH, longest[1], min(longest[2], rest - meaning), meaning
 
 
 def _wrapped(row: tuple[str, str, str, str], widths: tuple[int, int, int, int]) -> list[str]:

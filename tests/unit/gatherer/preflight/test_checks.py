@@ -1,0 +1,547 @@
+"""Broken set-ups of many kinds: each one gets its own, right answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import pytest
+
+from gatherer.errors import ClusterUnreachable, ExecError, Forbidden, NotFound, Unauthorized
+from gatherer.kube.node import Node
+from gatherer.preflight.checks import judge
+from gatherer.preflight.evidence import Evidence, Place
+from gatherer.preflight.findings import Level
+
+from .situations import (
+    document,
+    edited,
+    healthy,
+    of_pod,
+    row,
+    seen,
+    target,
+    without,
+)
+
+STOPS, LIMITS = Level.STOPS, Level.LIMITS
+
+
+class Kind(NamedTuple):
+    """A broken set-up, and what doctor must say about it."""
+
+    name: str
+    evidence: Callable[[], Evidence]
+    check: str
+    level: Level
+    cause: tuple[str, ...]
+    remedy: tuple[str, ...]
+
+
+def failed(error: Exception) -> Evidence:
+    return Evidence(healthy().question, failure=error)  # type: ignore[arg-type]
+
+
+def pod(**spec: Any) -> Evidence:
+    """Problempod with other fields in its spec, seen from inside as ever."""
+    manifest = document("problempod")
+    manifest["spec"].update(spec)
+    return replace(of_pod(manifest), interior=seen("problempod"))
+
+
+def inside(recorded: str, base: str = "problempod", **lines: str) -> Evidence:
+    evidence = target(base)
+    interior = edited(recorded, **lines) if lines else seen(recorded)
+    return replace(evidence, interior=interior)
+
+
+def traced_already() -> Evidence:
+    interior = edited("problempod", TracerPid="TracerPid:\t4711")
+    return replace(target("problempod"), interior=interior)
+
+
+def closed(name: str) -> Evidence:
+    """Process 1 of a recording can not be opened."""
+    evidence = inside(name)
+    assert evidence.interior is not None
+    shut = tuple(replace(p, opens=False) for p in evidence.interior.processes)
+    return replace(evidence, interior=replace(evidence.interior, processes=shut))
+
+
+def foreign_user() -> Evidence:
+    evidence = closed("lockedpod")
+    assert evidence.interior is not None
+    changed = tuple(
+        replace(p, status={**p.status, "Uid": "0\t0\t0\t0"}) for p in evidence.interior.processes
+    )
+    return replace(evidence, interior=replace(evidence.interior, processes=changed))
+
+
+def node(**fields: Any) -> Evidence:
+    recorded = Node.from_json(document("node1"))
+    seen_there = replace(seen("problempod"), machine="", release="")
+    return replace(target("problempod"), node=replace(recorded, **fields), interior=seen_there)
+
+
+def leaving() -> Evidence:
+    manifest = document("problempod")
+    manifest["metadata"]["deletionTimestamp"] = "2026-11-21T09:00:00Z"
+    return replace(of_pod(manifest), interior=seen("problempod"))
+
+
+KINDS = [
+    Kind(
+        "no kubeconfig",
+        lambda: failed(ClusterUnreachable("no kubeconfig at /nowhere", "give one")),
+        "cluster",
+        STOPS,
+        ("no kubeconfig at /nowhere",),
+        ("give one",),
+    ),
+    Kind(
+        "token refused",
+        lambda: failed(Unauthorized("the API server refused the credentials", "log in again")),
+        "cluster",
+        STOPS,
+        ("refused the credentials",),
+        ("log in again",),
+    ),
+    Kind(
+        "may not get pods",
+        lambda: replace(
+            target("problempod"),
+            pod=None,
+            container=None,
+            node=None,
+            pod_failure=Forbidden("no"),
+            rights=without(("get", "pods")),
+        ),
+        "get pods",
+        STOPS,
+        ("get pods is not allowed in namespace default for system:serviceaccount:default:tracer",),
+        ("--verb=get --resource=pods`", "--serviceaccount=default:tracer"),
+    ),
+    Kind(
+        "may not exec",
+        lambda: replace(
+            target("problempod"), rights=without(("get", "pods/exec"), ("create", "pods/exec"))
+        ),
+        "get pods/exec",
+        STOPS,
+        ("get and create pods/exec are not allowed",),
+        ("--verb=get,create --resource=pods/exec`",),
+    ),
+    Kind(
+        "may get but not create execs",
+        lambda: replace(target("problempod"), rights=without(("create", "pods/exec"))),
+        "create pods/exec",
+        STOPS,
+        ("create pods/exec is not allowed",),
+        ("--verb=create --resource=pods/exec`",),
+    ),
+    Kind(
+        "may create but not get execs",
+        lambda: replace(target("problempod"), rights=without(("get", "pods/exec"))),
+        "get pods/exec",
+        STOPS,
+        ("get pods/exec is not allowed",),
+        ("--verb=get --resource=pods/exec`",),
+    ),
+    Kind(
+        "no such pod",
+        lambda: replace(
+            target("problempod"),
+            pod=None,
+            container=None,
+            node=None,
+            pod_failure=NotFound('pods "nopod" not found', "check the name"),
+        ),
+        "pod",
+        STOPS,
+        ('pods "nopod" not found',),
+        ("check the name",),
+    ),
+    Kind(
+        "no such container",
+        lambda: target("problempod", "nope"),
+        "container",
+        STOPS,
+        ("has no container 'nope'",),
+        ("buggycontainer",),
+    ),
+    Kind(
+        "several containers",
+        lambda: target("sharedpod"),
+        "container",
+        STOPS,
+        ("has 2 containers",),
+        ("app, sidecar",),
+    ),
+    Kind(
+        "crash loop",
+        lambda: target("crashpod"),
+        "container",
+        STOPS,
+        ("is not running: Error, exit code 1",),
+        ("kubectl logs crashpod",),
+    ),
+    Kind(
+        "no image",
+        lambda: target("noimagepod"),
+        "container",
+        STOPS,
+        ("ErrImageNeverPull",),
+        ("image",),
+    ),
+    Kind(
+        "pod has ended",
+        lambda: target("donepod"),
+        "container",
+        STOPS,
+        ("has ended",),
+        ("kubectl get pods",),
+    ),
+    Kind(
+        "not scheduled",
+        lambda: target("pendingpod"),
+        "container",
+        STOPS,
+        ("not scheduled",),
+        ("kubectl describe pod",),
+    ),
+    Kind(
+        "being deleted",
+        leaving,
+        "pod",
+        LIMITS,
+        ("being deleted since 2026-11-21",),
+        ("replaces it",),
+    ),
+    Kind(
+        "Windows",
+        lambda: replace(node(os="windows"), interior=None),
+        "node",
+        STOPS,
+        ("runs windows", "Linux only"),
+        ("Linux node",),
+    ),
+    Kind(
+        "node not ready",
+        lambda: node(ready=False, message="Kubelet stopped posting node status."),
+        "node",
+        LIMITS,
+        ("not ready", "stopped posting"),
+        ("kubectl describe node node1",),
+    ),
+    Kind(
+        "s390x",
+        lambda: node(architecture="s390x"),
+        "node",
+        LIMITS,
+        ("no system call table for s390x",),
+        ("x86_64 or aarch64",),
+    ),
+    Kind(
+        "old kernel",
+        lambda: node(kernel="4.18.0-553.el8.x86_64"),
+        "node",
+        LIMITS,
+        ("kernel 4.18.0-553", "PTRACE_GET_SYSCALL_INFO"),
+        ("newer kernel",),
+    ),
+    Kind(
+        "exec broken",
+        lambda: replace(
+            target("problempod"), interior_failure=ExecError("the exec channel ended", "try again")
+        ),
+        "inside",
+        STOPS,
+        ("the exec channel ended",),
+        ("try again",),
+    ),
+    Kind(
+        "no shell, no Python",
+        lambda: replace(target("barepod"), refused="'sh' could not be run in the container"),
+        "way in",
+        STOPS,
+        ("container 'barecontainer' has no shell and no Python",),
+        ("add CPython 3.8",),
+    ),
+    Kind(
+        "a shell and no Python",
+        lambda: inside("barepod", "barepod"),
+        "way in",
+        STOPS,
+        ("container 'barecontainer' has no Python",),
+        ("add CPython 3.8",),
+    ),
+    Kind(
+        "Python too old",
+        lambda: inside("problempod", **{"3.11.2": "3.6.8 ctypes /usr/bin/python3"}),
+        "way in",
+        STOPS,
+        ("only /usr/bin/python3 3.6.8",),
+        ("3.8 or later",),
+    ),
+    Kind(
+        "Python without ctypes",
+        lambda: inside("problempod", **{"3.11.2": "3.12.1 - /usr/bin/python3"}),
+        "way in",
+        STOPS,
+        ("only /usr/bin/python3 3.12.1",),
+        ("with ctypes",),
+    ),
+    Kind(
+        "nothing writable",
+        lambda: replace(
+            inside("lockedpod", "lockedpod"), interior=replace(seen("lockedpod"), places=())
+        ),
+        "way in",
+        STOPS,
+        ("nothing is writable in container 'lockedcontainer'",),
+        ("emptyDir at /tmp",),
+    ),
+    Kind(
+        "no headroom, cgroup v2",
+        lambda: inside("cgroup2-tight"),
+        "memory",
+        STOPS,
+        ("left below the memory limit of 64.0 MiB",),
+        ("resources.limits.memory", "--force"),
+    ),
+    Kind(
+        "Yama 1, root without SYS_PTRACE",
+        lambda: inside("yama1-root"),
+        "tracing",
+        LIMITS,
+        ("Yama ptrace_scope is 1 and SYS_PTRACE is missing",),
+        ("add SYS_PTRACE",),
+    ),
+    Kind(
+        "Yama 2",
+        lambda: inside("yama2-root"),
+        "tracing",
+        LIMITS,
+        ("Yama ptrace_scope is 2 and SYS_PTRACE is missing",),
+        ("add SYS_PTRACE",),
+    ),
+    Kind(
+        "Yama 3",
+        lambda: inside("yama3-root-sys-ptrace"),
+        "tracing",
+        LIMITS,
+        ("Yama ptrace_scope is 3",),
+        ("reboot the node",),
+    ),
+    Kind(
+        "seccomp forbids ptrace",
+        lambda: inside("noptracepod", "noptracepod"),
+        "tracing",
+        LIMITS,
+        ("Localhost no-ptrace.json", "forbids ptrace(2)", "Operation not permitted"),
+        ("RuntimeDefault",),
+    ),
+    Kind(
+        "seccomp kills",
+        lambda: replace(
+            target("noptracepod"),
+            interior=replace(seen("noptracepod"), killed=("/usr/bin/python3", 31), calls={}),
+        ),
+        "tracing",
+        LIMITS,
+        ("ends who calls ptrace(2)", "signal 31"),
+        ("RuntimeDefault",),
+    ),
+    Kind(
+        "a security module",
+        lambda: inside("problempod", call_ptrace="call ptrace 13"),
+        "tracing",
+        LIMITS,
+        ("answers Permission denied without a seccomp profile",),
+        ("SELinux, AppArmor",),
+    ),
+    Kind(
+        "already traced",
+        traced_already,
+        "processes",
+        LIMITS,
+        ("already traced: 1 by 4711",),
+        ("end the other tracer",),
+    ),
+    Kind(
+        "another user",
+        foreign_user,
+        "tracing",
+        LIMITS,
+        ("runs as uid 0, hunter as 1000",),
+        ("add SYS_PTRACE", "as root"),
+    ),
+    Kind(
+        "more capabilities",
+        lambda: closed("lockedpod"),
+        "tracing",
+        LIMITS,
+        ("more capabilities than hunter",),
+        ("add SYS_PTRACE",),
+    ),
+    Kind(
+        "refused with SYS_PTRACE",
+        lambda: closed("problempod"),
+        "tracing",
+        LIMITS,
+        ("although SYS_PTRACE is held",),
+        ("SELinux, AppArmor",),
+    ),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_every_broken_set_up_gets_its_answer(kind: Kind) -> None:
+    report = judge(kind.evidence())
+    deciding = report.stopping or report.limiting
+    assert deciding is not None
+    assert (deciding.check, deciding.level) == (kind.check, kind.level), str(deciding)
+    assert report.exit_code == (3 if kind.level is STOPS else 0)
+    for words in kind.cause:
+        assert words in str(deciding)
+    for words in kind.remedy:
+        assert words in deciding.remedy
+    assert str(deciding).isprintable()
+    assert deciding.remedy.isprintable()
+
+
+def test_no_two_broken_set_ups_get_the_same_answer() -> None:
+    answers = set()
+    for kind in KINDS:
+        report = judge(kind.evidence())
+        deciding = report.stopping or report.limiting
+        answers.add(str(deciding))
+    assert len(answers) == len(KINDS) >= 20
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("problempod", "ptrace: process 1 may be traced"),
+        ("lockedpod", "ptrace: process 1 may be traced"),
+        ("restrictedpod", "ptrace: process 1 may be traced"),
+    ],
+)
+def test_targets_that_can_be_traced(name: str, expected: str) -> None:
+    report = judge(replace(target(name), interior=seen(name)))
+    assert report.exit_code == 0
+    assert report.limiting is None
+    assert row(report, "tracing").finding == expected
+
+
+def test_restricted_reads_memory_another_way() -> None:
+    report = judge(replace(target("restrictedpod"), interior=seen("restrictedpod")))
+    assert row(report, "seccomp").finding == "filter (RuntimeDefault)"
+    assert "process_vm_readv" in row(report, "seccomp").meaning
+    assert "/proc/PID/mem" in row(report, "seccomp").meaning
+    assert row(report, "no_new_privs").finding == "set"
+    assert row(report, "capabilities").finding == "effective none; bounding none"
+
+
+def test_a_shared_pid_namespace_is_named() -> None:
+    report = judge(replace(target("sharedpod", "app"), interior=seen("sharedpod")))
+    assert row(report, "pid namespace").finding == "shared by the pod's containers"
+    assert report.can_run
+
+
+def test_ebpf_is_told_apart_from_ptrace() -> None:
+    report = judge(inside("yama1-ebpf"))
+    assert row(report, "tracing").finding == "ebpf"
+    assert row(report, "capabilities").meaning == "BPF PERFMON in effect"
+
+
+def test_a_capability_that_is_not_in_effect_is_explained() -> None:
+    report = judge(inside("yama1-user-sys-ptrace"))
+    assert "SYS_PTRACE is granted and not in effect" in row(report, "capabilities").meaning
+    assert "Yama ptrace_scope is 1" in str(row(report, "tracing"))
+    assert "run it as root" in row(report, "tracing").remedy
+
+
+def test_capabilities_of_a_user_namespace_do_not_count_for_bpf() -> None:
+    evidence = inside("yama1-ebpf")
+    assert evidence.interior is not None
+    interior = replace(evidence.interior, user_namespace=True)
+    report = judge(replace(evidence, interior=interior))
+    assert "user namespace" in row(report, "uid").finding
+    assert row(report, "tracing").finding.startswith("denied")
+
+
+def test_create_on_exec_is_not_asked_of_old_servers() -> None:
+    rights = without(("create", "pods/exec"))
+    old = judge(replace(healthy(), rights=rights, version="v1.34.9"))
+    assert old.can_run
+    assert row(old, "create pods/exec").level is Level.NOTE
+    assert not judge(replace(healthy(), rights=rights, version="v1.35.0")).can_run
+    assert not judge(replace(healthy(), rights=rights, version="")).can_run
+
+
+def test_a_server_that_does_not_say_what_is_allowed_stops_nothing() -> None:
+    report = judge(healthy(rights={}))
+    assert report.can_run
+    assert row(report, "get pods/exec").level is Level.UNKNOWN
+
+
+def test_an_impatient_liveness_probe_is_named_with_its_patience() -> None:
+    manifest = document("problempod")
+    manifest["spec"]["containers"][0]["livenessProbe"] = {
+        "httpGet": {"path": "/healthz", "port": 8080}, "timeoutSeconds": 1, "periodSeconds": 5,
+    }  # fmt: skip
+    report = judge(replace(of_pod(manifest), interior=seen("problempod")))
+    liveness = row(report, "liveness")
+    assert liveness.finding == "GET /healthz on port 8080 every 5 s, timeout 1 s, 3 failures"
+    assert "past 1 s for 11 s is restarted" in liveness.meaning
+    assert "--max-overhead" in liveness.remedy
+    manifest["spec"]["containers"][0]["livenessProbe"]["timeoutSeconds"] = 10
+    patient = judge(replace(of_pod(manifest), interior=seen("problempod")))
+    assert row(patient, "liveness").level is Level.OK
+
+
+def test_without_shell_and_python_the_spec_is_all_that_is_known() -> None:
+    report = judge(replace(target("lockedpod"), refused="no sh"))
+    assert row(report, "spec").finding == "uid 1000, read-only root"
+    assert row(report, "memory").finding == "limit 256.0 MiB by the spec"
+    assert row(report, "shell").finding == "none that can be run: no sh"
+
+
+def test_an_unknown_localhost_profile_without_a_python_is_not_judged() -> None:
+    interior = replace(seen("noptracepod"), calls={}, interpreters=())
+    report = judge(replace(target("noptracepod"), interior=interior))
+    assert row(report, "seccomp").level is Level.UNKNOWN
+    assert row(report, "tracing").level is Level.UNKNOWN
+
+
+def test_no_limit_and_no_cgroup() -> None:
+    unlimited = judge(inside("yama1-ebpf"))
+    assert row(unlimited, "memory").finding == "no limit"
+    assert row(unlimited, "cgroup").finding == "version 2"
+    evidence = healthy()
+    assert evidence.interior is not None
+    none = judge(replace(evidence, interior=replace(evidence.interior, memory=None)))
+    assert row(none, "cgroup").level is Level.UNKNOWN
+
+
+def test_many_places_are_cut_short() -> None:
+    evidence = healthy()
+    assert evidence.interior is not None
+    places = tuple(Place(f"/data{n}", n % 2 == 0) for n in range(9))
+    report = judge(replace(evidence, interior=replace(evidence.interior, places=places)))
+    assert row(report, "places").finding.endswith("/data5 (noexec) and 3 more")
+
+
+def test_a_container_that_was_restarted() -> None:
+    manifest = document("problempod")
+    status = manifest["status"]["containerStatuses"][0]
+    status["restartCount"] = 3
+    status["lastState"] = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
+    found = row(judge(replace(of_pod(manifest), interior=seen("problempod"))), "container")
+    assert "restarted 3 times, last ended with OOMKilled (137)" in found.finding
+
+
+def test_the_nodes_own_pid_namespace() -> None:
+    assert row(judge(pod(hostPID=True)), "pid namespace").finding == "the node's"
