@@ -25,11 +25,12 @@ _SUBRESOURCES: list[tuple[str, str, list[str]]] = [
     ("pods/portforward", "PodPortForwardOptions", ["create", "get"]),
     ("pods/proxy", "PodProxyOptions", ["create", "delete", "get", "patch", "update"]),
 ]
-# The groups beside the core: their one resource and its kind.
+# The groups in which users ask about themselves: their one resource and its kind.
 _REVIEWS = {
     "authorization.k8s.io": ("selfsubjectaccessreviews", "SelfSubjectAccessReview"),
     "authentication.k8s.io": ("selfsubjectreviews", "SelfSubjectReview"),
 }
+GROUPS = ("apps", "authentication.k8s.io", "authorization.k8s.io", "batch")
 
 
 def api_versions(server: str) -> Object:
@@ -44,8 +45,7 @@ def api_versions(server: str) -> Object:
 def api_groups() -> Object:
     """Returns /apis."""
     groups = []
-<<<<<<< HEAD
-    for name in ("apps", "authorization.k8s.io", "batch"):
+    for name in GROUPS:
         version = {"groupVersion": f"{name}/v1", "version": "v1"}
         groups.append({"name": name, "versions": [version], "preferredVersion": version})
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
@@ -72,12 +72,6 @@ def workload_resources(group: str) -> Object:
         "groupVersion": f"{group}/v1",
         "resources": resources,
     }
-=======
-    for name in _REVIEWS:
-        version = {"groupVersion": f"{name}/v1", "version": "v1"}
-        groups.append({"name": name, "versions": [version], "preferredVersion": version})
-    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
->>>>>>> 66934ca (gatherer doctor: rights, pod, node, and what a probe sees in the container)
 
 
 def core_resources() -> Object:
@@ -99,6 +93,11 @@ def core_resources() -> Object:
         for name, kind, verbs in _SUBRESOURCES
     ]
     return {"kind": "APIResourceList", "groupVersion": "v1", "resources": resources}
+
+
+def group_resources(group: str) -> Object:
+    """Returns /apis/GROUP/v1 of one of ``GROUPS``."""
+    return review_resources(group) if group in _REVIEWS else workload_resources(group)
 
 
 def review_resources(group: str) -> Object:
@@ -130,29 +129,15 @@ def wants_aggregated(accept: str) -> str | None:
 
 def aggregated(path: str, version: str) -> Object:
     """Returns /api or /apis as one APIGroupDiscoveryList."""
-<<<<<<< HEAD
     if path == "/api":
         items = [_aggregated_group("", core_resources())]
     else:
-        items = [
-            _aggregated_group("apps", workload_resources("apps")),
-            _aggregated_group("authorization.k8s.io", authorization_resources()),
-            _aggregated_group("batch", workload_resources("batch")),
-        ]
-=======
-    groups = (
-        {"": core_resources()} if path == "/api" else {g: review_resources(g) for g in _REVIEWS}
-    )
->>>>>>> 66934ca (gatherer doctor: rights, pod, node, and what a probe sees in the container)
+        items = [_aggregated_group(group, group_resources(group)) for group in GROUPS]
     return {
         "kind": "APIGroupDiscoveryList",
         "apiVersion": f"apidiscovery.k8s.io/{version}",
         "metadata": {},
-<<<<<<< HEAD
         "items": items,
-=======
-        "items": [_aggregated_group(group, listed) for group, listed in groups.items()],
->>>>>>> 66934ca (gatherer doctor: rights, pod, node, and what a probe sees in the container)
     }
 
 

@@ -45,12 +45,6 @@ def _exec(*verbs: str) -> Rule:
     return Rule(frozenset(verbs), frozenset({"pods/exec"}))
 
 
-<<<<<<< HEAD
-_READ_WORKLOADS = Rule(
-    frozenset({"get", "list"}), frozenset(workloads.KINDS), frozenset({"apps", "batch"})
-)
-
-=======
 # What a capture with all its ways and agents wants: verb and resource.
 CAPTURE = (
     ("get", "pods"),
@@ -78,7 +72,10 @@ def without(verb: str, resource: str) -> str:
     return f"without-{verb}-{resource.replace('/', '-')}"
 
 
->>>>>>> 66934ca (gatherer doctor: rights, pod, node, and what a probe sees in the container)
+_READ_WORKLOADS = Rule(
+    frozenset({"get", "list"}), frozenset(workloads.KINDS), frozenset({"apps", "batch"})
+)
+
 # By the name of the kubeconfig context.
 USERS = {
     "admin": ADMIN,
@@ -86,7 +83,6 @@ USERS = {
     "getonly": service_account("default", "getonly", _READ_PODS, _exec("get")),
     "createonly": service_account("default", "createonly", _READ_PODS, _exec("create")),
     "execer": service_account("default", "execer", _READ_PODS, _exec("get", "create")),
-<<<<<<< HEAD
     "tracer": service_account(
         "default", "tracer", _READ_PODS, _exec("get", "create"), _READ_WORKLOADS
     ),
@@ -121,9 +117,7 @@ USERS = {
         Rule(frozenset({"patch"}), frozenset({"pods/ephemeralcontainers"})),
         Rule(frozenset({"get", "create"}), frozenset({"pods/attach"})),
     ),
-=======
     **{without(*right): _capture_without(*right) for right in CAPTURE},
->>>>>>> 66934ca (gatherer doctor: rights, pod, node, and what a probe sees in the container)
 }
 
 

@@ -12,12 +12,9 @@ from tests.cluster.standin.authority import common_name
 from tests.cluster.standin.cluster import Cluster, recorded
 from tests.cluster.standin.exec_routes import ExecRoutes
 from tests.cluster.standin.object_routes import ObjectRoutes
-<<<<<<< HEAD
+from tests.cluster.standin.pods import timestamp
 from tests.cluster.standin.port_forward_routes import PortForwardRoutes
 from tests.cluster.standin.proxy_routes import ProxyRoutes
-=======
-from tests.cluster.standin.pods import timestamp
->>>>>>> 66934ca (gatherer doctor: rights, pod, node, and what a probe sees in the container)
 from tests.cluster.standin.request_attributes import Attributes, attributes
 from tests.cluster.standin.responses import error_response, json_response
 
@@ -121,16 +118,9 @@ class Server:
             web.get("/api", self._groups),
             web.get("/apis", self._groups),
             web.get("/api/v1", fixed(discovery.core_resources())),
-<<<<<<< HEAD
-            web.get("/apis/authorization.k8s.io/v1", fixed(discovery.authorization_resources())),
             *(
-                web.get(f"/apis/{group}/v1", fixed(discovery.workload_resources(group)))
-                for group in ("apps", "batch")
-=======
-            *(
-                web.get(f"/apis/{group}/v1", fixed(discovery.review_resources(group)))
-                for group in ("authorization.k8s.io", "authentication.k8s.io")
->>>>>>> 66934ca (gatherer doctor: rights, pod, node, and what a probe sees in the container)
+                web.get(f"/apis/{group}/v1", fixed(discovery.group_resources(group)))
+                for group in discovery.GROUPS
             ),
             web.get("/openapi/v3", fixed(discovery.openapi_index())),
             web.get("/openapi/v3/api/v1", fixed(discovery.openapi_core())),

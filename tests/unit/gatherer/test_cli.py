@@ -134,7 +134,7 @@ def test_every_option_has_its_environment_variable() -> None:
         ),
         (
             ["problempod"],
-            "no command 'problempod'; commands are capture, demo, render;"
+            "no command 'problempod'; commands are capture, demo, doctor, render;"
             " a pod is given with -p POD",
         ),
         (

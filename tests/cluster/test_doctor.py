@@ -1,0 +1,296 @@
+"""Doctor against real containers: what it says of each, and that it leaves nothing there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.standin import rbac
+from tests.cluster.standin.harness import StandInCluster, pod_manifest
+
+MakePod = Callable[..., dict[str, Any]]
+PODS = ("lockedpod", "restrictedpod", "noptracepod", "barepod", "sharedpod")
+
+
+@pytest.fixture(scope="module")
+def fixture_pods(cluster: StandInCluster) -> Iterator[None]:
+    """The recorded pods that doctor is asked about; those that others started stay."""
+    listed = cluster.request("GET", "/api/v1/namespaces/default/pods")["items"]
+    running = {pod["metadata"]["name"] for pod in listed}
+    mine = [name for name in PODS if name not in running]
+    for name in mine:
+        cluster.create_recorded(name)
+    yield
+    for name in mine:
+        cluster.delete_pod(name)
+
+
+def doctor(
+    cluster: StandInCluster, *arguments: str, context: str = "admin"
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "gatherer", "doctor", "--kubeconfig", str(cluster.kubeconfig)),
+            *("--context", context, *arguments),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+
+
+def report(cluster: StandInCluster, *arguments: str, context: str = "admin") -> dict[str, Any]:
+    done = doctor(cluster, "--json", *arguments, context=context)
+    assert done.stderr == ""
+    value: dict[str, Any] = json.loads(done.stdout)
+    assert done.stdout.count("\n") == 1
+    assert done.returncode == value["exit_code"]
+    value["rows"] = {check["check"]: check for check in value["checks"]}
+    return value
+
+
+def changes(cluster: StandInCluster, pod: str, container: str) -> set[str]:
+    """Paths of all files that lie in the container's writable directories."""
+    root = cluster.rootfs(pod, container)
+    places = ("tmp", "var/tmp", "dev/shm", "run", "root", "usr/lib/python3.11/ctypes")
+    return {str(path) for place in places for path in (root / place).rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("pod", "container", "rows"),
+    [
+        (
+            "problempod",
+            "buggycontainer",
+            {
+                "python": "/usr/bin/python3 3.11",
+                "places": "/tmp, ",
+                "capabilities": "effective SYS_PTRACE and 14 others",
+                "seccomp": "none",
+                "tracing": "ptrace: process 1 may be traced",
+            },
+        ),
+        (
+            "lockedpod",
+            "lockedcontainer",
+            {
+                "places": "/dev/shm (noexec)",
+                "uid": "1000",
+                "capabilities": "effective none; bounding 14 others",
+                "no_new_privs": "not set",
+                "tracing": "ptrace: process 1 may be traced",
+            },
+        ),
+        (
+            "restrictedpod",
+            "restrictedcontainer",
+            {
+                "capabilities": "effective none; bounding none",
+                "seccomp": "filter (RuntimeDefault)",
+                "no_new_privs": "set",
+                "tracing": "ptrace: process 1 may be traced",
+            },
+        ),
+        (
+            "sharedpod",
+            "app",
+            {
+                "pid namespace": "shared by the pod's containers",
+                "processes": "4, the biggest ",
+                "tracing": "ptrace: process ",
+            },
+        ),
+    ],
+)
+def test_containers_that_can_be_traced(
+    cluster: StandInCluster,
+    fixture_pods: None,
+    pod: str,
+    container: str,
+    rows: dict[str, str],
+) -> None:
+    before = changes(cluster, pod, container)
+    told = report(cluster, "-p", pod, "-c", container)
+    assert (told["exit_code"], told["cause"]) == (0, None), told
+    assert told["target"] == f"default/{pod}/{container}"
+    for check, finding in rows.items():
+        assert told["rows"][check]["finding"].startswith(finding), told["rows"][check]
+    assert told["rows"]["cluster"]["finding"].endswith("(context admin): v1.36.2")
+    assert told["rows"]["node"]["finding"].startswith("node1: linux/")
+    assert told["rows"]["cgroup"]["finding"] == "version 1"
+    assert " of 256.0 MiB in use, " in told["rows"]["memory"]["finding"]
+    leak = {path for path in changes(cluster, pod, container) - before if "leak.txt" not in path}
+    assert leak == set()
+    assert cluster.tracer_pids(pod, container) == {0}
+
+
+def test_a_seccomp_profile_without_ptrace_is_the_cause(
+    cluster: StandInCluster, fixture_pods: None
+) -> None:
+    told = report(cluster, "-p", "noptracepod")
+    assert (told["can_run"], told["exit_code"]) == (True, 0)
+    assert told["cause"] == (
+        "tracing is denied: the seccomp profile (Localhost no-ptrace.json) forbids ptrace(2): "
+        "it answers Operation not permitted"
+    )
+    assert "RuntimeDefault" in told["remedy"]
+    assert told["rows"]["seccomp"]["meaning"] == "refuses ptrace, process_vm_readv"
+    assert told["rows"]["tracing"]["level"] == "limits"
+
+
+def test_a_bare_container_is_looked_into_without_a_python(
+    cluster: StandInCluster, fixture_pods: None
+) -> None:
+    told = report(cluster, "-p", "barepod")
+    rows = told["rows"]
+    assert rows["shell"]["finding"] == "sh"
+    assert rows["python"]["finding"] == "none"
+    assert rows["processes"]["finding"].startswith("1, the biggest 1 sleep ")
+    assert rows["capabilities"]["finding"].startswith("effective SYS_PTRACE and")
+    assert rows["tracing"]["finding"] == "ptrace: process 1 may be traced"
+
+
+@pytest.mark.parametrize(("verb", "resource"), rbac.CAPTURE)
+def test_exactly_the_missing_verb_is_named(
+    cluster: StandInCluster, verb: str, resource: str
+) -> None:
+    context = rbac.without(verb, resource)
+    told = report(cluster, "-p", "problempod", context=context)
+    rows = told["rows"]
+    rights = {f"{one} {other}": rows[f"{one} {other}"] for one, other in rbac.CAPTURE}
+    refused = [check for check, row in rights.items() if row["level"] != "ok"]
+    assert refused == [f"{verb} {resource}"]
+    needed = resource in ("pods", "pods/exec")
+    assert told["exit_code"] == (3 if needed else 0)
+    remedy = rights[refused[0]]["remedy"]
+    assert f"--verb={verb} --resource={resource}`" in remedy
+    assert f"--serviceaccount=default:{context}`" in remedy
+    if needed:
+        assert told["cause"].startswith(f"{verb} {resource} is not allowed in namespace default")
+        assert told["remedy"] == remedy
+    # kubectl asks the same server the same question.
+    name, _, subresource = resource.partition("/")
+    asked = cluster.kubectl(
+        "auth", "can-i", verb, name, *(["--subresource", subresource] if subresource else []),
+        context=context,
+    )  # fmt: skip
+    assert asked.stdout == b"no\n"
+
+
+def test_who_has_no_right_to_exec_gets_one_role_for_both_verbs(cluster: StandInCluster) -> None:
+    told = report(cluster, "-p", "problempod", context="viewer")
+    assert told["cause"] == (
+        "get and create pods/exec are not allowed in namespace default for "
+        "system:serviceaccount:default:viewer"
+    )
+    assert told["rows"]["user"]["finding"] == "system:serviceaccount:default:viewer"
+    # The manifest is the one kubectl would have made.
+    command = told["remedy"].split("`")[1]
+    made = cluster.kubectl(*command.split()[1:], "--dry-run=client", "-o", "json")
+    assert made.returncode == 0, made.stderr
+    rule = json.loads(made.stdout)["rules"]
+    assert rule == [{"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get", "create"]}]
+    assert 'resources: ["pods/exec"]\n  verbs: [get, create]' in told["manifest"]
+    whoami = cluster.kubectl("auth", "whoami", "-o", "jsonpath={.status.userInfo.username}",
+                             context="viewer")  # fmt: skip
+    assert whoami.stdout == b"system:serviceaccount:default:viewer"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "check", "cause", "remedy"),
+    [
+        (("-p", "nopod"), "pod", 'pods "nopod" not found', "kubectl get pods"),
+        (("-p", "problempod", "-c", "nope"), "container", "no container 'nope'", "buggycontainer"),
+        (("-p", "sharedpod"), "container", "has 2 containers", "app, sidecar"),
+        (("-p", "crashpod"), "container", "is not running", "--previous"),
+        (("-p", "noimagepod"), "container", "ErrImageNeverPull", "image"),
+        (("-p", "pendingpod"), "container", "not scheduled", "kubectl describe pod"),
+        (("-p", "donepod"), "container", "has ended", "kubectl get pods"),
+    ],
+)
+def test_targets_that_cannot_be_captured(
+    cluster: StandInCluster,
+    recorded_pods: frozenset[str],
+    crashpod_waits: Callable[[], dict[str, Any]],
+    arguments: tuple[str, ...],
+    check: str,
+    cause: str,
+    remedy: str,
+) -> None:
+    if "crashpod" in arguments:
+        crashpod_waits()
+    told = report(cluster, *arguments)
+    assert told["exit_code"] == 3
+    assert told["rows"][check]["level"] == "stops"
+    assert cause in told["cause"]
+    assert remedy in told["remedy"]
+
+
+def test_a_container_with_nothing_to_run_is_judged_by_its_spec(
+    cluster: StandInCluster, make_pod: MakePod
+) -> None:
+    make_pod(
+        pod_manifest(
+            "distroless", ["sleep", "1000"], image="bare:dev", memory="64Mi",
+            security={"runAsUser": 65532},
+        )
+    )  # fmt: skip
+    binaries = cluster.rootfs("distroless", "main") / "bin"
+    for name in ("sh", "ash", "busybox"):
+        (binaries / name).unlink()
+    told = report(cluster, "-p", "distroless")
+    rows = told["rows"]
+    assert rows["shell"]["finding"].startswith("none that can be run: 'sh' could not be run")
+    assert rows["python"]["finding"] == "none that can be run"
+    assert rows["spec"]["finding"] == "uid 65532, writable root"
+    assert rows["memory"]["finding"] == "limit 64.0 MiB by the spec"
+
+
+def test_a_python_without_a_shell_answers_as_well(
+    cluster: StandInCluster, make_pod: MakePod
+) -> None:
+    make_pod(pod_manifest("shellless", ["python3", "-c", "import time\ntime.sleep(1000)"]))
+    binaries = cluster.rootfs("shellless", "main") / "usr/bin"
+    for name in ("sh", "dash", "bash", "busybox"):
+        (binaries / name).unlink(missing_ok=True)
+    before = changes(cluster, "shellless", "main")
+    told = report(cluster, "-p", "shellless")
+    rows = told["rows"]
+    assert rows["shell"]["finding"] == "none"
+    assert rows["python"]["finding"].startswith("/usr/bin/python3 3.11")
+    assert rows["processes"]["finding"].startswith("1, the biggest 1 python3 ")
+    assert rows["tracing"]["finding"] == "ptrace: process 1 may be traced"
+    assert told["exit_code"] == 0
+    assert changes(cluster, "shellless", "main") == before
+
+
+def test_the_table_is_for_people(cluster: StandInCluster) -> None:
+    done = doctor(cluster, "-p", "problempod")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "target: default/problempod/buggycontainer"
+    assert lines[2].split() == ["check", "finding", "meaning"]
+    assert lines[-1] == "a capture can run"
+    assert all(line.isprintable() for line in lines)
+
+
+def test_an_unusable_kubeconfig_and_an_unreachable_server(
+    cluster: StandInCluster, tmp_path: Path
+) -> None:
+    done = doctor(cluster, "-p", "problempod", "--kubeconfig", str(tmp_path / "nothing"))
+    assert (done.returncode, done.stderr) == (3, "")
+    assert "no capture can start: " in done.stdout
+    assert "nothing" in done.stdout
+    document = json.loads(cluster.kubeconfig.read_text())
+    document["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:9"
+    closed = tmp_path / "closed"
+    closed.write_text(json.dumps(document))
+    done = doctor(cluster, "-p", "problempod", "--kubeconfig", str(closed))
+    assert done.returncode == 3
+    assert "connection refused" in done.stdout
