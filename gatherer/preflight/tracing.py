@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 
 from gatherer.preflight.evidence import Evidence, Interior, Process
 from gatherer.preflight.findings import Finding, Level
 from gatherer.preflight.node import MACHINES, too_old
 from gatherer.preflight.privileges import is_refusal, profile_name
+from hg_shared.linux_abi import ERRNO
 from hg_shared.rights import Refusal, why_refused
 
 _EBPF_KERNEL = (5, 8)
@@ -94,13 +94,18 @@ def _refused_by_seccomp(evidence: Evidence, interior: Interior) -> Refusal | Non
         return None
     if interior.rights.seccomp:
         return Refusal(
-            f"the seccomp profile{profile} forbids ptrace(2): it answers {os.strerror(answer)}",
+            f"the seccomp profile{profile} forbids ptrace(2): it answers {_words(answer)}",
             remedy,
         )
     return Refusal(
-        f"ptrace(2) answers {os.strerror(answer)} without a seccomp profile",
+        f"ptrace(2) answers {_words(answer)} without a seccomp profile",
         "see the security module of the node (SELinux, AppArmor) and its log",
     )
+
+
+def _words(number: int) -> str:
+    name, text = ERRNO.get(number, ("", ""))
+    return f"{name} ({text})" if name else f"errno {number}"
 
 
 def _denied(refusal: Refusal, manifest: str = "") -> Finding:

@@ -358,7 +358,7 @@ KINDS = [
         lambda: inside("problempod", call_ptrace="call ptrace 13"),
         "tracing",
         LIMITS,
-        ("answers Permission denied without a seccomp profile",),
+        ("answers EACCES (Permission denied) without a seccomp profile",),
         ("SELinux, AppArmor",),
     ),
     Kind(
