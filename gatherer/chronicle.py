@@ -47,7 +47,6 @@ class Chronicle:
         self._directory = directory
         self._view = view
         self._started_at = 0.0
-        self._container: tuple[int | None, int | None] = (None, None)
 
     def take(self, arrival: Arrival) -> None:
         """Writes and shows what a message says.
@@ -77,7 +76,7 @@ class Chronicle:
         elif isinstance(message, Goodbye):
             document.farewell(message)
             if message.frames != arrival.frame.seq - 1:
-                document.discrepancies.append(
+                document.instance.disagree(
                     f"hunter says it sent {message.frames} frames, its Goodbye is number"
                     f" {arrival.frame.seq}"
                 )
@@ -117,9 +116,7 @@ class Chronicle:
         """
         if self.document.clock is not None:
             seconds = time.monotonic() - self._started_at
-            self._view.status(
-                self.document.status(seconds, self._container, backlog_bytes, stopping)
-            )
+            self._view.status(self.document.status(seconds, backlog_bytes, stopping))
 
     def write(self) -> None:
         """Replaces session.json.
@@ -143,18 +140,27 @@ class Chronicle:
             return time.time_ns()
         return clock.now_ns() if goodbye is None else clock.realtime_ns(goodbye.time_ns)
 
+    def close_instance(self) -> None:
+        """Writes down what is only known at the end of an instance of the target."""
+        instance = self.document.instance
+        instance.ended = rfc3339(self.ended_ns())
+        self.write_drops()
+        if instance.end is not None:
+            self.write_target_ended()
+        self.write_last()
+
     def write_drops(self) -> None:
         """Writes an event for each log that had reached its size limit, with the final count."""
         try:
-            for entry in self.document.processes.values():
+            for entry in self.document.own_processes():
                 if entry.dropped_lines:
                     self._dropped(entry, rfc3339(self.ended_ns()), entry.dropped_lines)
         except LogWriteError as error:
             self._view.note(str(error))
 
     def write_target_ended(self) -> None:
-        """Writes the event that closes a capture whose target ended."""
-        fields: dict[str, object] = {"reason": self.document.end_reason}
+        """Writes the event that closes an instance of the target, with what its runtime tells."""
+        fields = self.document.instance.end_fields()
         try:
             self._event(rfc3339(self.ended_ns()), "target_ended", None, fields)
         except LogWriteError as error:
@@ -163,19 +169,14 @@ class Chronicle:
     def _greet(self, hello: Hello) -> None:
         document = self.document
         document.greet(hello, CaptureClock(hello, time.time_ns()))
-        self._started_at = self.known_at = time.monotonic()
-        self._container = (hello.memory_usage_bytes, hello.memory_limit_bytes)
+        self.known_at = time.monotonic()
+        self._started_at = self._started_at or self.known_at
         threshold = describe_threshold(self._config, hello)
         output: Path = self._config.output
         self._view.started(Start(document.target, hello, document.inject, threshold, output))
 
     def _sample(self, sample: Sample, clock: CaptureClock) -> None:
         self.document.sampled(sample)
-        if sample.pid is None:
-            self._container = (
-                sample.values.get("usage_bytes"),
-                sample.values.get("limit_bytes"),
-            )
         self._directory.append_memory(clock.time(sample.time_ns), sample.pid, sample.values)
 
     def _beat(self, heartbeat: Heartbeat, clock: CaptureClock) -> None:

@@ -202,6 +202,10 @@ The same as `gatherer capture …`; see `gatherer capture --help` for all option
     help=f"seconds hunter waits for a lost gatherer  [{DEFAULT_LINGER:g}]",
 )  # fmt: skip
 @_option(
+    "--restart/--no-restart", default=True,
+    help="trace a restarted container again, in new logs  [on]",
+)  # fmt: skip
+@_option(
     "--engine", type=click.Choice(ENGINES), default="auto", help="how to trace  [auto]",
 )  # fmt: skip
 @_option(
@@ -358,6 +362,7 @@ def capture_config(given: dict[str, Any], terminal: bool) -> CaptureConfig:
         raw=given["raw"],
         buffer=given["buffer"],
         linger=given["linger"],
+        restart=given["restart"],
         engine=given["engine"],
         placement=given["placement"],
         max_overhead=given["max_overhead"],

@@ -101,6 +101,7 @@ class CaptureConfig:
         raw: whether the record stream is kept.
         buffer: bytes hunter keeps while the stream is slow.
         linger: seconds hunter waits for a lost gatherer.
+        restart: whether a restarted container is traced again.
         engine: engine name, or `auto`.
         placement: `auto`, or `off`: whether the target may be moved to the tracer's CPU.
         max_overhead: share of its time that the target may lose, None for any.
@@ -126,6 +127,7 @@ class CaptureConfig:
     raw: bool = False
     buffer: int = DEFAULT_BUFFER
     linger: float = DEFAULT_LINGER
+    restart: bool = True
     engine: str = "auto"
     placement: str = "auto"
     max_overhead: float | None = None
@@ -228,6 +230,7 @@ class CaptureConfig:
             "raw": self.raw,
             "buffer_bytes": self.buffer,
             "linger": self.linger,
+            "restart": self.restart,
             "engine": self.engine,
             "placement": self.placement,
             "max_overhead": self.max_overhead,

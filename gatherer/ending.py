@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gatherer.accounting import Settlement
 from gatherer.errors import DeployError, GathererError, TargetNotFound, TracingDenied
 from gatherer.reception import Reception
-from gatherer.runtimes import Exit
+from gatherer.runtimes import Exit, TargetEnd
 from gatherer.text import printable
 from hg_shared.messages import Goodbye
 
@@ -15,6 +15,7 @@ COMPLETE, FAILED, LOST = 0, 1, 4
 HUNTER_COULD_NOT_START = 3
 TARGET_ENDED = "target ended"
 _COULD_NOT_START = (TargetNotFound, TracingDenied)
+NODE_LOST = "NodeLost"
 _ERROR_PREFIX = "hunter: error: "
 _STOPPED = {
     "interrupted": ("interrupted", COMPLETE),
@@ -33,7 +34,7 @@ class Evidence:
         exit: how its process ended.
         failure: what made gatherer give up.
         cancelled: the user would not wait.
-        target_gone: the runtime says that the target does not run any more.
+        end: how the target ended, as its runtime tells it; None when it runs on, or nobody tells.
         rendered: everything in the spool is in the logs.
         settlement: the final books.
         reception: the state of the stream.
@@ -46,7 +47,7 @@ class Evidence:
     exit: Exit
     failure: GathererError | None
     cancelled: bool
-    target_gone: bool
+    end: TargetEnd | None
     rendered: bool
     settlement: Settlement
     reception: Reception
@@ -160,8 +161,10 @@ def _reason(evidence: Evidence) -> tuple[str, int]:
         code = failure.exit_code if isinstance(failure, _COULD_NOT_START) else FAILED
         return f"failed: {failure.cause}", code
     if goodbye is None:
-        if evidence.target_gone:
-            return TARGET_ENDED, COMPLETE
+        if evidence.end is not None:
+            # Of a node that is silent nobody knows what its containers did since.
+            code = LOST if evidence.end.reason == NODE_LOST else COMPLETE
+            return printable(evidence.end.reason, 100), code
         if evidence.stop_reason == "terminated":
             return "terminated", FAILED
         return f"the stream broke: {_exit_words(evidence.exit)}", LOST

@@ -14,6 +14,7 @@
   - StreamError (1): the stream of hunter broke its own rules
   - LogWriteError (1): the capture directory cannot be written
     - OutputUnusable (3): it could not be used from the start
+  - Interrupted (1): the user would not wait for hunter to start
   - ScrapeError (1): a node agent gave nothing usable
 
 Each is one line: what happened, and what to do about it.
@@ -143,6 +144,10 @@ class OutputUnusable(LogWriteError):
     """The capture directory cannot be created, written or locked when the capture starts."""
 
     exit_code = 3
+
+
+class Interrupted(GathererError):
+    """The user would not wait until hunter had started."""
 
 
 class ScrapeError(GathererError):

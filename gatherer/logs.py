@@ -53,10 +53,15 @@ class LogNames:
     """Gives every process its log name; the same processes in the same order get the same names.
 
     A name is `<command>-<pid>.log` with the command of the first time it was seen. Another process
-    with the same command and pid (the pid was used again) gets `<command>-<pid>.2.log` and so on.
+    with the same command and pid (the pid was used again) gets `<command>-<pid>.2.log` and so on;
+    those of a container that was restarted `<command>-<pid>.restart1.log` and so on.
+
+    Args:
+        restart: which restart of the target the processes belong to, 0 for none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, restart: int = 0) -> None:
+        self._infix = f".restart{restart}" if restart else ""
         self._names: dict[ProcessKey, str] = {}
         self._taken: set[str] = set()
 
@@ -72,7 +77,7 @@ class LogNames:
         name = self._names.get(key)
         if name is not None:
             return name
-        stem = f"{safe_command(command)}-{pid}"
+        stem = f"{safe_command(command)}-{pid}{self._infix}"
         name, count = f"{stem}.log", 1
         while name in self._taken:
             count += 1

@@ -15,7 +15,7 @@ from typing import Any
 from gatherer.clock import compact_utc
 from gatherer.errors import LogWriteError, OutputUnusable
 from gatherer.logs import write_all, write_error
-from gatherer.spool import SPOOL_NAME
+from gatherer.spool import SPOOL_NAME, restart_of
 
 SESSION = "session.json"
 EVENTS = "events.jsonl"
@@ -28,7 +28,7 @@ _CAPTURE_FILES = (
     SESSION, EVENTS, MEMORY, TARGETS, SPOOL_NAME,
     "metrics.jsonl", "agents", "records.hgs", "report.html",
 )  # fmt: skip
-_LOG = re.compile(r"[A-Za-z0-9._-]{1,64}-\d+(\.\d+)?\.log", re.ASCII)
+_LOG = re.compile(r"[A-Za-z0-9._-]{1,64}-\d+(\.restart\d+)?(\.\d+)?\.log", re.ASCII)
 # Names in Kubernetes have no underscore.
 _TARGET = re.compile(r"[a-z0-9-]+_[a-z0-9.-]+_[a-z0-9-]+", re.ASCII)
 _STARTED = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d+)?Z", re.ASCII)
@@ -147,6 +147,8 @@ class OutputDirectory:
     def _is_capture(self, name: str) -> bool:
         """Whether a name is that of a file or directory that a capture leaves."""
         if name in _CAPTURE_FILES or _LOG.fullmatch(name):
+            return True
+        if restart_of(name.removesuffix(".partial")) is not None:
             return True
         left = (SESSION, EVENTS, SPOOL_NAME)
         return bool(_TARGET.fullmatch(name)) and any(

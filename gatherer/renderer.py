@@ -158,17 +158,20 @@ class Rendering:
         logs: where to.
         lines: makes the lines of each process.
         max_log_size: bytes of lines that one log may hold; what follows is dropped and counted.
+        restart: which restart of the target this is, for the names of the logs.
 
     Attributes:
         accounts: what arrived so far.
     """
 
-    def __init__(self, logs: Logs, lines: LinesFactory, max_log_size: int) -> None:
+    def __init__(
+        self, logs: Logs, lines: LinesFactory, max_log_size: int, restart: int = 0
+    ) -> None:
         self.accounts = Accounts()
         self._max_log_size = max_log_size
         self._logs = logs
         self._lines = lines
-        self._names = LogNames()
+        self._names = LogNames(restart)
         self._reception = Reception()
         self._goodbye: Goodbye | None = None
         self._processes: dict[int, _Process] = {}

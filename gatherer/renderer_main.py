@@ -25,14 +25,14 @@ from gatherer.errors import GathererError, StreamError
 from gatherer.logs import LogDirectory, write_all
 from gatherer.progress import Reporter, closed_report, failure_report
 from gatherer.renderer import CHUNK, Rendering, lines_factory
-from gatherer.spool import SpoolReader
+from gatherer.spool import SpoolReader, restart_of
 
 REPORT_SECONDS = 0.1
 """Time between two reports of a spool while there is something to render."""
 _STDIN, _STDOUT = 0, 1
 
 RenderingFactory = Callable[[Path], Rendering]
-"""Makes what turns a spool into logs in a directory."""
+"""Makes what turns a spool into logs beside it."""
 
 
 class Orders:
@@ -187,7 +187,7 @@ class Renderings:
 
     def _open(self, number: int, argument: str) -> None:
         path = Path(json.loads(argument))
-        self._spools[number] = GrowingSpool(path, self._make(path.parent), Reporter(number))
+        self._spools[number] = GrowingSpool(path, self._make(path), Reporter(number))
 
     def _advance(self, number: int, now: float) -> None:
         spool = self._spools[number]
@@ -246,8 +246,9 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     lines, max_log_size = LinesConfig(**json.loads(sys.argv[-2])), int(sys.argv[-1])
 
-    def make(directory: Path) -> Rendering:
-        return Rendering(LogDirectory(directory), lines_factory(lines), max_log_size)
+    def make(spool: Path) -> Rendering:
+        logs = LogDirectory(spool.parent)
+        return Rendering(logs, lines_factory(lines), max_log_size, restart_of(spool.name) or 0)
 
     try:
         serve(Orders(_STDIN), Renderings(make, _STDOUT))

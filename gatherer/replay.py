@@ -26,7 +26,7 @@ from gatherer.renderer import Rendering, lines_factory
 from gatherer.runtimes import Exit, Target
 from gatherer.saved_stream import SavedStream, find
 from gatherer.session_document import SessionDocument
-from gatherer.spool import RAW_NAME, SPOOL_NAME
+from gatherer.spool import restart_of
 from hg_shared.messages import Event, Goodbye, Hello, Sample, TracedProcess
 
 COMPLETE, DAMAGED = 0, 4
@@ -85,11 +85,11 @@ def run_render(
         LogWriteError: the logs cannot be written.
     """
     stream = find(path)
-    if path.is_dir() and stream.path.name == SPOOL_NAME:
+    if path.is_dir() and stream.path.suffix == ".partial":
         if changes or output is not None:
             raise ConfigError(
                 f"the capture in {path} was not rendered to its end",
-                f"finish it with gatherer render {path}, or print its {SPOOL_NAME}",
+                f"finish it with gatherer render {path}, or print its {stream.path.name}",
             )
         return Finishing(path, stream).run()
     lines = replace(stream.lines, **changes)
@@ -135,7 +135,8 @@ def _tell(text: str) -> None:
 def _render(stream: SavedStream, lines: LinesConfig, logs: LogDirectory | Printer) -> Rendering:
     # Lines that a narrower view leaves out are no reason to drop others.
     limit = stream.max_log_size if lines == stream.lines else UNLIMITED
-    rendering = Rendering(logs, lines_factory(lines), limit)
+    restart = restart_of(stream.path.name) or 0
+    rendering = Rendering(logs, lines_factory(lines), limit, restart)
     for data in stream.chunks():
         rendering.receive_data(data)
     rendering.finish()
@@ -172,6 +173,7 @@ class Finishing:
     def __init__(self, directory: Path, stream: SavedStream) -> None:
         self._directory = directory
         self._stream = stream
+        self._restart = restart_of(stream.path.name) or 0
 
     def run(self) -> int:
         """Renders the spool into the logs, then session.json follows and the spool goes.
@@ -197,7 +199,7 @@ class Finishing:
             if stream.session:
                 replace_session(self._directory, self._merged(document, conclusion))
             if stream.options.get("raw") is True:
-                os.replace(stream.path, self._directory / RAW_NAME)
+                os.replace(stream.path, stream.path.with_suffix(""))
             else:
                 stream.path.unlink()
         except OSError as error:
@@ -215,7 +217,7 @@ class Finishing:
 
     def _read(self, reception: Reception) -> SessionDocument:
         """Returns what the stream alone says of the capture."""
-        document = SessionDocument(Target(""), {}, 0)
+        document = SessionDocument(Target(""), {}, 0, self._restart)
         for arrival in self._stream.arrivals(reception):
             message = arrival.message
             if isinstance(message, Hello):
@@ -244,7 +246,7 @@ class Finishing:
                 Exit(None, "gatherer ended before hunter did"),
                 None,
                 False,
-                False,
+                None,
                 True,
                 settlement,
                 reception,
@@ -255,7 +257,7 @@ class Finishing:
         clock, goodbye = document.clock, document.goodbye
         if clock is not None and goodbye is not None:
             document.conclude(conclusion, None, clock.realtime_ns(goodbye.time_ns))
-            document.tail_unknown_ms = 0
+            document.instance.tail_unknown_ms = 0
         return conclusion
 
     def _merged(self, document: SessionDocument, conclusion: Conclusion) -> dict[str, Any]:
@@ -264,6 +266,8 @@ class Finishing:
         merged = dict(former)
         for name in ("processes", "records", "lines", "discrepancies"):
             merged[name] = now[name]
+        if self._restart:
+            self._add_earlier(merged, former)
         sizes = former.get("bytes")
         merged["bytes"] = {**(sizes if isinstance(sizes, dict) else {}), **_known(now["bytes"])}
         merged["complete"] = conclusion.complete
@@ -280,6 +284,31 @@ class Finishing:
                 "cpu_seconds": now["hunter"]["cpu_seconds"],
             }  # fmt: skip
         return merged
+
+    def _add_earlier(self, merged: dict[str, Any], former: dict[str, Any]) -> None:
+        """Adds what session.json says of the instances before the one that is finished."""
+        entries = [e for e in _objects(former, "processes") if e.get("instance") != self._restart]
+        merged["processes"] = entries + merged["processes"]
+        instances = _objects(former, "instances")
+        for number, instance in enumerate(instances):
+            if number == self._restart:
+                instances[number] = {**instance, "records": dict(merged["records"])}
+        merged["instances"] = instances
+        merged["records"] = {
+            name: sum(_count(each.get("records"), name) for each in instances)
+            for name in ("seen", "received", "lost")
+        }
+        merged["lines"] = {"dropped": sum(_count(e, "dropped_lines") for e in merged["processes"])}
+
+
+def _objects(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    value = document.get(name)
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def _count(document: object, name: str) -> int:
+    value = document.get(name) if isinstance(document, dict) else None
+    return value if isinstance(value, int) else 0
 
 
 def _known(sizes: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from gatherer.errors import ConfigError, StreamError
 from gatherer.output_directory import SESSION
 from gatherer.reception import Arrival, Reception
 from gatherer.renderer import CHUNK
-from gatherer.spool import RAW_NAME, SPOOL_NAME, SpoolReader
+from gatherer.spool import RAW_NAME, SpoolReader, restart_of
 from hg_shared.errors import UnsupportedVersion
 
 MAX_SESSION = 64 << 20
@@ -102,14 +102,12 @@ def find(path: Path) -> SavedStream:
     """
     if path.is_dir():
         directory = path
-        for name in (SPOOL_NAME, RAW_NAME):
-            if (path / name).exists():
-                path = path / name
-                break
-        else:
+        found = _streams(path)
+        if not found:
             raise ConfigError(
                 f"there is no record stream in {path}", "it is kept by gatherer capture --raw"
             )
+        path = found[0]
     elif path.exists():
         directory = path.parent
     else:
@@ -117,6 +115,17 @@ def find(path: Path) -> SavedStream:
             f"there is no {path}", f"give a {RAW_NAME}, or a capture directory that holds one"
         )
     return SavedStream(path, _session(directory / SESSION))
+
+
+def _streams(directory: Path) -> list[Path]:
+    """Returns the streams in a directory: unfinished ones first, earlier instances first."""
+    try:
+        names = [path for path in directory.iterdir() if restart_of(path.name) is not None]
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {directory}: {error.strerror}", "give a capture directory of your own"
+        ) from error
+    return sorted(names, key=lambda path: (path.suffix != ".partial", restart_of(path.name) or 0))
 
 
 def _session(path: Path) -> dict[str, Any]:

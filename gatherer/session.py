@@ -1,4 +1,4 @@
-"""The life of one target: find it, start hunter, take its stream, end, and say how it ended."""
+"""The life of one hunter in one instance of the target: start it, take its stream, settle."""
 
 from __future__ import annotations
 
@@ -9,33 +9,39 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gatherer.accounting import settle
-from gatherer.capture_dir import CaptureDirectory
 from gatherer.chronicle import Chronicle
 from gatherer.config import CaptureConfig
-from gatherer.ending import TARGET_ENDED, Evidence, conclude, hunter_failure, no_hello
+from gatherer.ending import (
+    TARGET_ENDED,
+    Conclusion,
+    Evidence,
+    conclude,
+    hunter_failure,
+    no_hello,
+)
 from gatherer.errors import (
     DeployError,
     GathererError,
+    Interrupted,
     LogWriteError,
-    NotFound,
-    TargetNotFound,
     TracingDenied,
 )
 from gatherer.patience import within
 from gatherer.reception import Arrival, Reception
 from gatherer.renderer import Renderer
-from gatherer.runtimes import Exit, HunterChannel, HunterImage, Runtime
-from gatherer.session_document import SessionDocument
-from gatherer.spool import MAX_BACKLOG, SPOOL_NAME, SpoolWriter
-from gatherer.summary import Summary
+from gatherer.runtimes import Exit, HunterChannel, HunterImage, Runtime, TargetEnd
+from gatherer.spool import MAX_BACKLOG, SpoolWriter, spool_name
 from gatherer.transmission import Transmission
 from gatherer.view import View
 from hg_shared.errors import UnsupportedVersion
 from hg_shared.framing import FrameType
-from hg_shared.messages import Goodbye, Hello
+from hg_shared.messages import Goodbye, Hello, Stop
+from hg_shared.wire import encode
 
 RendererFactory = Callable[[Path], Renderer]
 """Makes the renderer of a spool."""
+KILLED = 137
+"""Exit code of a process that SIGKILL ended: so ends hunter when its container does."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,9 @@ class Timing:
         exit: from the end of the stream to the end of hunter.
         tick: between two looks at the progress; session.json is replaced every second one.
         close: for leaving a hunter that does not matter any more.
-        resolve: for asking whether the target is still there.
+        fate: for the runtime to tell that the target has ended; a kubelet looks once a second, and
+            reports a little later.
+        poll: between two questions about it.
     """
 
     hello: float = 15.0
@@ -56,19 +64,41 @@ class Timing:
     exit: float = 10.0
     tick: float = 0.5
     close: float = 3.0
-    resolve: float = 10.0
+    fate: float = 10.0
+    poll: float = 0.25
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a session ended.
+
+    Attributes:
+        conclusion: reason, completeness, exit code, notes.
+        end: how the instance of the target ended, None when it runs on or nobody tells.
+        failure: what ended it before its time.
+        cancelled: the user would not wait.
+        spool: what was not rendered, None when everything was.
+    """
+
+    conclusion: Conclusion
+    end: TargetEnd | None = None
+    failure: GathererError | None = None
+    cancelled: bool = False
+    spool: Path | None = None
 
 
 class Session:
-    """One capture of one target.
+    """One hunter in one instance of the target.
 
     Args:
         config: what to do.
-        runtime: where hunter runs.
+        runtime: where hunter runs; it has found the target.
         image: hunter.
         renderer: makes what renders the spool.
         view: shows the capture.
+        chronicle: keeps the record of the capture; its present instance is this one.
         timing: patience.
+        greeted: called when hunter has said Hello.
     """
 
     def __init__(
@@ -78,14 +108,20 @@ class Session:
         image: HunterImage,
         renderer: RendererFactory,
         view: View,
-        timing: Timing | None = None,
+        chronicle: Chronicle,
+        timing: Timing,
+        greeted: Callable[[], None],
     ) -> None:
         self._config = config
         self._runtime = runtime
         self._image = image
         self._make_renderer = renderer
         self._view = view
-        self._timing = timing or Timing()
+        self._chronicle = chronicle
+        self._document = chronicle.document
+        self._instance = chronicle.document.instance
+        self._timing = timing
+        self._on_greeted = greeted
         self._reception = Reception()
         self._transmission = Transmission(config.linger)
         self._stop_reason = ""
@@ -94,9 +130,6 @@ class Session:
         self._heard_at = 0.0
         self._ended_at = 0.0
         self._kept_spool = True
-        self._failure: GathererError | None = None
-        self._document: SessionDocument
-        self._chronicle: Chronicle
         self._spool: SpoolWriter
         self._renderer: Renderer
         self._rendered: asyncio.Future[None]
@@ -116,7 +149,7 @@ class Session:
             self._stop_reason = reason
             self._transmission.stop(reason)
 
-    async def run(self) -> Summary:
+    async def run(self) -> Outcome:
         """Captures to the end.
 
         Cancelling it is the way to end at once: the spool is then kept.
@@ -125,23 +158,10 @@ class Session:
             How it ended, whether well or not.
 
         Raises:
-            GathererError: the target or the capture directory cannot be used, or hunter did not
-                start; nothing was captured.
+            GathererError: hunter did not start; nothing was captured.
         """
-        target = await self._runtime.resolve()
-        directory = CaptureDirectory(self._config.output)
-        try:
-            self._document = SessionDocument(target, self._config.as_json(), time.time_ns())
-            self._chronicle = Chronicle(self._config, self._document, directory, self._view)
-            self._chronicle.write()
-            self._spool = SpoolWriter(self._config.output / SPOOL_NAME)
-            if directory.moved_to is not None:
-                self._view.note(f"an earlier capture was moved to {directory.moved_to}")
-            return await self._capture()
-        finally:
-            directory.close()
-
-    async def _capture(self) -> Summary:
+        number = self._instance.number
+        self._spool = SpoolWriter(self._config.output / spool_name(number))
         self._renderer = self._make_renderer(self._spool.path)
         try:
             await self._renderer.start()
@@ -152,7 +172,7 @@ class Session:
         # An error of the worker beside another one is not worth a second message.
         self._rendered.add_done_callback(lambda done: done.cancelled() or done.exception())
         failure: GathererError | None = None
-        ended = Exit(None)
+        ended, end = Exit(None), None
         cancelled = False
         try:
             try:
@@ -160,7 +180,12 @@ class Session:
             except GathererError as error:
                 failure = error
             if self._greeted.is_set():
-                await self._render_to_the_end()
+                asking = asyncio.ensure_future(self._target_end(ended, failure))
+                try:
+                    await self._render_to_the_end()
+                    end = await asking
+                finally:
+                    asking.cancel()
         except GathererError as error:
             failure = failure or error
         except asyncio.CancelledError:
@@ -168,7 +193,7 @@ class Session:
         finally:
             await self._renderer.aclose()
             self._spool.close()
-        return await self._conclude(ended, failure, cancelled)
+        return self._conclude(ended, end, failure, cancelled)
 
     async def _converse(self) -> Exit:
         """Starts hunter and talks to it until its stream ends."""
@@ -218,9 +243,7 @@ class Session:
             if not done and self._patience() <= 0:
                 if not self._greeted.is_set():
                     raise no_hello(self._reception, Exit(None), self._timing.hello)
-                self._document.discrepancies.append(
-                    f"hunter was silent for {self._timing.silence:g} s"
-                )
+                self._instance.disagree(f"hunter was silent for {self._timing.silence:g} s")
                 return
 
     def _patience(self) -> float:
@@ -264,7 +287,7 @@ class Session:
             self._spool.append(b"".join(frames))
             self._renderer.notify(self._spool.size)
             self._transmission.durable(self._reception.last_seq)
-        self._document.wire_bytes = self._reception.wire_bytes
+        self._instance.wire_bytes = self._reception.wire_bytes
         for arrival in arrivals:
             if arrival.frame.type == FrameType.RECORDS:
                 self._chronicle.known_at = time.monotonic()
@@ -291,9 +314,7 @@ class Session:
         """Hunter runs: its silence counts from now, and so does the duration."""
         self._heard_at = time.monotonic()
         self._greeted.set()
-        if self._config.duration is not None:
-            loop = asyncio.get_running_loop()
-            loop.call_later(self._config.duration, self.stop, "duration")
+        self._on_greeted()
 
     async def _wait_for_room(self) -> None:
         """Stops reading while the backlog is at its limit: hunter then drops, and counts."""
@@ -328,76 +349,75 @@ class Session:
             self._spool.remove()
         self._kept_spool = False
 
-    async def _conclude(
-        self, ended: Exit, failure: GathererError | None, cancelled: bool
-    ) -> Summary:
-        """Settles the books, writes session.json for the last time and returns the summary."""
-        document, chronicle = self._document, self._chronicle
+    def _conclude(
+        self, ended: Exit, end: TargetEnd | None, failure: GathererError | None, cancelled: bool
+    ) -> Outcome:
+        """Settles the books of this instance and writes down how it ended."""
+        document, chronicle, instance = self._document, self._chronicle, self._instance
         if cancelled and not self._greeted.is_set():
-            failure = GathererError("interrupted before hunter had started")
+            failure = Interrupted("interrupted before hunter had started")
         if failure is not None and not self._greeted.is_set():
-            document.fail(failure, time.time_ns())
             self._spool.remove()
-            chronicle.write_last()
             raise failure
         progress = self._renderer.progress()
         try:
             chronicle.look(progress)
         except LogWriteError as error:
             failure = failure or error
-        settlement = settle(progress.accounts, document.goodbye, document.declared())
-        failure = failure or self._denied or hunter_failure(document.goodbye, ended)
-        gone = False
-        if document.goodbye is None and failure is None and not cancelled:
-            gone = await self._target_is_gone()
+        settlement = settle(progress.accounts, instance.goodbye, document.declared())
+        failure = failure or self._denied or hunter_failure(instance.goodbye, ended)
         conclusion = conclude(
             Evidence(
                 self._stop_reason,
-                document.goodbye,
+                instance.goodbye,
                 ended,
                 failure,
                 cancelled,
-                gone,
+                end,
                 not self._kept_spool,
                 settlement,
                 self._reception,
-                tuple(document.discrepancies),
-                document.dropped_lines,
+                tuple(instance.discrepancies),
+                document.dropped_lines_of(instance),
             )
         )
         document.settle(settlement)
-        document.conclude(conclusion, failure, chronicle.ended_ns())
-        if document.goodbye is not None:
-            document.tail_unknown_ms = 0
+        instance.end = end
+        if instance.goodbye is not None:
+            instance.tail_unknown_ms = 0
         else:
-            document.tail_unknown_ms = round(1000 * (self._ended_at - chronicle.known_at), 3)
-        chronicle.write_drops()
-        if document.end_reason == TARGET_ENDED:
-            chronicle.write_target_ended()
-        chronicle.write_last()
-        self._failure = failure
-        return document.summary(self._config.output, self._spool.path if self._kept_spool else None)
+            instance.tail_unknown_ms = round(1000 * (self._ended_at - chronicle.known_at), 3)
+        chronicle.close_instance()
+        spool = self._spool.path if self._kept_spool else None
+        return Outcome(conclusion, end, failure, cancelled, spool)
 
-    @property
-    def failure(self) -> GathererError | None:
-        """What ended the capture before its time, after it had begun."""
-        return self._failure
-
-    async def _target_is_gone(self) -> bool:
-        """Asks the runtime whether the target still runs."""
+    async def _target_end(self, ended: Exit, failure: GathererError | None) -> TargetEnd | None:
+        """Asks the runtime how the target ended, for as long as it may take to learn it."""
+        goodbye = self._instance.goodbye
+        if failure is not None:
+            return None
+        if goodbye is not None:
+            return TargetEnd(TARGET_ENDED) if goodbye.reason == "no_targets" else None
+        patient = ended.code in (None, KILLED)
+        end: TargetEnd | None = None
         try:
-            async with within(self._timing.resolve):
-                await self._runtime.resolve()
-        except (TargetNotFound, NotFound):
-            return True
-        except (TimeoutError, GathererError, asyncio.CancelledError):
-            # Nobody knows, or the user does not want to wait for the answer.
-            return False
-        return False
+            async with within(self._timing.fate + self._timing.poll):
+                until = time.monotonic() + self._timing.fate
+                while end is None:
+                    end = await self._runtime.ended()
+                    if not patient or time.monotonic() >= until:
+                        break
+                    await asyncio.sleep(0 if end else self._timing.poll)
+        except (TimeoutError, GathererError):
+            pass  # Nobody knows.
+        return end
 
     async def _drop(self, channel: HunterChannel) -> None:
+        """Leaves hunter; one that still runs is told to, or it would wait for another gatherer."""
         try:
             async with within(self._timing.close):
+                if self._instance.goodbye is None:
+                    await channel.send(encode(Stop("error")))
                 await channel.aclose()
         except (TimeoutError, GathererError):
             pass  # Without its gatherer hunter ends by itself.

@@ -13,7 +13,8 @@ from gatherer.accounting import Accounts, Settlement
 from gatherer.clock import CaptureClock, local_zone, rfc3339
 from gatherer.ending import Conclusion
 from gatherer.errors import GathererError
-from gatherer.logs import LogNames, ProcessKey
+from gatherer.instances import ContainerMemory, Instance
+from gatherer.logs import LogNames
 from gatherer.runtimes import Target
 from gatherer.summary import ProcessSummary, Summary
 from gatherer.view import ProcessStatus, Status
@@ -32,6 +33,7 @@ class ProcessEntry:
     Attributes:
         pid: process id in hunter's PID namespace.
         start_time: clock ticks since boot.
+        instance: which instance of the target it belongs to, 0 for the first.
         command: its name when it was chosen.
         cmdline: its arguments, at most `MAX_CMDLINE` characters.
         log: name of its log file; null in session.json when it was never attached.
@@ -48,6 +50,7 @@ class ProcessEntry:
 
     pid: int
     start_time: int
+    instance: int
     command: str
     cmdline: list[str]
     log: str
@@ -90,59 +93,108 @@ class SessionDocument:
 
     Attributes:
         target: what is captured.
-        processes: traced processes in the order in which they were chosen.
-        clock: the capture clock, None before the Hello.
-        hello: hunter's Hello.
-        goodbye: hunter's Goodbye.
+        processes: traced processes in the order in which they were chosen, by instance, pid and
+            start time.
+        instance: the present or last instance of the target.
         end_reason: why the capture ended, empty while it runs.
         complete: whether everything hunter saw is in the logs.
         exit_code: None while it runs.
-        tail_unknown_ms: time before the end of which nothing is known, None when all is known.
-        discrepancies: what does not add up.
+        discrepancies: what does not add up, once the capture has ended.
     """
 
-    def __init__(self, target: Target, options: Mapping[str, Any], started_ns: int) -> None:
-        self.processes: dict[ProcessKey, ProcessEntry] = {}
-        self.clock: CaptureClock | None = None
-        self.hello: Hello | None = None
-        self.goodbye: Goodbye | None = None
+    def __init__(
+        self, target: Target, options: Mapping[str, Any], started_ns: int, restart: int = 0
+    ) -> None:
+        self.processes: dict[tuple[int, int, int], ProcessEntry] = {}
+        self.instance = Instance(restart, target.container_id)
         self.inject = ""
         self.end_reason = ""
         self.error = ""
         self.complete = False
         self.exit_code: int | None = None
-        self.tail_unknown_ms: float | None = None
         self.discrepancies: list[str] = []
-        self.wire_bytes = 0
-        self.record_bytes = 0
-        self.seen = 0
-        self.received = 0
-        self.lost = 0
         self.ended: str | None = None
         self.target = target
         self._options = dict(options)
         self._started = rfc3339(started_ns)
-        self._names = LogNames()
+        self._instances = [self.instance]
+        self._names = LogNames(restart)
         self._ordinals: dict[int, ProcessEntry] = {}
         self._pids: dict[int, ProcessEntry] = {}
         self._denied = ""
         self._cpu_seconds: float | None = None
         self._peak_pss: int | None = None
 
+    @property
+    def clock(self) -> CaptureClock | None:
+        """The capture clock, None before the Hello."""
+        return self.instance.clock
+
+    @property
+    def hello(self) -> Hello | None:
+        """Hunter's Hello, None before it."""
+        return self.instance.hello
+
+    @property
+    def goodbye(self) -> Goodbye | None:
+        """Hunter's Goodbye, None before it."""
+        return self.instance.goodbye
+
+    @property
+    def restarts(self) -> int:
+        """How many more instances of the target were traced after the first."""
+        return len(self._instances) - 1
+
+    @property
+    def seen(self) -> int:
+        """Records hunter took in all instances."""
+        return sum(instance.seen for instance in self._instances)
+
+    @property
+    def received(self) -> int:
+        """Records that arrived from all instances."""
+        return sum(instance.received for instance in self._instances)
+
+    @property
+    def lost(self) -> int:
+        """Records that did not arrive from all instances."""
+        return sum(instance.lost for instance in self._instances)
+
+    def begin_instance(self, target: Target) -> Instance:
+        """Goes over to the next instance of the target, whose hunter counts from one again.
+
+        Args:
+            target: as the runtime found it now.
+        """
+        number = len(self._instances)
+        self.target = target
+        self.instance = Instance(number, target.container_id)
+        self._instances.append(self.instance)
+        self._names = LogNames(number)
+        self._ordinals, self._pids = {}, {}
+        return self.instance
+
     def greet(self, hello: Hello, clock: CaptureClock) -> None:
-        """Takes the Hello; the capture starts with it, on the node's clock."""
-        self.hello = hello
-        self.clock = clock
-        self._started = rfc3339(hello.realtime_ns)
+        """Takes the Hello; the capture starts with the first one, on the node's clock."""
+        instance = self.instance
+        instance.hello = hello
+        instance.clock = clock
+        instance.started = rfc3339(hello.realtime_ns)
+        instance.memory = ContainerMemory(
+            hello.monotonic_ns, hello.memory_usage_bytes, hello.memory_limit_bytes
+        )
+        if instance is self._instances[0]:
+            self._started = instance.started
 
     def declare(self, process: TracedProcess) -> ProcessEntry:
         """Takes a process that is about to be traced; the same process is one entry."""
-        key = (process.pid, process.start_time)
+        key = (self.instance.number, process.pid, process.start_time)
         entry = self.processes.get(key)
         if entry is None:
             entry = ProcessEntry(
                 process.pid,
                 process.start_time,
+                self.instance.number,
                 process.command[:MAX_CMDLINE],
                 _bounded(process.cmdline),
                 self._names.assign(process.pid, process.start_time, process.command),
@@ -169,14 +221,19 @@ class SessionDocument:
             self._denied = self._denied or cause
         elif event.event in ("exit", "detach", "attach_failed"):
             entry.ended = time
-            ends = {"exit": "exited", "detach": "detached"}
             denied = event.event == "exit" and entry.attached is None and entry.end_reason
-            entry.end_reason = f"exited, {denied}" if denied else ends.get(event.event, "")
             if event.event == "attach_failed":
                 entry.end_reason = f"not attached: {event.fields.get('cause', '')}"[:MAX_CMDLINE]
+            elif event.event == "detach":
+                entry.end_reason = "detached"
+            else:
+                words = _exit_words(event.fields)
+                entry.end_reason = f"{words}, {denied}" if denied else words
 
     def sampled(self, sample: Sample) -> None:
         """Takes a memory sample."""
+        if sample.pid is None:
+            self.instance.memory = ContainerMemory.of(sample)
         entry = self._pids.get(sample.pid) if sample.pid is not None else None
         rss = sample.values.get("rss_bytes")
         if entry is None or rss is None or rss < 0:
@@ -191,24 +248,25 @@ class SessionDocument:
 
     def farewell(self, goodbye: Goodbye) -> None:
         """Takes hunter's last words."""
-        self.goodbye = goodbye
+        self.instance.goodbye = goodbye
         self._cpu_seconds = goodbye.cpu_seconds
         self._peak_pss = max(self._peak_pss or 0, goodbye.peak_pss_bytes)
 
     def count(self, accounts: Accounts) -> None:
-        """Takes what arrived so far."""
-        self.record_bytes = accounts.bytes
-        for entry in self.processes.values():
+        """Takes what arrived so far from the present instance."""
+        instance = self.instance
+        instance.record_bytes = accounts.bytes
+        for entry in self.own_processes():
             got = [accounts.processes[o] for o in entry.ordinals if o in accounts.processes]
             entry.records = sum(account.received for account in got)
             entry.lost = sum(account.lost for account in got)
-        self.received = sum(account.received for account in accounts.processes.values())
-        self.lost = (
+        instance.received = sum(account.received for account in accounts.processes.values())
+        instance.lost = (
             sum(account.lost for account in accounts.processes.values())
             + accounts.missing
             + accounts.undeclared
         )
-        self.seen = self.received + self.lost
+        instance.seen = instance.received + instance.lost
 
     @property
     def tracing(self) -> str | None:
@@ -226,13 +284,21 @@ class SessionDocument:
         """Lines left out of all logs."""
         return sum(entry.dropped_lines for entry in self.processes.values())
 
+    def dropped_lines_of(self, instance: Instance) -> int:
+        """Returns how many lines were left out of the logs of one instance."""
+        return sum(
+            entry.dropped_lines
+            for entry in self.processes.values()
+            if entry.instance == instance.number
+        )
+
     def settle(self, settlement: Settlement) -> None:
-        """Takes the final books."""
-        self.seen = settlement.seen
-        self.received = settlement.received
-        self.lost = settlement.lost
-        self.discrepancies += settlement.discrepancies
-        for entry in self.processes.values():
+        """Takes the final books of the present instance."""
+        instance = self.instance
+        instance.seen = settlement.seen
+        instance.received = settlement.received
+        instance.lost = settlement.lost
+        for entry in self.own_processes():
             got = [settlement.processes[o] for o in entry.ordinals if o in settlement.processes]
             entry.records = sum(process.received for process in got)
             entry.lost = sum(process.lost for process in got)
@@ -268,6 +334,11 @@ class SessionDocument:
         self.error = str(failure) if failure is not None else ""
         self.ended = rfc3339(ended_ns)
 
+    def own_processes(self) -> list[ProcessEntry]:
+        """Returns the processes of the present instance."""
+        number = self.instance.number
+        return [entry for entry in self.processes.values() if entry.instance == number]
+
     def command_of(self, ordinal: int) -> str:
         """Returns the name of a process for sentences."""
         entry = self._ordinals.get(ordinal)
@@ -284,7 +355,6 @@ class SessionDocument:
     def status(
         self,
         seconds: float,
-        container: tuple[int | None, int | None],
         backlog_bytes: int,
         stopping: bool,
     ) -> Status:
@@ -292,7 +362,6 @@ class SessionDocument:
 
         Args:
             seconds: since the Hello.
-            container: memory usage and limit.
             backlog_bytes: what waits to be rendered.
             stopping: whether hunter has been asked to stop.
         """
@@ -308,8 +377,16 @@ class SessionDocument:
             )
             for entry in self.processes.values()
         )
+        memory = self.instance.memory
         return Status(
-            seconds, processes, self.received, self.lost, *container, backlog_bytes, stopping
+            seconds,
+            processes,
+            self.received,
+            self.lost,
+            memory.usage_bytes,
+            memory.limit_bytes,
+            backlog_bytes,
+            stopping,
         )
 
     def summary(self, directory: Path, spool: Path | None) -> Summary:
@@ -346,6 +423,7 @@ class SessionDocument:
             spool,
             self.exit_code or 0,
             self.tracing or "on",
+            tuple(filter(None, (instance.end_line() for instance in self._instances))),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -364,7 +442,9 @@ class SessionDocument:
             "end_reason": self.end_reason or None,
             "error": self.error or None,
             "options": self._options,
-            "tail": {"unknown_ms": self.tail_unknown_ms},
+            "restarts": self.restarts,
+            "instances": [instance.as_json() for instance in self._instances],
+            "tail": {"unknown_ms": self.instance.tail_unknown_ms},
             "gatherer": {
                 "version": __version__,
                 "python": platform.python_version(),
@@ -404,11 +484,22 @@ class SessionDocument:
             "processes": [entry.as_json() for entry in self.processes.values()],
             "records": {"seen": self.seen, "received": self.received, "lost": self.lost},
             "lines": {"dropped": self.dropped_lines},
-            "bytes": {"wire": self.wire_bytes, "records": self.record_bytes},
+            "bytes": {
+                "wire": sum(instance.wire_bytes for instance in self._instances),
+                "records": sum(instance.record_bytes for instance in self._instances),
+            },
             "discrepancies": self.discrepancies,
             "complete": self.complete,
             "exit_code": self.exit_code,
         }
+
+
+def _exit_words(fields: Mapping[str, Any]) -> str:
+    """Returns how a process ended: `exited`, or what killed it."""
+    signal = fields.get("signal")
+    if not isinstance(signal, str):
+        return "exited"
+    return f"killed by {signal[:20]}" + (", out of memory" if fields.get("oom") is True else "")
 
 
 def _bounded(cmdline: list[str]) -> list[str]:

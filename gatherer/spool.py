@@ -7,6 +7,7 @@ Rendering reads the spool and nothing else; when everything is rendered the spoo
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from types import TracebackType
 
@@ -16,8 +17,33 @@ from gatherer.logs import write_all, write_error
 SPOOL_NAME = "records.hgs.partial"
 RAW_NAME = "records.hgs"
 """The spool's name once all of it is rendered, where it is kept."""
+
 MAX_BACKLOG = 4 << 30
 """Bytes that may wait to be rendered; then the stream is not read on."""
+
+
+_RESTART_SPOOL = re.compile(r"records\.restart(\d{1,9})\.hgs(\.partial)?", re.ASCII)
+
+
+def spool_name(restart: int) -> str:
+    """Returns the name of the spool of one instance of the target.
+
+    Args:
+        restart: which restart, 0 for the first instance.
+    """
+    return f"records.restart{restart}.hgs.partial" if restart else SPOOL_NAME
+
+
+def restart_of(name: str) -> int | None:
+    """Returns which restart of the target a spool is of, None for other names.
+
+    Args:
+        name: of a file in a capture directory.
+    """
+    if name in (SPOOL_NAME, RAW_NAME):
+        return 0
+    match = _RESTART_SPOOL.fullmatch(name)
+    return int(match[1]) if match else None
 
 
 class SpoolWriter:
@@ -87,7 +113,7 @@ class SpoolWriter:
             LogWriteError: it cannot be renamed.
         """
         self.close()
-        final = self.path.with_name(RAW_NAME)
+        final = self.path.with_name(self.path.name.removesuffix(".partial"))
         try:
             os.replace(self.path, final)
         except OSError as error:

@@ -51,6 +51,7 @@ class Summary:
         spool: the spool when it was kept.
         exit_code: what gatherer exits with.
         tracing: `on`, or `denied: <cause>`.
+        ends: how each instance of the target ended, as far as that is known.
     """
 
     directory: Path
@@ -66,10 +67,12 @@ class Summary:
     spool: Path | None
     exit_code: int
     tracing: str = "on"
+    ends: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Returns the summary as lines of text; nothing in them can move a cursor."""
         lines = [f"capture ended: {printable(self.end_reason, 300)}"]
+        lines += [f"container ended: {printable(end, 1000)}" for end in self.ends]
         if self.tracing != "on":
             lines.append(
                 f"NO SYSTEM CALLS WERE TRACED, {printable(self.tracing, 400)};"
@@ -124,6 +127,7 @@ class Summary:
             "records": {"seen": self.seen, "received": self.received, "lost": self.lost},
             "end_reason": self.end_reason,
             "tracing": self.tracing,
+            "container_ends": list(self.ends),
             "complete": self.complete,
             "notes": list(self.notes),
             "spool": str(self.spool) if self.spool else None,

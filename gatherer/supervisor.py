@@ -7,11 +7,12 @@ import signal
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Protocol, TextIO, TypeVar
 
+from gatherer.capture import Capture
 from gatherer.config import CaptureConfig
 from gatherer.errors import GathererError
 from gatherer.renderer_process import RendererProcess
 from gatherer.runtimes import Runtime
-from gatherer.session import RendererFactory, Session
+from gatherer.session import RendererFactory
 from gatherer.view import View, make_view
 from gatherer.zipapp import hunter_image
 
@@ -70,7 +71,7 @@ def renderer_factory(config: CaptureConfig) -> RendererFactory:
 
 
 class Stoppable(Protocol):
-    """A capture that can be asked to end: a `Session` or a `Fleet`."""
+    """A capture that can be asked to end: a `Capture` or a `Fleet`."""
 
     @property
     def running(self) -> bool:
@@ -97,12 +98,12 @@ class Supervisor:
     orderly end for a while.
 
     Args:
-        session: the capture, of one target or of many.
+        capture: the capture, of one target or of many.
         view: says what is going on.
     """
 
-    def __init__(self, session: Stoppable, view: Notes) -> None:
-        self._session = session
+    def __init__(self, capture: Stoppable, view: Notes) -> None:
+        self._capture = capture
         self._view = view
         self._task: asyncio.Task[object] | None = None
         self._asked = False
@@ -111,7 +112,7 @@ class Supervisor:
         """Takes signals from now on.
 
         Args:
-            task: runs the session.
+            task: runs the capture.
         """
         self._task = task
         loop = asyncio.get_running_loop()
@@ -127,21 +128,21 @@ class Supervisor:
 
     def interrupt(self) -> None:
         """Ctrl-C."""
-        if self._asked or not self._session.running:
+        if self._asked or not self._capture.running:
             self._cancel()
             return
         self._asked = True
         self._view.note("stopping; Ctrl-C again stops at once")
-        self._session.stop("interrupted")
+        self._capture.stop("interrupted")
 
     def terminate(self) -> None:
         """SIGTERM or SIGHUP."""
-        if not self._session.running:
+        if not self._capture.running:
             self._cancel()
             return
         if not self._asked:
             self._asked = True
-            self._session.stop("terminated")
+            self._capture.stop("terminated")
             asyncio.get_running_loop().call_later(SIGTERM_SECONDS, self._cancel)
 
     def _cancel(self) -> None:
@@ -154,14 +155,14 @@ async def _run(config: CaptureConfig, stdout: TextIO) -> int:
         return await _run_fleet(config, stdout)
     runtime = make_runtime(config)
     view = make_view(config.view, stdout)
-    session = Session(config, runtime, hunter_image(), renderer_factory(config), view)
+    capture = Capture(config, runtime, hunter_image(), renderer_factory(config), view)
     try:
-        summary = await _supervised(session, session.run(), view)
+        summary = await _supervised(capture, capture.run(), view)
     finally:
         view.close()
         await runtime.aclose()
     view.summary(summary)
-    return _exit_code(summary.exit_code, session.failure)
+    return _exit_code(summary.exit_code, capture.failure)
 
 
 async def _run_fleet(config: CaptureConfig, stdout: TextIO) -> int:
@@ -180,11 +181,11 @@ async def _run_fleet(config: CaptureConfig, stdout: TextIO) -> int:
     namespace = target.namespace or cluster.access.namespace
     image, renderer = hunter_image(), renderer_factory(config)
 
-    def make_session(name: TargetName, own: CaptureConfig, own_view: View) -> Session:
+    def make_capture(name: TargetName, own: CaptureConfig, own_view: View) -> Capture:
         runtime = KubernetesRuntime(
             name.pod, name.container, namespace=name.namespace, cluster=cluster
         )
-        return Session(own, runtime, image, renderer, own_view)
+        return Capture(own, runtime, image, renderer, own_view)
 
     if fleet_config.selector:
         sources: list[PodSource] = [
@@ -193,7 +194,7 @@ async def _run_fleet(config: CaptureConfig, stdout: TextIO) -> int:
     else:
         references = map(parse_reference, fleet_config.pods)
         sources = [pod_source(cluster.api, namespace, one, view.note) for one in references]
-    fleet = Fleet(config, sources, make_session, view)
+    fleet = Fleet(config, sources, make_capture, view)
     try:
         summary = await _supervised(fleet, fleet.run(), view)
     finally:

@@ -362,6 +362,8 @@ class Hunter:
             if now >= next_scan:
                 self._scan(now)
                 next_scan = max(next_scan + frequency, time.monotonic_ns() + frequency // 10)
+            elif self._sampler.is_due(now):
+                self._sample_container(now)
             if now >= next_heartbeat:
                 self._heartbeat(now)
                 next_heartbeat = now + HEARTBEAT_NS
@@ -413,9 +415,7 @@ class Hunter:
                 self._writer.put(self._sampler.process(pid, scan.resident[pid], now))
         for message in self._evidence.look(scan.resident, now):
             self._writer.put(message)
-        container = self._sampler.container(now)
-        self._writer.put(container)
-        self._note_oom(now, container.values.get("oom_kills"))
+        self._sample_container(now)
         for offender, reason in scan.excluded:
             if self._excluded.get(offender.identity) != reason:
                 self._excluded[offender.identity] = reason
@@ -428,10 +428,16 @@ class Hunter:
                 self._error = f"no process {', '.join(map(str, missing))}; see ps for those there"
                 self._end("no_targets")
 
-    def _note_oom(self, now: int, kills: Optional[int]) -> None:
-        if kills is not None and self._oom_kills is not None and kills > self._oom_kills:
-            self._writer.put(Event(now, "oom", None, {"kills": kills - self._oom_kills}))
+    def _sample_container(self, now: int) -> bool:
+        """Sends a sample of the container; returns whether the kernel has killed since the last."""
+        container = self._sampler.container(now)
+        self._writer.put(container)
+        kills, before = container.values.get("oom_kills"), self._oom_kills
         self._oom_kills = kills
+        if kills is None or before is None or kills <= before:
+            return False
+        self._writer.put(Event(now, "oom", None, {"kills": kills - before}))
+        return True
 
     def _note_decision(self, offender: Offender, now: int, more: Dict[str, object]) -> None:
         decision, against = offender.decision, offender.against
@@ -508,6 +514,8 @@ class Hunter:
             if notice.text == "exited":
                 if os.WIFSIGNALED(notice.value):
                     fields["signal"] = signal_name(os.WTERMSIG(notice.value))
+                    if os.WTERMSIG(notice.value) == signal.SIGKILL:
+                        fields["oom"] = self._sample_container(when)
                 else:
                     fields["code"] = notice.value >> 8
             name = "exit" if notice.text == "exited" else "detach"

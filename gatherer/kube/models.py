@@ -81,6 +81,7 @@ class ContainerState:
         signal: that ended it, 0 when none is told.
         started_at: RFC 3339 time, empty when unknown.
         finished_at: RFC 3339 time, empty when unknown.
+        container_id: of a terminated container: which instance it was, empty when unknown.
     """
 
     kind: str = ""
@@ -90,6 +91,7 @@ class ContainerState:
     signal: int = 0
     started_at: str = ""
     finished_at: str = ""
+    container_id: str = ""
 
     @classmethod
     def from_json(cls, document: object) -> ContainerState:
@@ -106,6 +108,7 @@ class ContainerState:
                     signal=_integer(state, "signal"),
                     started_at=_text(state, "startedAt"),
                     finished_at=_text(state, "finishedAt"),
+                    container_id=_text(state, "containerID"),
                 )
         return cls()
 
@@ -144,6 +147,38 @@ class Container:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """One condition of a pod or a node.
+
+    Attributes:
+        type: such as `Ready` or `DisruptionTarget`.
+        status: `True`, `False` or `Unknown`.
+        reason: in a word, such as `EvictionByEvictionAPI`.
+        message: the words to the reason.
+    """
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The controller that made a pod: its owner reference with `controller: true`.
+
+    Attributes:
+        kind: such as `ReplicaSet`; empty when nobody controls the pod.
+        name: its name.
+        uid: tells it from a later one of the same name.
+    """
+
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+
+
+@dataclass(frozen=True)
 class Pod:
     """A pod as far as a capture needs it.
 
@@ -161,10 +196,15 @@ class Pod:
         ephemeral_containers: of `spec.ephemeralContainers`.
         deletion_timestamp: RFC 3339 time, empty unless the pod is being deleted.
         shares_process_namespace: `spec.shareProcessNamespace`.
-        controller: uid of the owner that controls it, such as a ReplicaSet; empty without one.
         host_pid: `spec.hostPID`: the pod's processes are in the node's PID namespace.
         host_users: False when `spec.hostUsers: false` gives the pod a user namespace.
         os: `spec.os.name`, such as `windows`; empty when nothing is said.
+        labels: of the pod.
+        owner: its controller.
+        created_at: RFC 3339 time.
+        restart_policy: `Always`, `OnFailure` or `Never`.
+        deletion_grace_seconds: how long its containers may take to end, None unless it is deleted.
+        conditions: what is told about it besides the phase.
     """
 
     namespace: str
@@ -180,10 +220,20 @@ class Pod:
     ephemeral_containers: tuple[Container, ...] = ()
     deletion_timestamp: str = ""
     shares_process_namespace: bool = False
-    controller: str = ""
     host_pid: bool = False
     host_users: bool = True
     os: str = ""
+    labels: Mapping[str, str] | None = None
+    owner: Owner = Owner()
+    created_at: str = ""
+    restart_policy: str = "Always"
+    deletion_grace_seconds: int | None = None
+    conditions: tuple[Condition, ...] = ()
+
+    @property
+    def controller(self) -> str:
+        """Uid of the owner that controls it, such as a ReplicaSet; empty without one."""
+        return self.owner.uid
 
     @classmethod
     def from_json(cls, document: object) -> Pod:
@@ -191,11 +241,6 @@ class Pod:
         pod = _mapping(document)
         metadata, spec = _mapping(pod.get("metadata")), _mapping(pod.get("spec"))
         status = _mapping(pod.get("status"))
-        annotations = {
-            str(key): value
-            for key, value in _mapping(metadata.get("annotations")).items()
-            if isinstance(value, str)
-        }
         return cls(
             namespace=_text(metadata, "namespace"),
             name=_text(metadata, "name"),
@@ -204,7 +249,7 @@ class Pod:
             phase=_text(status, "phase"),
             reason=_text(status, "reason"),
             message=_text(status, "message") or _unscheduled_message(status),
-            annotations=annotations,
+            annotations=_texts(metadata.get("annotations")),
             containers=_containers(spec, "containers", status, "containerStatuses", "container"),
             init_containers=_containers(
                 spec, "initContainers", status, "initContainerStatuses", "init"
@@ -214,23 +259,25 @@ class Pod:
             ),
             deletion_timestamp=_text(metadata, "deletionTimestamp"),
             shares_process_namespace=spec.get("shareProcessNamespace") is True,
-            controller=controller_of(metadata),
             host_pid=spec.get("hostPID") is True,
             host_users=spec.get("hostUsers") is not False,
             os=_text(_mapping(spec.get("os")), "name"),
+            labels=_texts(metadata.get("labels")),
+            owner=owner_of(metadata),
+            created_at=_text(metadata, "creationTimestamp"),
+            restart_policy=_text(spec, "restartPolicy") or "Always",
+            deletion_grace_seconds=(
+                _integer(metadata, "deletionGracePeriodSeconds")
+                if "deletionGracePeriodSeconds" in metadata
+                else None
+            ),
+            conditions=conditions_of(status),
         )
 
 
-def controller_of(metadata: Mapping[str, Any]) -> str:
-    """Returns the uid of the owner that controls an object, empty when there is none.
-
-    Args:
-        metadata: of the object.
-    """
-    for owner in _mappings(metadata.get("ownerReferences")):
-        if owner.get("controller") is True:
-            return _text(owner, "uid")
-    return ""
+def condition(conditions: tuple[Condition, ...], kind: str) -> Condition:
+    """Returns a condition by its type; one of empty status when it is not told."""
+    return next((each for each in conditions if each.type == kind), Condition(kind, ""))
 
 
 def _containers(
@@ -262,6 +309,33 @@ def _containers(
     return tuple(found)
 
 
+def owner_of(metadata: Mapping[str, Any]) -> Owner:
+    """Returns the owner that controls an object, an empty one when there is none.
+
+    Args:
+        metadata: of the object.
+    """
+    for reference in _mappings(metadata.get("ownerReferences")):
+        if reference.get("controller") is True:
+            return Owner(
+                _text(reference, "kind"), _text(reference, "name"), _text(reference, "uid")
+            )
+    return Owner()
+
+
+def conditions_of(status: Mapping[str, Any]) -> tuple[Condition, ...]:
+    """Returns the conditions in the status of a pod or a node."""
+    return tuple(
+        Condition(
+            _text(entry, "type"),
+            _text(entry, "status"),
+            _text(entry, "reason"),
+            _text(entry, "message"),
+        )
+        for entry in _mappings(status.get("conditions"))
+    )
+
+
 def _memory_limit(container: Mapping[str, Any]) -> int | None:
     limits = _mapping(_mapping(container.get("resources")).get("limits"))
     value = limits.get("memory")
@@ -284,6 +358,10 @@ def _mappings(value: object) -> list[Mapping[str, Any]]:
     return (
         [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
     )
+
+
+def _texts(value: object) -> dict[str, str]:
+    return {str(key): text for key, text in _mapping(value).items() if isinstance(text, str)}
 
 
 def _text(mapping: Mapping[str, Any], key: str) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gatherer.kube.models import Condition, conditions_of
+
 
 @dataclass(frozen=True)
 class Node:
@@ -20,6 +22,7 @@ class Node:
         kubelet: version, such as `v1.36.2`.
         ready: status of the condition Ready, None when it is not told.
         message: the words to that condition.
+        conditions: all of them; the status of Ready is `Unknown` once the kubelet is silent.
     """
 
     name: str
@@ -30,6 +33,7 @@ class Node:
     kubelet: str = ""
     ready: bool | None = None
     message: str = ""
+    conditions: tuple[Condition, ...] = ()
 
     @classmethod
     def from_json(cls, document: object) -> Node:
@@ -49,6 +53,7 @@ class Node:
             kubelet=_text(told, "kubeletVersion"),
             ready=_text(ready, "status") == "True" if ready else None,
             message=_text(ready, "message"),
+            conditions=conditions_of(status),
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gatherer.kube.models import Pod, controller_of
+from gatherer.kube.models import Pod, owner_of
 from gatherer.kube.references import Reference
 
 _OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "", "DoesNotExist": "!"}
@@ -40,7 +40,7 @@ class Workload:
             reference=Reference(resource, str(metadata.get("name", ""))),
             uid=str(metadata.get("uid", "")),
             selector=selector_text(_mapping(spec.get("selector"))),
-            controller=controller_of(metadata),
+            controller=owner_of(metadata).uid,
             finished=resource == "jobs"
             and any(
                 condition.get("type") in ("Complete", "Failed")

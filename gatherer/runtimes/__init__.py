@@ -23,6 +23,7 @@ class Target:
         container: container name.
         node: node name; the host name with runtime `local`.
         image: container image.
+        container_id: which instance of the container, empty with runtime `local`.
     """
 
     runtime: str
@@ -32,6 +33,32 @@ class Target:
     container: str = ""
     node: str = ""
     image: str = ""
+    container_id: str = ""
+
+
+@dataclass(frozen=True)
+class TargetEnd:
+    """How an instance of the target ended, as its runtime tells it.
+
+    Attributes:
+        reason: in a word: `OOMKilled`, `Error`, `Completed`, `Evicted`, `Deleted`, `NodeLost`, …
+        message: the runtime's own words, may be empty.
+        exit_code: of the container's first process, None when it is not told.
+        signal: that ended it, 0 when none is told.
+        finished_at: RFC 3339 time on the node, empty when it is not told.
+        restart_count: restarts of the container so far.
+        restarts: whether the runtime runs it again.
+        successor: the pod that takes its place, empty when there is none or nobody may tell.
+    """
+
+    reason: str
+    message: str = ""
+    exit_code: int | None = None
+    signal: int = 0
+    finished_at: str = ""
+    restart_count: int = 0
+    restarts: bool = False
+    successor: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,6 +131,26 @@ class Runtime(Protocol):
         Raises:
             TargetNotFound: it does not exist or does not run.
             GathererError: it cannot be asked about.
+        """
+        ...
+
+    async def ended(self) -> TargetEnd | None:
+        """Asks how the instance that was found last ended; None while it runs.
+
+        Raises:
+            GathererError: nobody can tell.
+        """
+        ...
+
+    async def restarted(self) -> Target | None:
+        """Asks for the instance after the one that was found last, and goes over to it.
+
+        Returns:
+            The target once it runs again, None while it does not.
+
+        Raises:
+            TargetGone: it will not run again.
+            GathererError: nobody can tell now.
         """
         ...
 

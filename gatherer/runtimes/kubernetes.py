@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from gatherer.bootstrap import RECEIVED
 from gatherer.deploy import StartedHunter, deploy
-from gatherer.errors import ExecError
+from gatherer.errors import ExecError, GathererError, NotFound, TargetGone
 from gatherer.kube.answers import one_line
 from gatherer.kube.channels import STDOUT, ExecExited, ExecFailed, ExecInterrupted, StreamData
+from gatherer.kube.endings import (
+    Instance,
+    instance_end,
+    node_end,
+    replaced_since,
+    running_instance,
+    sibling_selector,
+    successor,
+)
 from gatherer.kube.targets import check_running, choose_container
-from gatherer.runtimes import Exit, HunterChannel, HunterImage, Target
+from gatherer.runtimes import Exit, HunterChannel, HunterImage, Target, TargetEnd
 
 if TYPE_CHECKING:
     from gatherer.kube.access import ClusterAccess
     from gatherer.kube.api import KubernetesApi
     from gatherer.kube.connection import ClusterConnection
     from gatherer.kube.exec_session import ExecSession
+    from gatherer.kube.models import Pod
+
+SUCCESSOR_SECONDS = 5.0
+"""How long a controller may take to make a pod in the place of another."""
+SUCCESSOR_POLL_SECONDS = 0.5
 
 
 class KubernetesRuntime:
@@ -52,6 +69,8 @@ class KubernetesRuntime:
         self._access: ClusterAccess | None = None
         self._api: KubernetesApi | None = None
         self._target: Target | None = None
+        self._instance: Instance | None = None
+        self._seen: Pod | None = None
         self._cluster = cluster
         if cluster is not None:
             self._access, self._api = cluster.access, cluster.api
@@ -84,7 +103,49 @@ class KubernetesRuntime:
             container=container.name,
             node=pod.node,
             image=container.image,
+            container_id=container.container_id,
         )
+        self._seen = pod
+        self._instance = Instance(pod.uid, container.name, container.container_id, pod.node)
+        return self._target
+
+    async def ended(self) -> TargetEnd | None:
+        """Asks how the instance that was found last ended; None while it runs.
+
+        Raises:
+            GathererError: the API server refused or did not answer.
+        """
+        instance, pod = self._instance, await self._look()
+        if instance is None:
+            return None
+        end = instance_end(instance, pod)
+        if end is None and pod is not None:
+            end = await self._node_end(instance)
+        if end is None or end.restarts or end.successor:
+            return end
+        return replace(end, successor=await self._successor())
+
+    async def restarted(self) -> Target | None:
+        """Asks for the instance after the one that was found last, and goes over to it.
+
+        Returns:
+            The target once it runs again, None while it does not.
+
+        Raises:
+            TargetGone: it will not run again.
+            GathererError: the API server refused or did not answer.
+        """
+        instance, pod = self._instance, await self._look()
+        assert instance is not None
+        assert self._target is not None
+        end = instance_end(instance, pod)
+        if end is not None and not end.restarts:
+            raise TargetGone(f"container {instance.container!r} does not run again: {end.reason}")
+        running = running_instance(pod, instance.container) if pod is not None else ""
+        if not running or running == instance.container_id:
+            return None
+        self._instance = replace(instance, container_id=running)
+        self._target = replace(self._target, container_id=running)
         return self._target
 
     async def start(self, hunter: HunterImage, arguments: Sequence[str]) -> HunterChannel:
@@ -108,6 +169,48 @@ class KubernetesRuntime:
         if self._api is not None and self._cluster is None:
             await self._api.aclose()
             self._api = None
+
+    async def _look(self) -> Pod | None:
+        """Reads the pod again; None when it does not exist."""
+        assert self._api is not None
+        assert self._target is not None
+        try:
+            pod = await self._api.read_pod(self._target.namespace, self._target.pod)
+        except NotFound:
+            return None
+        if self._seen is None or pod.uid == self._seen.uid:
+            self._seen = pod
+        return pod
+
+    async def _node_end(self, instance: Instance) -> TargetEnd | None:
+        assert self._api is not None
+        try:
+            return node_end(await self._api.read_node(instance.node))
+        except NotFound:
+            return node_end(None)
+        except GathererError:
+            # Few may read nodes. Then nobody tells, until the pod is deleted.
+            return None
+
+    async def _successor(self) -> str:
+        """Returns the pod that takes the target's place, empty when there is none."""
+        assert self._api is not None
+        assert self._target is not None
+        pod = self._seen
+        selector = sibling_selector(pod) if pod is not None else ""
+        if pod is None or not selector:
+            return ""
+        since = replaced_since(pod, datetime.now(timezone.utc))  # noqa: UP017
+        for _ in range(int(SUCCESSOR_SECONDS / SUCCESSOR_POLL_SECONDS)):
+            try:
+                others = await self._api.list_pods(self._target.namespace, selector)
+            except GathererError:
+                return ""  # Not everybody may list pods.
+            name = successor(pod, others.pods, since)
+            if name:
+                return name
+            await asyncio.sleep(SUCCESSOR_POLL_SECONDS)
+        return ""
 
     async def _open_exec(self, command: Sequence[str], stdin: bool) -> ExecSession:
         from gatherer.kube.exec_session import open_exec

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from gatherer.errors import DeployError, ExecError, TargetNotFound
-from gatherer.runtimes import Exit, HunterChannel, HunterImage, Target
+from gatherer.errors import DeployError, ExecError, TargetGone, TargetNotFound
+from gatherer.runtimes import Exit, HunterChannel, HunterImage, Target, TargetEnd
 
 READ_SIZE = 256 << 10
 MAX_STDERR = 8 << 10
@@ -49,6 +49,20 @@ class LocalRuntime:
                 f"no {noun} {', '.join(map(str, missing))} on this machine", "see ps -e"
             )
         return Target(runtime="local", node=platform.node())
+
+    async def ended(self) -> TargetEnd | None:
+        """Tells whether all processes that were asked for are gone."""
+        if self._pids and not any(psutil.pid_exists(pid) for pid in self._pids):
+            return TargetEnd("target ended")
+        return None
+
+    async def restarted(self) -> Target | None:
+        """Does not come back: a process that ended is another one when it is started again.
+
+        Raises:
+            TargetGone: always.
+        """
+        raise TargetGone("processes of this machine are not restarted")
 
     async def start(self, hunter: HunterImage, arguments: Sequence[str]) -> HunterChannel:
         """Starts hunter with this interpreter, in a session of its own.

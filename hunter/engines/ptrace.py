@@ -27,7 +27,7 @@ from hunter.tracing import kernel, syscall_info
 from hunter.tracing.stops import StopKind, classify
 
 WATERMARK_NS = 100_000_000
-IDLE_NS = 1_000_000_000
+IDLE_NS = 150_000_000
 # ERESTARTSYS to ERESTART_RESTARTBLOCK (linux/errno.h): the kernel will start the call again.
 RESTART_FIRST, RESTART_LAST = 512, 516
 # When it started, its arch, number and six arguments, and what was captured at its entry.
@@ -200,7 +200,8 @@ class PtraceEngine(ABC):
             self._last_records = now_ns
         elif now_ns - self._last_records <= 2 * WATERMARK_NS or now_ns - self._last_mark >= IDLE_NS:
             # What was sent last is printed once the watermark has passed it; after that the
-            # watermark need only show that calls in flight grow older.
+            # watermark shows that calls in flight grow older, and how little can be missing when
+            # nothing follows because the container has died.
             batches = [self._queue.empty(watermark)]
         if batches:
             self._last_mark = now_ns

@@ -10,6 +10,9 @@ from hunter.memory import procfs
 
 # smaps_rollup takes the target's mmap lock for milliseconds: not at every scan.
 ROLLUP_INTERVAL_NS = 5_000_000_000
+# An OOM kill comes within a second or two of a leak: what was used before it must be known.
+NEAR_INTERVAL_NS = 250_000_000
+NEAR_SHARE = 0.75
 
 
 class Sampler:
@@ -22,6 +25,7 @@ class Sampler:
     def __init__(self, container: Container) -> None:
         self._container = container
         self._rolled_up: Dict[int, int] = {}
+        self._near_ns: Optional[int] = None
 
     def process(self, pid: int, rss: int, time_ns: int) -> Sample:
         """Returns a sample of one process.
@@ -51,6 +55,7 @@ class Sampler:
             time_ns: CLOCK_MONOTONIC of the scan.
         """
         memory = self._container.memory()
+        self._near_ns = time_ns if _is_near(memory) else None
         return Sample(
             time_ns,
             None,
@@ -62,6 +67,20 @@ class Sampler:
             },
         )
 
+    def is_due(self, time_ns: int) -> bool:
+        """Tells whether the container is so near its limit that it is sampled between two scans.
+
+        Args:
+            time_ns: CLOCK_MONOTONIC now.
+        """
+        return self._near_ns is not None and time_ns - self._near_ns >= NEAR_INTERVAL_NS
+
     def forget(self, pid: int) -> None:
         """Drops what is kept about a process that ended."""
         self._rolled_up.pop(pid, None)
+
+
+def _is_near(memory: procfs.ContainerMemory) -> bool:
+    if memory.limit is None or memory.usage is None:
+        return False
+    return memory.usage - memory.inactive_file >= NEAR_SHARE * memory.limit

@@ -31,7 +31,7 @@ from hunter.tracing import kernel, syscall_info
 
 WATERMARK_NS = 100_000_000
 MARK_NS = 50_000_000
-IDLE_NS = 1_000_000_000
+IDLE_NS = 150_000_000
 GRACE_NS = 500_000_000
 BATCH_BYTES = 256 << 10
 DRAIN_BYTES = 1 << 20

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -349,9 +350,13 @@ class StandInCluster:
             time.sleep(0.02)
 
     def delete_pod(self, name: str, namespace: str = "default") -> None:
-        """Removes a pod and waits until its containers are gone."""
+        """Removes a pod, if it is there, and waits until its containers are gone."""
         path = f"/api/v1/namespaces/{namespace}/pods"
-        self.request("DELETE", f"{path}/{name}?gracePeriodSeconds=0")
+        try:
+            self.request("DELETE", f"{path}/{name}?gracePeriodSeconds=0")
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
         deadline = time.monotonic() + POD_SECONDS
         while any(pod["metadata"]["name"] == name for pod in self.request("GET", path)["items"]):
             if time.monotonic() > deadline:

@@ -213,10 +213,11 @@ class PodWorker:
                 return
             policy = self.pod["spec"]["restartPolicy"]
             failed = state["terminated"]["exitCode"] != 0
-            record.will_restart = policy == "Always" or (policy == "OnFailure" and failed)
+            wanted = policy == "Always" or (policy == "OnFailure" and failed)
+            record.will_restart = wanted and not self._stopping.is_set()
             record.state = state
             self._publish()
-            if not record.will_restart or self._stopping.is_set():
+            if not record.will_restart:
                 return
             record.last_state = state
             if record.restart_count > 0:

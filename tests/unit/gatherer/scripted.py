@@ -7,13 +7,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gatherer.capture import Capture
 from gatherer.config import CaptureConfig, TargetConfig
-from gatherer.errors import ExecError, GathererError, TargetNotFound
+from gatherer.errors import ExecError, GathererError, TargetGone
 from gatherer.logs import LogDirectory
 from gatherer.progress import Progress
 from gatherer.renderer import LinesFactory, Rendering
-from gatherer.runtimes import Exit, HunterImage, Target
-from gatherer.session import Session, Timing
+from gatherer.runtimes import Exit, HunterImage, Target, TargetEnd
+from gatherer.session import Timing
+from gatherer.spool import restart_of
 from gatherer.summary import Summary
 from gatherer.view import Start, Status
 from hg_shared.batch import Batch
@@ -139,30 +141,55 @@ class ScriptedChannel:
         self.closed = True
 
 
+Chunks = Sequence[bytes]
+
+
 class ScriptedRuntime:
-    """Starts one scripted hunter."""
+    """Starts a scripted hunter in each instance of the target.
+
+    Args:
+        chunks: what the first hunter says.
+        ended: how its process ends.
+        after_stop: what it says once it was asked to stop.
+        end: how the first instance ends; None while it runs on.
+        restarts: what the hunters of the later instances say, and how those end.
+    """
 
     def __init__(
         self,
-        chunks: Sequence[bytes],
+        chunks: Chunks,
         ended: Exit | None = None,
-        after_stop: Sequence[bytes] = (),
-        gone_afterwards: bool = False,
+        after_stop: Chunks = (),
+        end: TargetEnd | None = None,
+        restarts: Sequence[tuple[Chunks, TargetEnd | None]] = (),
     ) -> None:
-        self.channel = ScriptedChannel(chunks, ended or Exit(0), after_stop)
+        exit_ = ended or Exit(0)
+        self.channel = ScriptedChannel(chunks, exit_, after_stop)
         self.arguments: list[str] = []
-        self._gone = gone_afterwards
-        self._resolved = 0
+        self.channels = [self.channel]
+        self.channels += [ScriptedChannel(said, exit_, after_stop) for said, _ in restarts]
+        self._ends = [end, *(end for _, end in restarts)]
+        self._number = 0
+
+    def _target(self) -> Target:
+        place = ("kubernetes", "ctx", "default", "problempod", "buggy", "node1", "image:1")
+        return Target(*place, f"containerd://{self._number}")
 
     async def resolve(self) -> Target:
-        self._resolved += 1
-        if self._gone and self._resolved > 1:
-            raise TargetNotFound("container problem does not run")
-        return Target("kubernetes", "ctx", "default", "problempod", "buggy", "node1", "image:1")
+        return self._target()
+
+    async def ended(self) -> TargetEnd | None:
+        return self._ends[self._number]
+
+    async def restarted(self) -> Target | None:
+        if self._number + 1 == len(self._ends):
+            raise TargetGone("container 'buggy' does not run again: Deleted")
+        self._number += 1
+        return self._target()
 
     async def start(self, hunter: HunterImage, arguments: Sequence[str]) -> ScriptedChannel:
         self.arguments = list(arguments)
-        return self.channel
+        return self.channels[self._number]
 
     async def aclose(self) -> None:
         pass
@@ -231,7 +258,8 @@ class InlineRenderer:
     def __init__(self, spool: Path, lines: LinesFactory, max_log_size: int) -> None:
         self.offset = 0
         self._spool = spool
-        self._rendering = Rendering(LogDirectory(spool.parent), lines, max_log_size)
+        restart = restart_of(spool.name) or 0
+        self._rendering = Rendering(LogDirectory(spool.parent), lines, max_log_size, restart)
         self.done: asyncio.Future[None]
 
     async def start(self) -> None:
@@ -265,15 +293,15 @@ def config(tmp_path: Path, **more: object) -> CaptureConfig:
 
 def session(
     tmp_path: Path, runtime: ScriptedRuntime, view: RecordingView | None = None, **more: object
-) -> Session:
-    timing = more.pop("timing", Timing(tick=0.001))
+) -> Capture:
+    timing = more.pop("timing", Timing(tick=0.001, fate=0.0, poll=0.001))
     lines = more.pop("lines", NumberedLines)
     settings = config(tmp_path, **more)
 
     def renderer(spool: Path) -> InlineRenderer:
         return InlineRenderer(spool, lines, settings.max_log_size)  # type: ignore[arg-type]
 
-    return Session(settings, runtime, IMAGE, renderer, view or RecordingView(), timing)  # type: ignore[arg-type]
+    return Capture(settings, runtime, IMAGE, renderer, view or RecordingView(), timing)  # type: ignore[arg-type]
 
 
 def event(name: str, pid: int | None = 4711, **fields: object) -> Event:

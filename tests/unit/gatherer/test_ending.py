@@ -8,7 +8,7 @@ from gatherer.accounting import Accounts, settle
 from gatherer.ending import Evidence, conclude, hunter_error, hunter_failure, no_hello
 from gatherer.errors import GathererError, LogWriteError, TargetNotFound
 from gatherer.reception import Reception
-from gatherer.runtimes import Exit
+from gatherer.runtimes import Exit, TargetEnd
 from hg_shared.messages import Goodbye
 from tests.unit.gatherer.scripted import goodbye
 
@@ -17,7 +17,7 @@ def evidence(said: Goodbye | None, **more: object) -> Evidence:
     accounts = Accounts()
     accounts.received(1, 5)
     books = settle(accounts, said, {1: "leak-7"})
-    base = Evidence("", said, Exit(0), None, False, False, True, books, Reception(), ())
+    base = Evidence("", said, Exit(0), None, False, None, True, books, Reception(), ())
     return replace(base, **more)  # type: ignore[arg-type]
 
 
@@ -43,7 +43,8 @@ STOPPED = goodbye(5, frames=1)
             evidence(replace(STOPPED, reason="\x1b[2J")),
             "the stream broke: hunter says \\x1b[2J", True, 4,
         ),
-        (evidence(None, target_gone=True), "target ended", False, 0),
+        (evidence(None, end=TargetEnd("OOMKilled")), "OOMKilled", False, 0),
+        (evidence(None, end=TargetEnd("NodeLost")), "NodeLost", False, 4),
         (
             evidence(None, exit=Exit(137)),
             "the stream broke: hunter was killed by signal 9", False, 4,
@@ -88,7 +89,7 @@ def test_every_end_has_its_reason_and_code(
 def test_a_gap_before_the_end_of_the_target_is_a_loss() -> None:
     reception = Reception()
     reception.missing_frames = 2
-    conclusion = conclude(evidence(None, target_gone=True, reception=reception))
+    conclusion = conclude(evidence(None, end=TargetEnd("OOMKilled"), reception=reception))
     assert conclusion.exit_code == 4
     assert conclusion.notes == ("2 frames of the stream are missing",)
 

@@ -141,7 +141,7 @@ def renderings(said: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Renderin
     monkeypatch.setattr(renderer_main, "REPORT_SECONDS", 0.0)
     monkeypatch.setattr(renderer_main, "CHUNK", 100)
     with said.open("wb") as file:
-        yield Renderings(rendering, file.fileno())
+        yield Renderings(lambda spool: rendering(spool.parent), file.fileno())
 
 
 def test_a_spool_is_rendered_to_its_end_and_reported(
@@ -324,8 +324,8 @@ def test_session_json_lists_every_field_of_the_contract() -> None:
     document.declare(process())
     [entry] = document.as_json()["processes"]
     assert set(entry) == {
-        "pid", "start_time", "command", "cmdline", "log", "attached", "ended", "end_reason",
-        "records", "lost", "dropped_lines", "peak_rss_bytes",
+        "pid", "start_time", "instance", "command", "cmdline", "log", "attached", "ended",
+        "end_reason", "records", "lost", "dropped_lines", "peak_rss_bytes",
     }  # fmt: skip
     contract = {
         "schema": None, "engine": {"name", "reason"}, "tracing": None,

@@ -229,3 +229,28 @@ def test_goodbye_of_another_hunter(tmp_path: Path) -> None:
     session = finish(tmp_path)
     assert session["complete"] is False
     assert any("hunter says 2 seen" in note for note in session["discrepancies"])
+
+
+def test_a_capture_left_early_after_a_restart_is_finished_with_what_came_before(
+    tmp_path: Path,
+) -> None:
+    spool = tmp_path / "records.restart1.hgs.partial"
+    spool.write_bytes(b"".join(stream(HELLO, process(), event("attach"), CALLS)))
+    earlier = {"pid": 1, "instance": 0, "log": "leak-1.log", "records": 9, "dropped_lines": 2}
+    counts = {"seen": 10, "received": 9, "lost": 1}
+    former = {
+        "options": {}, "end_reason": None, "processes": [earlier, {"pid": 4711, "instance": 1}],
+        "instances": [{"records": counts}, {"records": {"seen": 0, "received": 0, "lost": 0}}],
+    }  # fmt: skip
+    (tmp_path / "session.json").write_text(json.dumps(former))
+    (tmp_path / "leak-1.log").write_text("as it was\n")
+    assert run_render(tmp_path, {}, None) == 0
+    assert (tmp_path / "leak-1.log").read_text() == "as it was\n"
+    assert len((tmp_path / "leak-4711.restart1.log").read_text().splitlines()) == 5
+    document = json.loads((tmp_path / "session.json").read_text())
+    assert [entry["log"] for entry in document["processes"]] == [
+        "leak-1.log", "leak-4711.restart1.log"
+    ]  # fmt: skip
+    assert document["records"] == {"seen": 14, "received": 13, "lost": 1}
+    assert document["lines"] == {"dropped": 2}
+    assert not spool.exists()

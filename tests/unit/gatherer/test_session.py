@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gatherer.errors import DeployError, GathererError, LogWriteError
-from gatherer.runtimes import Exit
+from gatherer.runtimes import Exit, TargetEnd
 from gatherer.session import Timing
 from hg_shared.framing import Frame
 from hg_shared.messages import Heartbeat
@@ -31,6 +31,8 @@ from tests.unit.gatherer.scripted import (
     session,
     stream,
 )
+
+OOM = TargetEnd("OOMKilled", exit_code=137, finished_at="2026-09-21T14:13:22Z")
 
 
 def document(tmp_path: Path) -> dict:
@@ -78,7 +80,8 @@ async def test_a_whole_capture(tmp_path: Path) -> None:
     assert final["exit_code"] == 0
     [entry] = final["processes"]
     assert entry == {
-        "pid": 4711, "start_time": 5, "command": "leak", "cmdline": ["leak", "--fast"],
+        "pid": 4711, "start_time": 5, "instance": 0,
+        "command": "leak", "cmdline": ["leak", "--fast"],
         "log": "leak-4711.log", "attached": "2026-09-21T14:13:22.000000Z",
         "ended": "2026-09-21T14:13:22.000000Z", "end_reason": "detached", "records": 42,
         "lost": 0, "dropped_lines": 0, "peak_rss_bytes": 30 << 20,
@@ -208,9 +211,9 @@ async def test_eof_without_goodbye_is_a_broken_stream(tmp_path: Path) -> None:
 
 async def test_eof_when_the_target_is_gone_is_its_end(tmp_path: Path) -> None:
     chunks = stream(HELLO, process(), batch(0, 5))
-    runtime = ScriptedRuntime(chunks, Exit(137), gone_afterwards=True)
+    runtime = ScriptedRuntime(chunks, Exit(137), end=OOM)
     summary = await session(tmp_path, runtime).run()
-    assert (summary.exit_code, summary.complete, summary.end_reason) == (0, False, "target ended")
+    assert (summary.exit_code, summary.complete, summary.end_reason) == (0, False, "OOMKilled")
     assert json_lines(tmp_path, "events.jsonl")[-1]["event"] == "target_ended"
     assert isinstance(document(tmp_path)["tail"]["unknown_ms"], float)
 
@@ -218,7 +221,7 @@ async def test_eof_when_the_target_is_gone_is_its_end(tmp_path: Path) -> None:
 async def test_eof_inside_a_frame_is_not_the_quiet_end_of_a_target(tmp_path: Path) -> None:
     frames = stream(HELLO, process(), batch(0, 5))
     frames[-1] = frames[-1][:-10]
-    runtime = ScriptedRuntime(frames, Exit(137), gone_afterwards=True)
+    runtime = ScriptedRuntime(frames, Exit(137), end=OOM)
     summary = await session(tmp_path, runtime).run()
     assert summary.exit_code == 4
 
@@ -259,7 +262,7 @@ async def test_what_hunter_says_on_stderr_is_the_error(tmp_path: Path) -> None:
 async def test_a_hunter_that_says_nothing_is_waited_for_and_left(tmp_path: Path) -> None:
     runtime = ScriptedRuntime([])
     runtime.channel.hold = asyncio.Event().wait
-    timing = Timing(hello=0.01, tick=0.001)
+    timing = Timing(hello=0.01, tick=0.001, fate=0.0, poll=0.001)
     with pytest.raises(DeployError, match=r"said nothing for 0\.01 s"):
         await session(tmp_path, runtime, timing=timing).run()
     assert runtime.channel.closed
@@ -268,7 +271,7 @@ async def test_a_hunter_that_says_nothing_is_waited_for_and_left(tmp_path: Path)
 async def test_a_hunter_that_falls_silent_breaks_the_stream(tmp_path: Path) -> None:
     runtime = ScriptedRuntime(stream(HELLO, process(), batch(0, 2)), Exit(None))
     runtime.channel.hold = asyncio.Event().wait
-    timing = Timing(silence=0.01, tick=0.001)
+    timing = Timing(silence=0.01, tick=0.001, fate=0.0, poll=0.001)
     summary = await session(tmp_path, runtime, timing=timing).run()
     assert (summary.exit_code, summary.received, summary.complete) == (4, 2, False)
     assert "hunter was silent for 0.01 s" in summary.notes

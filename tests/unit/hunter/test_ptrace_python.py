@@ -764,14 +764,17 @@ def test_a_detach_request_hides_no_open_call_from_the_watermark(machine: Machine
     assert seen == [[(Kind.IN_FLIGHT, PID)]]
 
 
-def test_an_idle_engine_moves_the_watermark_once_a_second(machine: Machine) -> None:
+def test_an_idle_engine_moves_the_watermark_all_the_time(machine: Machine) -> None:
     batches = [
         batch
         for tick in range(100)
         for batch in machine.engine.drain(10_000_000_000 + tick * 50_000_000)
     ]
     assert all(batch.count == 0 for batch in batches)
-    assert 4 <= len(batches) <= 6
+    # What is not known when hunter dies with its container is bounded by these, 250 ms in all.
+    marks = [batch.watermark for batch in batches]
+    assert max(after - before for before, after in zip(marks, marks[1:])) <= 150_000_000
+    assert len(marks) < 40
 
 
 def test_stop_before_anything_was_attached(machine: Machine) -> None:

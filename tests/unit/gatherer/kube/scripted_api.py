@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from gatherer.errors import NotFound
-from gatherer.kube.models import Container, ContainerState, Pod
+from gatherer.kube.models import Container, ContainerState, Owner, Pod
 from gatherer.kube.references import Reference
 from gatherer.kube.watch_events import PodList, WatchEvent
 from gatherer.kube.workloads import Workload
@@ -24,11 +24,13 @@ def pod(
     *,
     state: ContainerState = RUNNING,
     containers: Sequence[str] = ("main",),
+    controller: str = "",
     **more: object,
 ) -> Pod:
     made = tuple(Container(container, state=state) for container in containers)
     fields: dict[str, object] = {"phase": "Running", "node": "node1", **more}
-    return Pod("default", name, uid or f"uid-{name}", containers=made, **fields)  # type: ignore[arg-type]
+    owner = Owner("ReplicaSet", "web", controller)
+    return Pod("default", name, uid or f"uid-{name}", containers=made, owner=owner, **fields)  # type: ignore[arg-type]
 
 
 class ScriptedApi:

@@ -1,0 +1,248 @@
+"""One capture of one target: a session in each instance of it, one directory, one summary."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+from gatherer.capture_dir import CaptureDirectory
+from gatherer.chronicle import Chronicle
+from gatherer.config import CaptureConfig
+from gatherer.ending import COMPLETE, FAILED, LOST, Conclusion
+from gatherer.errors import GathererError, Interrupted, TargetGone
+from gatherer.patience import within
+from gatherer.runtimes import HunterImage, Runtime, Target
+from gatherer.session import Outcome, RendererFactory, Session, Timing
+from gatherer.session_document import SessionDocument
+from gatherer.summary import Summary
+from gatherer.view import View
+
+STARTS = 3
+"""How often hunter is started in an instance that runs and does not let it start."""
+MAX_POLL_SECONDS = 2.0
+"""Time between two looks at a container that waits for its restart."""
+
+
+class Capture:
+    """Captures one target to its end, through its restarts.
+
+    Args:
+        config: what to do.
+        runtime: where hunter runs.
+        image: hunter.
+        renderer: makes what renders the spool of a session.
+        view: shows the capture.
+        timing: patience.
+    """
+
+    def __init__(
+        self,
+        config: CaptureConfig,
+        runtime: Runtime,
+        image: HunterImage,
+        renderer: RendererFactory,
+        view: View,
+        timing: Timing | None = None,
+    ) -> None:
+        self._config = config
+        self._runtime = runtime
+        self._image = image
+        self._make_renderer = renderer
+        self._view = view
+        self._timing = timing or Timing()
+        self._stop_reason = ""
+        self._stopped = asyncio.Event()
+        self._running = False
+        self._failure: GathererError | None = None
+        self._session: Session | None = None
+        self._document: SessionDocument
+        self._chronicle: Chronicle
+
+    @property
+    def running(self) -> bool:
+        """Whether a hunter has said Hello."""
+        return self._running
+
+    @property
+    def failure(self) -> GathererError | None:
+        """What ended the capture before its time, after it had begun."""
+        return self._failure
+
+    def stop(self, reason: str) -> None:
+        """Asks hunter to let every tracee go and end; the capture then ends by itself.
+
+        Args:
+            reason: `interrupted`, `duration` or `terminated`.
+        """
+        if not self._stop_reason:
+            self._stop_reason = reason
+            self._stopped.set()
+            if self._session is not None:
+                self._session.stop(reason)
+
+    async def run(self) -> Summary:
+        """Captures to the end.
+
+        Cancelling it is the way to end at once: the spool is then kept.
+
+        Returns:
+            How it ended, whether well or not.
+
+        Raises:
+            GathererError: the target or the capture directory cannot be used, or hunter did not
+                start; nothing was captured.
+        """
+        target = await self._runtime.resolve()
+        directory = CaptureDirectory(self._config.output)
+        try:
+            self._document = SessionDocument(target, self._config.as_json(), time.time_ns())
+            self._chronicle = Chronicle(self._config, self._document, directory, self._view)
+            self._chronicle.write()
+            if directory.moved_to is not None:
+                self._view.note(f"an earlier capture was moved to {directory.moved_to}")
+            return self._conclude(await self._instances())
+        finally:
+            directory.close()
+
+    async def _instances(self) -> list[Outcome]:
+        """Captures one instance after the other."""
+        outcomes = [await self._first_instance()]
+        try:
+            while self._may_go_on(outcomes[-1]):
+                target = await self._next_instance()
+                if target is None:
+                    break
+                self._document.begin_instance(target)
+                outcomes.append(await self._later_instance())
+        except asyncio.CancelledError:
+            outcomes.append(Outcome(Conclusion("stopped at once", False, FAILED, ())))
+        return outcomes
+
+    async def _first_instance(self) -> Outcome:
+        try:
+            return await self._one_instance()
+        except GathererError as error:
+            self._document.fail(error, time.time_ns())
+            self._chronicle.write_last()
+            raise
+
+    async def _later_instance(self) -> Outcome:
+        """Captures a restarted instance; it may be gone again before hunter is in it."""
+        for _ in range(STARTS):
+            try:
+                return await self._one_instance()
+            except Interrupted:
+                raise asyncio.CancelledError from None
+            except GathererError as error:
+                failure = error
+            try:
+                end = await self._runtime.ended()
+            except GathererError:
+                end = None
+            if end is not None:
+                self._document.instance.end = end
+                return Outcome(Conclusion(end.reason, False, COMPLETE, ()), end)
+            if await self._pause(MAX_POLL_SECONDS):
+                break
+        return Outcome(Conclusion(f"failed: {failure.cause}", False, FAILED, ()), failure=failure)
+
+    def _may_go_on(self, outcome: Outcome) -> bool:
+        """Tells whether a later instance is to be captured too."""
+        config = self._config
+        # Other pids than that of the container's first process name nothing in another instance.
+        same_pids = not config.only_pids or 1 in config.pids
+        return (
+            config.restart
+            and same_pids
+            and not self._stop_reason
+            and not outcome.cancelled
+            and outcome.failure is None
+            and outcome.end is not None
+            and outcome.end.restarts
+        )
+
+    async def _next_instance(self) -> Target | None:
+        """Waits until the target runs again; None when it will not, or nobody waits any more."""
+        said = ""
+        poll = self._timing.poll
+        self._view.note(
+            f"{self._document.instance.end_line()}; waiting for the container to run again"
+        )
+        while True:
+            try:
+                target = await self._runtime.restarted()
+                if target is not None:
+                    return target
+            except TargetGone as gone:
+                self._view.note(str(gone))
+                await self._note_successor()
+                return None
+            except GathererError as error:
+                if str(error) != said:
+                    said = str(error)
+                    self._view.note(f"{said}; trying again")
+            if await self._pause(poll):
+                return None
+            poll = min(2 * poll, MAX_POLL_SECONDS)
+
+    async def _note_successor(self) -> None:
+        """Finds out who takes the place of a pod that went while its container was down."""
+        instance = self._document.instance
+        try:
+            end = await self._runtime.ended()
+        except GathererError:
+            return
+        if end is not None and instance.end is not None:
+            instance.end = replace(instance.end, restarts=False, successor=end.successor)
+
+    async def _pause(self, seconds: float) -> bool:
+        """Waits a while; returns whether the capture has been asked to stop."""
+        try:
+            async with within(seconds):
+                await self._stopped.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _one_instance(self) -> Outcome:
+        session = Session(
+            self._config,
+            self._runtime,
+            self._image,
+            self._make_renderer,
+            self._view,
+            self._chronicle,
+            self._timing,
+            self._greeted,
+        )
+        self._session = session
+        if self._stop_reason:
+            session.stop(self._stop_reason)
+        return await session.run()
+
+    def _greeted(self) -> None:
+        """A hunter runs; the duration counts from the first one."""
+        if not self._running and self._config.duration is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._config.duration, self.stop, "duration")
+        self._running = True
+
+    def _conclude(self, outcomes: list[Outcome]) -> Summary:
+        """Puts the ends of all sessions together and writes session.json for the last time."""
+        document, last = self._document, outcomes[-1]
+        conclusions = [outcome.conclusion for outcome in outcomes]
+        code, reason = last.conclusion.exit_code, last.conclusion.end_reason
+        if code == COMPLETE and any(each.exit_code == LOST for each in conclusions):
+            code = LOST
+        if self._stop_reason == "terminated" and code in (COMPLETE, LOST):
+            code, reason = FAILED, "terminated"
+        notes = tuple(dict.fromkeys(note for each in conclusions for note in each.notes))
+        complete = all(each.complete for each in conclusions)
+        self._failure = last.failure
+        document.conclude(
+            Conclusion(reason, complete, code, notes), last.failure, self._chronicle.ended_ns()
+        )
+        self._chronicle.write_last()
+        kept = [outcome.spool for outcome in outcomes if outcome.spool is not None]
+        return document.summary(self._config.output, kept[-1] if kept else None)

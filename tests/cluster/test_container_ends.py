@@ -1,0 +1,228 @@
+"""How containers end under a capture: the cause, the last records, and what comes after."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.standin.harness import StandInCluster, pod_manifest
+from tests.cluster.test_capture import assert_nothing_left, gatherer, until
+
+MIB = 1 << 20
+PTRACE = {"capabilities": {"add": ["SYS_PTRACE"]}}
+# Waits for a file before it leaks, so that it is traced from the first block on.
+LEAK = """
+import mmap, os, sys, time
+print("ready", flush=True)
+while not os.path.exists("/tmp/go"):
+    time.sleep(0.02)
+kept = []
+while True:
+    block = mmap.mmap(-1, 1 << 20)
+    for page in range(0, 1 << 20, 4096):
+        block[page] = 1
+    kept.append(block)
+    with open("/tmp/progress", "w") as file:
+        file.write(str(len(kept)))
+    time.sleep(1 / float(sys.argv[1]))
+"""
+TICKER = """
+import os, signal, sys, time
+def leave(number, frame):
+    sys.exit(int(os.environ.get("CODE", "0")))
+signal.signal(signal.SIGTERM, leave)
+while True:
+    os.stat("/")
+    time.sleep(0.01)
+"""
+
+
+class Captured:
+    """A gatherer that runs, and what it leaves."""
+
+    def __init__(self, cluster: StandInCluster, output: Path, *options: str) -> None:
+        self.output = output
+        command = gatherer(cluster, *options, "-f", "0.5", "-o", str(output))
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def traced(self, pattern: str = "*.log") -> Path:
+        """Waits for a log with something in it."""
+
+        def found() -> Path | None:
+            logs = [path for path in self.output.glob(pattern) if path.stat().st_size]
+            return logs[0] if logs else None
+
+        return until(found, f"a log {pattern} ({self.process.poll()})", 40)
+
+    def interrupt(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+
+    def finish(self, seconds: float = 60) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=seconds)
+        return self.process.returncode, out.decode(), err.decode()
+
+    def session(self) -> dict[str, Any]:
+        return json.loads((self.output / "session.json").read_text())
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        lines = (self.output / "events.jsonl").read_text().splitlines()
+        return [event for event in map(json.loads, lines) if event["event"] == name]
+
+
+@pytest.fixture
+def capture(cluster: StandInCluster, tmp_path: Path) -> Any:
+    running: list[Captured] = []
+
+    def start(*options: str) -> Captured:
+        running.append(Captured(cluster, tmp_path / "logs", *options))
+        return running[-1]
+
+    yield start
+    for each in running:
+        if each.process.poll() is None:
+            each.process.kill()
+        each.process.communicate(timeout=30)
+
+
+def leaker(name: str, policy: str, rate: int = 20) -> dict[str, Any]:
+    return pod_manifest(
+        name,
+        ["python3", "-c", LEAK, str(rate)],
+        memory="128Mi",
+        security=PTRACE,
+        restartPolicy=policy,
+    )
+
+
+def let_leak(cluster: StandInCluster, pod: str) -> None:
+    (cluster.rootfs(pod, "main") / "tmp" / "go").touch()
+
+
+def last_call(log: Path) -> str:
+    calls = [line for line in log.read_text().splitlines() if "+++" not in line]
+    return re.search(r"\d\d:\d\d:\d\d\.\d{6}", calls[-1])[0]  # type: ignore[index]
+
+
+def seconds_between(early: str, late: str) -> float:
+    times = [datetime.strptime(text, "%H:%M:%S.%f") for text in (early, late)]
+    return (times[1] - times[0]).total_seconds() % 86400
+
+
+def test_a_leak_until_the_oom_kill(
+    cluster: StandInCluster,
+    make_pod: Callable[..., dict[str, Any]],
+    capture: Callable[..., Captured],
+) -> None:
+    make_pod(leaker("leaker", "Never"))
+    # Hunter needs its 48 MiB at the start only.
+    run = capture("-p", "leaker", "-m", "2")
+    log = run.traced()
+    let_leak(cluster, "leaker")
+    code, out, err = run.finish()
+    assert (code, err) == (0, "")
+    session = run.session()
+    assert (session["end_reason"], session["complete"]) == ("OOMKilled", False)
+    assert session["records"]["lost"] == 0
+    print(session["tail"], session["instances"])
+    assert session["tail"]["unknown_ms"] < 250
+    [event] = run.events("target_ended")
+    assert (event["reason"], event["exit_code"], event["signal"]) == ("OOMKilled", 137, "SIGKILL")
+    assert event["limit_bytes"] == 128 * MIB
+    assert event["usage_bytes"] > 96 * MIB
+    assert re.search(
+        r"container ended: OOMKilled, exit code 137, SIGKILL,"
+        r" memory at the last sample [\d.]+ MiB of 128\.0 MiB", out
+    )  # fmt: skip
+    finished = cluster.pod("leaker")["status"]["containerStatuses"][0]["state"]["terminated"]
+    assert finished["reason"] == "OOMKilled"
+    ended = datetime.fromisoformat(event["time"]).astimezone().strftime("%H:%M:%S.%f")
+    assert seconds_between(last_call(log), ended) < 1
+    calls = log.read_text()
+    assert "mmap(NULL, 1048576" in calls
+
+
+def test_a_restarted_container_is_traced_again(
+    cluster: StandInCluster,
+    make_pod: Callable[..., dict[str, Any]],
+    capture: Callable[..., Captured],
+) -> None:
+    make_pod(leaker("comesback", "Always", 60))
+    run = capture("-p", "comesback", "-m", "2")
+    run.traced("python3-1.log")
+    first = cluster.container_id("comesback", "main")
+    let_leak(cluster, "comesback")
+    second = run.traced("python3-1.restart1.log")
+    assert cluster.container_id("comesback", "main") != first
+    size = second.stat().st_size
+    until(lambda: second.stat().st_size > size, "the second log grows")
+    run.interrupt()
+    code, out, err = run.finish()
+    assert (code, err) == (0, "")
+    session = run.session()
+    assert (session["end_reason"], session["restarts"]) == ("interrupted", 1)
+    one, two = session["instances"]
+    assert one["container_id"] == f"containerd://{first}"
+    assert (one["end"]["reason"], one["end"]["restarts"], two["end"]) == ("OOMKilled", True, None)
+    assert session["records"]["seen"] == sum(each["records"]["seen"] for each in (one, two))
+    assert session["complete"] is False
+    assert "container ended: OOMKilled" in out
+    assert_nothing_left(cluster, "comesback", "main")
+
+
+def test_no_restart_ends_with_the_container(
+    cluster: StandInCluster,
+    make_pod: Callable[..., dict[str, Any]],
+    capture: Callable[..., Captured],
+) -> None:
+    make_pod(leaker("onlyonce", "Always", 60))
+    run = capture("-p", "onlyonce", "-m", "2", "--no-restart")
+    run.traced()
+    let_leak(cluster, "onlyonce")
+    code, _, err = run.finish()
+    assert (code, err) == (0, "")
+    assert (run.session()["end_reason"], run.session()["restarts"]) == ("OOMKilled", 0)
+
+
+def test_a_crash_is_told_with_its_exit_code(
+    cluster: StandInCluster,
+    make_pod: Callable[..., dict[str, Any]],
+    capture: Callable[..., Captured],
+) -> None:
+    command = ["python3", "-c", TICKER]
+    make_pod(
+        pod_manifest("crasher", command, env={"CODE": "7"}, security=PTRACE, restartPolicy="Never")
+    )
+    run = capture("-p", "crasher", "--pid", "1")
+    run.traced()
+    os.kill(cluster.host_pid("crasher", "main"), signal.SIGTERM)
+    code, out, err = run.finish()
+    assert (code, err) == (0, "")
+    assert run.session()["end_reason"] == "Error"
+    [event] = run.events("target_ended")
+    assert (event["reason"], event["exit_code"], event["signal"]) == ("Error", 7, None)
+    assert "container ended: Error, exit code 7" in out
+
+
+def test_a_deleted_pod_ends_the_capture(
+    cluster: StandInCluster,
+    make_pod: Callable[..., dict[str, Any]],
+    capture: Callable[..., Captured],
+) -> None:
+    command = ["python3", "-c", TICKER]
+    make_pod(pod_manifest("deleted", command, security=PTRACE, terminationGracePeriodSeconds=5))
+    run = capture("-p", "deleted", "--pid", "1")
+    run.traced()
+    cluster.request("DELETE", "/api/v1/namespaces/default/pods/deleted")
+    code, out, err = run.finish()
+    assert (code, err) == (0, "")
+    assert run.session()["end_reason"] == "Deleted"
+    assert "container ended: Deleted" in out
