@@ -106,7 +106,7 @@ class KubernetesApi:
         return PodList(tuple(map(Pod.from_json, items)), version)
 
     async def watch_pods(
-        self, namespace: str, selector: str, version: str, seconds: int
+        self, namespace: str, selector: str, version: str, seconds: int, name: str = ""
     ) -> AsyncIterator[WatchEvent]:
         """Yields what changes, until the server ends the watch.
 
@@ -115,6 +115,7 @@ class KubernetesApi:
             selector: labelSelector, empty for all.
             version: resource version after which it begins.
             seconds: how long the server shall watch.
+            name: of the only pod to be watched, empty for all.
 
         Raises:
             ApiError: the server refused; 410 when it does not remember the version.
@@ -124,6 +125,7 @@ class KubernetesApi:
             lambda headers: self._core.list_namespaced_pod_without_preload_content(
                 namespace,
                 label_selector=selector or None,
+                field_selector=f"metadata.name={name}" if name else None,
                 watch=True,
                 resource_version=version,
                 allow_watch_bookmarks=True,

@@ -23,6 +23,7 @@ from gatherer.kube.endings import (
     sibling_selector,
     successor,
 )
+from gatherer.kube.last_seen import LastSeen
 from gatherer.kube.targets import check_running, choose_container
 from gatherer.runtimes import Exit, HunterChannel, HunterImage, Target, TargetEnd
 
@@ -70,7 +71,7 @@ class KubernetesRuntime:
         self._api: KubernetesApi | None = None
         self._target: Target | None = None
         self._instance: Instance | None = None
-        self._seen: Pod | None = None
+        self._seen: LastSeen | None = None
         self._cluster = cluster
         if cluster is not None:
             self._access, self._api = cluster.access, cluster.api
@@ -105,7 +106,10 @@ class KubernetesRuntime:
             image=container.image,
             container_id=container.container_id,
         )
-        self._seen = pod
+        if self._seen is None:
+            self._seen = LastSeen(self._api, pod)
+            self._seen.start()
+        self._seen.see(pod)
         self._instance = Instance(pod.uid, container.name, container.container_id, pod.node)
         return self._target
 
@@ -119,8 +123,13 @@ class KubernetesRuntime:
         if instance is None:
             return None
         end = instance_end(instance, pod)
-        if end is None and pod is not None:
+        if end is None:
             end = await self._node_end(instance)
+        elif self._seen is not None and (pod is None or pod.uid != instance.pod_uid):
+            # The pod is gone, but not what was seen of its end.
+            seen = instance_end(instance, self._seen.pod)
+            if seen is not None:
+                end = replace(seen, restarts=False, successor=end.successor)
         if end is None or end.restarts or end.successor:
             return end
         return replace(end, successor=await self._successor())
@@ -166,6 +175,9 @@ class KubernetesRuntime:
 
     async def aclose(self) -> None:
         """Closes the connections to the API server; a running hunter keeps its own."""
+        if self._seen is not None:
+            await self._seen.aclose()
+            self._seen = None
         if self._api is not None and self._cluster is None:
             await self._api.aclose()
             self._api = None
@@ -178,8 +190,8 @@ class KubernetesRuntime:
             pod = await self._api.read_pod(self._target.namespace, self._target.pod)
         except NotFound:
             return None
-        if self._seen is None or pod.uid == self._seen.uid:
-            self._seen = pod
+        if self._seen is not None:
+            self._seen.see(pod)
         return pod
 
     async def _node_end(self, instance: Instance) -> TargetEnd | None:
@@ -196,7 +208,7 @@ class KubernetesRuntime:
         """Returns the pod that takes the target's place, empty when there is none."""
         assert self._api is not None
         assert self._target is not None
-        pod = self._seen
+        pod = self._seen.pod if self._seen is not None else None
         selector = sibling_selector(pod) if pod is not None else ""
         if pod is None or not selector:
             return ""

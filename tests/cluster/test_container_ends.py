@@ -8,12 +8,13 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.cluster.standin import cgroups
 from tests.cluster.standin.harness import StandInCluster, pod_manifest
 from tests.cluster.test_capture import assert_nothing_left, gatherer, until
 
@@ -226,3 +227,149 @@ def test_a_deleted_pod_ends_the_capture(
     assert (code, err) == (0, "")
     assert run.session()["end_reason"] == "Deleted"
     assert "container ended: Deleted" in out
+
+
+def test_an_evicted_pod_says_what_the_node_was_short_of(
+    cluster: StandInCluster,
+    make_pod: Callable[..., dict[str, Any]],
+    capture: Callable[..., Captured],
+) -> None:
+    make_pod(pod_manifest("evicted", ["python3", "-c", TICKER], security=PTRACE))
+    run = capture("-p", "evicted", "--pid", "1")
+    run.traced()
+    words = (
+        "The node was low on resource: memory. Threshold quantity: 100Mi, available: 41608Ki. "
+        "Container main was using 9Mi, request is 0, has larger consumption of memory. "
+    )
+    path = "/standin/namespaces/default/pods/evicted/pressure"
+    cluster.request("POST", path, {"message": words})
+    code, out, err = run.finish()
+    assert (code, err) == (0, "")
+    assert run.session()["end_reason"] == "Evicted"
+    [event] = run.events("target_ended")
+    assert (event["reason"], event["message"], event["exit_code"]) == ("Evicted", words, 137)
+    assert "The node was low on resource: memory" in out
+
+
+def owned(name: str, revision: str) -> dict[str, Any]:
+    """Returns a pod as the ReplicaSet of a Deployment makes it."""
+    pod = pod_manifest(
+        name, ["python3", "-c", TICKER], security=PTRACE, terminationGracePeriodSeconds=20
+    )
+    pod["metadata"] |= {
+        "labels": {"app": "shop", "pod-template-hash": revision},
+        "ownerReferences": [
+            {
+                "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"shop-{revision}",
+                "uid": f"uid-of-{revision}", "controller": True, "blockOwnerDeletion": True,
+            }
+        ],
+    }  # fmt: skip
+    return pod
+
+
+@pytest.mark.parametrize(("how", "reason"), [("drain", "Evicted"), ("rollout", "Deleted")])
+def test_a_replaced_pod_names_its_successor(
+    cluster: StandInCluster,
+    make_pod: Callable[..., dict[str, Any]],
+    capture: Callable[..., Captured],
+    how: str,
+    reason: str,
+) -> None:
+    make_pod(owned(f"shop-55d8-{how}", "55d8"))
+    make_pod(owned(f"shop-55d8-twin-{how}", "55d8"))
+    until(
+        lambda: cluster.pod(f"shop-55d8-twin-{how}")["metadata"]["creationTimestamp"] < now(),
+        "the twin is older than what follows",
+    )
+    run = capture("-p", f"shop-55d8-{how}", "--pid", "1")
+    run.traced()
+    path = f"/api/v1/namespaces/default/pods/shop-55d8-{how}"
+    if how == "drain":
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {}}
+        cluster.request("POST", f"{path}/eviction", eviction)
+        made = f"shop-55d8-new-{how}"
+        make_pod(owned(made, "55d8"))
+    else:
+        cluster.request("DELETE", path)
+        made = f"shop-7f9c-new-{how}"
+        make_pod(owned(made, "7f9c"))
+    code, out, err = run.finish()
+    assert (code, err) == (0, "")
+    assert run.session()["end_reason"] == reason
+    [event] = run.events("target_ended")
+    assert event["successor"] == made
+    assert f"its successor is pod {made}" in out
+
+
+def now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_a_lost_node_breaks_the_stream_and_is_named(
+    cluster: StandInCluster,
+    make_pod: Callable[..., dict[str, Any]],
+    capture: Callable[..., Captured],
+) -> None:
+    make_pod(pod_manifest("island", ["python3", "-c", TICKER], security=PTRACE))
+    run = capture("-p", "island", "--pid", "1")
+    run.traced()
+    node = cluster.request("GET", "/api/v1/nodes/node1")
+    conditions = node["status"]["conditions"]
+    lost = {"status": "Unknown", "reason": "NodeStatusUnknown",
+            "message": "Kubelet stopped posting node status."}  # fmt: skip
+    silent = [each | lost if each["type"] == "Ready" else each for each in conditions]
+    path = "/api/v1/nodes/node1/status"
+    cluster.request("PUT", path, {**node, "status": {**node["status"], "conditions": silent}})
+    try:
+        code, out, err = run.finish()
+    finally:
+        cluster.request("PUT", path, node)
+    assert (code, err) == (4, "")
+    session = run.session()
+    assert (session["end_reason"], session["complete"]) == ("NodeLost", False)
+    assert "Kubelet stopped posting node status." in out
+
+
+CHILD_LEAKS = """
+import os, sys, time
+print("ready", flush=True)
+while True:
+    while not os.path.exists("/tmp/go"):
+        os.stat("/")
+        time.sleep(0.02)
+    os.unlink("/tmp/go")
+    child = os.fork()
+    if child == 0:
+        kept = []
+        while True:
+            kept.append(bytearray(b"x") * (1 << 20))
+            time.sleep(0.02)
+    print(os.waitpid(child, 0), flush=True)
+"""
+
+
+def test_an_oom_kill_of_one_process_does_not_end_the_capture(
+    cluster: StandInCluster,
+    make_pod: Callable[..., dict[str, Any]],
+    capture: Callable[..., Captured],
+) -> None:
+    if cgroups.is_v2():
+        pytest.skip("on cgroup v2 the kubelet has the kernel kill the container as a whole")
+    make_pod(
+        pod_manifest("parent", ["python3", "-c", CHILD_LEAKS], memory="128Mi", security=PTRACE)
+    )
+    run = capture("-p", "parent", "-m", "2")
+    first = run.traced("python3-1.log")
+    let_leak(cluster, "parent")
+    until(lambda: run.events("oom"), "the kernel kills", 40)
+    size = first.stat().st_size
+    until(lambda: first.stat().st_size > size, "the parent is traced on")
+    run.interrupt()
+    code, out, err = run.finish()
+    assert (code, err) == (0, "")
+    session = run.session()
+    assert (session["end_reason"], session["complete"]) == ("interrupted", True)
+    [victim] = [each for each in session["processes"] if each["pid"] != 1]
+    assert victim["end_reason"] == "killed by SIGKILL, out of memory"
+    assert "killed by SIGKILL, out of memory" in out

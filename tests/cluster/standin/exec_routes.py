@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +50,11 @@ class ExecRoutes:
             return kubelet_error(400, "you must specify at least 1 of stdin, stdout, stderr")
         metadata = pod["metadata"]
         worker = self._cluster.kubelet.worker(metadata["namespace"], metadata["name"])
+        if self._cluster.kubelet.lost.is_set():
+            address = pod["status"].get("hostIP", "")
+            return kubelet_error(
+                500, f"error dialing backend: dial tcp {address}:10250: i/o timeout"
+            )
         if worker is None or not worker.record(container).running:
             return kubelet_error(500, f'container not found ("{container}")')
         scratch = self._cluster.run.subdirectory("scratch")
@@ -72,9 +78,19 @@ class ExecRoutes:
         if subprotocol is None:
             return refused_subprotocol()
         transport = await WebSocketTransport.accept(request, subprotocol)
-        await session(transport).run()
+        losing = asyncio.create_task(self._lose(request))
+        try:
+            await session(transport).run()
+        finally:
+            losing.cancel()
         await transport.close()
         return transport.response
+
+    async def _lose(self, request: web.Request) -> None:
+        """Breaks a connection when the node is lost; its process goes on there."""
+        await self._cluster.kubelet.lost.wait()
+        if request.transport is not None:
+            request.transport.abort()
 
 
 def require_create(user: rbac.User, wanted: Attributes) -> None:

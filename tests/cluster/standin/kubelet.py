@@ -19,7 +19,11 @@ Object = dict[str, Any]
 
 
 class Kubelet:
-    """The only node and its scheduler."""
+    """The only node and its scheduler.
+
+    Attributes:
+        lost: set while nobody reaches the node.
+    """
 
     def __init__(
         self,
@@ -41,6 +45,7 @@ class Kubelet:
         self._account = account
         self._workers: dict[tuple[str, str], PodWorker] = {}
         self._last_address = 1
+        self.lost = asyncio.Event()
         self._services = Node(
             run=run,
             images=ImageStore(run.subdirectory("images")),
@@ -80,6 +85,12 @@ class Kubelet:
         if stored is not None and stored["metadata"]["uid"] == metadata["uid"]:
             stored["status"] = pod["status"]
             self._store.put("pods", stored)
+
+    async def evict(self, namespace: str, name: str, message: str) -> None:
+        """Ends a pod for want of something on the node; the pod stays, failed."""
+        worker = self._workers.get((namespace, name))
+        if worker is not None:
+            await worker.evict(message)
 
     async def remove(self, namespace: str, name: str, grace_seconds: float) -> None:
         """Ends a pod's containers, then removes the pod."""

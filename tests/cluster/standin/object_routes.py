@@ -48,6 +48,9 @@ class ObjectRoutes:
             web.patch(pods_path + "/{name}/ephemeralcontainers", self.patch_ephemeral),
             web.post(pods_path, self.create),
             web.delete(pods_path + "/{name}", self.delete),
+            web.post(pods_path + "/{name}/eviction", self.evict),
+            web.put("/api/v1/{resource:nodes}/{name}/status", self.replace_node_status),
+            web.post("/standin/namespaces/{namespace}/pods/{name}/pressure", self.press),
             *self._workload_routes(),
         ]
 
@@ -243,7 +246,8 @@ class ObjectRoutes:
         if grace is None:
             grace = pod["spec"]["terminationGracePeriodSeconds"]
         if "deletionTimestamp" not in metadata:
-            metadata["deletionTimestamp"] = pods.timestamp()
+            # The moment at which the grace period is over (registry/rest/delete.go).
+            metadata["deletionTimestamp"] = pods.timestamp(float(grace))
             metadata["deletionGracePeriodSeconds"] = int(grace)
             pod = self._cluster.store.put("pods", pod)
             removal = self._cluster.kubelet.remove(
@@ -253,6 +257,48 @@ class ObjectRoutes:
             self._background.add(task)
             task.add_done_callback(self._background.discard)
         return json_response(request, pod)
+
+    async def evict(self, request: web.Request) -> web.StreamResponse:
+        """POST of pods/eviction, as kubectl drain does it: a deletion that says why."""
+        pod = self.pod(request)
+        condition = {
+            "lastProbeTime": None,
+            "lastTransitionTime": pods.timestamp(),
+            "message": "Eviction API: evicting",
+            "reason": "EvictionByEvictionAPI",
+            "status": "True",
+            "type": "DisruptionTarget",
+        }
+        metadata = pod["metadata"]
+        worker = self._cluster.kubelet.worker(metadata["namespace"], metadata["name"])
+        if worker is not None:
+            worker.disrupt(condition)
+        await self.delete(request)
+        success = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+        return json_response(request, {**success, "code": 201}, 201)
+
+    async def press(self, request: web.Request) -> web.StreamResponse:
+        """POST of a shortage on the node: its kubelet evicts the pod. No part of the real API."""
+        pod = self.pod(request)
+        metadata = pod["metadata"]
+        message = str((await _body(request))["message"])
+        await self._cluster.kubelet.evict(metadata["namespace"], metadata["name"], message)
+        return json_response(request, self.pod(request))
+
+    async def replace_node_status(self, request: web.Request) -> web.StreamResponse:
+        """PUT of nodes/status, as the node's kubelet and the node controller do it.
+
+        A node whose Ready is Unknown is one that nobody reaches.
+        """
+        node = self._object(request, "nodes")
+        node["status"] = (await _body(request))["status"]
+        ready = [each["status"] for each in node["status"]["conditions"] if each["type"] == "Ready"]
+        lost = self._cluster.kubelet.lost
+        if ready == ["Unknown"]:
+            lost.set()
+        else:
+            lost.clear()
+        return json_response(request, self._cluster.store.put("nodes", node))
 
     async def create_workload(self, request: web.Request) -> web.StreamResponse:
         """POST of a workload; its pods are for the client to make."""

@@ -113,6 +113,26 @@ def pod_status(
     }
 
 
+def evicted(status: Object, message: str, now: str) -> Object:
+    """Returns the status of a pod that the kubelet's eviction manager ends.
+
+    While a container runs only the condition tells; phase and reason follow with the last one.
+    """
+    target = {
+        "lastProbeTime": None,
+        "lastTransitionTime": now,
+        "message": message,
+        "observedGeneration": status["observedGeneration"],
+        "reason": "TerminationByKubelet",
+        "status": "True",
+        "type": "DisruptionTarget",
+    }
+    status = {**status, "conditions": [*status["conditions"], target]}
+    if any("terminated" not in item["state"] for item in status["containerStatuses"]):
+        return status
+    return {**status, "phase": "Failed", "reason": "Evicted", "message": message}
+
+
 def _total_resources(containers: list[Object]) -> Object:
     # One container with resources is all the pods here have; sums would need formatting.
     for container in containers:

@@ -19,7 +19,7 @@ from tests.cluster.standin.attachment import Attachment
 from tests.cluster.standin.container_log import ContainerLog
 from tests.cluster.standin.images import Image, ImageStore
 from tests.cluster.standin.pod_network import PodNetwork
-from tests.cluster.standin.pod_status import ContainerRecord, pod_status, terminated
+from tests.cluster.standin.pod_status import ContainerRecord, evicted, pod_status, terminated
 from tests.cluster.standin.pods import timestamp
 from tests.cluster.standin.run_directory import RunDirectory
 from tests.cluster.standin.runc import Child, Runc, RuncError, own_capabilities
@@ -64,6 +64,8 @@ class PodWorker:
         self.sandbox = Sandbox(self._directory, pod, pod_ip)
         self._environment: dict[str, str] = {}
         self._stopping = asyncio.Event()
+        self._eviction = ""
+        self._disruption: Object = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._shared_pids: str | None = None
         self.logs: dict[str, list[ContainerLog]] = {}
@@ -88,6 +90,10 @@ class PodWorker:
         self.pod["status"] = pod_status(
             self.pod, records, ephemeral, self._node.host_ip, self._ip, now
         )
+        if self._disruption:
+            self.pod["status"]["conditions"].append(self._disruption)
+        if self._eviction:
+            self.pod["status"] = evicted(self.pod["status"], self._eviction, now)
         self._report(self.pod)
 
     async def start(self, account: ServiceAccount) -> None:
@@ -387,7 +393,24 @@ class PodWorker:
             wanted["env"] = [*process["env"], "TERM=xterm"]
         return await self._node.runc.execute(container_id, wanted, *streams, console_socket)
 
+    def disrupt(self, condition: Object) -> None:
+        """Takes the condition that says why the pod is about to be deleted."""
+        self._disruption = condition
+        self._publish()
+
+    async def evict(self, message: str) -> None:
+        """Ends all containers for want of something on the node; the pod stays, failed."""
+        self._eviction = message
+        self._publish()
+        await self._end_containers(0)
+
     async def stop(self, grace_seconds: float) -> None:
+        """Ends all containers, and the sandbox."""
+        await self._end_containers(grace_seconds)
+        self.sandbox.tear_down()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    async def _end_containers(self, grace_seconds: float) -> None:
         """Ends all containers: SIGTERM, then SIGKILL when the grace is over."""
         self._stopping.set()
         everyone = [*self.records.values(), *self.ephemeral.values()]
@@ -403,5 +426,3 @@ class PodWorker:
                 if record.running:
                     await self._node.runc.kill(record.container_id, signal.SIGKILL)
             await asyncio.wait([tasks], timeout=0.1)
-        self.sandbox.tear_down()
-        shutil.rmtree(self._directory, ignore_errors=True)

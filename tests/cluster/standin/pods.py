@@ -39,9 +39,10 @@ class InvalidFieldError(Exception):
         self.message = message
 
 
-def timestamp() -> str:
-    """Returns now as metav1.Time prints it."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def timestamp(later: float = 0.0) -> str:
+    """Returns now as metav1.Time prints it, or so many seconds later."""
+    moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=later)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def admit(manifest: Object, namespace: str) -> Object:

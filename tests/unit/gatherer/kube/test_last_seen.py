@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from gatherer.errors import ClusterUnreachable, Forbidden, GathererError
+from gatherer.kube import last_seen
+from gatherer.kube.last_seen import LastSeen
+from gatherer.kube.models import Pod
+from gatherer.kube.watch_events import WatchEvent
+
+POD = Pod("default", "web-0", uid="one", phase="Running")
+
+
+class Watches:
+    """Plays one list of events, or an error, for each watch; then waits."""
+
+    def __init__(self, *plays: list[WatchEvent] | GathererError) -> None:
+        self.plays = list(plays)
+        self.asked: list[tuple[object, ...]] = []
+        self.played = asyncio.Event()
+
+    async def watch_pods(
+        self, namespace: str, selector: str, version: str, seconds: int, name: str = ""
+    ) -> AsyncIterator[WatchEvent]:
+        self.asked.append((namespace, selector, version, name))
+        if not self.plays:
+            self.played.set()
+            await asyncio.Event().wait()
+        play = self.plays.pop(0)
+        if isinstance(play, GathererError):
+            raise play
+        for event in play:
+            yield event
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(last_seen, "PAUSE_SECONDS", 0)
+
+
+async def test_the_last_state_of_a_deleted_pod_stays() -> None:
+    gone = replace(POD, phase="Failed", deletion_timestamp="2026-11-21T08:40:30Z")
+    api = Watches([WatchEvent("ADDED", POD), WatchEvent("DELETED", gone), WatchEvent("BOOKMARK")])
+    seen = LastSeen(api, POD)
+    seen.start()
+    await api.played.wait()
+    assert seen.pod == gone
+    assert api.asked[0] == ("default", "", "0", "web-0")
+    await seen.aclose()
+
+
+async def test_another_pod_of_the_name_is_another_pod() -> None:
+    api = Watches([WatchEvent("ADDED", replace(POD, uid="two", phase="Pending"))])
+    seen = LastSeen(api, POD)
+    seen.start()
+    await api.played.wait()
+    assert seen.pod == POD
+    await seen.aclose()
+
+
+async def test_a_watch_that_fails_is_tried_again() -> None:
+    later = replace(POD, reason="Evicted")
+    api = Watches(ClusterUnreachable("no answer"), [WatchEvent("MODIFIED", later)])
+    seen = LastSeen(api, POD)
+    seen.start()
+    await api.played.wait()
+    assert seen.pod == later
+    await seen.aclose()
+
+
+async def test_a_watch_that_is_not_allowed_is_left() -> None:
+    api = Watches(Forbidden("you may not watch pods"), [WatchEvent("MODIFIED", POD)])
+    seen = LastSeen(api, POD)
+    seen.start()
+    assert seen._task is not None
+    await seen._task
+    assert len(api.asked) == 1
+    await seen.aclose()
+    await LastSeen(api, POD).aclose()
