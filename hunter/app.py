@@ -127,6 +127,7 @@ class Hunter:
         self._heard_ns = time.monotonic_ns()
         self._peak_pss = 0
         self._oom_kills: Optional[int] = None
+        self._killed_ns = -SECOND
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
@@ -428,16 +429,15 @@ class Hunter:
                 self._error = f"no process {', '.join(map(str, missing))}; see ps for those there"
                 self._end("no_targets")
 
-    def _sample_container(self, now: int) -> bool:
-        """Sends a sample of the container; returns whether the kernel has killed since the last."""
+    def _sample_container(self, now: int) -> None:
+        """Sends a sample of the container, and an event when the kernel has killed in it."""
         container = self._sampler.container(now)
         self._writer.put(container)
         kills, before = container.values.get("oom_kills"), self._oom_kills
         self._oom_kills = kills
-        if kills is None or before is None or kills <= before:
-            return False
-        self._writer.put(Event(now, "oom", None, {"kills": kills - before}))
-        return True
+        if kills is not None and before is not None and kills > before:
+            self._killed_ns = now
+            self._writer.put(Event(now, "oom", None, {"kills": kills - before}))
 
     def _note_decision(self, offender: Offender, now: int, more: Dict[str, object]) -> None:
         decision, against = offender.decision, offender.against
@@ -515,7 +515,9 @@ class Hunter:
                 if os.WIFSIGNALED(notice.value):
                     fields["signal"] = signal_name(os.WTERMSIG(notice.value))
                     if os.WTERMSIG(notice.value) == signal.SIGKILL:
-                        fields["oom"] = self._sample_container(when)
+                        # The kernel counts a victim before it dies.
+                        self._sample_container(when)
+                        fields["oom"] = abs(when - self._killed_ns) < SECOND
                 else:
                     fields["code"] = notice.value >> 8
             name = "exit" if notice.text == "exited" else "detach"
