@@ -173,6 +173,10 @@ The same as `gatherer capture …`; see `gatherer capture --help` for all option
     help="which system calls: names, %memory %file %desc %network …, ! negates  [all]",
 )  # fmt: skip
 @_option(
+    "-F", "--follow-forks", is_flag=True,
+    help="trace the children of traced processes too, a log for each",
+)  # fmt: skip
+@_option(
     "-s", "--string-size", type=Parsed(options.parse_string_size, "N"),
     default=DEFAULT_STRING_SIZE, help=f"bytes kept of each string  [{DEFAULT_STRING_SIZE}]",
 )  # fmt: skip
@@ -363,6 +367,7 @@ def capture_config(given: dict[str, Any], terminal: bool) -> CaptureConfig:
         buffer=given["buffer"],
         linger=given["linger"],
         restart=given["restart"],
+        follow_forks=given["follow_forks"],
         engine=given["engine"],
         placement=given["placement"],
         max_overhead=given["max_overhead"],

@@ -102,6 +102,7 @@ class CaptureConfig:
         buffer: bytes hunter keeps while the stream is slow.
         linger: seconds hunter waits for a lost gatherer.
         restart: whether a restarted container is traced again.
+        follow_forks: whether children of traced processes are traced too.
         engine: engine name, or `auto`.
         placement: `auto`, or `off`: whether the target may be moved to the tracer's CPU.
         max_overhead: share of its time that the target may lose, None for any.
@@ -128,6 +129,7 @@ class CaptureConfig:
     buffer: int = DEFAULT_BUFFER
     linger: float = DEFAULT_LINGER
     restart: bool = True
+    follow_forks: bool = False
     engine: str = "auto"
     placement: str = "auto"
     max_overhead: float | None = None
@@ -209,6 +211,8 @@ class CaptureConfig:
             arguments.append(f"--trace={self.trace_set}")
         arguments += ["--string-size", str(self.string_size)]
         arguments += ["--buffer", str(self.buffer), "--linger", f"{self.linger:g}"]
+        if self.follow_forks:
+            arguments.append("--follow-forks")
         arguments += ["--engine", self.engine, "--placement", self.placement]
         if self.max_overhead is not None:
             arguments += ["--max-overhead", f"{self.max_overhead:g}"]
@@ -231,6 +235,7 @@ class CaptureConfig:
             "buffer_bytes": self.buffer,
             "linger": self.linger,
             "restart": self.restart,
+            "follow_forks": self.follow_forks,
             "engine": self.engine,
             "placement": self.placement,
             "max_overhead": self.max_overhead,

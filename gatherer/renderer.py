@@ -37,6 +37,11 @@ MAX_PROCESSES = 100_000
 class Lines(Protocol):
     """Renders the records of one process; see gatherer.render.lines."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether a later watermark alone could let lines out."""
+        ...
+
     def feed_rows(self, heads: bytes, captures: bytes, watermark: int) -> bytes:
         """Takes the next records and returns the lines that can be written now.
 
@@ -177,6 +182,7 @@ class Rendering:
         self._processes: dict[int, _Process] = {}
         self._by_key: dict[ProcessKey, _Process] = {}
         self._by_pid: dict[int, _Process] = {}
+        self._waiting: dict[str, _Process] = {}
         self._watermarks = Watermarks()
         self._losses: dict[int, Loss] = {}
 
@@ -292,6 +298,7 @@ class Rendering:
                 continue
             self.accounts.received(ordinal, share.count - self._take_notes(ordinal, share))
             process.fed_to = watermark
+            self._waiting[process.name] = process
             self._append(process, process.lines.feed_rows(share.heads, share.captures, watermark))
 
     def _take_notes(self, ordinal: int, share: Share) -> int:
@@ -338,7 +345,10 @@ class Rendering:
     def _advance(self) -> None:
         """Lets processes that had no records in the last batches write what waits."""
         watermark = self._watermarks.now
-        for process in self._by_key.values():
+        for process in list(self._waiting.values()):
             if process.fed_to < watermark:
                 process.fed_to = watermark
                 self._append(process, process.lines.feed_rows(b"", b"", watermark))
+            if not process.lines.waits:
+                # Of thousands of processes that have ended none need be looked at again.
+                del self._waiting[process.name]

@@ -42,6 +42,11 @@ class Selected:
         self.note = lines.note
         self.finish = lines.finish
 
+    @property
+    def waits(self) -> bool:
+        """Whether a later watermark alone could let lines out."""
+        return self._lines.waits
+
     def feed_rows(self, heads: bytes, captures: bytes, watermark: int) -> bytes:
         """Takes records and returns the lines that can be written now; see renderer.Lines."""
         rows, held = [], []

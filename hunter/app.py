@@ -53,13 +53,16 @@ from hunter.memory import procfs
 from hunter.memory.evidence import Evidence
 from hunter.memory.sampler import Sampler
 from hunter.output import Writer
-from hunter.processes import Identity, Offender, Scanner
+from hunter.processes import Offender, Scanner
+from hunter.roster import MAX_PROCESSES, Identity, Roster, Traced
 from hunter.tracing import kernel
 from hunter.watchdog import Watchdog
 
 TICK = 0.05
 # While nothing is traced there is nothing to look after between two scans.
 IDLE_TICK = 0.5
+# A child's start as the engine sees it and as /proc has it: a tick is 10 ms.
+START_TIME_TICKS = 5
 HEARTBEAT_NS = 5_000_000_000
 # How long letting go may take before hunter exits and leaves it to the kernel, which then detaches.
 DETACH_SECONDS = 2.0
@@ -67,19 +70,6 @@ DETACH_SECONDS = 2.0
 GOODBYE_SECONDS = 4.5
 SECOND = 1_000_000_000
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-
-
-class _Traced:
-    """A process that was chosen: what is remembered until the end."""
-
-    __slots__ = ("attached", "end_reason", "identity", "ordinal", "rss")
-
-    def __init__(self, ordinal: int, identity: Identity, rss: int) -> None:
-        self.ordinal = ordinal
-        self.identity = identity
-        self.rss = rss
-        self.attached = False
-        self.end_reason = ""
 
 
 class Hunter:
@@ -109,6 +99,8 @@ class Hunter:
             self._load_ebpf(machine),
         )
         self._engine = self._ebpf or self._make_engine(machine)
+        if config.follow_forks:
+            self._engine.follow = self
         self._budget = Budget(config.max_overhead) if config.max_overhead else None
         self._watchdog = Watchdog()
         self._placement: Optional[Placement] = None
@@ -118,7 +110,7 @@ class Hunter:
         self._scanner = Scanner(config, self._container)
         self._sampler = Sampler(self._container)
         self._evidence = Evidence(self._sampler)
-        self._traced: Dict[int, _Traced] = {}
+        self._roster = Roster()
         self._refused: Dict[Identity, str] = {}
         self._excluded: Dict[Identity, str] = {}
         self._decoder = FrameDecoder()
@@ -132,6 +124,7 @@ class Hunter:
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
         self._stdin_open = True
+        self._full = False
         self._error = ""
         self._writer = Writer(1, self._output_broke)
 
@@ -159,7 +152,7 @@ class Hunter:
             platform.release(),
             self._rights.capabilities,
             config.engine == "ebpf",
-            (config.string_size, config.buffer_bytes, self._wanted()),
+            (config.string_size, config.buffer_bytes, self._wanted(), config.follow_forks),
         )
         return refused
 
@@ -267,8 +260,8 @@ class Hunter:
         boot_offset = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - now
         pids = {
             traced.identity[0]: traced.identity[1] * SECOND // procfs.CLOCK_TICKS - boot_offset
-            for traced in self._traced.values()
-            if traced.attached and not traced.end_reason
+            for traced in self._roster.active()
+            if traced.attached
         }
         self._placement.tick(now, self._engine.stops(), pids)
 
@@ -347,7 +340,7 @@ class Hunter:
         frequency = int(self._config.frequency * SECOND)
         next_scan = next_heartbeat = next_collection = time.monotonic_ns()
         while not self._reason:
-            idle = all(traced.end_reason for traced in self._traced.values())
+            idle = not self._roster.active()
             for key, _ in selector.select(IDLE_TICK if idle else TICK):
                 if key.fd == 0:
                     self._read_stdin()
@@ -400,19 +393,18 @@ class Hunter:
             self._end("no_heartbeat")
         if (
             self._config.only_pids
-            and self._traced
+            and len(self._roster)
             and not self._reason
-            and all(traced.end_reason for traced in self._traced.values())
+            and not self._roster.active()
             and not any(procfs.stat(pid) for pid in self._config.pids)
         ):
             self._end("no_targets")
 
     def _scan(self, now: int) -> None:
-        active = {traced.identity for traced in self._traced.values() if not traced.end_reason}
-        scan = self._scanner.scan(active)
-        for traced in self._traced.values():
+        scan = self._scanner.scan({traced.identity for traced in self._roster.active()})
+        for traced in self._roster.active():
             pid = traced.identity[0]
-            if not traced.end_reason and traced.attached and pid in scan.resident:
+            if traced.attached and pid in scan.resident:
                 self._writer.put(self._sampler.process(pid, scan.resident[pid], now))
         for message in self._evidence.look(scan.resident, now):
             self._writer.put(message)
@@ -423,7 +415,7 @@ class Hunter:
                 self._note_decision(offender, now, {"excluded": reason})
         for offender in scan.offenders:
             self._begin(offender, now)
-        if self._config.only_pids and not self._traced:
+        if self._config.only_pids and not len(self._roster):
             missing = [pid for pid in self._config.pids if procfs.stat(pid) is None]
             if len(missing) == len(self._config.pids):
                 self._error = f"no process {', '.join(map(str, missing))}; see ps for those there"
@@ -459,12 +451,9 @@ class Hunter:
     def _begin(self, offender: Offender, now: int) -> None:
         """Announces a process and asks the engine for it."""
         pid, start_time = offender.identity
-        known = next(
-            (each for each in self._traced.values() if each.identity == offender.identity), None
-        )
+        known = self._roster.find(offender.identity)
         if known is None:
-            known = _Traced(len(self._traced) + 1, offender.identity, offender.rss)
-            self._traced[known.ordinal] = known
+            known = self._roster.add(offender.identity, offender.rss, offender.command)
             self._note_decision(offender, now, {})
             self._writer.put(
                 TracedProcess(
@@ -480,20 +469,62 @@ class Hunter:
         known.end_reason = ""
         self._engine.attach(known.ordinal, pid)
 
+    # Children of traced processes; called by the engine's threads.
+
+    def reserve(self) -> int:
+        """Returns an ordinal for a child; see `hunter.engines.Follow`."""
+        ordinal = self._roster.reserve()
+        if not ordinal and not self._full:
+            self._full = True
+            cause = f"{MAX_PROCESSES} processes were traced; no more children are followed"
+            self._writer.put(Event(time.monotonic_ns(), "attach_failed", None, {"cause": cause}))
+        return ordinal
+
+    def declare(
+        self, ordinal: int, pid: int, creator: int, born_ns: int, command: str = ""
+    ) -> None:
+        """Announces a child that is followed; see `hunter.engines.Follow`."""
+        now = time.monotonic_ns()
+        boot_offset = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - now
+        start_time = ((born_ns or now) + boot_offset) * procfs.CLOCK_TICKS // SECOND
+        stat = procfs.stat(pid)
+        words: List[str] = []
+        if stat is not None and (
+            not born_ns or abs(stat.start_time - start_time) <= START_TIME_TICKS
+        ):
+            start_time = stat.start_time
+            command = command or stat.command
+            words = procfs.command_line(pid)
+        traced = self._roster.add((pid, start_time), 0, command, ordinal)
+        traced.followed = True
+        started = self._boot_offset + start_time * SECOND // procfs.CLOCK_TICKS
+        self._writer.put(
+            TracedProcess(ordinal, pid, start_time, started, command, words, now, creator)
+        )
+
     def _take_notices(self) -> None:
         for notice in self._engine.notices():
-            traced = self._traced.get(notice.ordinal)
+            traced = self._roster.get(notice.ordinal)
             if traced is not None:
                 self._take(notice, traced)
 
-    def _take(self, notice: Notice, traced: _Traced) -> None:
+    def _take(self, notice: Notice, traced: Traced) -> None:
         pid = traced.identity[0]
         when = notice.time_ns
+        fields: Dict[str, object]
         if notice.kind == "attached":
             traced.attached = True
             self._evidence.end(traced.identity)
             self._writer.put(Event(when, "attach", pid, {"threads": notice.value}))
             self._send_fd_table(traced)
+        elif notice.kind == "followed":
+            traced.attached = True
+            creator = self._roster.get(notice.value)
+            fields = {"threads": 1, "parent": creator.identity[0] if creator else None}
+            self._writer.put(Event(when, "attach", pid, fields))
+        elif notice.kind == "unfollowed":
+            cause = f"{notice.text} of its children are not followed: too many at a time"
+            self._writer.put(Event(when, "attach_failed", None, {"parent": pid, "cause": cause}))
         elif notice.kind == "attach_failed":
             traced.end_reason = "attach_failed"
             self._scanner.failed(traced.identity)
@@ -502,7 +533,7 @@ class Hunter:
                 self._evidence.begin(traced.identity)
             if self._refused.get(traced.identity) != cause:
                 self._refused[traced.identity] = cause
-                fields: Dict[str, object] = {"cause": cause, "denied": denied}
+                fields = {"cause": cause, "denied": denied}
                 self._writer.put(Event(when, "attach_failed", pid, fields))
         elif notice.kind == "exec":
             self._writer.put(Event(when, "exec", pid, {"command": notice.text}))
@@ -534,18 +565,18 @@ class Hunter:
             return text, False
         return str(rights.why_refused(self._rights, status)), True
 
-    def _send_fd_table(self, traced: _Traced) -> None:
+    def _send_fd_table(self, traced: Traced) -> None:
         entries = fd_table(traced.identity[0])
         self._writer.put(FdTable(time.monotonic_ns(), traced.ordinal, entries))
 
     def _totals(self) -> tuple[int, int, List[Dict[str, object]]]:
         counters = self._engine.counters()
         processes: List[Dict[str, object]] = []
-        for ordinal, traced in sorted(self._traced.items()):
-            count = counters.get(ordinal)
+        for traced in self._roster.all():
+            count = counters.get(traced.ordinal)
             processes.append(
                 {
-                    "ordinal": ordinal,
+                    "ordinal": traced.ordinal,
                     "seen": count.seen if count else 0,
                     "lost": count.lost if count else 0,
                     "end_reason": traced.end_reason,
@@ -616,6 +647,9 @@ class Hunter:
         selector.close()
 
     def _goodbye(self, frames: int) -> Goodbye:
+        for traced in self._roster.active():
+            if traced.followed and self._engine.ended:
+                traced.end_reason = "detached"  # born while everything was let go
         seen, lost, processes = self._totals()
         return Goodbye(
             time.monotonic_ns(),

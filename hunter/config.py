@@ -29,6 +29,7 @@ class Config(NamedTuple):
         container_id: the runtime's id of the container that is looked at, empty for all processes.
         outside: hunter runs in another container than that.
         spec_limit: memory limit of the pod's spec in bytes, None when there is none.
+        follow_forks: trace the children of traced processes too.
     """
 
     threshold: Threshold
@@ -49,3 +50,4 @@ class Config(NamedTuple):
     container_id: str = ""
     outside: bool = False
     spec_limit: Optional[int] = None
+    follow_forks: bool = False

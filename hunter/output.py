@@ -16,7 +16,7 @@ from typing import Callable, Deque, Optional, Union
 
 from hg_shared import wire
 from hg_shared.batch import SlotBatch
-from hg_shared.messages import Goodbye, Heartbeat, Message
+from hg_shared.messages import Goodbye, Heartbeat, Message, TracedProcess
 from hunter.engines import INTERVAL, Engine
 
 # Messages are rare; this bound only matters when the client stops reading for hours.
@@ -70,8 +70,12 @@ class Writer:
         self._engine = engine
 
     def put(self, message: Message) -> None:
-        """Queues a message; it stands before all records that the engine makes after this call."""
-        if len(self._messages) >= MAX_MESSAGES:
+        """Queues a message; it stands before all records that the engine makes after this call.
+
+        The declaration of a process is always taken: records without it could not be told apart,
+        and there is a bound to how many processes are traced.
+        """
+        if len(self._messages) >= MAX_MESSAGES and not isinstance(message, TracedProcess):
             self.dropped_messages += 1
             return
         self._messages.append(message)

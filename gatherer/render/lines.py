@@ -153,6 +153,16 @@ class ProcessLines:
         waiting.clear()
         self._running = True
 
+    @property
+    def waits(self) -> bool:
+        """Whether a later watermark alone could let lines out."""
+        return bool(
+            self._waiting
+            or self._ends
+            or self._announced
+            or (self._runs is not None and self._runs.waits)
+        )
+
     def note(self, time_ns: int, text: str) -> bytes:
         """Returns a line about the log itself, in the form of strace's exit lines.
 

@@ -125,6 +125,11 @@ class Runs:
                 held.append(record.captures)
         return b"".join(rows), b"".join(held)
 
+    @property
+    def waits(self) -> bool:
+        """Whether something waits."""
+        return bool(self._chunks or self._notes)
+
     def take(self) -> list[Record]:
         """Returns the records that wait, which are then the caller's."""
         waiting = [(chunk.serial, list(chunk.records())) for chunk in self._chunks]

@@ -7,7 +7,7 @@ writer thread.
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Protocol, Sequence, Union
+from typing import Dict, List, NamedTuple, Optional, Protocol, Sequence, Union
 
 from hg_shared.batch import Batch, SlotBatch
 
@@ -21,11 +21,13 @@ class Notice(NamedTuple):
     """What an engine tells the control thread about one process.
 
     Attributes:
-        kind: attached, attach_failed, exec or ended.
+        kind: attached, followed, unfollowed, attach_failed, exec or ended.
         ordinal: the process.
         time_ns: CLOCK_MONOTONIC.
-        text: attach_failed: the error; exec: the new command; ended: exited or detached.
-        value: attached: number of threads; ended: wait status of the last thread.
+        text: attach_failed: the error; unfollowed: how many children were not; exec: the new
+            command; ended: exited or detached.
+        value: attached: number of threads; followed: ordinal of the process that started it;
+            ended: wait status of the last thread.
     """
 
     kind: str
@@ -47,12 +49,36 @@ class Counters(NamedTuple):
     lost: int
 
 
+class Follow(Protocol):
+    """Takes the children of traced processes in."""
+
+    def reserve(self) -> int:
+        """Returns an ordinal for a child that is not born yet; 0 when no more are followed."""
+        ...
+
+    def declare(
+        self, ordinal: int, pid: int, creator: int, born_ns: int, command: str = ""
+    ) -> None:
+        """Announces a child, before anything of it is drained. Called by any thread.
+
+        Args:
+            ordinal: its number, from `reserve`.
+            pid: its process id.
+            creator: ordinal of the process that started it, 0 when it is not known.
+            command: its name when it was born; empty for a child that is held.
+            born_ns: when, CLOCK_MONOTONIC; 0 for a child that is held and so has its pid still.
+        """
+        ...
+
+
 class Engine(Protocol):
     """What the rest of hunter knows of a tracer."""
 
     name: str
     ended: bool
     """`run` has returned, or is about to: nothing is traced any more."""
+    follow: Optional[Follow]
+    """Takes the children of traced processes in; None to leave them alone. Set before `run`."""
 
     @property
     def interval(self) -> float:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 from hg_shared.batch import Batch
-from hunter.engines import IDLE_INTERVAL, Counters, Notice
+from hunter.engines import IDLE_INTERVAL, Counters, Follow, Notice
 
 
 class IdleEngine:
@@ -18,6 +18,7 @@ class IdleEngine:
 
     def __init__(self) -> None:
         self.ended = False
+        self.follow: Optional[Follow] = None
         self._stop = threading.Event()
         self._notices: List[Notice] = []
 

@@ -80,6 +80,20 @@ class MaskTable:
         _COUNT.pack_into(self._memory, 0, count + 1, cpu)
         return True
 
+    def replace(self, cpu: int, saved: List[SavedMask]) -> None:
+        """Keeps these masks alone, of those that were saved, in the same order.
+
+        At no moment is one of them missing; one may be there twice.
+
+        Args:
+            cpu: what they were narrowed to.
+            saved: what is kept.
+        """
+        for index, each in enumerate(saved):
+            at = _COUNT.size + index * _ENTRY.size
+            _ENTRY.pack_into(self._memory, at, each.tid, each.pid, encode_mask(each.mask))
+        _COUNT.pack_into(self._memory, 0, len(saved), cpu)
+
     def clear(self) -> None:
         """Drops all masks, after they have been restored."""
         _COUNT.pack_into(self._memory, 0, 0, 0)
@@ -184,7 +198,8 @@ class Placement:
         self._refused = False
         self._paused = False
         self._resume_as = _State.OFF
-        self._pids: Dict[int, int] = {}
+        self._pids: List[int] = []
+        self._gone: Set[int] = set()
         self.cpu = -1
         self._saved: Dict[int, SavedMask] = {}
 
@@ -218,7 +233,9 @@ class Placement:
             stops: syscall stops handled so far.
             pids: traced processes, and when each started, CLOCK_MONOTONIC ns.
         """
-        self._pids = pids
+        # A program that has just started may size its pools from its mask.
+        self._pids = [pid for pid, started in pids.items() if now - started > SETTLED_NS]
+        self._prune(pids)
         if len(self._mine) < 2 or self._paused:
             return
         if not pids:
@@ -235,8 +252,7 @@ class Placement:
             return
         elif self._state == _State.MEASURING:
             self._before = rate
-            settled = all(now - started > SETTLED_NS for started in pids.values())
-            if rate >= BUSY_STOPS and settled and self._narrow(pids):
+            if rate >= BUSY_STOPS and self._narrow(self._pids):
                 self._begin(_State.TRYING, now, stops)
             else:
                 self._state = _State.OFF
@@ -244,7 +260,7 @@ class Placement:
         elif self._state == _State.TRYING:
             self._judge(now, stops, rate)
         else:
-            self._keep(now, stops, rate, pids)
+            self._keep(now, stops, rate)
 
     def pause(self, paused: bool, now: int, stops: int) -> None:
         """Gives masks back while tracing pauses, when rates of stops say nothing.
@@ -285,16 +301,28 @@ class Placement:
             self._refused = True
             self._report({"placement": "off", **values})
 
-    def _keep(self, now: int, stops: int, rate: float, pids: Dict[int, int]) -> None:
+    def _keep(self, now: int, stops: int, rate: float) -> None:
         """While placed: new processes are narrowed too; a target that calmed down is left alone."""
         self._begin(_State.PLACED, now, stops)
         if rate < BUSY_STOPS / 2:
             self.undo()
             self._retry_at = now + RETRY_NS
         else:
-            self._narrow(pids)
+            self._narrow(self._pids)
 
-    def _narrow(self, pids: Dict[int, int]) -> bool:
+    def _prune(self, pids: Dict[int, int]) -> None:
+        """Forgets the masks of processes that have ended, whose numbers others may get.
+
+        Not at once: a child may be about to ask for the mask of the parent it has outlived.
+        """
+        gone = {saved.pid for saved in self._saved.values()} - pids.keys()
+        forgotten, self._gone = gone & self._gone, gone
+        if forgotten:
+            kept = {tid: saved for tid, saved in self._saved.items() if saved.pid not in forgotten}
+            self._saved = kept
+            self._table.replace(self.cpu, list(kept.values()))
+
+    def _narrow(self, pids: List[int]) -> bool:
         """Moves tracer and tracees to one CPU; returns whether anything was moved."""
         if self.cpu < 0:
             self.cpu = self._choose(pids)
@@ -322,7 +350,7 @@ class Placement:
         except OSError:
             pass  # it has ended, or may not be moved
 
-    def _choose(self, pids: Dict[int, int]) -> int:
+    def _choose(self, pids: List[int]) -> int:
         """Returns the CPU the busiest leader ran on last, if hunter may use it; -1 for none."""
         for pid in pids:
             fields = procfs.read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()

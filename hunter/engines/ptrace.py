@@ -19,7 +19,7 @@ from typing import Callable, Deque, Dict, FrozenSet, List, Optional, Set, Tuple
 from hg_shared.batch import Batch
 from hg_shared.records import BIG_NUMBER, HEAD, NUMBER_HOP, Kind, encode_capture
 from hunter import capture_plan, captures
-from hunter.engines import IDLE_INTERVAL, INTERVAL, Counters, Notice
+from hunter.engines import IDLE_INTERVAL, INTERVAL, Counters, Follow, Notice
 from hunter.engines.queue import Queue
 from hunter.errors import HunterError, ProcessGone
 from hunter.memory import procfs
@@ -30,6 +30,8 @@ WATERMARK_NS = 100_000_000
 IDLE_NS = 150_000_000
 # ERESTARTSYS to ERESTART_RESTARTBLOCK (linux/errno.h): the kernel will start the call again.
 RESTART_FIRST, RESTART_LAST = 512, 516
+# PTRACE_EVENT_FORK and PTRACE_EVENT_VFORK; a clone may be a thread.
+_NEW_PROCESS = (1, 2)
 # When it started, its arch, number and six arguments, and what was captured at its entry.
 Entered = Tuple[int, Tuple[int, ...], bytes]
 
@@ -77,11 +79,15 @@ class PtraceEngine(ABC):
         self._queue = queue
         self._owners: Dict[int, Process] = {}
         self._processes: Dict[int, Process] = {}
+        self._by_pid: Dict[int, Process] = {}
         self._interrupted: Dict[int, Entered] = {}
         self._announced: Dict[int, int] = {}
-        # Tids of clone, fork and vfork events whose first stop has not come, and the reverse.
-        self._newborn: Set[int] = set()
+        # Tids of clone, fork and vfork events whose first stop has not come, with the ordinal of
+        # the process that started them if they are processes; and the reverse, also of those that
+        # were killed before any stop, with their wait status.
+        self._newborn: Dict[int, int] = {}
         self._early: Set[int] = set()
+        self._stillborn: Dict[int, int] = {}
         self._requests: Deque[Tuple[str, int, int]] = deque()
         self._notices: Deque[Notice] = deque()
         self._wake = threading.Event()
@@ -92,7 +98,9 @@ class PtraceEngine(ABC):
         self._window_notes: Deque[Tuple[int, int, int, bool, int]] = deque()
         self._ran: Dict[int, str] = {}
         self.release_child: Optional[Callable[[int, int], None]] = None
-        """Told of each child process and its parent before the child runs; follows forks."""
+        """Told of each child process and its parent before the child runs."""
+        self.follow: Optional[Follow] = None
+        """Asked about each child process before it runs; None to let all of them go."""
 
     @property
     def interval(self) -> float:
@@ -135,6 +143,9 @@ class PtraceEngine(ABC):
 
     def _leave_loop(self) -> None:  # noqa: B027 - a loop in Python need not be left
         """Makes a loop that is not Python return, so that signal handlers run."""
+
+    def _process_gone(self, process: Process) -> None:  # noqa: B027 - most need not know
+        """Tells that a process is traced no longer, and that all its records are queued."""
 
     def _memory_changed(self, process: Process) -> None:  # noqa: B027 - most need not know
         """Tells that a process's memory is read through another descriptor now."""
@@ -328,7 +339,7 @@ class PtraceEngine(ABC):
             return
         process = Process(ordinal, pid, memory)
         options = kernel.SEIZE_OPTIONS
-        if self.release_child is not None:
+        if self.release_child is not None or self.follow is not None:
             options |= kernel.FORK_OPTIONS
         failure: Optional[HunterError] = None
         refused: Set[int] = set()
@@ -352,7 +363,7 @@ class PtraceEngine(ABC):
             text = str(failure or ProcessGone(f"process {pid} is gone"))
             self._notices.append(Notice("attach_failed", ordinal, now, text))
             return
-        self._processes[ordinal] = process
+        self._processes[ordinal] = self._by_pid[pid] = process
         self._notices.append(Notice("attached", ordinal, now, "", len(process.threads)))
         if self._stopping:
             self._leave(process)
@@ -475,18 +486,20 @@ class PtraceEngine(ABC):
         process = self._owners.get(tid)
         try:
             if stop.kind == StopKind.EXITED:
-                self._newborn.discard(tid)
+                creator = self._newborn.pop(tid, 0)
                 if process is not None:
                     self._ended(tid, process, status)
+                elif creator:
+                    self._bury(tid, creator, status)
+                elif self.follow is not None:
+                    self._stillborn[tid] = status
                 return
             if process is None:
-                if tid in self._newborn:
-                    self._newborn.discard(tid)
-                else:
+                if self._newborn.pop(tid, None) is None:
                     self._early.add(tid)
                 process = self._adopt(tid)
                 if process is None:
-                    self._release(tid)
+                    kernel.detach(tid)
                     return
             self._answer(tid, process, stop.kind, stop.signal, stop.event)
         except ProcessGone:
@@ -498,36 +511,88 @@ class PtraceEngine(ABC):
         Nobody would wait for these threads and children any more, and they would stay stopped.
         """
         while self._newborn:
-            tid = self._newborn.pop()
+            tid, creator = self._newborn.popitem()
             try:
                 _, status = kernel.wait(tid)
             except ChildProcessError:
                 continue  # killed before it ran, and seen
-            self._newborn.add(tid)
+            self._newborn[tid] = creator
             self._other_stop(tid, status)
         self._early.clear()
+        self._stillborn.clear()
 
     def _adopt(self, tid: int) -> Optional[Process]:
         """Returns the process of a thread that was attached by the kernel with its creator.
 
         Its first stop may come before the creator's PTRACE_EVENT_CLONE. A child process (clone
-        without CLONE_THREAD) belongs to none.
+        without CLONE_THREAD) belongs to none, unless it is to be followed.
         """
         tgid = procfs.status_fields(tid).get("Tgid", "")
-        for process in self._processes.values():
-            if str(process.pid) == tgid:
-                process.threads.add(tid)
-                self._own(tid, process)
-                self._note(Kind.ATTACHED, tid, process)
-                return process
-        return None
+        process = self._by_pid.get(int(tgid)) if tgid.isdecimal() else None
+        if process is None:
+            if tgid != str(tid):
+                return None
+            process = self._adopt_child(tid)
+            if process is None:
+                return None
+        process.threads.add(tid)
+        self._own(tid, process)
+        self._note(Kind.ATTACHED, tid, process)
+        return process
 
-    def _release(self, tid: int) -> None:
-        """Lets a child process go that the kernel attached with its parent."""
-        stat = procfs.stat(tid)
-        if self.release_child is not None and stat is not None:
-            self.release_child(tid, stat.ppid)
-        kernel.detach(tid)
+    def _adopt_child(self, pid: int) -> Optional[Process]:
+        """Returns the process of a child at its first stop; None when it is not followed."""
+        stat = procfs.stat(pid)
+        if stat is None:
+            return None
+        if self.release_child is not None:
+            # It inherited a mask that may be narrow; its own begins as its parent's was.
+            self.release_child(pid, stat.ppid)
+        parent = self._by_pid.get(stat.ppid)
+        if self.follow is None or self._stopping or (parent is not None and parent.leaving):
+            return None
+        if not self._has_room():
+            if parent is not None:
+                now = time.monotonic_ns()
+                self._notices.append(Notice("unfollowed", parent.ordinal, now, "1"))
+            return None
+        try:
+            memory = kernel.open_memory(pid)
+        except HunterError:
+            return None
+        ordinal = self.follow.reserve()
+        if not ordinal:
+            os.close(memory)
+            return None
+        now = time.monotonic_ns()
+        creator = parent.ordinal if parent is not None else 0
+        self.follow.declare(ordinal, pid, creator, 0)
+        process = Process(ordinal, pid, memory)
+        self._processes[ordinal] = self._by_pid[pid] = process
+        self._notices.append(Notice("followed", ordinal, now, "", creator))
+        return process
+
+    def _bury(self, pid: int, creator: int, status: int) -> None:
+        """Records the end of a child that was killed before it ran."""
+        parent = self._processes.get(creator)
+        if self.follow is None or self._stopping or not self._has_room():
+            return
+        ordinal = self.follow.reserve()
+        if not ordinal:
+            return
+        now = time.monotonic_ns()
+        stat = procfs.stat(parent.pid) if parent is not None else None
+        self.follow.declare(ordinal, pid, creator, now, stat.command if stat is not None else "")
+        process = Process(ordinal, pid, -1)
+        process.threads.add(pid)
+        self._processes[ordinal] = process
+        self._own(pid, process)
+        self._notices.append(Notice("followed", ordinal, now, "", creator))
+        self._ended(pid, process, status)
+
+    def _has_room(self) -> bool:
+        """Tells whether one more process and its threads can be traced."""
+        return True
 
     def _answer(self, tid: int, process: Process, kind: StopKind, signum: int, event: int) -> None:
         if kind == StopKind.SIGNAL:
@@ -538,10 +603,15 @@ class PtraceEngine(ABC):
         elif kind == StopKind.FORK:
             child = kernel.event_message(tid)
             self._note(Kind.THREAD, tid, process, nr=event, arg=child)
+            creator = process.ordinal if event in _NEW_PROCESS else 0
             if child in self._early:
                 self._early.discard(child)
+            elif child in self._stillborn:
+                status = self._stillborn.pop(child)
+                if creator:
+                    self._bury(child, creator, status)
             else:
-                self._newborn.add(child)
+                self._newborn[child] = creator
         elif kind == StopKind.EXEC:
             self._executed(tid, process)
         if process.leaving:
@@ -643,6 +713,10 @@ class PtraceEngine(ABC):
         if process.threads:
             return
         self._processes.pop(process.ordinal, None)
-        os.close(process.memory)
+        if self._by_pid.get(process.pid) is process:
+            del self._by_pid[process.pid]
+        self._process_gone(process)
+        if process.memory >= 0:
+            os.close(process.memory)
         now = time.monotonic_ns()
         self._notices.append(Notice("ended", process.ordinal, now, reason, process.status))

@@ -118,6 +118,12 @@ class PtraceNativeEngine(PtraceEngine):
     def _leave_loop(self) -> None:
         _WORD.pack_into(self._rings.context, layout.WAKE, 1)
 
+    def _has_room(self) -> bool:
+        return self._rings.has_room() and self._slots.has_room()
+
+    def _process_gone(self, process: Process) -> None:
+        self._rings.remove_process(process.ordinal)
+
     def _memory_changed(self, process: Process) -> None:
         self._rings.add_process(process.ordinal, process.memory)
 

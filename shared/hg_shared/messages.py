@@ -88,6 +88,7 @@ class TracedProcess:
         command: /proc/PID/comm.
         cmdline: arguments, as text with undecodable bytes escaped.
         time_ns: when it was chosen.
+        parent: ordinal of the traced process that started it, when it is traced for that; else 0.
     """
 
     ordinal: int
@@ -97,6 +98,7 @@ class TracedProcess:
     command: str
     cmdline: List[str]
     time_ns: int
+    parent: int = 0
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Deque, Dict, FrozenSet, List, Optional, Set, Tuple, Union
 from hg_shared.batch import SLOT_PREFIX, Batch, SlotBatch
 from hg_shared.records import BIG_NUMBER, HEAD, HEAD_SIZE, Kind, LossCause, encode_capture
 from hunter import captures
-from hunter.engines import IDLE_INTERVAL, Counters, Notice
+from hunter.engines import IDLE_INTERVAL, Counters, Follow, Notice
 from hunter.engines.ebpf import layout, loader, maps, open_calls
 from hunter.engines.ebpf.group_stops import GroupStops
 from hunter.engines.ebpf.plan_table import plan_table
@@ -39,13 +39,16 @@ DRAIN_BYTES = 1 << 20
 BUSY_INTERVAL = 0.01
 INITIAL_PID_NAMESPACE = 0xEFFFFFFC
 MAX_LEARNING_THREADS = 64
+# Slots that children leave to processes that are chosen by their memory.
+KEPT_SLOTS = 32
 
 
 class _Process:
     """A traced process."""
 
     __slots__ = (
-        "announced", "events", "gone_since", "initial", "lost_before", "memory", "ordinal", "pid",
+        "announced", "events", "gone_since", "initial", "lost_before", "memory", "missed",
+        "ordinal", "pid",
         "signals", "since", "slot", "status", "stops", "threads",
     )  # fmt: skip
 
@@ -62,6 +65,7 @@ class _Process:
         self.status = 0
         self.gone_since = 0
         self.lost_before = 0
+        self.missed = 0
         self.signals: Dict[int, bytes] = {}
         self.stops = GroupStops(_state)
 
@@ -91,6 +95,7 @@ class EbpfEngine:
         string_size: bytes of each string and buffer to keep.
         buffer_bytes: bound of the first ring.
         wanted: syscall numbers to record by ABI, None for all.
+        follow_forks: children of traced processes are traced too, once `follow` is set.
 
     Raises:
         NotPermitted: CAP_BPF or CAP_PERFMON is missing, or a seccomp profile forbids bpf(2).
@@ -106,14 +111,17 @@ class EbpfEngine:
         string_size: int,
         buffer_bytes: int,
         wanted: Optional[Dict[int, FrozenSet[int]]] = None,
+        follow_forks: bool = False,
     ) -> None:
         self.ended = False
+        self._follows = follow_forks
+        self.follow: Optional[Follow] = None
         if release < (5, 11):
             loader.raise_memlock()
         abi = syscall_info.MACHINE_ABI[machine]
         plans = plan_table(abi, string_size, wanted)
         sizes = ring_sizes(buffer_bytes)
-        fds = maps.create(plans, sizes)
+        fds = maps.create(plans, sizes, follow_forks)
         space = os.stat("/proc/self/ns/pid")
         initial = space.st_ino == INITIAL_PID_NAMESPACE
         slots = layout.slot_sizes(string_size)
@@ -123,6 +131,7 @@ class EbpfEngine:
             PidNamespace(space.st_dev, space.st_ino, initial),
             slots,
             wanted is not None,
+            follow_forks,
         )
         self._tracepoints = Tracepoints(settings)
         self._fds = fds
@@ -130,15 +139,23 @@ class EbpfEngine:
         self._limit = string_size
         self._initial_namespace = initial
         self._wanted = None if wanted is None else wanted.get(abi, frozenset())
-        self._slots = Slots(loader.map_memory(fds["state"], layout.STATE_SIZE))
+        self._slots = Slots(
+            loader.map_memory(
+                fds["state"], layout.FOLLOW_STATE_SIZE if follow_forks else layout.STATE_SIZE
+            )
+        )
         self._rings = [
             (Ring(fds["small"], sizes["small"]), HEADER_SIZE + HEAD_SIZE + slots.small),
             (Ring(fds["large"], sizes["large"]), HEADER_SIZE + HEAD_SIZE + slots.large),
         ]
         self._events = Ring(fds["events"], sizes["events"])
+        # Children of whom a call was drained and nothing else yet, and the thread that made it.
+        self._unseen: Dict[int, int] = {}
         self._open_calls = open_calls.OpenCalls(fds["threads"], fds["entries"])
         self._lock = threading.Lock()
         self._processes: Dict[int, _Process] = {}
+        # Slots for children that are not born yet, or not seen yet, by their ordinals.
+        self._spares: Dict[int, int] = {}
         self._notices: Deque[Notice] = deque()
         self._stop = threading.Event()
         self._rows: List[bytes] = []
@@ -155,7 +172,7 @@ class EbpfEngine:
     @property
     def interval(self) -> float:
         """Seconds after which the writer must look again."""
-        return BUSY_INTERVAL if self._processes else IDLE_INTERVAL
+        return BUSY_INTERVAL if self._tracepoints.attached else IDLE_INTERVAL
 
     # Main thread.
 
@@ -187,13 +204,20 @@ class EbpfEngine:
             raise HunterError(
                 "it is in a PID namespace inside hunter's; --engine ptrace-python can trace it"
             )
+        if any(each.pid == pid for each in self._processes.values()):
+            raise HunterError("it is traced already, as a child of another process")
+        self._fill_spares()
         self._tracepoints.attach()
         slot = self._slots.take(ordinal, now)
         process = _Process(ordinal, pid, slot, now, threads)
         self._processes[ordinal] = process
         process.lost_before = self._lost.get(ordinal, 0)
         try:
-            if self._initial_namespace:
+            if self._initial_namespace and self._follows:
+                self._slots.name(slot, pid)
+                number = slot.to_bytes(4, "little")
+                loader.update(self._fds["members"], pid.to_bytes(4, "little"), number)
+            elif self._initial_namespace:
                 self._slots.enter(slot, pid)
             else:
                 loader.update(
@@ -207,6 +231,31 @@ class EbpfEngine:
                 raise
         return len(threads)
 
+    def _fill_spares(self) -> None:
+        """Keeps slots in store, from which the kernel takes those of children as they are born."""
+        if not self._follows or self.follow is None or self._stop.is_set():
+            return
+        for _ in range(min(layout.SPARES - len(self._spares), self._slots.free - KEPT_SLOTS)):
+            ordinal = self.follow.reserve()
+            if not ordinal:
+                break
+            slot = self._slots.take(ordinal, 0)
+            self._spares[ordinal] = slot
+            loader.push(self._fds["spares"], slot.to_bytes(4, "little"))
+
+    def _adopt(self, ordinal: int, pid: int) -> _Process:
+        """Takes in a child that the kernel traces already, from the first that is heard of it."""
+        slot = self._spares.pop(ordinal)
+        born, creator, comm = self._slots.born(slot)
+        process = _Process(ordinal, pid, slot, born, [])
+        process.threads.add(pid)
+        self._processes[ordinal] = process
+        if self.follow is not None:
+            command = comm.decode("utf-8", "surrogateescape")
+            self.follow.declare(ordinal, pid, creator, born, command)
+        self._notices.append(Notice("followed", ordinal, born, "", creator))
+        return process
+
     def detach(self, ordinal: int) -> None:
         """Ends the tracing of a process."""
         with self._lock:
@@ -217,9 +266,12 @@ class EbpfEngine:
     def stop(self) -> None:
         """Ends all tracing and `run`."""
         with self._lock:
+            self._stop.set()
+            now = time.monotonic_ns()
+            for record in self._events.take_records(self._events.end(), 16384):
+                self._take_event(record, now)
             for process in list(self._processes.values()):
                 self._leave(process)
-        self._stop.set()
 
     def set_tracing(self, on: bool, loss: float, now_ns: int) -> None:
         """Pauses tracing, or goes on with it; see `hunter.engines.ptrace.PtraceEngine`."""
@@ -250,6 +302,16 @@ class EbpfEngine:
                 self._last_look = now
                 for process in list(self._processes.values()):
                     self._look_after(process, now)
+            self._note_missed(now)
+
+    def _note_missed(self, now: int) -> None:
+        """Tells of children for which there was no slot."""
+        for process in self._processes.values():
+            missed = self._slots.missed(process.slot) if process.slot else 0
+            if missed > process.missed:
+                text = f"{missed - process.missed}"
+                self._notices.append(Notice("unfollowed", process.ordinal, now, text))
+                process.missed = missed
 
     def _look_after(self, process: _Process, now: int) -> None:
         """Ends a process whose last EXITED record was lost."""
@@ -290,12 +352,17 @@ class EbpfEngine:
         """Keeps the count of a slot and gives the slot back."""
         if process.slot:
             self._count_losses(process)
+            tgid = self._slots.tgid(process.slot)
+            if self._follows and tgid:
+                loader.delete(self._fds["members"], tgid.to_bytes(4, "little"))
             self._slots.leave(process.slot)
             process.slot = 0
 
     def _end(self, process: _Process, reason: str, now: int) -> None:
-        known = self._open_calls.read(0)[1]
-        self._open_calls.forget(process.threads | self._threads_of(process, known))
+        if process.threads or not self._follows:
+            # Threads that were seen to end have gone from the map by themselves.
+            known = self._open_calls.read(0)[1]
+            self._open_calls.forget(process.threads | self._threads_of(process, known))
         self._forget(process)
         self._notices.append(Notice("ended", process.ordinal, now, reason, process.status))
 
@@ -305,7 +372,7 @@ class EbpfEngine:
         self._close_events(process)
         self._close_memory(process)
         self._processes.pop(process.ordinal, None)
-        if not self._processes:
+        if not self._processes and not any(map(self._slots.tgid, self._spares.values())):
             self._tracepoints.detach()
             self._slots.clear()
 
@@ -385,6 +452,8 @@ class EbpfEngine:
                 self._first += len(slots) // stride
         for record in self._events.take_records(self._events.end(), 16384):
             self._take_event(record, now)
+        if self._follows:
+            self._keep_up()
         for process, stopped in looked:
             if stopped is not None:
                 self._note_stopped(process, stopped, now)
@@ -408,6 +477,18 @@ class EbpfEngine:
             batches[-1] = batches[-1]._replace(watermark=self._watermark)
         return batches
 
+    def _keep_up(self) -> None:
+        """Takes in children whose first event was lost; those that come too late are let go."""
+        for ordinal, tid in self._unseen.items():
+            if ordinal in self._spares:
+                self._adopt(ordinal, tid)
+        self._unseen.clear()
+        if self._stop.is_set():
+            for process in list(self._processes.values()):
+                self._leave(process)
+        else:
+            self._fill_spares()
+
     def _row_batches(self, rows: List[bytes]) -> List[Union[Batch, SlotBatch]]:
         batches: List[Union[Batch, SlotBatch]] = []
         at = 0
@@ -427,7 +508,7 @@ class EbpfEngine:
     def _count_slots(self, slots: bytes, stride: int) -> None:
         count = len(slots) // stride
         at = SLOT_PREFIX + 76
-        if len(self._sent) == 1 and len(self._processes) == 1:
+        if len(self._sent) == 1 and len(self._processes) == 1 and not self._follows:
             (ordinal,) = self._sent
             if ordinal in self._processes:
                 self._sent[ordinal] += count
@@ -435,6 +516,11 @@ class EbpfEngine:
         words = memoryview(slots).cast("I")[at // 4 :: stride // 4]
         for ordinal, number in Counter(words).items():
             self._sent[ordinal] = self._sent.get(ordinal, 0) + number
+            if ordinal in self._spares:
+                first = words.tolist().index(ordinal)
+                place = first * stride + SLOT_PREFIX + 72
+                tid = int.from_bytes(slots[place : place + 4], "little")
+                self._unseen.setdefault(ordinal, tid)
 
     def _add_row(self, row: bytes) -> None:
         """Adds a record that hunter made itself, or looked at."""
@@ -522,6 +608,8 @@ class EbpfEngine:
         record = record[: HEAD_SIZE + size]
         start, tid, ordinal, kind = head[0], head[9], head[10], head[12]
         process = self._processes.get(ordinal)
+        if process is None and ordinal in self._spares:
+            process = self._adopt(ordinal, tid)
         if process is None or kind == Kind.SYSCALL:
             self._add_row(record)
             return

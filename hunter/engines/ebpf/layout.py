@@ -12,7 +12,9 @@ from hg_shared.records import HEAD_SIZE
 
 # The value of the map `state`, shared with hunter by mmap(2).
 #   0      a byte for each hash of a tgid: 0, or the slot of the process, or TOMBSTONE
-#   8192   64 bytes for each slot: tgid, ordinal, records dropped, when tracing began
+#   8192   64 bytes for each slot: tgid, ordinal, records dropped, when tracing began, ordinal of
+#          the process that started it, children that were not followed, comm at birth
+# Where children are followed the table of hashes is not used, but the map `members`.
 TABLE_SIZE = 4096
 PROBES = 4
 TOMBSTONE = 255
@@ -23,7 +25,14 @@ PROCESS_TGID = 0
 PROCESS_ORDINAL = 4
 PROCESS_LOST = 8
 PROCESS_SINCE = 16
+PROCESS_CREATOR = 24
+PROCESS_MISSED = 32
+PROCESS_COMM = 40
+COMM_SIZE = 16
 STATE_SIZE = PROCESSES + 256 * PROCESS_SIZE
+FOLLOW_SLOTS = 4096
+"""Slots where children are followed, and no byte need hold their numbers."""
+FOLLOW_STATE_SIZE = PROCESSES + FOLLOW_SLOTS * PROCESS_SIZE
 
 # The value of the map `threads`, by tid of the initial PID namespace.
 #   0      the record's head so far: start, args, tid, process, nr, abi
@@ -82,6 +91,11 @@ ITEM = Struct("<BBBBIII")
 ITEM_SIZE = 16
 MAX_ITEMS = 6
 PLAN_SIZE = 8 + ITEM_SIZE * (MAX_ITEMS + 1)
+
+MEMBERS = FOLLOW_SLOTS
+"""Entries of the map `members`, tgid in the initial PID namespace → slot."""
+SPARES = 2048
+"""Entries of the queue `spares`: slots for children that are not born yet."""
 
 SENT = 128
 """Kind of a record that only hunter sees: a SIGNAL of which it is not known what becomes of it."""

@@ -26,7 +26,7 @@ _PERF_ATTR_SIZE = 112
 # enum bpf_cmd, bpf_map_type, bpf_prog_type of linux/bpf.h.
 _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _PROG_LOAD = 0, 1, 2, 3, 5
 _RAW_TRACEPOINT_OPEN, _MAP_LOOKUP_BATCH = 17, 24
-HASH, ARRAY, PROG_ARRAY, PERCPU_ARRAY, RINGBUF = 1, 2, 3, 6, 27
+HASH, ARRAY, PROG_ARRAY, PERCPU_ARRAY, QUEUE, RINGBUF = 1, 2, 3, 6, 22, 27
 PERF_EVENT, RAW_TRACEPOINT = 7, 17
 MMAPABLE = 1 << 10
 _ANY = 0
@@ -94,6 +94,16 @@ def create_map(kind: int, key: int, value: int, entries: int, flags: int = 0) ->
     fd = _bpf(_MAP_CREATE, _MAP.pack(kind, key, value, entries, flags), "bpf(BPF_MAP_CREATE)")
     os.set_inheritable(fd, False)
     return fd
+
+
+def push(queue: int, value: bytes) -> None:
+    """Appends a value to a queue.
+
+    Raises:
+        HunterError: it is full.
+    """
+    buffer = ctypes.create_string_buffer(value, len(value))
+    _bpf(_MAP_UPDATE, _ELEMENT.pack(queue, 0, _address(buffer), _ANY), "map update")
 
 
 def update(fd: int, key: bytes, value: bytes) -> None:

@@ -10,7 +10,7 @@ from hunter.engines.ebpf.engine import EbpfEngine
 from hunter.errors import HunterError, NotPermitted
 from hunter.tracing.syscall_info import MACHINE_ABI
 
-Options = Tuple[int, int, Optional[Dict[int, FrozenSet[int]]]]
+Options = Tuple[int, int, Optional[Dict[int, FrozenSet[int]]], bool]
 
 
 def missing(machine: str, release: str, capabilities: List[str]) -> str:
@@ -48,7 +48,8 @@ def load(
         release: kernel release.
         capabilities: effective ones, without `CAP_`.
         alone: it was asked for by name: another hunter of the node does not matter.
-        options: string size, bytes of the first ring, and wanted calls.
+        options: string size, bytes of the first ring, wanted calls, and whether children are
+            followed.
 
     Returns:
         The engine and an empty text, or None and what stands in the way.

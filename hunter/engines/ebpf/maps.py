@@ -15,11 +15,12 @@ ZEROES = 512
 RINGS = ("small", "large", "events")
 
 
-def create(plans: PlanTable, ring_bytes: Dict[str, int]) -> Dict[str, int]:
+def create(plans: PlanTable, ring_bytes: Dict[str, int], follow: bool = False) -> Dict[str, int]:
     """Creates all maps and fills those that hold the plan.
 
     Args:
         plans: the capture plan.
+        follow: make those too that are needed to follow children.
         ring_bytes: size of each of `RINGS`, a power of two and whole pages.
 
     Returns:
@@ -30,7 +31,8 @@ def create(plans: PlanTable, ring_bytes: Dict[str, int]) -> Dict[str, int]:
     """
     make = loader.create_map
     fds = {name: make(loader.RINGBUF, 0, 0, ring_bytes[name]) for name in RINGS}
-    fds["state"] = make(loader.ARRAY, 4, layout.STATE_SIZE, 1, loader.MMAPABLE)
+    size = layout.FOLLOW_STATE_SIZE if follow else layout.STATE_SIZE
+    fds["state"] = make(loader.ARRAY, 4, size, 1, loader.MMAPABLE)
     fds["zeroes"] = make(loader.ARRAY, 4, ZEROES, 1)
     fds["calls"] = make(loader.ARRAY, 4, len(plans.calls), 1)
     fds["plans"] = make(loader.ARRAY, 4, layout.PLAN_SIZE, len(plans.plans))
@@ -38,6 +40,9 @@ def create(plans: PlanTable, ring_bytes: Dict[str, int]) -> Dict[str, int]:
     fds["threads"] = make(loader.HASH, 4, layout.THREAD_SIZE, layout.MAX_THREADS)
     fds["entries"] = make(loader.HASH, 4, layout.ENTRY_SIZE, layout.MAX_ENTRIES)
     fds["scratch"] = make(loader.PERCPU_ARRAY, 4, layout.SCRATCH_SIZE, 1)
+    if follow:
+        fds["members"] = make(loader.HASH, 4, 4, layout.MEMBERS)
+        fds["spares"] = make(loader.QUEUE, 0, 4, layout.SPARES)
     fds["wanted"] = make(loader.HASH, 4, 4, 256)
     fds["routes"] = make(loader.PROG_ARRAY, 4, 4, 4)
     fds["calibration"] = make(loader.ARRAY, 4, CALIBRATION.size + CALIBRATION_SIZE, 1)

@@ -28,6 +28,7 @@ MAP_LOOKUP, MAP_UPDATE, MAP_DELETE = 1, 2, 3
 KTIME_GET_NS, TAIL_CALL, CURRENT_PID_TGID, CURRENT_COMM, CURRENT_TASK = 5, 12, 14, 16, 35
 READ_USER, READ_KERNEL, READ_USER_STRING = 112, 113, 114
 CURRENT_NS_PID_TGID = 120
+MAP_POP = 88
 RINGBUF_OUTPUT = 130
 RB_NO_WAKEUP = 1
 
@@ -80,6 +81,7 @@ class Settings(NamedTuple):
         namespace: hunter's PID namespace.
         slots: sizes of the rings' slots.
         filtered: not all calls are recorded.
+        follow: children of traced processes are traced too.
     """
 
     fds: Mapping[str, int]
@@ -87,6 +89,7 @@ class Settings(NamedTuple):
     namespace: PidNamespace
     slots: layout.Slot
     filtered: bool
+    follow: bool = False
 
 
 class Program(Assembler):
@@ -124,6 +127,14 @@ class Program(Assembler):
         Args:
             tgid: register that holds its tgid in the initial namespace.
         """
+        if self.settings.follow:
+            # A hash map costs others more than the table, but two CPUs may enter children at once.
+            self.store(4, FP, KEY + 4, tgid)
+            self.lookup("members", KEY + 4)
+            self.jump_if("eq", R0, 0, "out")
+            self.load(4, R1, R0)
+            self.slot_address(R1)
+            return
         found = self.fresh("found")
         self.mov(R2, tgid)
         self.alu("and", R2, layout.TABLE_SIZE - 1)
@@ -139,6 +150,29 @@ class Program(Assembler):
             self.jump_if("eq", R5, tgid, found)
         self.jump("out")
         self.label(found)
+
+    def slot_address(self, number: str) -> None:
+        """Sets r9 to the slot whose number is in a register, which is lost."""
+        self.alu("and", number, layout.FOLLOW_SLOTS - 1)
+        self.alu("lsh", number, 6)
+        self.map_value(R9, self.fds["state"], layout.PROCESSES)
+        self.alu("add", R9, number)
+
+    def update(self, name: str, key: int, value: int) -> None:
+        """Puts a value into a map; r0 is not 0 when there was no room.
+
+        Args:
+            name: the map.
+            key: where the key is on the stack.
+            value: where the value is on the stack.
+        """
+        self.map(R1, self.fds[name])
+        self.mov(R2, FP)
+        self.alu("add", R2, key)
+        self.mov(R3, FP)
+        self.alu("add", R3, value)
+        self.mov(R4, 0)
+        self.call(MAP_UPDATE)
 
     def lookup(self, name: str, key: int = KEY) -> None:
         """R0 = address of the value of the key at FP + key, or 0."""

@@ -22,6 +22,7 @@ from hunter.engines.ebpf.program import (
     EVENT_CAPTURES,
     KEY,
     KTIME_GET_NS,
+    MAP_POP,
     MAP_UPDATE,
     NS_PID,
     READ_KERNEL,
@@ -511,6 +512,8 @@ def new_task(settings: Settings) -> bytes:
     p.target()
     p.load(8, R8, R6, 8)
     p.jump_if("set", R8, _CLONE_THREAD, "thread")
+    if settings.follow:
+        _follow(p)
     p.jump("out")
     p.label("thread")
     p.spill_slot()
@@ -519,6 +522,37 @@ def new_task(settings: Settings) -> bytes:
     p.call(KTIME_GET_NS)
     p.store(8, R6, layout.THREAD_CLONE, R0)
     return p.end()
+
+
+def _follow(p: Program) -> None:
+    """Begins to trace a new process, which has not run yet; r6 is the context, r9 its creator's."""
+    p.spill_slot()
+    p.load(4, R8, R9, layout.PROCESS_ORDINAL)
+    p.map(R1, p.fds["spares"])
+    p.mov(R2, FP)
+    p.alu("add", R2, NS_PID)
+    p.call(MAP_POP)
+    p.jump_if("ne", R0, 0, "no_spare")
+    p.load(8, R3, R6, 0)
+    p.alu("add", R3, p.settings.kernel.pid_offset)
+    p.read_kernel(FP, EVENT, 8)
+    p.load(4, R1, FP, NS_PID)
+    p.slot_address(R1)
+    p.load(4, R1, FP, EVENT + 4)
+    p.store(4, R9, layout.PROCESS_TGID, R1)
+    p.store(4, R9, layout.PROCESS_CREATOR, R8)
+    p.call(KTIME_GET_NS)
+    p.store(8, R9, layout.PROCESS_SINCE, R0)
+    p.mov(R1, R9)
+    p.alu("add", R1, layout.PROCESS_COMM)
+    p.mov(R2, layout.COMM_SIZE)
+    p.call(CURRENT_COMM)
+    p.update("members", EVENT + 4, NS_PID)
+    p.jump("out")
+    p.label("no_spare")
+    p.load(8, R1, FP, SLOT)
+    p.mov(R2, 1)
+    p.atomic_add(R1, layout.PROCESS_MISSED, R2)
 
 
 def executed(settings: Settings) -> bytes:
@@ -725,7 +759,7 @@ def learn(settings: Settings) -> bytes:
     p.lookup("wanted", NS_PID + 4)
     p.jump_if("eq", R0, 0, "out")
     p.load(4, R8, R0)
-    p.alu("and", R8, 255)
+    p.alu("and", R8, layout.FOLLOW_SLOTS - 1 if settings.follow else 255)
     p.call(CURRENT_PID_TGID)
     p.mov(R6, R0)
     p.alu("rsh", R6, 32)
@@ -736,6 +770,12 @@ def learn(settings: Settings) -> bytes:
     p.load(4, R1, R9, layout.PROCESS_TGID)
     p.jump_if("eq", R1, R6, "out")
     p.store(4, R9, layout.PROCESS_TGID, R6)
+    if settings.follow:
+        p.store(4, FP, KEY, R6)
+        p.store(4, FP, SLOT, R8)
+        p.update("members", KEY, SLOT)
+        p.delete("wanted", NS_PID + 4)
+        return p.end()
     p.alu("and", R6, layout.TABLE_SIZE - 1)
     p.map_value(R1, p.fds["state"])
     p.alu("add", R1, R6)

@@ -10,14 +10,14 @@ from typing import Deque
 from hunter.engines.ebpf import layout
 from hunter.errors import HunterError
 
-_SLOT = Struct("<IIQQ")
+_SLOT = Struct("<IIQQQQ16x")
 
 
 class Slots:
     """The value of the map `state`, mapped into hunter.
 
     Args:
-        memory: `layout.STATE_SIZE` bytes that the programs see.
+        memory: `layout.STATE_SIZE` or `FOLLOW_STATE_SIZE` bytes that the programs see.
     """
 
     def __init__(self, memory: mmap.mmap) -> None:
@@ -25,7 +25,10 @@ class Slots:
         self._words = memoryview(memory).cast("I")
         self._longs = memoryview(memory).cast("Q")
         # Oldest first: a program that still runs for the former owner has ended long before.
-        self._free: Deque[int] = deque(range(1, layout.SLOTS))
+        self._free: Deque[int] = deque(
+            range(1, (len(memory) - layout.PROCESSES) // layout.PROCESS_SIZE - 1)
+        )
+        self._most = len(self._free)
 
     def take(self, ordinal: int, since: int) -> int:
         """Returns a slot for a process that is not in the table yet.
@@ -38,11 +41,20 @@ class Slots:
             HunterError: too many processes are traced.
         """
         if not self._free:
-            raise HunterError(f"more than {layout.SLOTS - 1} processes at a time")
+            raise HunterError(f"more than {self._most} processes at a time")
         slot = self._free.popleft()
         at = layout.PROCESSES + slot * layout.PROCESS_SIZE
-        _SLOT.pack_into(self._memory, at, 0, ordinal, 0, since)
+        _SLOT.pack_into(self._memory, at, 0, ordinal, 0, since, 0, 0)
         return slot
+
+    @property
+    def free(self) -> int:
+        """How many slots are free."""
+        return len(self._free)
+
+    def name(self, slot: int, tgid: int) -> None:
+        """Notes the number that a process has in the initial PID namespace."""
+        self._words[self._word(slot, layout.PROCESS_TGID)] = tgid
 
     def enter(self, slot: int, tgid: int) -> None:
         """Makes the programs trace a process.
@@ -65,7 +77,7 @@ class Slots:
     def leave(self, slot: int) -> None:
         """Makes the programs trace a process no longer, and frees its slot."""
         end = layout.TABLE_SIZE + layout.PROBES
-        at = self._memory.find(bytes([slot]), 0, end)
+        at = self._memory.find(bytes([slot]), 0, end) if slot < layout.SLOTS else -1
         while at >= 0:
             self._memory[at] = layout.TOMBSTONE
             at = self._memory.find(bytes([slot]), at + 1, end)
@@ -83,6 +95,19 @@ class Slots:
     def lost(self, slot: int) -> int:
         """Returns how many records of the process found no room."""
         at = layout.PROCESSES + slot * layout.PROCESS_SIZE + layout.PROCESS_LOST
+        return self._longs[at // 8]
+
+    def born(self, slot: int) -> tuple[int, int, bytes]:
+        """Returns when a followed child was started, ns, the ordinal of who did, and its comm."""
+        at = layout.PROCESSES + slot * layout.PROCESS_SIZE
+        since = self._longs[(at + layout.PROCESS_SINCE) // 8]
+        creator = self._words[self._word(slot, layout.PROCESS_CREATOR)]
+        comm = self._memory[at + layout.PROCESS_COMM : at + layout.PROCESS_COMM + layout.COMM_SIZE]
+        return since, creator, comm.split(b"\0", 1)[0]
+
+    def missed(self, slot: int) -> int:
+        """Returns how many children of the process found no slot."""
+        at = layout.PROCESSES + slot * layout.PROCESS_SIZE + layout.PROCESS_MISSED
         return self._longs[at // 8]
 
     @staticmethod

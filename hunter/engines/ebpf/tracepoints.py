@@ -10,6 +10,7 @@ from typing import Dict
 from hunter.engines.ebpf import loader, plan_table, programs
 from hunter.engines.ebpf.calibration import measure_offsets
 from hunter.engines.ebpf.program import Settings
+from hunter.errors import HunterError
 
 _INDEX = Struct("<I")
 
@@ -31,6 +32,8 @@ class Tracepoints:
         calibrate = load(loader.RAW_TRACEPOINT, "hunter_offsets", programs.calibrate(settings))
         pid_offset, exit_code_offset = measure_offsets(settings.fds["calibration"], calibrate)
         os.close(calibrate)
+        if settings.follow and not pid_offset:
+            raise HunterError("children cannot be followed: where the kernel keeps pids is unknown")
         kernel = settings.kernel._replace(pid_offset=pid_offset, exit_code_offset=exit_code_offset)
         self.settings = settings = settings._replace(kernel=kernel)
         made = {
@@ -71,6 +74,11 @@ class Tracepoints:
         self._slow.join()
         for name, program in self._programs.items():
             self._links[name] = loader.attach_raw_tracepoint(name, program)
+
+    @property
+    def attached(self) -> bool:
+        """Whether the programs are at their tracepoints."""
+        return bool(self._links)
 
     def set_calls(self, on: bool) -> None:
         """Takes the programs away from entry and exit of calls, or puts them there again.

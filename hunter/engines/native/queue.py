@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+from collections import deque
 from struct import Struct
-from typing import Any, Dict, List, Tuple
+from typing import Any, Deque, Dict, List, Tuple
 
 from hg_shared.batch import Batch
 from hg_shared.records import HEAD_SIZE
@@ -53,8 +54,10 @@ class NativeQueue:
         self._set(layout.HEADS, heads, self._head_capacity)
         self._set(layout.CAPTURES, captures, self._capture_capacity)
         self._set(layout.PROCESSES, processes, 0)
-        self._ordinals: List[int] = []
+        self._count = 0
+        self._free: Deque[int] = deque()
         self._indexes: Dict[int, int] = {}
+        self._lost_before: Dict[int, int] = {}
         self._outgoing = Outgoing(source)
 
     def _set(self, offset: int, first: int, second: int) -> None:
@@ -72,18 +75,45 @@ class NativeQueue:
         """
         index = self._indexes.get(ordinal, -1)
         if index < 0:
-            index = len(self._ordinals)
-            if index >= MAX_PROCESSES:
+            index = self._take_index()
+            if index < 0:
                 return -1
-            self._ordinals.append(ordinal)
             self._indexes[ordinal] = index
             _PROCESS.pack_into(self._processes, index * layout.PROCESS_SIZE, ordinal, memory, 0, 0)
-            self.context[layout.PROCESS_COUNT : layout.PROCESS_COUNT + 8] = (index + 1).to_bytes(
+            self.context[layout.PROCESS_COUNT : layout.PROCESS_COUNT + 8] = self._count.to_bytes(
                 8, "little"
             )
         else:
             _FD.pack_into(self._processes, index * layout.PROCESS_SIZE + 4, memory)
         return index
+
+    def has_room(self) -> bool:
+        """Tells whether there is room for some more processes."""
+        return len(self._indexes) < MAX_PROCESSES - 64
+
+    def remove_process(self, ordinal: int) -> None:
+        """Gives the place of a process to others, once its losses have been noted."""
+        index = self._indexes.pop(ordinal, -1)
+        if index >= 0:
+            self._free.append(index)
+
+    def _take_index(self) -> int:
+        """Returns a free place, -1 when there is none."""
+        for _ in range(len(self._free)):
+            index = self._free.popleft()
+            ordinal, _, lost, dropping = self._fields(index)
+            if not dropping:
+                self._lost_before[ordinal] = self._lost_before.get(ordinal, 0) + lost
+                return index
+            self._free.append(index)
+        if self._count >= MAX_PROCESSES:
+            return -1
+        self._count += 1
+        return self._count - 1
+
+    def _fields(self, index: int) -> Tuple[int, int, int, int]:
+        """Returns ordinal, descriptor, records lost, and those of them that no note told yet."""
+        return _PROCESS.unpack_from(self._processes, index * layout.PROCESS_SIZE)
 
     def put(self, head: bytes, captures: bytes, process: int, now_ns: int) -> None:
         """Appends one record, or drops and counts it. Called by the tracer."""
@@ -133,11 +163,11 @@ class NativeQueue:
 
     def lost(self) -> Dict[int, int]:
         """Returns how many records were dropped, by process."""
-        lost = {}
-        for index, ordinal in enumerate(self._ordinals):
-            count = _PROCESS.unpack_from(self._processes, index * layout.PROCESS_SIZE)[2]
+        lost = {ordinal: count for ordinal, count in list(self._lost_before.items()) if count}
+        for index in range(self._count):
+            ordinal, _, count, _ = self._fields(index)
             if count:
-                lost[ordinal] = count
+                lost[ordinal] = lost.get(ordinal, 0) + count
         return lost
 
     def waiting(self) -> int:

@@ -59,6 +59,10 @@ class NativeThreads:
         _WHO.pack_into(self._slots, at + layout.THREAD_WHO, tid, process, 0, 0)
         return True
 
+    def has_room(self) -> bool:
+        """Tells whether there is room for some more threads."""
+        return len(self._free) > MAX_THREADS // 8
+
     def remove(self, tid: int) -> None:
         """Drops a thread."""
         slot = self._by_tid.pop(tid, None)

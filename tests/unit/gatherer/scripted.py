@@ -241,6 +241,10 @@ class NumberedLines:
         self._held = b"".join(lines[-1:]) if lines else b""
         return ready
 
+    @property
+    def waits(self) -> bool:
+        return True
+
     def note(self, time_ns: int, text: str) -> bytes:
         return f"{self._pid} {(time_ns - 1001 * SECOND) // 1000} +++ {text} +++\n".encode()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+from struct import Struct
 from typing import Dict
 
 import pytest
@@ -106,14 +107,35 @@ def test_more_processes_than_slots() -> None:
         slots.take(1, 0)
 
 
+def test_slots_of_children() -> None:
+    memory = mmap.mmap(-1, layout.FOLLOW_STATE_SIZE)
+    slots = Slots(memory)
+    taken = [slots.take(ordinal, 0) for ordinal in range(1, 1001)]
+    assert slots.free == layout.FOLLOW_SLOTS - 2 - 1000
+    last = taken[-1]
+    at = layout.PROCESSES + last * layout.PROCESS_SIZE
+    # What the kernel writes when a child is born, and when another finds no slot.
+    Struct("<I").pack_into(memory, at + layout.PROCESS_TGID, 4711)
+    Struct("<QIIQ16s").pack_into(memory, at + layout.PROCESS_SINCE, 55, 7, 0, 3, b"kid")
+    assert (slots.tgid(last), slots.born(last), slots.missed(last)) == (4711, (55, 7, b"kid"), 3)
+    slots.leave(last)
+    assert slots.tgid(last) == 0
+    assert not any(memory[: layout.TABLE_SIZE + layout.PROBES])
+
+
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 @pytest.mark.parametrize("initial", [True, False])
 @pytest.mark.parametrize("filtered", [True, False])
-def test_programs_of_both_machines_assemble(machine: str, initial: bool, filtered: bool) -> None:
+@pytest.mark.parametrize("follow", [True, False])
+def test_programs_of_both_machines_assemble(
+    machine: str, initial: bool, filtered: bool, follow: bool
+) -> None:
     fds: Dict[str, int] = {name: at for at, name in enumerate((*NAMES, *RINGS), 3)}
+    if follow:
+        fds.update(members=50, spares=51)
     kernel = kernel_of(machine, (6, 1))._replace(pid_offset=2400, exit_code_offset=2300)
     space = PidNamespace(4, 0xF0001234, initial)
-    settings = Settings(fds, kernel, space, layout.slot_sizes(32), filtered)
+    settings = Settings(fds, kernel, space, layout.slot_sizes(32), filtered, follow)
     made = [
         programs.enter(settings),
         programs.entry_captures(settings, True),

@@ -145,3 +145,32 @@ def test_the_table_holds_what_was_saved_and_no_more_than_fits():
     assert not table.save(3, SavedMask(1, 1, ALL))
     table.clear()
     assert table.entries() == (0, [])
+
+
+def test_masks_of_processes_that_ended_are_forgotten_but_not_at_once(machine, monkeypatch):
+    table = MaskTable(memoryview(bytearray(TABLE_BYTES)))
+    tried = Placement(table, TRACER, lambda _: None)
+    now = trial(tried, 20_000, 200_000)
+    assert [saved.tid for saved in table.entries()[1]] == [100, 101]
+    machine[200] = machine[201] = ALL
+    monkeypatch.setattr(
+        placement.procfs, "thread_ids", {100: [100, 101], 200: [200, 201]}.__getitem__
+    )
+    tried.tick(now + PROBE_NS, 10**9, {100: 0, 200: 0})
+    assert [saved.tid for saved in table.entries()[1]] == [100, 101, 200, 201]
+    tried.tick(now + PROBE_NS + 1, 10**9, {200: 0})
+    # A child of the ended process can still be given the mask that its parent had.
+    machine[300] = frozenset({2})
+    tried.release_child(300, 100)
+    assert machine[300] == ALL
+    tried.tick(now + PROBE_NS + 2, 10**9, {200: 0})
+    assert table.entries() == (2, [SavedMask(200, 200, ALL), SavedMask(201, 200, ALL)])
+
+
+def test_a_child_that_just_started_is_not_narrowed_with_the_others(machine, monkeypatch):
+    tried = made([])
+    now = trial(tried, 20_000, 200_000)
+    machine[200] = ALL
+    monkeypatch.setattr(placement.procfs, "thread_ids", lambda pid: [pid])
+    tried.tick(now + PROBE_NS, 10**9, {100: 0, 200: now})
+    assert machine[200] == ALL
