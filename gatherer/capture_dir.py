@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gatherer.logs import write_all, write_error
 from gatherer.output_directory import (
+    AGENTS,
     EVENTS,
     MEMORY,
+    METRICS,
     SESSION,
     OutputDirectory,
     json_line,
@@ -66,6 +68,43 @@ class CaptureDirectory(OutputDirectory):
             self._append_json(MEMORY, {"time": time, "container": values}, {})
         else:
             self._append_json(MEMORY, {"time": time, "pid": pid}, values)
+
+    def append_metrics(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Appends objects to metrics.jsonl; nothing is created for none.
+
+        Args:
+            lines: one object a line, `time` first.
+
+        Raises:
+            LogWriteError: they could not be written.
+        """
+        if lines:
+            text = "".join(json_line(line) + "\n" for line in lines)
+            self._append(METRICS, text.encode("ascii"))
+
+    def write_agent_file(self, name: str, data: bytes) -> None:
+        """Writes a file in agents/, which is made when it is not there.
+
+        Args:
+            name: of gatherer's own making, never an agent's.
+            data: all of it; a former file is replaced.
+
+        Raises:
+            LogWriteError: it could not be written.
+        """
+        directory = self.path / AGENTS
+        path = directory / name
+        try:
+            directory.mkdir(mode=0o700, exist_ok=True)
+            descriptor = os.open(
+                path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+            )
+            try:
+                write_all(descriptor, data)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise write_error(path, error) from error
 
     def _prepare(self) -> None:
         for name in (EVENTS, MEMORY):

@@ -20,13 +20,15 @@ from gatherer.spool import SPOOL_NAME, restart_of
 SESSION = "session.json"
 EVENTS = "events.jsonl"
 MEMORY = "memory.jsonl"
+METRICS = "metrics.jsonl"
+AGENTS = "agents"
 TARGETS = "targets.json"
 PREVIOUS = "previous"
 MAX_DEPTH = 16
 NAME_MAX = 255  # bytes, of Linux and macOS
 _CAPTURE_FILES = (
     SESSION, EVENTS, MEMORY, TARGETS, SPOOL_NAME,
-    "metrics.jsonl", "agents", "records.hgs", "report.html",
+    METRICS, AGENTS, "records.hgs", "report.html",
 )  # fmt: skip
 _LOG = re.compile(r"[A-Za-z0-9._-]{1,64}-\d+(\.restart\d+)?(\.\d+)?\.log", re.ASCII)
 # Names in Kubernetes have no underscore.

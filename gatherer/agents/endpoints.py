@@ -1,0 +1,365 @@
+"""Servers of agents and the ways to them: pods/proxy, port-forward, a URL.
+
+Every failure is a `ScrapeError` that says what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from gatherer.agents.http import HttpExchange, NotHttp
+from gatherer.errors import (
+    Forbidden,
+    GathererError,
+    PortForwardError,
+    ScrapeError,
+)
+from gatherer.kube.access import ClusterAccess
+from gatherer.kube.answers import AnswerCutShort, AnswerTooBig, RawAnswer
+from gatherer.kube.pods_proxy import PodsProxy, proxy_path
+from gatherer.patience import within
+from gatherer.text import printable
+
+READ_SIZE = 1 << 16
+UNREACHABLE = "error trying to reach service"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one answer may cost.
+
+    Attributes:
+        seconds: in all.
+        size: bytes of the body.
+    """
+
+    seconds: float = 10.0
+    size: int = 16 << 20
+
+
+class Stream(Protocol):
+    """A connection to a server."""
+
+    async def send(self, data: bytes) -> None:
+        """Writes."""
+        ...
+
+    async def receive(self) -> bytes:
+        """Returns the next bytes, b"" at the end."""
+        ...
+
+    async def aclose(self) -> None:
+        """Ends it."""
+        ...
+
+
+class Endpoint(Protocol):
+    """A server that can be asked."""
+
+    @property
+    def where(self) -> str:
+        """Where it is and how it is reached, for people."""
+        ...
+
+    async def fetch(
+        self, method: str, path: str, *, body: bytes = b"", accept: str = "*/*", limits: Limits
+    ) -> RawAnswer:
+        """Sends a request.
+
+        Raises:
+            ScrapeError: nothing usable came; never for the status of an answer.
+        """
+        ...
+
+
+class ClusterWays:
+    """The two ways through one API server.
+
+    Args:
+        access: how to reach it.
+    """
+
+    def __init__(self, access: ClusterAccess) -> None:
+        self.access = access
+        self.proxy = PodsProxy(access)
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        await self.proxy.aclose()
+
+
+class PodEndpoint:
+    """A server in a pod whose port, and the way to it, must be found first.
+
+    pods/proxy is tried first: it needs the least rights. Port-forward reaches the loopback, and
+    goes where a network policy keeps the API server out.
+
+    Args:
+        ways: to the cluster.
+        namespace: of the pod.
+        pod: its name.
+        ports: to try.
+    """
+
+    def __init__(self, ways: ClusterWays, namespace: str, pod: str, ports: Sequence[int]) -> None:
+        self._ways = ways
+        self._namespace = namespace
+        self._pod = pod
+        self._ports = tuple(ports)
+        self._chosen: tuple[int, str] | None = None
+
+    @property
+    def where(self) -> str:
+        """The pod, and once it is known the port and the way."""
+        if self._chosen is None:
+            return f"{self._namespace}/{self._pod}"
+        port, way = self._chosen
+        return f"{self._namespace}/{self._pod}, port {port} by {way}"
+
+    async def fetch(
+        self, method: str, path: str, *, body: bytes = b"", accept: str = "*/*", limits: Limits
+    ) -> RawAnswer:
+        """Sends a request where it was answered last, else wherever it may be answered.
+
+        Raises:
+            ScrapeError: it is nowhere.
+        """
+        if self._chosen is not None:
+            try:
+                return await self._ask(*self._chosen, method, path, body, accept, limits)
+            except (_NobodyListens, Forbidden):
+                self._chosen = None
+            except TimeoutError as error:
+                raise _slow(limits) from error
+        return await self._search(method, path, body, accept, limits)
+
+    async def _search(
+        self, method: str, path: str, body: bytes, accept: str, limits: Limits
+    ) -> RawAnswer:
+        forbidden: dict[str, Forbidden] = {}
+        slow = False
+        refused: RawAnswer | None = None
+        for port in self._ports:
+            for way in ("pods/proxy", "port-forward"):
+                if way in forbidden:
+                    continue
+                try:
+                    answer = await self._ask(port, way, method, path, body, accept, limits)
+                except _NobodyListens:
+                    continue
+                except Forbidden as error:
+                    forbidden[way] = error
+                    continue
+                except TimeoutError:
+                    # Of pods/proxy it may also be a network policy that drops what comes.
+                    slow = True
+                    continue
+                if answer.status == 404:
+                    refused = answer
+                    break
+                self._chosen = (port, way)
+                return answer
+        if slow:
+            raise _slow(limits)
+        if len(forbidden) == 2:
+            denied = forbidden["pods/proxy"]
+            raise ScrapeError(denied.cause, denied.remedy) from denied
+        ports = ", ".join(map(str, self._ports))
+        if refused is not None:
+            raise ScrapeError(
+                f"{self.where} has no {printable(path, 80)} on port {ports}",
+                "give its address with --agent URL",
+            )
+        if forbidden:
+            ((way, denied),) = forbidden.items()
+            reached = "its loopback is not reached" if way == "port-forward" else "nobody listens"
+            raise ScrapeError(
+                f"{self.where} does not answer on port {ports}, and {reached}: {denied.cause}",
+                denied.remedy,
+            ) from denied
+        raise ScrapeError(
+            f"nobody listens on port {ports} of {self.where}",
+            "see its log for the port it listens on, and give --agent URL",
+        )
+
+    async def _ask(
+        self,
+        port: int,
+        way: str,
+        method: str,
+        path: str,
+        body: bytes,
+        accept: str,
+        limits: Limits,
+    ) -> RawAnswer:
+        try:
+            if way == "pods/proxy":
+                return await self._ways.proxy.exchange(
+                    method,
+                    proxy_path(self._namespace, self._pod, port, path),
+                    body=body,
+                    accept=accept,
+                    limit=limits.size,
+                    seconds=limits.seconds,
+                    resource="pods/proxy",
+                )
+            return await self._forward(port, method, path, body, accept, limits)
+        except (Forbidden, TimeoutError):
+            raise
+        except PortForwardError as error:
+            raise _NobodyListens(error.cause) from error
+        except GathererError as error:
+            if UNREACHABLE in error.cause:
+                raise _NobodyListens(error.cause) from error
+            raise ScrapeError(error.cause, error.remedy) from error
+        except ValueError as error:
+            raise _unusable(error, limits) from error
+
+    async def _forward(
+        self, port: int, method: str, path: str, body: bytes, accept: str, limits: Limits
+    ) -> RawAnswer:
+        from gatherer.kube.port_forward import open_port_forward
+
+        exchange = HttpExchange(
+            method, f"localhost:{port}", path, body=body, accept=accept, limit=limits.size
+        )
+        async with within(limits.seconds):
+            stream = await open_port_forward(self._ways.access, self._namespace, self._pod, port)
+            return await converse(stream, exchange)
+
+
+class UrlEndpoint:
+    """A server at a URL, reached directly.
+
+    Args:
+        url: `http` or `https`, with a host; user and password in it become basic authorization.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._tls = parts.scheme == "https"
+        self._host = parts.hostname or ""
+        self._port = parts.port or (443 if self._tls else 80)
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        self._netloc = host if parts.port is None else f"{host}:{parts.port}"
+        self.path = (parts.path or "/metrics") + (f"?{parts.query}" if parts.query else "")
+        self._authorization = ""
+        if parts.username is not None:
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            self._authorization = "Basic " + base64.b64encode(pair.encode()).decode()
+
+    @property
+    def where(self) -> str:
+        """Scheme, host and port; never a password."""
+        return f"{'https' if self._tls else 'http'}://{self._netloc}"
+
+    async def fetch(
+        self, method: str, path: str, *, body: bytes = b"", accept: str = "*/*", limits: Limits
+    ) -> RawAnswer:
+        """Sends a request.
+
+        Raises:
+            ScrapeError: nothing usable came.
+        """
+        exchange = HttpExchange(
+            method,
+            self._netloc,
+            path,
+            body=body,
+            accept=accept,
+            authorization=self._authorization,
+            limit=limits.size,
+        )
+        try:
+            async with within(limits.seconds):
+                reader, writer = await asyncio.open_connection(
+                    self._host, self._port, ssl=self._tls or None
+                )
+                return await converse(SocketStream(reader, writer), exchange)
+        except TimeoutError as error:
+            raise _slow(limits) from error
+        except ssl.SSLError as error:
+            reason = getattr(error, "verify_message", "") or error.reason or str(error)
+            raise ScrapeError(
+                f"TLS with {self.where} failed: {printable(reason, 120)}",
+                "give an http URL, or one whose certificate this machine trusts",
+            ) from error
+        except OSError as error:
+            words = error.strerror or str(error)
+            raise ScrapeError(
+                f"no connection to {self.where}: {printable(words, 120)}",
+                "check the URL given with --agent",
+            ) from error
+        except ValueError as error:
+            raise _unusable(error, limits) from error
+
+
+class SocketStream:
+    """A TCP connection as a `Stream`."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def send(self, data: bytes) -> None:
+        """Writes."""
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def receive(self) -> bytes:
+        """Returns the next bytes, b"" at the end."""
+        return await self._reader.read(READ_SIZE)
+
+    async def aclose(self) -> None:
+        """Ends it, whatever waits to be written."""
+        self._writer.transport.abort()
+
+
+async def converse(stream: Stream, exchange: HttpExchange) -> RawAnswer:
+    """Runs an exchange over a stream and ends the stream.
+
+    Raises:
+        ValueError: one of those of `HttpExchange`.
+        PortForwardError: the connection was refused.
+        OSError: the connection broke.
+    """
+    try:
+        await stream.send(exchange.data_to_send())
+        while True:
+            answer = exchange.receive_data(await stream.receive())
+            if answer is not None:
+                return answer
+    finally:
+        await stream.aclose()
+
+
+class _NobodyListens(Exception):
+    """A port is closed, by one of the ways."""
+
+
+def _slow(limits: Limits) -> ScrapeError:
+    return ScrapeError(
+        f"no answer within {limits.seconds:g} s",
+        "see whether the agent is short of CPU: `kubectl top pod`",
+    )
+
+
+def _unusable(error: ValueError, limits: Limits) -> ScrapeError:
+    if isinstance(error, AnswerTooBig):
+        return ScrapeError(
+            f"the answer is larger than {limits.size >> 20} MiB",
+            "reduce what the agent exposes, or leave it out with --agent",
+        )
+    if isinstance(error, AnswerCutShort):
+        return ScrapeError(str(error), "see whether the agent restarts: `kubectl get pod`")
+    if isinstance(error, NotHttp):
+        return ScrapeError(
+            f"what answers does not speak HTTP: {printable(str(error), 80)}", "check the port"
+        )
+    return ScrapeError(printable(str(error), 200), "check port and path of the agent")

@@ -1,0 +1,381 @@
+"""Pulls the agents of one target while it is captured.
+
+Runs beside the capture, and can neither end it nor hold it up: every error of an agent is a gap,
+every wait has a limit, parsing happens in another process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from gatherer.agents.coroot import MemoryIncident, Surroundings
+from gatherer.agents.discovery import COROOT, PROMETHEUS
+from gatherer.agents.exposition import Sample
+from gatherer.agents.rates import Rate, Rates
+from gatherer.agents.record import AgentRecord, Row
+from gatherer.agents.selection import Selection
+from gatherer.agents.sources import AUTO, Gap, Scrape, Source, Sources
+from gatherer.errors import GathererError
+from gatherer.kube.models import Container, Pod
+from gatherer.patience import within
+from gatherer.runtimes import Target
+from gatherer.text import printable
+
+LAST_SECONDS = 5.0
+"""How long the last scrape of a capture may take."""
+
+
+@dataclass(frozen=True)
+class AgentReport:
+    """What one agent gave.
+
+    Attributes:
+        name: in this capture; that of `agent` in metrics.jsonl.
+        where: where it is and how it was reached.
+        scrapes: answers that could be read.
+        gaps: times it gave nothing, any number of scrapes long.
+        missed: scrapes that gave nothing.
+        samples: that were kept in all.
+        lines: the summary.
+        facts: the same for scripts.
+    """
+
+    name: str
+    where: str
+    scrapes: int
+    gaps: int
+    missed: int
+    samples: int
+    lines: tuple[str, ...]
+    facts: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns it for session.json."""
+        return {
+            "agent": self.name,
+            "where": self.where,
+            "scrapes": self.scrapes,
+            "gaps": self.gaps,
+            "missed": self.missed,
+            "samples": self.samples,
+            **self.facts,
+        }
+
+    def text(self) -> list[str]:
+        """Returns it for the summary; nothing in it can move a cursor."""
+        head = f"agent {self.name}: {self.where}"
+        if self.scrapes or self.missed:
+            missed = f", {self.missed} missed" if self.missed else ""
+            head += f"; {self.scrapes} scrape{'' if self.scrapes == 1 else 's'}{missed}"
+        return [printable(line, 400) for line in (head, *(f"  {line}" for line in self.lines))]
+
+
+def _unfound(gap: Gap) -> AgentReport:
+    """Returns the report of an agent that is not there."""
+    return AgentReport(gap.agent, gap.cause, 0, 1, 0, 0, (gap.remedy,), {})
+
+
+class Analysis(Protocol):
+    """What is made of the samples of one kind of agent."""
+
+    def observe(self, rows: Iterable[tuple[Sample, Rate | None, bool]], seconds: float) -> None:
+        """Takes one scrape."""
+        ...
+
+    def lines(self, around: Surroundings) -> list[str]:
+        """Returns the summary."""
+        ...
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns it for session.json."""
+        ...
+
+
+class NoAnalysis:
+    """Of an endpoint nobody knows: the samples are in metrics.jsonl."""
+
+    def observe(self, rows: Iterable[tuple[Sample, Rate | None, bool]], seconds: float) -> None:
+        """Takes one scrape."""
+
+    def lines(self, around: Surroundings) -> list[str]:
+        """Returns nothing."""
+        return []
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns nothing."""
+        return {}
+
+
+ANALYSES: dict[str, Callable[[], Analysis]] = {COROOT: MemoryIncident, PROMETHEUS: NoAnalysis}
+
+
+@dataclass
+class _Following:
+    """One agent, as this capture sees it."""
+
+    source: Source
+    name: str
+    rates: Rates = field(default_factory=Rates)
+    analysis: Analysis | None = None
+    selection: Selection = field(default_factory=Selection)
+    scrapes: int = 0
+    gaps: int = 0
+    missed: int = 0
+    samples: int = 0
+    others: int = 0
+    gap_since: float | None = None
+    generation: int = 0
+    frozen: dict[Any, float] = field(default_factory=dict)
+    last: dict[Any, float] = field(default_factory=dict)
+    body: bytes = b""
+
+
+class AgentPull:
+    """The agents of one capture.
+
+    Args:
+        sources: all agents.
+        target: what is captured.
+        record: what is left behind.
+        interval: seconds between two scrapes.
+        cgroup_version: gives the node's, 0 while unknown.
+    """
+
+    def __init__(
+        self,
+        sources: Sources,
+        target: Target,
+        record: AgentRecord,
+        interval: float,
+        cgroup_version: Callable[[], int],
+    ) -> None:
+        self._sources = sources
+        self._target = target
+        self._record = record
+        self._interval = interval
+        self._cgroup_version = cgroup_version
+        self._following: list[_Following] = []
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._pod: Pod | None = None
+        self._pod_at = -1e9
+        self._pod_lock = asyncio.Lock()
+        self._container_id = ""
+        self._generation = 0
+        self._unfound: list[Gap] = []
+
+    def start(self) -> None:
+        """Begins; the first scrape is the one before."""
+        self._task = asyncio.ensure_future(self._run())
+
+    async def finish(self) -> list[AgentReport]:
+        """Scrapes for the last time and returns what the agents gave; takes 5 s at most."""
+        self._stopping.set()
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=LAST_SECONDS)
+        await self.cancel()
+        self._record.flush()
+        for following in self._following:
+            if following.scrapes > 1:
+                self._record.keep(f"{following.name}-last.prom", following.body)
+        reports = [self._report(following) for following in self._following]
+        return reports + [_unfound(gap) for gap in self._unfound]
+
+    async def cancel(self) -> None:
+        """Ends at once."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        for following in self._following:
+            following.source.forget(following.selection)
+
+    async def _run(self) -> None:
+        try:
+            await self._pull()
+        except Exception as error:
+            # Whatever is wrong here is no reason to end a capture.
+            self._record.note(
+                f"agents are not pulled any more: unexpected {type(error).__name__}: {error}"
+            )
+
+    async def _pull(self) -> None:
+        try:
+            found, gaps = await self._sources.find(self._target)
+        except GathererError as error:
+            found, gaps = [], [Gap(AUTO, error.cause, error.remedy)]
+        for gap in gaps:
+            self._say_gap(gap.agent, gap.cause, gap.remedy)
+        names: dict[str, int] = {}
+        for source in found:
+            names[source.kind] = names.get(source.kind, 0) + 1
+            number = names[source.kind]
+            name = source.kind if number == 1 else f"{source.kind}-{number}"
+            self._following.append(_Following(source, name, selection=self._selection(source)))
+        self._unfound = [gap for gap in gaps if gap.agent not in names]
+        reported = {gap.agent for gap in gaps}
+        await asyncio.gather(
+            *(self._follow(each, each.name in reported) for each in self._following)
+        )
+
+    def _selection(self, source: Source) -> Selection:
+        target = self._target
+        return Selection(target.namespace, target.pod, target.container, source.own)
+
+    async def _follow(self, following: _Following, reported: bool) -> None:
+        """Scrapes one agent until the capture ends, and once more then."""
+        if reported:
+            following.gap_since, following.gaps = time.monotonic(), 1
+        max_age = self._interval / 2
+        while True:
+            last = self._stopping.is_set()
+            begun = time.monotonic()
+            try:
+                scrape = await following.source.read(following.selection, 0 if last else max_age)
+            except GathererError as error:
+                self._missed(following, error)
+            else:
+                await self._take(following, scrape)
+            if last:
+                break
+            wait = max(0.0, begun + self._interval - time.monotonic())
+            try:
+                async with within(wait):
+                    await self._stopping.wait()
+            except TimeoutError:
+                pass
+
+    def _missed(self, following: _Following, error: GathererError) -> None:
+        following.missed += 1
+        if following.gap_since is None:
+            following.gap_since = time.monotonic()
+            following.gaps += 1
+            self._say_gap(following.name, f"{following.source.where}: {error.cause}", error.remedy)
+
+    async def _take(self, following: _Following, scrape: Scrape) -> None:
+        if following.gap_since is not None:
+            seconds = round(time.monotonic() - following.gap_since, 3)
+            following.gap_since = None
+            self._record.gap(
+                {"agent": following.name, "ended_after_s": seconds, "missed": following.missed}
+            )
+        if following.analysis is None:
+            self._name(following)
+            following.analysis = ANALYSES.get(following.source.kind, NoAnalysis)()
+            self._record.keep(f"{following.name}-first.prom", scrape.body)
+        container = await self._container()
+        rows = self._rows(following, scrape, container)
+        following.analysis.observe(rows, scrape.seconds)
+        following.scrapes += 1
+        following.samples += len(rows)
+        following.others = scrape.reading.others
+        following.body = scrape.body
+        self._record.metrics(scrape.time_ns, following.name, rows)
+
+    def _name(self, following: _Following) -> None:
+        """A URL is named after what it turned out to be."""
+        if following.source.agent is not None:
+            return
+        kind = following.source.kind
+        taken = {each.name for each in self._following if each is not following}
+        number = 1
+        name = kind
+        while name in taken:
+            number += 1
+            name = f"{kind}-{number}"
+        following.name = name
+
+    def _rows(
+        self, following: _Following, scrape: Scrape, container: Container | None
+    ) -> list[Row]:
+        """Returns the samples with their rates; those of a container that is dead are stale.
+
+        coroot keeps a dead container's series for ten minutes and more, under the id that the next
+        one has too. They are told by the pod's status: it does not run, or it has started anew and
+        its series have not moved since.
+        """
+        dead = container is not None and container.state.kind != "running"
+        own = {
+            sample.key: sample.value
+            for sample in scrape.samples
+            if following.selection.is_container(sample.labels)
+        }
+        if following.generation != self._generation:
+            following.generation = self._generation
+            following.frozen = dict(following.last)
+        if following.frozen and any(
+            following.frozen.get(key) != value for key, value in own.items()
+        ):
+            following.frozen = {}
+        stale = not following.selection.own and (dead or bool(following.frozen))
+        following.last = own
+        return [
+            (
+                sample,
+                following.rates.observe(sample, scrape.seconds),
+                stale and sample.key in own,
+            )
+            for sample in scrape.samples
+        ]
+
+    async def _container(self) -> Container | None:
+        """Returns the target's container as the pod's status has it, at most an interval old."""
+        async with self._pod_lock:
+            if time.monotonic() - self._pod_at > self._interval / 2:
+                self._pod = await self._sources.read_pod(self._target)
+                self._pod_at = time.monotonic()
+                container = self._find_container()
+                if container is not None and container.container_id:
+                    before, self._container_id = self._container_id, container.container_id
+                    self._generation += bool(before) and before != container.container_id
+        return self._find_container()
+
+    def _find_container(self) -> Container | None:
+        pod = self._pod
+        if pod is None:
+            return None
+        for container in (*pod.containers, *pod.init_containers, *pod.ephemeral_containers):
+            if container.name == self._target.container:
+                return container
+        return None
+
+    def _say_gap(self, agent: str, cause: str, remedy: str) -> None:
+        fields = {"agent": agent, "cause": printable(cause, 300)}
+        if remedy:
+            fields["remedy"] = printable(remedy, 300)
+        self._record.gap(fields)
+
+    def _report(self, following: _Following) -> AgentReport:
+        analysis = following.analysis
+        around = Surroundings(self._cgroup_version(), self._age(), following.others)
+        lines: list[str] = []
+        if analysis is not None:
+            lines = analysis.lines(around)
+        elif following.missed or following.gaps:
+            lines = ["it gave nothing; see agent_gap in events.jsonl"]
+        return AgentReport(
+            following.name,
+            following.source.where,
+            following.scrapes,
+            following.gaps,
+            following.missed,
+            following.samples,
+            tuple(lines),
+            analysis.as_json() if analysis is not None else {},
+        )
+
+    def _age(self) -> float | None:
+        """Returns how long the target's container runs, in seconds."""
+        container = self._find_container()
+        if container is None or not container.state.started_at:
+            return None
+        try:
+            started = datetime.fromisoformat(container.state.started_at)
+        except ValueError:
+            return None
+        return max(0.0, time.time() - started.timestamp())

@@ -1,0 +1,432 @@
+"""The agents around one or more targets, each scraped at most once for all of them.
+
+An agent's scrape is dear to it (coroot reads /proc and pings its upstreams), so captures of several
+containers of a node share what came last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from gatherer.agents.discovery import (
+    AGENTS,
+    KINDS,
+    LABEL_SELECTORS,
+    NAMESPACES,
+    PROMETHEUS,
+    AgentPod,
+    find_agents,
+)
+from gatherer.agents.endpoints import ClusterWays, Endpoint, Limits, PodEndpoint, UrlEndpoint
+from gatherer.agents.exposition import ACCEPT, Reading, Sample, media_type
+from gatherer.agents.parser_process import ParserProcess
+from gatherer.agents.selection import Selection
+from gatherer.errors import Forbidden, GathererError, ScrapeError
+from gatherer.kube.access import ClusterAccess
+from gatherer.kube.models import Pod
+from gatherer.runtimes import Target
+from gatherer.text import printable
+
+AUTO, NONE = "auto", "none"
+_LIST_SIZE = 64 << 20  # bytes
+_LIST_SECONDS = 15.0
+COLLECTOR_PORT = 8080
+"""Where Collector answers everything but metrics; no manifest declares it."""
+
+
+@dataclass(frozen=True)
+class Scrape:
+    """What one scrape brought for one capture.
+
+    Attributes:
+        time_ns: gatherer's CLOCK_REALTIME when the answer came.
+        seconds: the same moment on CLOCK_MONOTONIC.
+        samples: what the selection kept.
+        reading: the rest.
+        body: the exposition.
+    """
+
+    time_ns: int
+    seconds: float
+    samples: tuple[Sample, ...]
+    reading: Reading
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Gap:
+    """An agent that gives nothing, and why.
+
+    Attributes:
+        agent: its kind, or where it is.
+        cause: what happened.
+        remedy: what to do.
+    """
+
+    agent: str
+    cause: str
+    remedy: str = ""
+
+
+class Source:
+    """One agent.
+
+    Args:
+        kind: one of the kinds of `discovery`.
+        endpoint: its server.
+        path: of its metrics.
+        parser: parses what it says.
+        limits: what a scrape may cost.
+        agent: its pod, None for a URL.
+        own: whether it is in the target's pod.
+
+    Attributes:
+        kind: as given; of a URL, `prometheus` until it has answered.
+        scrapes: answers that could be read.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        endpoint: Endpoint,
+        path: str,
+        parser: ParserProcess,
+        limits: Limits,
+        agent: AgentPod | None = None,
+        own: bool = False,
+    ) -> None:
+        self.kind = kind
+        self.endpoint = endpoint
+        self.agent = agent
+        self.own = own
+        self.path = path
+        self._parser = parser
+        self._limits = limits
+        self._selections: list[Selection] = []
+        self._lock = asyncio.Lock()
+        self._latest: tuple[float, _Latest | ScrapeError] | None = None
+
+    @property
+    def where(self) -> str:
+        """Where it is and how it is reached."""
+        return self.endpoint.where
+
+    async def read(self, selection: Selection, max_age: float) -> Scrape:
+        """Returns what the agent says, no older than asked for.
+
+        Args:
+            selection: what to keep.
+            max_age: seconds since the scrape began.
+
+        Raises:
+            ScrapeError: nothing usable came.
+        """
+        if selection not in self._selections:
+            self._selections.append(selection)
+        asked = time.monotonic()
+        async with self._lock:
+            latest = self._latest
+            if latest is None or latest[0] < asked - max_age or not _covers(latest[1], selection):
+                begun = time.monotonic()
+                outcome: _Latest | ScrapeError
+                try:
+                    outcome = await self._scrape()
+                except ScrapeError as error:
+                    outcome = error
+                self._latest = latest = (begun, outcome)
+        if isinstance(latest[1], ScrapeError):
+            raise ScrapeError(latest[1].cause, latest[1].remedy)
+        return latest[1].scrape(selection)
+
+    def forget(self, selection: Selection) -> None:
+        """Does not keep for this selection any more."""
+        if selection in self._selections:
+            self._selections.remove(selection)
+
+    async def _scrape(self) -> _Latest:
+        answer = await self.endpoint.fetch("GET", self.path, accept=ACCEPT, limits=self._limits)
+        time_ns, seconds = time.time_ns(), time.monotonic()
+        if answer.status in (401, 403):
+            raise ScrapeError(
+                f"it wants credentials ({answer.status})",
+                "give its address as --agent http://USER:PASSWORD@HOST:PORT/metrics",
+            )
+        if answer.status != 200:
+            words = printable(" ".join(answer.body[:200].decode("utf-8", "replace").split()), 80)
+            raise ScrapeError(
+                f"it answers {answer.status} to {printable(self.path, 80)}: {words}",
+                "check port and path of the agent",
+            )
+        selections = tuple(self._selections)
+        document = await self._parser.parse(
+            answer.body, media_type(answer.content_type), selections
+        )
+        reading = Reading.from_json(document)
+        if self.agent is None:
+            self.kind = kind_of(reading.names)
+        return _Latest(time_ns, seconds, selections, reading, answer.body)
+
+
+@dataclass(frozen=True)
+class _Latest:
+    time_ns: int
+    seconds: float
+    selections: tuple[Selection, ...]
+    reading: Reading
+    body: bytes
+
+    def scrape(self, selection: Selection) -> Scrape:
+        kept = self.reading.kept[self.selections.index(selection)]
+        return Scrape(self.time_ns, self.seconds, kept, self.reading, self.body)
+
+
+def _covers(outcome: _Latest | ScrapeError, selection: Selection) -> bool:
+    return isinstance(outcome, ScrapeError) or selection in outcome.selections
+
+
+def kind_of(names: tuple[str, ...]) -> str:
+    """Returns the kind of agent that exposes these families.
+
+    Args:
+        names: of the families.
+    """
+    if any(name.startswith("rox_c") for name in names):
+        return "collector"
+    if any(name.startswith("parca_") for name in names):
+        return "parca"
+    if "node_agent_info" in names or "container_resources_memory_rss_bytes" in names:
+        return "coroot"
+    return PROMETHEUS
+
+
+@dataclass
+class Sources:
+    """All agents of one gatherer's run.
+
+    Attributes:
+        wanted: values of `--agent`.
+        open_access: reads the kubeconfig; called with the first target in a cluster.
+        limits: what a scrape may cost.
+    """
+
+    wanted: tuple[str, ...]
+    open_access: Callable[[], ClusterAccess]
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        self.parser = ParserProcess()
+        self.ways: ClusterWays | None = None
+        self._known: dict[tuple[str, str, str], Source] = {}
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of agents that are looked for in a cluster."""
+        if AUTO in self.wanted:
+            return (*KINDS, PROMETHEUS)
+        return tuple(kind for kind in KINDS if kind in self.wanted)
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The endpoints given by URL."""
+        return tuple(each for each in self.wanted if "://" in each)
+
+    async def find(self, target: Target) -> tuple[list[Source], list[Gap]]:
+        """Returns the agents that may know something of a target, and those that cannot.
+
+        Args:
+            target: as the runtime resolved it.
+        """
+        found = [self._url(url) for url in self.urls]
+        gaps: list[Gap] = []
+        if target.runtime != "kubernetes" or not self.kinds:
+            return found, gaps
+        try:
+            documents, whole = await self._pods_of_node(target)
+        except GathererError as error:
+            return found, [Gap(AUTO, f"agents cannot be looked for: {error.cause}", error.remedy)]
+        agents = find_agents(documents, self.kinds, (target.namespace, target.pod))
+        for agent in agents:
+            found.append(self._pod(agent))
+            if agent.problem:
+                # It is asked all the same: it may be back by the next scrape.
+                gaps.append(_not_running(agent))
+        missing = [
+            kind for kind in self.kinds if kind in AGENTS and kind not in {a.kind for a in agents}
+        ]
+        if AUTO not in self.wanted or (not agents and not self.urls):
+            gaps += await self._elsewhere(missing, target, whole)
+        return found, gaps
+
+    async def read_pod(self, target: Target) -> Pod | None:
+        """Returns the target's pod as it is now, None when it cannot be told."""
+        if target.runtime != "kubernetes":
+            return None
+        path = f"/api/v1/namespaces/{quote(target.namespace)}/pods/{quote(target.pod)}"
+        try:
+            return Pod.from_json(await self._get(path))
+        except GathererError:
+            return None
+
+    async def log(self, agent: AgentPod, *, previous: bool = False, size: int = 1 << 20) -> str:
+        """Returns the beginning of the log of an agent's container.
+
+        Args:
+            agent: its pod.
+            previous: that of the instance before.
+            size: bytes of it.
+
+        Raises:
+            ScrapeError: there is none, or it may not be read.
+        """
+        assert agent.container is not None
+        path = (
+            f"/api/v1/namespaces/{quote(agent.pod.namespace)}/pods/{quote(agent.pod.name)}/log"
+            f"?container={quote(agent.container.name)}&limitBytes={size}"
+        )
+        try:
+            answer = await self._opened().proxy.exchange(
+                "GET",
+                path + ("&previous=true" if previous else ""),
+                limit=2 * size,
+                seconds=_LIST_SECONDS,
+                resource="pods/log",
+            )
+        except (TimeoutError, ValueError) as error:
+            raise ScrapeError("its log cannot be read", "see `kubectl logs`") from error
+        except GathererError as error:
+            raise ScrapeError(error.cause, error.remedy) from error
+        return answer.body.decode("utf-8", "replace")
+
+    async def aclose(self) -> None:
+        """Closes everything."""
+        await self.parser.aclose()
+        if self.ways is not None:
+            await self.ways.aclose()
+
+    def _opened(self) -> ClusterWays:
+        if self.ways is None:
+            self.ways = ClusterWays(self.open_access())
+        return self.ways
+
+    def collector_server(self, source: Source) -> Endpoint:
+        """Returns the server of a Collector that is not the one of its metrics."""
+        assert source.agent is not None
+        pod = source.agent.pod
+        return PodEndpoint(self._opened(), pod.namespace, pod.name, (COLLECTOR_PORT,))
+
+    def _url(self, url: str) -> Source:
+        key = ("", url, "")
+        if key not in self._known:
+            endpoint = UrlEndpoint(url)
+            self._known[key] = Source(PROMETHEUS, endpoint, endpoint.path, self.parser, self.limits)
+        return self._known[key]
+
+    def _pod(self, agent: AgentPod) -> Source:
+        key = (agent.name, agent.pod.uid, agent.kind)
+        if key not in self._known:
+            endpoint = PodEndpoint(self._opened(), agent.pod.namespace, agent.pod.name, agent.ports)
+            self._known[key] = Source(
+                agent.kind,
+                endpoint,
+                agent.path,
+                self.parser,
+                self.limits,
+                agent,
+                own=agent.kind == PROMETHEUS,
+            )
+        return self._known[key]
+
+    async def _pods_of_node(self, target: Target) -> tuple[list[object], bool]:
+        """Returns the pods of the target's node, and whether those of all namespaces."""
+        selector = f"fieldSelector={quote(f'spec.nodeName={target.node}', safe='')}"
+        try:
+            return await self._list(f"/api/v1/pods?{selector}"), True
+        except Forbidden as denied:
+            documents: list[object] = []
+            allowed = False
+            for namespace in dict.fromkeys((target.namespace, *NAMESPACES)):
+                try:
+                    documents += await self._list(
+                        f"/api/v1/namespaces/{quote(namespace)}/pods?{selector}"
+                    )
+                    allowed = True
+                except GathererError:
+                    continue
+            if not allowed:
+                raise denied
+            return documents, False
+
+    async def _elsewhere(self, kinds: list[str], target: Target, whole: bool) -> list[Gap]:
+        """Says of the agents that are not on the target's node where they are."""
+        nodes: dict[str, set[str]] = {}
+        if whole:
+            for selector in LABEL_SELECTORS:
+                try:
+                    documents = await self._list(
+                        f"/api/v1/pods?labelSelector={quote(selector, safe='')}"
+                    )
+                except GathererError:
+                    continue
+                for agent in find_agents(documents, kinds, ("", "")):
+                    if agent.pod.node:
+                        nodes.setdefault(agent.kind, set()).add(agent.pod.node)
+        gaps = [
+            Gap(
+                kind,
+                f"no {AGENTS[kind].title} on node {target.node}, it runs on"
+                f" {', '.join(sorted(nodes[kind])[:3])}",
+                "check nodeSelector and tolerations of its DaemonSet",
+            )
+            for kind in kinds
+            if kind in nodes
+        ]
+        if gaps:
+            return gaps
+        titles = ", ".join(AGENTS[kind].title for kind in kinds)
+        where = f"on node {target.node}" if whole else "in the namespaces that may be listed"
+        return (
+            [
+                Gap(
+                    AUTO if len(kinds) > 1 else kinds[0],
+                    f"no {titles} {where}",
+                    "give the address of another one with --agent URL, or --agent none",
+                )
+            ]
+            if kinds
+            else []
+        )
+
+    async def _list(self, path: str) -> list[object]:
+        document = await self._get(path)
+        items = document.get("items") if isinstance(document, dict) else None
+        return items if isinstance(items, list) else []
+
+    async def _get(self, path: str) -> object:
+        try:
+            answer = await self._opened().proxy.exchange(
+                "GET", path, limit=_LIST_SIZE, seconds=_LIST_SECONDS, resource="pods",
+                accept="application/json",
+            )  # fmt: skip
+            document: object = json.loads(answer.body)
+        except (TimeoutError, ValueError, RecursionError) as error:
+            raise ScrapeError(
+                "the API server does not list pods: "
+                + ("no answer in time" if isinstance(error, TimeoutError) else str(error)),
+                "try again",
+            ) from error
+        return document
+
+
+def _not_running(agent: AgentPod) -> Gap:
+    title = AGENTS[agent.kind].title if agent.kind in AGENTS else "its exporter"
+    container = agent.container.name if agent.container is not None else ""
+    return Gap(
+        agent.kind,
+        f"{title} {agent.name} does not run: {printable(agent.problem, 300)}",
+        f"see `kubectl logs -n {agent.pod.namespace} {agent.pod.name} {container} --previous`",
+    )
