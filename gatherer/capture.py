@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from gatherer.capture_dir import CaptureDirectory
 from gatherer.chronicle import Chronicle
+from gatherer.companion import Companion, CompanionFactory
 from gatherer.config import CaptureConfig
 from gatherer.ending import COMPLETE, FAILED, LOST, Conclusion
 from gatherer.errors import GathererError, Interrupted, TargetGone
@@ -34,6 +35,7 @@ class Capture:
         renderer: makes what renders the spool of a session.
         view: shows the capture.
         timing: patience.
+        accompany: makes what runs beside the capture, None for nothing.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Capture:
         renderer: RendererFactory,
         view: View,
         timing: Timing | None = None,
+        accompany: CompanionFactory | None = None,
     ) -> None:
         self._config = config
         self._runtime = runtime
@@ -51,6 +54,8 @@ class Capture:
         self._make_renderer = renderer
         self._view = view
         self._timing = timing or Timing()
+        self._accompany = accompany
+        self._companion: Companion | None = None
         self._stop_reason = ""
         self._stopped = asyncio.Event()
         self._running = False
@@ -78,6 +83,8 @@ class Capture:
         if not self._stop_reason:
             self._stop_reason = reason
             self._stopped.set()
+            if self._companion is not None:
+                self._companion.stop()
             if self._session is not None:
                 self._session.stop(reason)
 
@@ -101,9 +108,23 @@ class Capture:
             self._chronicle.write()
             if directory.moved_to is not None:
                 self._view.note(f"an earlier capture was moved to {directory.moved_to}")
-            return self._conclude(await self._instances())
+            if self._accompany is not None:
+                self._companion = self._accompany(target, directory, self._view, self._document)
+                self._companion.start()
+            outcomes = await self._instances()
+            await self._hear_companion(outcomes[-1])
+            return self._conclude(outcomes)
         finally:
+            if self._companion is not None:
+                await self._companion.cancel()
             directory.close()
+
+    async def _hear_companion(self, outcome: Outcome) -> None:
+        if self._companion is not None and not outcome.cancelled:
+            try:
+                self._document.agents = list(await self._companion.finish())
+            except asyncio.CancelledError:
+                pass  # Nobody waits for its last words; the capture itself is whole.
 
     async def _instances(self) -> list[Outcome]:
         """Captures one instance after the other."""

@@ -13,6 +13,7 @@ import click
 
 from gatherer import options
 from gatherer.config import (
+    DEFAULT_AGENT_INTERVAL,
     DEFAULT_BUFFER,
     DEFAULT_FREQUENCY,
     DEFAULT_LINGER,
@@ -228,6 +229,15 @@ The same as `gatherer capture …`; see `gatherer capture --help` for all option
     "--max-execs", type=Parsed(options.parse_execs, "N"), default=DEFAULT_MAX_EXECS,
     help=f"hunters brought in at the same time, with many targets  [{DEFAULT_MAX_EXECS}]",
 )  # fmt: skip
+@_option(
+    "--agent", type=Parsed(options.parse_agent, "AGENT"), multiple=True,
+    help="node agent to pull from: auto, none, coroot, parca, collector, URL (repeatable)  [auto]",
+)  # fmt: skip
+@_option(
+    "--agent-interval", type=Parsed(options.parse_interval, "SECONDS"),
+    default=DEFAULT_AGENT_INTERVAL,
+    help=f"seconds between two scrapes of an agent  [{DEFAULT_AGENT_INTERVAL:g}]",
+)  # fmt: skip
 @_option("--force", is_flag=True, help="go on without memory headroom")
 @_option(
     "--runtime", type=click.Choice(["kubernetes", "local"]), default="kubernetes",
@@ -364,6 +374,8 @@ def capture_config(given: dict[str, Any], terminal: bool) -> CaptureConfig:
         string_size=given["string_size"],
         timestamps=given["timestamps"],
         raw=given["raw"],
+        agents=tuple(dict.fromkeys(given["agent"])) or ("auto",),
+        agent_interval=given["agent_interval"],
         buffer=given["buffer"],
         linger=given["linger"],
         restart=given["restart"],

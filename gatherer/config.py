@@ -13,6 +13,7 @@ DEFAULT_FREQUENCY = 5.0
 DEFAULT_BUFFER = 4 << 20
 DEFAULT_LINGER = 10.0
 DEFAULT_STRING_SIZE = 32
+DEFAULT_AGENT_INTERVAL = 15.0
 DEFAULT_MAX_LOG_SIZE = 2 << 30
 DEFAULT_MAX_EXECS = 20
 
@@ -99,6 +100,8 @@ class CaptureConfig:
         string_size: bytes kept of each string.
         timestamps: what stands in front of a line: `none`, `time`, `unix` or `relative`.
         raw: whether the record stream is kept.
+        agents: node agents to pull from: `auto`, `none`, kinds, URLs.
+        agent_interval: seconds between two scrapes of an agent.
         buffer: bytes hunter keeps while the stream is slow.
         linger: seconds hunter waits for a lost gatherer.
         restart: whether a restarted container is traced again.
@@ -126,6 +129,8 @@ class CaptureConfig:
     string_size: int = DEFAULT_STRING_SIZE
     timestamps: str = "time"
     raw: bool = False
+    agents: tuple[str, ...] = ("auto",)
+    agent_interval: float = DEFAULT_AGENT_INTERVAL
     buffer: int = DEFAULT_BUFFER
     linger: float = DEFAULT_LINGER
     restart: bool = True
@@ -140,6 +145,13 @@ class CaptureConfig:
     duration: float | None = None
     install: bool = False
     fleet: FleetConfig | None = None
+
+    @property
+    def pulls_agents(self) -> bool:
+        """Whether node agents may be pulled: on this machine only by URL, none are looked for."""
+        if self.target.runtime == "local":
+            return any("://" in each for each in self.agents)
+        return self.agents != ("none",)
 
     @property
     def only_pids(self) -> bool:
@@ -193,9 +205,22 @@ class CaptureConfig:
                 "no target",
                 "give a pod with -p POD, pods with -l SELECTOR, or --runtime local",
             )
+        self._check_agents()
         if self.growth is not None and self.only_pids:
             raise ConfigError(
                 "--growth has no effect with --pid alone", "give a threshold with -m as well"
+            )
+
+    def _check_agents(self) -> None:
+        if "none" in self.agents and len(self.agents) > 1:
+            raise ConfigError(
+                "--agent none and another --agent exclude each other", "leave one of them out"
+            )
+        kinds = [each for each in self.agents if "://" not in each and each not in ("auto", "none")]
+        if kinds and self.target.runtime == "local":
+            raise ConfigError(
+                f"--agent {kinds[0]} is looked for in a cluster only",
+                "give its address, such as --agent http://localhost:80/metrics",
             )
 
     def hunter_arguments(self) -> list[str]:
@@ -232,6 +257,8 @@ class CaptureConfig:
             "string_size": self.string_size,
             "timestamps": self.timestamps,
             "raw": self.raw,
+            "agent": [_without_password(each) for each in self.agents],
+            "agent_interval": self.agent_interval,
             "buffer_bytes": self.buffer,
             "linger": self.linger,
             "restart": self.restart,
@@ -256,3 +283,9 @@ class CaptureConfig:
                 else {}
             ),
         }
+
+
+def _without_password(agent: str) -> str:
+    """Returns a value of `--agent` as it may be written down."""
+    scheme, separator, rest = agent.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

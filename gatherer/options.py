@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 _NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
 _PERCENT = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)%?", re.ASCII)
@@ -36,6 +37,7 @@ MAX_FREQUENCY = 86400.0
 MIN_BUFFER = 256 << 10
 MAX_BUFFER = 1 << 30
 MAX_RATE = 900_000_000
+AGENTS = ("auto", "none", "coroot", "parca", "collector")
 MIN_LOG_SIZE = 4 << 10
 
 
@@ -214,6 +216,39 @@ def parse_trace_set(text: str) -> str:
         raise ValueError(f"{shown(text)} is no set of syscalls; give one such as openat,%memory")
     syscall_set(text, Abi.X86_64)
     return text
+
+
+def parse_agent(text: str) -> str:
+    """Reads one value of `--agent`.
+
+    Raises:
+        ValueError: neither a kind of agent nor an http URL with a host.
+    """
+    if text in AGENTS:
+        return text
+    good = f"give one of {', '.join(AGENTS)}, or a URL such as http://10.0.0.5:9100/metrics"
+    if "://" not in text:
+        raise ValueError(f"{shown(text)} is no agent; {good}")
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits or not text.isascii() or not text.isprintable() or " " in text or "#" in text:
+        raise ValueError(f"{shown(text)} is no http URL; {good}")
+    return text
+
+
+def parse_interval(text: str) -> float:
+    """Reads the value of `--agent-interval`: seconds.
+
+    Raises:
+        ValueError: not a number of seconds, or outside 1 to 3600.
+    """
+    seconds = parse_seconds(text)
+    if not 1 <= seconds <= 3600:
+        raise ValueError(f"{shown(text)} is out of range, 1 to 3600; give seconds such as 15")
+    return seconds
 
 
 def parse_linger(text: str) -> float:

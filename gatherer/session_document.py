@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from gatherer.accounting import Accounts, Settlement
 from gatherer.clock import CaptureClock, local_zone, rfc3339
@@ -88,6 +88,18 @@ class ProcessEntry:
         return entry
 
 
+class AgentAccount(Protocol):
+    """What a node agent gave."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns it as session.json holds it."""
+        ...
+
+    def text(self) -> list[str]:
+        """Returns it as lines of the summary, harmless for terminals."""
+        ...
+
+
 class SessionDocument:
     """The state of one capture.
 
@@ -100,6 +112,7 @@ class SessionDocument:
         complete: whether everything hunter saw is in the logs.
         exit_code: None while it runs.
         discrepancies: what does not add up, once the capture has ended.
+        agents: what node agents gave.
     """
 
     def __init__(
@@ -113,6 +126,7 @@ class SessionDocument:
         self.complete = False
         self.exit_code: int | None = None
         self.discrepancies: list[str] = []
+        self.agents: list[AgentAccount] = []
         self.ended: str | None = None
         self.target = target
         self._options = dict(options)
@@ -424,6 +438,7 @@ class SessionDocument:
             self.exit_code or 0,
             self.tracing or "on",
             tuple(filter(None, (instance.end_line() for instance in self._instances))),
+            tuple(line for agent in self.agents for line in agent.text()),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -456,6 +471,7 @@ class SessionDocument:
                 ),
                 "time_zone": local_zone(),
             },
+            "agents": [agent.as_json() for agent in self.agents],
             "hunter": {
                 "version": hello.version if hello else None,
                 "python": hello.python if hello else None,

@@ -52,6 +52,7 @@ class Summary:
         exit_code: what gatherer exits with.
         tracing: `on`, or `denied: <cause>`.
         ends: how each instance of the target ended, as far as that is known.
+        agents: what node agents gave, as lines.
     """
 
     directory: Path
@@ -68,6 +69,7 @@ class Summary:
     exit_code: int
     tracing: str = "on"
     ends: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Returns the summary as lines of text; nothing in them can move a cursor."""
@@ -101,6 +103,7 @@ class Summary:
                 f"hunter: peak {byte_count(self.hunter_peak_pss_bytes)} of memory,"
                 f" {cpu:.2f} s of CPU"
             )
+        lines += [printable(line, 500) for line in self.agents]
         lines += [f"note: {printable(note, 500)}" for note in self.notes]
         if self.spool is not None:
             lines.append(f"what was not rendered is in {printable(str(self.spool))}")
@@ -130,6 +133,7 @@ class Summary:
             "container_ends": list(self.ends),
             "complete": self.complete,
             "notes": list(self.notes),
+            "agents": list(self.agents),
             "spool": str(self.spool) if self.spool else None,
             "exit_code": self.exit_code,
         }

@@ -17,6 +17,7 @@ from gatherer.view import View, make_view
 from gatherer.zipapp import hunter_image
 
 if TYPE_CHECKING:
+    from gatherer.agents.companions import Companions
     from gatherer.kube.pod_sources import PodSource
     from gatherer.targets import TargetName
 
@@ -68,6 +69,19 @@ def renderer_factory(config: CaptureConfig) -> RendererFactory:
         config: what to do.
     """
     return RendererProcess(config.lines, config.max_log_size).renderer
+
+
+def make_companions(config: CaptureConfig) -> Companions | None:
+    """Returns what pulls node agents beside the captures, None when nothing is to be pulled.
+
+    Args:
+        config: what to do.
+    """
+    if not config.pulls_agents:
+        return None
+    from gatherer.agents.companions import Companions
+
+    return Companions(config)
 
 
 class Stoppable(Protocol):
@@ -155,11 +169,21 @@ async def _run(config: CaptureConfig, stdout: TextIO) -> int:
         return await _run_fleet(config, stdout)
     runtime = make_runtime(config)
     view = make_view(config.view, stdout)
-    capture = Capture(config, runtime, hunter_image(), renderer_factory(config), view)
+    companions = make_companions(config)
+    capture = Capture(
+        config,
+        runtime,
+        hunter_image(),
+        renderer_factory(config),
+        view,
+        accompany=companions.accompany if companions is not None else None,
+    )
     try:
         summary = await _supervised(capture, capture.run(), view)
     finally:
         view.close()
+        if companions is not None:
+            await companions.aclose()
         await runtime.aclose()
     view.summary(summary)
     return _exit_code(summary.exit_code, capture.failure)
@@ -180,12 +204,14 @@ async def _run_fleet(config: CaptureConfig, stdout: TextIO) -> int:
     cluster = ClusterConnection(target.kubeconfig, target.context, fleet_config.max_execs)
     namespace = target.namespace or cluster.access.namespace
     image, renderer = hunter_image(), renderer_factory(config)
+    companions = make_companions(config)
+    accompany = companions.accompany if companions is not None else None
 
     def make_capture(name: TargetName, own: CaptureConfig, own_view: View) -> Capture:
         runtime = KubernetesRuntime(
             name.pod, name.container, namespace=name.namespace, cluster=cluster
         )
-        return Capture(own, runtime, image, renderer, own_view)
+        return Capture(own, runtime, image, renderer, own_view, accompany=accompany)
 
     if fleet_config.selector:
         sources: list[PodSource] = [
@@ -199,6 +225,8 @@ async def _run_fleet(config: CaptureConfig, stdout: TextIO) -> int:
         summary = await _supervised(fleet, fleet.run(), view)
     finally:
         view.close()
+        if companions is not None:
+            await companions.aclose()
         await cluster.aclose()
     view.summary(summary)
     return _exit_code(summary.exit_code, summary.failure())

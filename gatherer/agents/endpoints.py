@@ -112,6 +112,7 @@ class PodEndpoint:
         self._namespace = namespace
         self._pod = pod
         self._ports = tuple(ports)
+        self._order = ["pods/proxy", "port-forward"]
         self._chosen: tuple[int, str] | None = None
 
     @property
@@ -143,10 +144,9 @@ class PodEndpoint:
         self, method: str, path: str, body: bytes, accept: str, limits: Limits
     ) -> RawAnswer:
         forbidden: dict[str, Forbidden] = {}
-        slow = False
         refused: RawAnswer | None = None
         for port in self._ports:
-            for way in ("pods/proxy", "port-forward"):
+            for way in tuple(self._order):
                 if way in forbidden:
                     continue
                 try:
@@ -156,17 +156,16 @@ class PodEndpoint:
                 except Forbidden as error:
                     forbidden[way] = error
                     continue
-                except TimeoutError:
-                    # Of pods/proxy it may also be a network policy that drops what comes.
-                    slow = True
-                    continue
+                except TimeoutError as error:
+                    # It may also be a network policy that drops what comes by pods/proxy: next
+                    # time the other way goes first.
+                    self._order.reverse()
+                    raise _slow(limits) from error
                 if answer.status == 404:
                     refused = answer
                     break
                 self._chosen = (port, way)
                 return answer
-        if slow:
-            raise _slow(limits)
         if len(forbidden) == 2:
             denied = forbidden["pods/proxy"]
             raise ScrapeError(denied.cause, denied.remedy) from denied

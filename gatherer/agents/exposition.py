@@ -155,8 +155,6 @@ def read_exposition(body: bytes, content_type: str, selections: Sequence[Selecti
                     left_out[index] += 1
                     continue
                 kept[index][sample.key] = sample
-    if not samples and body.strip() and not families:
-        raise _no_exposition(body, content_type)
     return Reading(
         families,
         samples,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -20,7 +20,7 @@ from gatherer.agents.rates import Rate, Rates
 from gatherer.agents.record import AgentRecord, Row
 from gatherer.agents.selection import Selection
 from gatherer.agents.sources import AUTO, Gap, Scrape, Source, Sources
-from gatherer.errors import GathererError
+from gatherer.errors import GathererError, ScrapeError
 from gatherer.kube.models import Container, Pod
 from gatherer.patience import within
 from gatherer.runtimes import Target
@@ -129,6 +129,7 @@ class _Following:
     samples: int = 0
     others: int = 0
     gap_since: float | None = None
+    trouble: str = ""
     generation: int = 0
     frozen: dict[Any, float] = field(default_factory=dict)
     last: dict[Any, float] = field(default_factory=dict)
@@ -141,6 +142,7 @@ class AgentPull:
     Args:
         sources: all agents.
         target: what is captured.
+        selection: which samples are kept.
         record: what is left behind.
         interval: seconds between two scrapes.
         cgroup_version: gives the node's, 0 while unknown.
@@ -150,12 +152,14 @@ class AgentPull:
         self,
         sources: Sources,
         target: Target,
+        selection: Selection,
         record: AgentRecord,
         interval: float,
         cgroup_version: Callable[[], int],
     ) -> None:
         self._sources = sources
         self._target = target
+        self._selected = selection
         self._record = record
         self._interval = interval
         self._cgroup_version = cgroup_version
@@ -173,12 +177,22 @@ class AgentPull:
         """Begins; the first scrape is the one before."""
         self._task = asyncio.ensure_future(self._run())
 
+    def stop(self) -> None:
+        """Lets the scrapes that are due be the last ones."""
+        self._stopping.set()
+
     async def finish(self) -> list[AgentReport]:
         """Scrapes for the last time and returns what the agents gave; takes 5 s at most."""
         self._stopping.set()
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=LAST_SECONDS)
         await self.cancel()
+        for following in self._following:
+            if not following.scrapes and not following.gaps:
+                self._missed(
+                    following,
+                    ScrapeError("no answer until the capture ended", "let the capture run longer"),
+                )
         self._record.flush()
         for following in self._following:
             if following.scrapes > 1:
@@ -224,8 +238,7 @@ class AgentPull:
         )
 
     def _selection(self, source: Source) -> Selection:
-        target = self._target
-        return Selection(target.namespace, target.pod, target.container, source.own)
+        return replace(self._selected, own=source.own)
 
     async def _follow(self, following: _Following, reported: bool) -> None:
         """Scrapes one agent until the capture ends, and once more then."""
@@ -255,6 +268,7 @@ class AgentPull:
         if following.gap_since is None:
             following.gap_since = time.monotonic()
             following.gaps += 1
+            following.trouble = str(error)
             self._say_gap(following.name, f"{following.source.where}: {error.cause}", error.remedy)
 
     async def _take(self, following: _Following, scrape: Scrape) -> None:
@@ -357,7 +371,7 @@ class AgentPull:
         if analysis is not None:
             lines = analysis.lines(around)
         elif following.missed or following.gaps:
-            lines = ["it gave nothing; see agent_gap in events.jsonl"]
+            lines = [f"it gave nothing: {following.trouble or 'it does not run'}"]
         return AgentReport(
             following.name,
             following.source.where,

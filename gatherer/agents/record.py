@@ -42,6 +42,7 @@ class AgentRecord:
         self._directory = directory
         self._view = view
         self._clock = clock
+        self._known: CaptureClock | None = None
         self._waiting: list[tuple[int, dict[str, Any], bool]] = []
         self._broken = False
 
@@ -87,7 +88,8 @@ class AgentRecord:
             return
         self._waiting += rows
         del self._waiting[MAX_WAITING:]
-        clock = self._clock()
+        # Between two instances of a target there is none; the node's clock is still the same.
+        self._known = clock = self._clock() or self._known
         if clock is None:
             return
         waiting, self._waiting = self._waiting, []
@@ -116,7 +118,7 @@ def _line(agent: str, sample: Sample, rate: Rate | None, stale: bool) -> dict[st
         "name": sample.name,
         "type": sample.type,
         "labels": sample.labels,
-        "value": _number(sample.value),
+        "value": _number(float(sample.value)),
     }
     if rate is not None:
         line["rate"] = rate.per_second

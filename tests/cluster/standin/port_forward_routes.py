@@ -168,8 +168,12 @@ class _ChannelForward:
             pumps.append(asyncio.ensure_future(self._pump(2 * index, reader)))
         feeding = asyncio.ensure_future(self._feed())
         try:
-            done = asyncio.gather(*pumps)
-            await asyncio.wait({done, feeding}, return_when=asyncio.FIRST_COMPLETED)
+            pending = set(pumps)
+            while pending and not feeding.done():
+                _, left = await asyncio.wait(
+                    {*pending, feeding}, return_when=asyncio.FIRST_COMPLETED
+                )
+                pending = left - {feeding}
         finally:
             for task in (feeding, *pumps):
                 task.cancel()

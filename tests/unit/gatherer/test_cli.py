@@ -204,13 +204,13 @@ def test_help_and_version() -> None:
     runner = CliRunner()
     assert runner.invoke(cli.cli, ["--version"]).output.startswith("gatherer 0.")
     text = runner.invoke(cli.cli, ["capture", "--help"]).output
-    for absent in ("--image", "--agent"):
+    for absent in ("--image",):
         assert absent not in text
 
 
 def test_the_style_follows_the_terminal() -> None:
     given = {p.name: p.get_default(click.Context(cli.capture)) for p in cli.capture.params}
-    given |= {"pod": ("x",), "selector": None, "pid": (), "memory": None}
+    given |= {"pod": ("x",), "selector": None, "pid": (), "agent": (), "memory": None}
     flags = ("install", "force", "plain", "json", "no_color", "quiet", "verbose")
     given |= dict.fromkeys(flags, False)
     assert cli.capture_config(given, terminal=True).view.style == "live"
@@ -219,6 +219,33 @@ def test_the_style_follows_the_terminal() -> None:
     assert cli.capture_config(given | {"quiet": True}, terminal=True).view.verbosity == -1
     with pytest.raises(ConfigError):
         cli.capture_config(given | {"quiet": True, "json": True}, terminal=True)
+
+
+def test_agents_arrive_and_no_password_is_written_down(configs: list[CaptureConfig]) -> None:
+    url = "http://me:secret@10.0.0.5:80/metrics"
+    words = ["-p", "x", "--agent", "coroot", "--agent", url, "--agent-interval", "3"]
+    assert cli.main(words) == 0
+    assert cli.main(["-p", "x"]) == 0
+    given, default = configs
+    assert (given.agents, given.agent_interval) == (("coroot", url), 3.0)
+    assert given.as_json()["agent"] == ["coroot", "http://10.0.0.5:80/metrics"]
+    assert (default.agents, default.agent_interval) == (("auto",), 15.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("-p x --agent none --agent coroot", "--agent none and another --agent exclude each other"),
+        ("--runtime local --pid 1 --agent parca", "--agent parca is looked for in a cluster only"),
+        ("-p x --agent proxy", "'proxy' is no agent; give one of auto"),
+        ("-p x --agent-interval 0.1", "'0.1' is out of range, 1 to 3600"),
+    ],
+)
+def test_agents_that_make_no_sense(
+    words: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words.split()) == 2
+    assert told in capsys.readouterr().err
 
 
 def test_the_plugin_of_kubectl_is_the_same_program() -> None:

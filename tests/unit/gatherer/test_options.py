@@ -111,3 +111,35 @@ def test_trace_set_takes_what_strace_takes_and_nothing_else() -> None:
 def test_shown_values_are_short_and_printable() -> None:
     assert options.shown("a\x1b[2J") == "'a\\x1b[2J'"
     assert len(options.shown("x" * 500)) == 42
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "auto", "none", "coroot", "parca", "collector", "http://10.0.0.5:9100/metrics",
+        "https://user:secret@agent.example/metrics?x=1", "http://[::1]:80",
+    ],
+)  # fmt: skip
+def test_agent(text: str) -> None:
+    assert options.parse_agent(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "Coroot", "10.0.0.5:9100", "ftp://host/", "http://", "http:///metrics",
+        "http://host:99999/", "http://host:0/", "http://ho st/", "http://host/\r\nX: y",
+        "http://host/#part", "http://h\u00f6st/", "http://[::1/",
+    ],
+)  # fmt: skip
+def test_agent_that_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match=r"http://10\.0\.0\.5:9100/metrics") as caught:
+        options.parse_agent(text)
+    assert str(caught.value).isprintable()
+
+
+def test_agent_interval() -> None:
+    assert options.parse_interval("1.5") == 1.5
+    for text in ("0", "0.5", "3601", "x", "-1"):
+        with pytest.raises(ValueError, match="such as 1"):
+            options.parse_interval(text)

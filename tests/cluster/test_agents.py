@@ -1,0 +1,448 @@
+"""Node agents beside real captures, and everything that can be wrong with one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gatherer.agents.discovery import find_agents
+from gatherer.agents.endpoints import Limits
+from gatherer.agents.pulling import AgentPull, AgentReport
+from gatherer.agents.record import AgentRecord
+from gatherer.agents.selection import Selection
+from gatherer.agents.sources import Sources
+from gatherer.capture_dir import CaptureDirectory
+from gatherer.clock import CaptureClock
+from gatherer.runtimes import Target
+from tests.cluster.agent_pods import agent_pod
+from tests.cluster.kube_access import access_to
+from tests.cluster.standin.harness import StandInCluster, pod_manifest
+from tests.unit.gatherer.scripted import HELLO, RecordingView
+
+MIB = 1 << 20
+YOUNG = {"MIN_AGE_SECONDS": "0"}
+COROOT = "coroot-node-agent-x1b2c"
+
+
+def gatherer(
+    cluster: StandInCluster, output: Path, *arguments: str, context: str = "admin"
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "gatherer", "--kubeconfig", str(cluster.kubeconfig)),
+            *("--context", context, "--plain", "-o", str(output), *arguments),
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+
+
+def json_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def summary_of(output: str) -> dict[str, str]:
+    """The lines under the agents of a summary, by their first word; the last agent's win."""
+    lines = [line[2:] for line in output.splitlines() if line.startswith("  ") and ": " in line]
+    return dict(line.split(": ", 1) for line in lines)
+
+
+class CgroupWatch:
+    """Reads what the container's cgroup has, again and again."""
+
+    def __init__(self, cgroup: Path) -> None:
+        self.samples: list[tuple[float, int]] = []
+        self._cgroup = cgroup
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> CgroupWatch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def around(self, when: float) -> tuple[int, int]:
+        """The least and the most between 0.3 s before and after a time."""
+        near = [rss for at, rss in self.samples if abs(at - when) < 0.3]
+        return min(near), max(near)
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.02):
+            text = (self._cgroup / "memory.stat").read_text()
+            stat = {key: int(value) for key, value in (line.split() for line in text.splitlines())}
+            if "total_rss" in stat:
+                rss = stat["total_rss"] + stat["total_mapped_file"]
+            else:
+                rss = stat["anon"] + stat["file_mapped"]
+            self.samples.append((time.time(), rss))
+
+
+def test_a_capture_with_an_agent_of_each_kind(
+    cluster: StandInCluster,
+    make_pod: Callable[..., dict[str, Any]],
+    make_agent: Callable[..., str],
+    tmp_path: Path,
+) -> None:
+    make_agent("coroot", namespace="coroot", env=YOUNG)
+    make_agent("parca", namespace="parca")
+    make_agent("collector", namespace="stackrox")
+    make_pod(
+        pod_manifest(
+            "leaker",
+            ["python3", "/app/leak.py"],
+            container="app",
+            env={"CAP_MIB": "100", "GROW_MIB_PER_SECOND": "10"},
+            memory="256Mi",
+        )
+    )
+    output = tmp_path / "logs"
+    with CgroupWatch(cluster.cgroup("leaker", "app")) as watch:
+        done = gatherer(
+            cluster, output, "-p", "leaker", "-m", "5", "-f", "1", "--duration", "6",
+            "--agent-interval", "1",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = json_lines(output / "metrics.jsonl")
+    assert {line["agent"] for line in lines} == {"coroot", "parca", "collector"}
+    rss = [line for line in lines if line["name"] == "container_resources_memory_rss_bytes"]
+    assert len(rss) >= 5
+    for line in rss:
+        assert line["labels"]["container_id"] == "/k8s/default/leaker/app"
+        least, most = watch.around(datetime.fromisoformat(line["time"]).timestamp())
+        assert 0.95 * least <= line["value"] <= 1.05 * most
+    assert rss[-1]["value"] - rss[0]["value"] > 10 * MIB
+    told = summary_of(done.stdout)
+    assert told["rss"].endswith("MiB") and " during, " in told["rss"]  # noqa: PT018
+    assert told["limit"].startswith("256.0 MiB")
+    assert "before" in told["cache"]
+    assert "cgroup v1" in told["memory pressure"] or "some" in told["memory pressure"]
+    assert told["oom kills"].startswith("none yet")
+    assert told["throttled"].startswith("+")
+    assert " connects; " in told["connections"]
+    assert told["node"].startswith("kernel ")
+    session = json.loads((output / "session.json").read_text())
+    assert [agent["agent"] for agent in session["agents"]] == ["coroot", "parca", "collector"]
+    measures = session["agents"][0]["measures"]
+    assert measures["rss"]["delta"] > 10 * MIB
+    assert measures["connects"]["delta"] > 0
+    connects = [line for line in lines if line["name"].endswith("successful_connects_total")]
+    assert all(line["rate"] >= 0 for line in connects[1:])
+    assert (output / "agents" / "coroot-first.prom").exists()
+    assert session["complete"] is True
+
+
+def test_slow_and_huge_agents_do_not_touch_the_capture(
+    cluster: StandInCluster, make_agent: Callable[..., str], tmp_path: Path
+) -> None:
+    make_agent("coroot", env={"FAULT": "slow"})
+    make_agent("parca", env={"FAULT": "huge"})
+    output = tmp_path / "logs"
+    done = gatherer(
+        cluster, output, "-p", "problempod", "-m", "5", "-f", "1", "--duration", "12",
+        "--agent-interval", "2",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    session = json.loads((output / "session.json").read_text())
+    assert session["complete"] is True
+    assert session["records"]["received"] > 500
+    gaps = {
+        event["agent"]: event
+        for event in json_lines(output / "events.jsonl")
+        if event["event"] == "agent_gap"
+    }
+    assert "no answer within 10 s" in gaps["coroot"]["cause"]
+    assert "the answer is larger than 16 MiB" in gaps["parca"]["cause"]
+    assert all(gap["remedy"] for gap in gaps.values())
+    assert sum("agent_gap" in line for line in done.stdout.splitlines()) == 2
+
+
+class Pull:
+    """The agents of a container without a capture around them."""
+
+    def __init__(self, cluster: StandInCluster, path: Path, **settings: Any) -> None:
+        self.view = RecordingView()
+        self.path = path / "capture"
+        self._directory = CaptureDirectory(self.path)
+        clock = CaptureClock(HELLO)
+        record = AgentRecord(self._directory, self.view, lambda: clock)
+        context = settings.pop("context", None)
+        self.sources = Sources(
+            settings.pop("wanted", ("auto",)),
+            lambda: access_to(cluster, context),
+            settings.pop("limits", Limits()),
+        )
+        pod = settings.pop("pod", "problempod")
+        container = settings.pop("container", "buggycontainer")
+        target = Target("kubernetes", "admin", "default", pod, container, "node1")
+        self._pull = AgentPull(
+            self.sources,
+            target,
+            Selection("default", pod, container),
+            record,
+            settings.pop("interval", 0.2),
+            lambda: 1,
+        )
+        assert not settings
+
+    async def run(self, until: Callable[[Pull], Any]) -> list[AgentReport]:
+        """Pulls until something holds, and returns the reports."""
+        self._pull.start()
+        try:
+            async with asyncio.timeout(60):
+                while not until(self):
+                    await asyncio.sleep(0.02)
+            return await self._pull.finish()
+        finally:
+            await self._pull.cancel()
+            self._directory.close()
+            await self.sources.aclose()
+
+    def metrics(self) -> list[dict[str, Any]]:
+        path = self.path / "metrics.jsonl"
+        return json_lines(path) if path.exists() else []
+
+    def gaps(self) -> list[dict[str, Any]]:
+        return [fields for _, event, _, fields in self.view.events if event == "agent_gap"]
+
+    def rss(self) -> list[dict[str, Any]]:
+        return [line for line in self.metrics() if line["name"].endswith("memory_rss_bytes")]
+
+
+async def test_an_agent_on_another_node_is_said(
+    cluster: StandInCluster, make_pod: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    make_pod(agent_pod("coroot", nodeName="node2"), wait=False)
+    (report,) = await Pull(cluster, tmp_path).run(lambda pull: pull.gaps())
+    assert report.where == "no coroot-node-agent on node node1, it runs on node2"
+    assert "tolerations of its DaemonSet" in report.lines[0]
+
+
+async def test_no_agent_at_all_is_said(cluster: StandInCluster, tmp_path: Path) -> None:
+    (report,) = await Pull(cluster, tmp_path).run(lambda pull: pull.gaps())
+    assert report.where == ("no coroot-node-agent, Parca agent, StackRox Collector on node node1")
+    assert "--agent URL" in report.lines[0]
+
+
+async def test_an_agent_behind_rbac_is_said(
+    cluster: StandInCluster, make_agent: Callable[..., str], tmp_path: Path
+) -> None:
+    make_agent("coroot")
+    pull = Pull(cluster, tmp_path, context="execer")
+    await pull.run(lambda pull: pull.gaps())
+    (gap,) = pull.gaps()
+    assert 'cannot get resource "pods/proxy"' in gap["cause"]
+    assert "--verb=get --resource=pods/proxy" in gap["remedy"]
+
+
+@pytest.mark.parametrize("context", ["proxier", "forwarder", "admin"])
+async def test_either_way_is_enough(
+    cluster: StandInCluster, make_agent: Callable[..., str], tmp_path: Path, context: str
+) -> None:
+    make_agent("coroot", env=YOUNG)
+    (report,) = await Pull(cluster, tmp_path, context=context).run(lambda pull: pull.rss())
+    way = "port-forward" if context == "forwarder" else "pods/proxy"
+    assert report.where == f"default/{COROOT}, port 80 by {way}"
+
+
+async def test_an_agent_on_its_loopback_is_reached_by_port_forward(
+    cluster: StandInCluster, make_agent: Callable[..., str], tmp_path: Path
+) -> None:
+    """The listener of an agent that sends to a collector, under a manifest that declares 80."""
+    make_agent("coroot", listen="127.0.0.1:10300", env={**YOUNG, "LISTEN": "127.0.0.1:10300"})
+    pull = Pull(cluster, tmp_path)
+    (report,) = await pull.run(lambda pull: pull.rss())
+    assert report.where == f"default/{COROOT}, port 10300 by port-forward"
+    assert pull.gaps() == []
+
+
+async def test_on_loopback_without_the_right_to_forward_is_said(
+    cluster: StandInCluster, make_agent: Callable[..., str], tmp_path: Path
+) -> None:
+    make_agent("coroot", env={**YOUNG, "LISTEN": "127.0.0.1:10300"})
+    pull = Pull(cluster, tmp_path, context="proxier")
+    await pull.run(lambda pull: pull.gaps())
+    (gap,) = pull.gaps()
+    assert "its loopback is not reached" in gap["cause"]
+    assert "--verb=get,create --resource=pods/portforward" in gap["remedy"]
+
+
+async def test_a_crashing_agent_is_said(
+    cluster: StandInCluster, make_pod: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    make_pod(agent_pod("collector", env={"STARTUP": "no-sensor"}), wait=False)
+    cluster.wait_condition(
+        "collector-x1b2c",
+        lambda pod: (
+            "waiting" in pod["status"]["containerStatuses"][0]["state"]
+            and pod["status"]["containerStatuses"][0]["restartCount"] > 0
+        ),
+        "crash-looping",
+    )
+    pull = Pull(cluster, tmp_path)
+    await pull.run(lambda pull: pull.gaps())
+    gap = pull.gaps()[0]
+    assert "StackRox Collector default/collector-x1b2c does not run" in gap["cause"]
+    assert "Unable to connect to Sensor" in gap["cause"]
+    assert "kubectl logs -n default collector-x1b2c collector --previous" in gap["remedy"]
+
+
+@contextmanager
+def fault(cluster: StandInCluster, name: str, pod: str = COROOT) -> Iterator[None]:
+    cluster.proxy(f"{pod}:80", "standin/fault", name.encode())
+    yield
+    cluster.proxy(f"{pod}:80", "standin/fault", b"-")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("broken", "broke off"),
+        ("401", "wants credentials (401)"),
+        ("wrong-type", "no exposition: text/html"),
+        ("garbage", "binary"),
+    ],
+)
+async def test_a_fault_is_a_gap_that_ends_with_it(
+    cluster: StandInCluster,
+    make_agent: Callable[..., str],
+    tmp_path: Path,
+    name: str,
+    words: str,
+) -> None:
+    make_agent("coroot", env=YOUNG)
+    pull = Pull(cluster, tmp_path)
+
+    def steps() -> Iterator[bool]:
+        while len(pull.rss()) < 2:
+            yield False
+        with fault(cluster, name):
+            while not pull.gaps():
+                yield False
+        while "ended_after_s" not in pull.gaps()[-1]:
+            yield False
+        yield True
+
+    walk = steps()
+    (report,) = await pull.run(lambda pull: next(walk))
+    assert words in pull.gaps()[0]["cause"]
+    assert pull.gaps()[0]["remedy"]
+    assert (report.gaps, report.scrapes > 2) == (1, True)
+
+
+async def test_open_metrics_and_a_restart_of_the_agent(
+    cluster: StandInCluster, make_agent: Callable[..., str], tmp_path: Path
+) -> None:
+    make_agent("coroot", env={**YOUNG, "FAULT": "openmetrics"})
+    pull = Pull(cluster, tmp_path)
+
+    def cpu() -> list[dict[str, Any]]:
+        name = "container_resources_cpu_usage_seconds_total"
+        return [line for line in pull.metrics() if line["name"] == name]
+
+    def steps() -> Iterator[bool]:
+        while len(cpu()) < 3:
+            yield False
+        cluster.proxy(f"{COROOT}:80", "standin/fault", b"restarted")
+        while not any(line.get("reset") for line in cpu()):
+            yield False
+        yield True
+
+    walk = steps()
+    (report,) = await pull.run(lambda pull: next(walk))
+    assert all(line["rate"] >= 0 for line in cpu()[1:])
+    assert "(began again 1 times)" in next(line for line in report.lines if "cpu:" in line)
+
+
+async def test_a_young_container_is_explained(
+    cluster: StandInCluster, make_agent: Callable[..., str], tmp_path: Path
+) -> None:
+    make_agent("coroot", env={"MIN_AGE_SECONDS": "100000"})
+    pull = Pull(cluster, tmp_path)
+    (report,) = await pull.run(lambda pull: pull.metrics())
+    assert report.lines[0].startswith("container: not exported")
+
+
+async def test_series_of_a_killed_container_are_stale(
+    cluster: StandInCluster,
+    make_pod: Callable[..., dict[str, Any]],
+    make_agent: Callable[..., str],
+    tmp_path: Path,
+) -> None:
+    make_agent("coroot", env=YOUNG)
+    make_pod(pod_manifest("once", ["sleep", "1000000"], image="bare:dev", restartPolicy="Never"))
+    pull = Pull(cluster, tmp_path, pod="once", container="main")
+
+    def steps() -> Iterator[bool]:
+        while not pull.rss():
+            yield False
+        cluster.kubectl("exec", "once", "--", "kill", "-9", "1")
+        pid = cluster.host_pid("once", "main")
+        subprocess.run(["kill", "-9", str(pid)], check=True)
+        while not pull.rss()[-1].get("stale"):
+            yield False
+        yield True
+
+    walk = steps()
+    await pull.run(lambda pull: next(walk))
+    assert "stale" not in pull.rss()[0]
+
+
+async def test_captures_of_one_node_share_a_scrape(
+    cluster: StandInCluster, make_agent: Callable[..., str]
+) -> None:
+    make_agent("coroot", env=YOUNG)
+    sources = Sources(("coroot",), lambda: access_to(cluster))
+    target = Target("kubernetes", "admin", "default", "problempod", "buggycontainer", "node1")
+    try:
+        ((one,), _), ((other,), _) = await sources.find(target), await sources.find(target)
+        assert one is other
+        selections = [
+            Selection("default", "problempod", "buggycontainer"),
+            Selection("a", "b", "c"),
+        ]
+        first = [await one.read(selection, 60) for selection in selections]
+        again = [await one.read(selection, 60) for selection in selections]
+    finally:
+        await sources.aclose()
+    assert again[0].seconds == again[1].seconds == first[1].seconds
+    assert any(s.name == "container_resources_memory_rss_bytes" for s in again[0].samples)
+    assert not any(s.name == "container_resources_memory_rss_bytes" for s in again[1].samples)
+
+
+@asynccontextmanager
+async def parser_of(sources: Sources) -> AsyncIterator[Any]:
+    try:
+        yield sources.parser
+    finally:
+        await sources.aclose()
+
+
+async def test_the_parser_is_replaced_when_it_dies(cluster: StandInCluster) -> None:
+    async with parser_of(Sources((), lambda: access_to(cluster))) as parser:
+        assert (await parser.parse(b"x 1\n", "text/plain", []))["samples"] == 1
+        process = parser._process
+        process.kill()
+        await process.wait()
+        assert (await parser.parse(b"x 1\ny 2\n", "text/plain", []))["samples"] == 2
+
+
+def test_the_recorded_labels_find_the_stand_in_agents() -> None:
+    for kind in ("coroot", "parca", "collector"):
+        (agent,) = find_agents([agent_pod(kind)], (kind,), ("", ""))
+        assert agent.kind == kind
