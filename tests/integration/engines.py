@@ -6,7 +6,7 @@ import platform
 
 import pytest
 
-from hunter import rights
+from hg_shared import rights
 from hunter.engines.ebpf import loading
 from hunter.memory import procfs
 
