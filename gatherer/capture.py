@@ -10,11 +10,12 @@ from gatherer.capture_dir import CaptureDirectory
 from gatherer.chronicle import Chronicle
 from gatherer.companion import Companion, CompanionFactory
 from gatherer.config import CaptureConfig
+from gatherer.conversation import Timing
 from gatherer.ending import COMPLETE, FAILED, LOST, Conclusion
 from gatherer.errors import GathererError, Interrupted, TargetGone
 from gatherer.patience import within
 from gatherer.runtimes import HunterImage, Runtime, Target
-from gatherer.session import Outcome, RendererFactory, Session, Timing
+from gatherer.session import Outcome, RendererFactory, Session
 from gatherer.session_document import SessionDocument
 from gatherer.summary import Summary
 from gatherer.view import View

@@ -11,6 +11,7 @@ from pathlib import Path
 from gatherer.capture_dir import CaptureDirectory
 from gatherer.clock import CaptureClock, rfc3339
 from gatherer.config import CaptureConfig
+from gatherer.conversation import Reconnection
 from gatherer.errors import LogWriteError
 from gatherer.progress import Progress
 from gatherer.reception import Arrival
@@ -107,16 +108,37 @@ class Chronicle:
                 self._dropped(entry, document.clock.time(drop.time_ns))
             entry.dropped_lines = drop.lines
 
-    def show(self, backlog_bytes: int, stopping: bool) -> None:
+    def reconnected(self, reconnection: Reconnection) -> None:
+        """Takes that hunter was lost and is there again.
+
+        Args:
+            reconnection: how it went.
+
+        Raises:
+            LogWriteError: a file cannot be written.
+        """
+        document = self.document
+        document.reconnects += 1
+        if document.clock is not None:
+            fields: dict[str, object] = {
+                "cause": reconnection.cause,
+                "seconds": round(reconnection.seconds, 3),
+                "attempts": reconnection.attempts,
+                "missing_frames": reconnection.missing,
+            }
+            self._event(rfc3339(document.clock.now_ns()), "reconnect", None, fields)
+
+    def show(self, backlog_bytes: int, stopping: bool, attempts: int = 0) -> None:
         """Shows the capture at this moment.
 
         Args:
             backlog_bytes: what waits to be rendered.
             stopping: whether hunter has been asked to stop.
+            attempts: how often a lost hunter has been looked for; 0 when it is there.
         """
         if self.document.clock is not None:
             seconds = time.monotonic() - self._started_at
-            self._view.status(self.document.status(seconds, backlog_bytes, stopping))
+            self._view.status(self.document.status(seconds, backlog_bytes, stopping, attempts))
 
     def write(self) -> None:
         """Replaces session.json.

@@ -191,13 +191,36 @@ def start_error(
     )
 
 
-@cache
+async def start_relay(open_exec: OpenExec, interpreter: Interpreter, name: str) -> StartedHunter:
+    """Starts what joins a running hunter; the streams are then those of its socket.
+
+    Args:
+        open_exec: starts commands in the container.
+        interpreter: as hunter was started with.
+        name: of the socket; it is in the cluster's audit log.
+
+    Raises:
+        ExecError: the channel could not be opened.
+    """
+    command = (interpreter.path, "-I", "-S", "-c", program_text("relay"), name)
+    return StartedHunter(await open_exec(command, True), interpreter, b"", StderrTail())
+
+
 def bootstrap_text() -> str:
-    """Returns the source of `gatherer.bootstrap` without comments, docstrings and annotations.
+    """Returns the program that takes hunter from stdin."""
+    return program_text("bootstrap")
+
+
+@cache
+def program_text(module: str) -> str:
+    """Returns the source of a module of gatherer without comments, docstrings and annotations.
 
     It travels in the request line of the exec, which some proxies limit to 8 KiB.
+
+    Args:
+        module: `bootstrap` or `relay`.
     """
-    source = resources.files("gatherer").joinpath("bootstrap.py").read_text("utf-8")
+    source = resources.files("gatherer").joinpath(f"{module}.py").read_text("utf-8")
     tree = ast.parse(source)
     for node in list(ast.walk(tree)):
         if isinstance(node, (ast.Module, ast.FunctionDef)):

@@ -4,6 +4,7 @@
   - ConfigError (2): options that make no sense
   - TargetNotFound (3): no such pod, container, process
   - TargetGone (1): the target went away while it was captured
+  - HunterGone (1): the hunter that was lost does not run any more
   - ApiError (3): the Kubernetes API refused
     - Unauthorized, Forbidden, NotFound, ServerError
   - ClusterUnreachable (3): no answer from the API server, or none that can be trusted
@@ -58,6 +59,10 @@ class TargetNotFound(GathererError):
 
 class TargetGone(GathererError):
     """The target went away while it was captured."""
+
+
+class HunterGone(GathererError):
+    """The hunter that was to be joined again does not run any more."""
 
 
 class ApiError(GathererError):

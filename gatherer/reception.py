@@ -79,12 +79,28 @@ class Reception:
         self._decoder.receive_eof()
         return self._take()
 
+    def resume(self, decoder: FrameDecoder, frames: list[Frame]) -> list[Arrival]:
+        """Goes on with another connection; what the former one left unfinished comes again.
+
+        Args:
+            decoder: of the new connection, which has taken its first bytes.
+            frames: the frames it has found, which have not been looked at.
+
+        Raises:
+            UnsupportedVersion: the Hello is of another protocol version.
+        """
+        self._decoder = decoder
+        return self._arrivals(frames)
+
     def _take(self) -> list[Arrival]:
         for error in self._decoder.errors:
             self._note(str(error))
         self._decoder.errors.clear()
+        return self._arrivals(self._decoder.frames_received())
+
+    def _arrivals(self, frames: list[Frame]) -> list[Arrival]:
         arrivals = []
-        for frame in self._decoder.frames_received():
+        for frame in frames:
             arrival = self._arrival(frame)
             if arrival is not None:
                 arrivals.append(arrival)

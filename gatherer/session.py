@@ -7,65 +7,29 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gatherer.accounting import settle
 from gatherer.chronicle import Chronicle
 from gatherer.config import CaptureConfig
-from gatherer.ending import (
-    TARGET_ENDED,
-    Conclusion,
-    Evidence,
-    conclude,
-    hunter_failure,
-    no_hello,
-)
-from gatherer.errors import (
-    DeployError,
-    GathererError,
-    Interrupted,
-    LogWriteError,
-    TracingDenied,
-)
+from gatherer.conversation import Conversation, Reconnection, Timing
+from gatherer.ending import TARGET_ENDED, Conclusion, Evidence, conclude, hunter_failure
+from gatherer.errors import GathererError, Interrupted, LogWriteError, TracingDenied
 from gatherer.patience import within
 from gatherer.reception import Arrival, Reception
 from gatherer.renderer import Renderer
-from gatherer.runtimes import Exit, HunterChannel, HunterImage, Runtime, TargetEnd
+from gatherer.runtimes import Exit, HunterImage, Runtime, TargetEnd
 from gatherer.spool import MAX_BACKLOG, SpoolWriter, spool_name
-from gatherer.transmission import Transmission
 from gatherer.view import View
-from hg_shared.errors import UnsupportedVersion
 from hg_shared.framing import FrameType
-from hg_shared.messages import Goodbye, Hello, Stop
-from hg_shared.wire import encode
+from hg_shared.messages import Event, Hello
 
+SYNC_SECONDS = 1.0
+"""Time between two events that have the spool brought to the disk."""
 RendererFactory = Callable[[Path], Renderer]
 """Makes the renderer of a spool."""
 KILLED = 137
 """Exit code of a process that SIGKILL ended: so ends hunter when its container does."""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """How long things may take, in seconds.
-
-    Attributes:
-        hello: from the start of hunter to its Hello.
-        silence: without a byte from hunter, which says at least every 5 s that it is alive.
-        exit: from the end of the stream to the end of hunter.
-        tick: between two looks at the progress; session.json is replaced every second one.
-        close: for leaving a hunter that does not matter any more.
-        fate: for the runtime to tell that the target has ended; a kubelet looks once a second, and
-            reports a little later.
-        poll: between two questions about it.
-    """
-
-    hello: float = 15.0
-    silence: float = 30.0
-    exit: float = 10.0
-    tick: float = 0.5
-    close: float = 3.0
-    fate: float = 10.0
-    poll: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -114,7 +78,6 @@ class Session:
     ) -> None:
         self._config = config
         self._runtime = runtime
-        self._image = image
         self._make_renderer = renderer
         self._view = view
         self._chronicle = chronicle
@@ -122,13 +85,14 @@ class Session:
         self._instance = chronicle.document.instance
         self._timing = timing
         self._on_greeted = greeted
-        self._reception = Reception()
-        self._transmission = Transmission(config.linger)
+        self._conversation = Conversation(
+            runtime, image, config.hunter_arguments(), config.linger, timing, self
+        )
         self._stop_reason = ""
         self._denied: TracingDenied | None = None
         self._greeted = asyncio.Event()
-        self._heard_at = 0.0
-        self._ended_at = 0.0
+        self._synced_at = 0.0
+        self._syncing: asyncio.Future[None] | None = None
         self._kept_spool = True
         self._spool: SpoolWriter
         self._renderer: Renderer
@@ -147,7 +111,7 @@ class Session:
         """
         if not self._stop_reason:
             self._stop_reason = reason
-            self._transmission.stop(reason)
+            self._conversation.stop(reason)
 
     async def run(self) -> Outcome:
         """Captures to the end.
@@ -192,111 +156,66 @@ class Session:
             cancelled = True
         finally:
             await self._renderer.aclose()
+            if self._syncing is not None:
+                await asyncio.wait({self._syncing})
             self._spool.close()
         return self._conclude(ended, end, failure, cancelled)
 
     async def _converse(self) -> Exit:
-        """Starts hunter and talks to it until its stream ends."""
-        arguments = self._config.hunter_arguments()
-        channel = await self._runtime.start(self._image, arguments)
-        self._document.inject = channel.inject
-        self._heard_at = time.monotonic()
+        """Talks to hunter until its stream ends; raises what any task raises before."""
+        talking = asyncio.ensure_future(self._conversation.run())
+        pending: set[asyncio.Future[Any]] = {
+            talking,
+            asyncio.ensure_future(self._tick()),
+            asyncio.shield(self._rendered),
+        }
+        everything = list(pending)
         try:
-            receiving = asyncio.ensure_future(self._receive(channel))
-            others = [
-                asyncio.ensure_future(self._transmission.run(channel)),
-                asyncio.ensure_future(self._tick()),
-                asyncio.shield(self._rendered),
-            ]
-            try:
-                await self._watch(receiving, others)
-            finally:
-                for task in (receiving, *others):
-                    task.cancel()
-                await asyncio.gather(receiving, *others, return_exceptions=True)
-            self._ended_at = time.monotonic()
-            return await self._exit(channel)
+            while talking in pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            return talking.result()
         finally:
-            self._ended_at = self._ended_at or time.monotonic()
-            await self._drop(channel)
+            for task in everything:
+                task.cancel()
+            await asyncio.gather(*everything, return_exceptions=True)
 
-    async def _exit(self, channel: HunterChannel) -> Exit:
-        try:
-            async with within(self._timing.exit):
-                return await channel.wait()
-        except (TimeoutError, GathererError):
-            return Exit(None, "hunter did not end")
+    # What the conversation tells.
 
-    async def _watch(
-        self, receiving: asyncio.Future[None], others: list[asyncio.Future[None]]
-    ) -> None:
-        """Waits for the end of the stream; raises what any task raises before."""
-        pending = {receiving, *others}
-        while receiving in pending:
-            done, pending = await asyncio.wait(
-                pending,
-                timeout=min(self._patience(), self._timing.tick),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            for task in done:
-                task.result()
-            if not done and self._patience() <= 0:
-                if not self._greeted.is_set():
-                    raise no_hello(self._reception, Exit(None), self._timing.hello)
-                self._instance.disagree(f"hunter was silent for {self._timing.silence:g} s")
-                return
-
-    def _patience(self) -> float:
-        limit = self._timing.silence if self._greeted.is_set() else self._timing.hello
-        return max(0.0, self._heard_at + limit - time.monotonic())
-
-    async def _receive(self, channel: HunterChannel) -> None:
-        """Takes the stream to its end, and after a Goodbye no longer than hunter needs to exit."""
-        said_goodbye_at = 0.0
-        while True:
-            if said_goodbye_at:
-                left = said_goodbye_at + self._timing.exit - time.monotonic()
-                try:
-                    async with within(left):
-                        data = await channel.receive()
-                except TimeoutError:
-                    return
-            else:
-                data = await channel.receive()
-            if not data:
-                break
-            if self._greeted.is_set():
-                self._heard_at = time.monotonic()
-            try:
-                self._take(self._reception.receive_data(data))
-            except UnsupportedVersion as error:
-                raise DeployError(
-                    str(error), "use the hunter that came with this gatherer"
-                ) from error
-            if self._document.goodbye is not None and not said_goodbye_at:
-                said_goodbye_at = time.monotonic()
-            await self._wait_for_room()
-        self._take(self._reception.receive_eof())
-        if not self._greeted.is_set():
-            raise no_hello(self._reception, await self._exit(channel), self._timing.hello)
-
-    def _take(self, arrivals: list[Arrival]) -> None:
-        """Spools the sequenced frames, acknowledges them, and acts on the messages."""
+    def take(self, arrivals: list[Arrival], reception: Reception) -> None:
+        """Spools the sequenced frames and acts on the messages."""
         frames = [a.frame.encode() for a in arrivals if a.frame.seq or _is_hello(a)]
         if frames:
             self._spool.append(b"".join(frames))
             self._renderer.notify(self._spool.size)
-            self._transmission.durable(self._reception.last_seq)
-        self._instance.wire_bytes = self._reception.wire_bytes
+        self._instance.wire_bytes = reception.wire_bytes
+        self._document.inject = self._conversation.inject
         for arrival in arrivals:
             if arrival.frame.type == FrameType.RECORDS:
                 self._chronicle.known_at = time.monotonic()
             self._chronicle.take(arrival)
             self._judge_rights()
             if isinstance(arrival.message, Hello):
-                self._begin()
-            elif isinstance(arrival.message, Goodbye):
-                self._transmission.durable(self._reception.last_seq, at_once=True)
+                self._greeted.set()
+                self._on_greeted()
+            elif isinstance(arrival.message, Event):
+                self._sync_soon()
+
+    async def wait_for_room(self) -> None:
+        """Stops reading while the backlog is at its limit: hunter then drops, and counts."""
+        while True:
+            if self._spool.size - self._renderer.offset <= MAX_BACKLOG:
+                return
+            await asyncio.sleep(self._timing.tick)
+
+    def disconnected(self, cause: str) -> None:
+        """Shows that hunter is out of reach."""
+        self._view.note(f"the connection to hunter is lost ({cause}); trying to come back")
+
+    def reconnected(self, reconnection: Reconnection) -> None:
+        """Writes and shows that hunter is there again."""
+        self._chronicle.reconnected(reconnection)
 
     def _judge_rights(self) -> None:
         """Ends the capture where nothing may be traced, if that was not to be put up with."""
@@ -310,17 +229,15 @@ class Session:
         )
         self.stop("tracing denied")
 
-    def _begin(self) -> None:
-        """Hunter runs: its silence counts from now, and so does the duration."""
-        self._heard_at = time.monotonic()
-        self._greeted.set()
-        self._on_greeted()
-
-    async def _wait_for_room(self) -> None:
-        """Stops reading while the backlog is at its limit: hunter then drops, and counts."""
-        while self._spool.size - self._renderer.offset > MAX_BACKLOG:
-            self._heard_at = time.monotonic()
-            await asyncio.sleep(self._timing.tick)
+    def _sync_soon(self) -> None:
+        """Has the spool brought to the disk, in another thread, at most once a second."""
+        now = time.monotonic()
+        busy = self._syncing is not None and not self._syncing.done()
+        if busy or now - self._synced_at < SYNC_SECONDS:
+            return
+        self._synced_at = now
+        loop = asyncio.get_running_loop()
+        self._syncing = loop.run_in_executor(None, self._spool.sync)
 
     async def _tick(self) -> None:
         """Keeps session.json and the view up to date."""
@@ -328,7 +245,13 @@ class Session:
         while True:
             progress = self._renderer.progress()
             self._chronicle.look(progress)
-            self._chronicle.show(self._spool.size - progress.offset, bool(self._stop_reason))
+            self._chronicle.show(
+                self._spool.size - progress.offset,
+                bool(self._stop_reason),
+                self._conversation.attempts,
+            )
+            if self._syncing is not None and self._syncing.done():
+                self._syncing.result()
             if odd:
                 self._chronicle.write()
             odd = not odd
@@ -376,7 +299,7 @@ class Session:
                 end,
                 not self._kept_spool,
                 settlement,
-                self._reception,
+                self._conversation.reception,
                 tuple(instance.discrepancies),
                 document.dropped_lines_of(instance),
             )
@@ -386,7 +309,9 @@ class Session:
         if instance.goodbye is not None:
             instance.tail_unknown_ms = 0
         else:
-            instance.tail_unknown_ms = round(1000 * (self._ended_at - chronicle.known_at), 3)
+            instance.tail_unknown_ms = round(
+                1000 * (self._conversation.ended_at - chronicle.known_at), 3
+            )
         chronicle.close_instance()
         spool = self._spool.path if self._kept_spool else None
         return Outcome(conclusion, end, failure, cancelled, spool)
@@ -411,16 +336,6 @@ class Session:
         except (TimeoutError, GathererError):
             pass  # Nobody knows.
         return end
-
-    async def _drop(self, channel: HunterChannel) -> None:
-        """Leaves hunter; one that still runs is told to, or it would wait for another gatherer."""
-        try:
-            async with within(self._timing.close):
-                if self._instance.goodbye is None:
-                    await channel.send(encode(Stop("error")))
-                await channel.aclose()
-        except (TimeoutError, GathererError):
-            pass  # Without its gatherer hunter ends by itself.
 
 
 def _is_hello(arrival: Arrival) -> bool:

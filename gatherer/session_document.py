@@ -113,6 +113,7 @@ class SessionDocument:
         exit_code: None while it runs.
         discrepancies: what does not add up, once the capture has ended.
         agents: what node agents gave.
+        reconnects: how often hunter was lost and found.
     """
 
     def __init__(
@@ -127,6 +128,7 @@ class SessionDocument:
         self.exit_code: int | None = None
         self.discrepancies: list[str] = []
         self.agents: list[AgentAccount] = []
+        self.reconnects = 0
         self.ended: str | None = None
         self.target = target
         self._options = dict(options)
@@ -371,6 +373,7 @@ class SessionDocument:
         seconds: float,
         backlog_bytes: int,
         stopping: bool,
+        attempts: int = 0,
     ) -> Status:
         """Returns the capture at this moment, for a view.
 
@@ -378,6 +381,7 @@ class SessionDocument:
             seconds: since the Hello.
             backlog_bytes: what waits to be rendered.
             stopping: whether hunter has been asked to stop.
+            attempts: how often a lost hunter has been looked for; 0 when it is there.
         """
         processes = tuple(
             ProcessStatus(
@@ -401,6 +405,7 @@ class SessionDocument:
             memory.limit_bytes,
             backlog_bytes,
             stopping,
+            attempts,
         )
 
     def summary(self, directory: Path, spool: Path | None) -> Summary:
@@ -499,6 +504,7 @@ class SessionDocument:
             },
             "processes": [entry.as_json() for entry in self.processes.values()],
             "records": {"seen": self.seen, "received": self.received, "lost": self.lost},
+            "reconnects": self.reconnects,
             "lines": {"dropped": self.dropped_lines},
             "bytes": {
                 "wire": sum(instance.wire_bytes for instance in self._instances),

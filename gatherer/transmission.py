@@ -15,6 +15,8 @@ ACK_SECONDS = 0.05
 """Frames that become durable within this time share an acknowledgement."""
 ACK_FRAMES = 64
 """So many frames are acknowledged without waiting."""
+ACK_BYTES = 128 << 10
+"""So many bytes too: hunter keeps a bounded number of bytes that are not acknowledged."""
 PING_SECONDS = 5.0
 
 
@@ -29,29 +31,38 @@ class Transmission:
         self._ping_seconds = min(PING_SECONDS, linger / 3)
         self._durable = 0
         self._acked = 0
+        self._bytes = 0
         self._stop: Stop | None = None
+        self._stop_sent = False
         self._wake = asyncio.Event()
         self._at_once = asyncio.Event()
 
-    def durable(self, seq: int, at_once: bool = False) -> None:
+    def durable(self, seq: int, size: int = 0, at_once: bool = False) -> None:
         """Says that everything up to this sequence number is on disk.
 
         Args:
             seq: the sequence number.
+            size: bytes that came to disk since the last call.
             at_once: acknowledge without waiting for more.
         """
         self._durable = max(self._durable, seq)
-        if at_once or self._durable - self._acked >= ACK_FRAMES:
+        self._bytes += size
+        if at_once or self._enough:
             self._at_once.set()
         self._wake.set()
 
+    @property
+    def _enough(self) -> bool:
+        return self._durable - self._acked >= ACK_FRAMES or self._bytes >= ACK_BYTES
+
     def stop(self, reason: str) -> None:
-        """Asks hunter to end, once `run` runs.
+        """Asks hunter to end, once `run` runs, and again over each new channel.
 
         Args:
             reason: see `Stop`.
         """
         self._stop = Stop(reason)
+        self._stop_sent = False
         self._at_once.set()
         self._wake.set()
 
@@ -61,17 +72,22 @@ class Transmission:
         The reader of the channel learns of the break too, and knows more about it.
 
         Args:
-            channel: hunter's streams.
+            channel: hunter's streams; what was said over an earlier channel may not have arrived.
         """
         next_ping = time.monotonic() + self._ping_seconds
+        self._acked = 0
+        self._stop_sent = False
+        self._wake.set()
         try:
             while True:
                 await self._wait(self._wake, next_ping - time.monotonic())
                 self._wake.clear()
-                if self._durable - self._acked < ACK_FRAMES:
+                if not self._enough:
                     await self._wait(self._at_once, ACK_SECONDS)
                 self._at_once.clear()
-                await channel.send(self._take(next_ping))
+                data = self._take(next_ping)
+                if data:
+                    await channel.send(data)
                 if time.monotonic() >= next_ping:
                     next_ping = time.monotonic() + self._ping_seconds
         except GathererError:
@@ -81,10 +97,11 @@ class Transmission:
         frames = []
         if self._durable > self._acked:
             self._acked = self._durable
+            self._bytes = 0
             frames.append(encode(Ack(self._acked)))
-        if self._stop is not None:
+        if self._stop is not None and not self._stop_sent:
             frames.append(encode(self._stop))
-            self._stop = None
+            self._stop_sent = True
         now = time.monotonic()
         if now >= next_ping:
             frames.append(encode(Ping(int(now * 1e9))))

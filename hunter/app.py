@@ -1,6 +1,6 @@
 """Puts hunter together: main thread traces, control thread decides, writer thread writes.
 
-Life: say Hello, scan, attach offenders, send what they do, until gatherer says Stop or goes away;
+Life: say Hello, scan, attach offenders, send what they do, until gatherer says Stop or stays away;
 then let every tracee go, send the totals, wait until gatherer has them, end.
 """
 
@@ -9,27 +9,22 @@ from __future__ import annotations
 import gc
 import os
 import platform
-import selectors
 import signal
 import sys
 import threading
 import time
 from typing import Dict, FrozenSet, List, Optional, Tuple
 
-from hg_shared import rights, wire
-from hg_shared.errors import WireError
-from hg_shared.framing import FrameDecoder
+from hg_shared import rights
 from hg_shared.headroom import HEADROOM_BYTES, headroom
 from hg_shared.linux_abi import signal_name
 from hg_shared.messages import (
     PROTOCOL_VERSION,
-    Ack,
     Event,
     FdTable,
     Goodbye,
     Heartbeat,
     Hello,
-    Stop,
     TracedProcess,
 )
 from hg_shared.records import Abi
@@ -38,6 +33,7 @@ from hg_shared.version import __version__
 from hunter import capture_plan
 from hunter.budget import PLACED_STOP_NS, PROGRAM_NS, REMOTE_STOP_NS, Budget
 from hunter.config import Config
+from hunter.connection import Connection
 from hunter.container import Container
 from hunter.engines import Engine, Notice
 from hunter.engines.choose import choose
@@ -52,7 +48,6 @@ from hunter.fds import fd_table
 from hunter.memory import procfs
 from hunter.memory.evidence import Evidence
 from hunter.memory.sampler import Sampler
-from hunter.output import Writer
 from hunter.processes import Offender, Scanner
 from hunter.roster import MAX_PROCESSES, Identity, Roster, Traced
 from hunter.tracing import kernel
@@ -64,10 +59,11 @@ IDLE_TICK = 0.5
 # A child's start as the engine sees it and as /proc has it: a tick is 10 ms.
 START_TIME_TICKS = 5
 HEARTBEAT_NS = 5_000_000_000
+HEARTBEATS_PER_LINGER = 3
 # How long letting go may take before hunter exits and leaves it to the kernel, which then detaches.
 DETACH_SECONDS = 2.0
-# Letting go and the last words together: hunter is gone this long after it decided to end.
-GOODBYE_SECONDS = 4.5
+# How long the last words may take when nobody can say that they have arrived.
+LAST_WORDS_SECONDS = 1.0
 SECOND = 1_000_000_000
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
@@ -113,20 +109,19 @@ class Hunter:
         self._roster = Roster()
         self._refused: Dict[Identity, str] = {}
         self._excluded: Dict[Identity, str] = {}
-        self._decoder = FrameDecoder()
         self._reason = ""
-        self._acked = 0
-        self._heard_ns = time.monotonic_ns()
         self._peak_pss = 0
         self._oom_kills: Optional[int] = None
         self._killed_ns = -SECOND
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
-        self._stdin_open = True
         self._full = False
         self._error = ""
-        self._writer = Writer(1, self._output_broke)
+        self._connection = Connection(
+            config.buffer_bytes // 2, config.linger, self._wake_read, self._read_wake
+        )
+        self._writer = self._connection.writer
 
     def _wanted(self) -> Optional[Dict[int, FrozenSet[int]]]:
         """Returns the numbers of the calls to record by ABI, None for all."""
@@ -161,7 +156,8 @@ class Hunter:
         if not self._choice.engine:
             return IdleEngine()
         engine = PtraceNativeEngine if self._choice.engine == "ptrace" else PtracePythonEngine
-        return engine(machine, self._config.string_size, self._config.buffer_bytes, wanted)
+        # The other half holds what is framed and not acknowledged.
+        return engine(machine, self._config.string_size, self._config.buffer_bytes // 2, wanted)
 
     def run(self) -> int:
         """Runs to the end and returns the exit code.
@@ -312,9 +308,6 @@ class Hunter:
             if number in END_SIGNALS:
                 self._end(f"signal {signal.Signals(number).name}")
 
-    def _output_broke(self) -> None:
-        self._end("stdout_closed")
-
     def _end(self, reason: str) -> None:
         self._reason = self._reason or reason
         try:
@@ -334,20 +327,11 @@ class Hunter:
         self._shut_down()
 
     def _watch(self) -> None:
-        selector = selectors.PollSelector()
-        selector.register(0, selectors.EVENT_READ)
-        selector.register(self._wake_read, selectors.EVENT_READ)
         frequency = int(self._config.frequency * SECOND)
+        heartbeat = min(HEARTBEAT_NS, int(self._config.linger * SECOND / HEARTBEATS_PER_LINGER))
         next_scan = next_heartbeat = next_collection = time.monotonic_ns()
         while not self._reason:
-            idle = not self._roster.active()
-            for key, _ in selector.select(IDLE_TICK if idle else TICK):
-                if key.fd == 0:
-                    self._read_stdin()
-                    if not self._stdin_open:
-                        selector.unregister(0)
-                else:
-                    self._read_wake()
+            self._connection.wait(TICK if self._roster.active() else IDLE_TICK)
             now = time.monotonic_ns()
             self._engine.poke()
             self._take_notices()
@@ -360,37 +344,17 @@ class Hunter:
                 self._sample_container(now)
             if now >= next_heartbeat:
                 self._heartbeat(now)
-                next_heartbeat = now + HEARTBEAT_NS
+                next_heartbeat = now + heartbeat
             if now >= next_collection:
                 gc.collect()
                 next_collection = now + 60 * SECOND
             self._judge_client(now)
 
-    def _read_stdin(self) -> None:
-        try:
-            data = os.read(0, 65536)
-        except OSError:
-            data = b""
-        if not data:
-            self._stdin_open = False
-            self._end("stdin_closed")
-            return
-        self._heard_ns = time.monotonic_ns()
-        self._decoder.receive_data(data)
-        self._decoder.errors.clear()
-        for frame in self._decoder.frames_received():
-            try:
-                content = wire.decode(frame)
-            except WireError:
-                continue
-            if isinstance(content, Stop):
-                self._end("stop")
-            elif isinstance(content, Ack):
-                self._acked = max(self._acked, content.seq)
-
     def _judge_client(self, now: int) -> None:
-        if now - self._heard_ns > self._config.linger * SECOND:
-            self._end("no_heartbeat")
+        connection = self._connection
+        reason = "stop" if connection.stopped else connection.given_up(now)
+        if reason:
+            self._end(reason)
         if (
             self._config.only_pids
             and len(self._roster)
@@ -601,7 +565,7 @@ class Hunter:
                 time.time_ns(),
                 seen,
                 lost,
-                self._engine.queued_bytes(),
+                self._engine.queued_bytes() + self._writer.waiting_bytes(),
                 round(time.process_time(), 3),
                 self._measure_self(),
             )
@@ -614,14 +578,12 @@ class Hunter:
         if self._placement is not None:
             self._placement.undo()
         self._engine.stop()
-        end = time.monotonic() + GOODBYE_SECONDS
         stuck = self._wait_for_detach(time.monotonic() + DETACH_SECONDS)
         self._measure_self()
         self._writer.finish(self._goodbye)
-        wants_answer = self._stdin_open and not self._writer.broken
-        patience = end - time.monotonic() if wants_answer else 1.0
-        if self._writer.wait_finished(patience) and wants_answer:
-            self._wait_for_ack(end)
+        self._take_leave()
+        self._writer.close(LAST_WORDS_SECONDS)
+        self._connection.close()
         self._watchdog.close()
         if stuck:
             # A tracee that cannot be stopped (a vfork parent, say): the kernel detaches at exit.
@@ -634,17 +596,30 @@ class Hunter:
                 self._take_notices()
                 return False
             self._engine.poke()
-            self._pause()
+            self._connection.wait(TICK / 5)
         return True
 
-    def _pause(self) -> None:
-        """Waits one tick for anything on stdin, without losing what is there."""
-        selector = selectors.PollSelector()
-        if self._stdin_open:
-            selector.register(0, selectors.EVENT_READ)
-        if selector.select(TICK / 5):
-            self._read_stdin()
-        selector.close()
+    def _take_leave(self) -> None:
+        """Waits until gatherer has the Goodbye, as long as it is there and takes what is sent.
+
+        No tracee is held any more; a slow link may take its time. A gatherer that is lost meanwhile
+        may come back.
+        """
+        connection, writer = self._connection, self._writer
+        progress = -1
+        while not writer.ended:
+            now = time.monotonic_ns()
+            if writer.goodbye_seq and writer.acknowledged >= writer.goodbye_seq:
+                return
+            if writer.progress != progress or not connection.up:
+                progress, moved = writer.progress, now
+            if connection.given_up(now):
+                late = now - moved > LAST_WORDS_SECONDS * SECOND
+                if not connection.up or writer.all_sent or late:
+                    return
+            elif now - moved > self._config.linger * SECOND:
+                return
+            connection.wait(TICK / 5)
 
     def _goodbye(self, frames: int) -> Goodbye:
         for traced in self._roster.active():
@@ -660,10 +635,6 @@ class Hunter:
             round(time.process_time(), 3),
             self._peak_pss,
             frames,
+            self._error,
+            self._writer.dropped_messages,
         )
-
-    def _wait_for_ack(self, deadline: float) -> None:
-        while self._stdin_open and time.monotonic() < deadline:
-            if self._acked >= self._writer.goodbye_seq:
-                return
-            self._pause()

@@ -157,11 +157,19 @@ def main(arguments: Optional[List[str]] = None) -> int:
 
         return Hunter(config).run()
     except HunterError as error:
-        sys.stderr.write(f"hunter: error: {' '.join(str(error).split())}\n")
+        _say(" ".join(str(error).split()))
         return error.exit_code
     except Exception as error:
         if os.environ.get("HUNTER_DEBUG"):
             raise
-        name = type(error).__name__
-        sys.stderr.write(f"hunter: error: {name}: {error}; set HUNTER_DEBUG=1 for a traceback\n")
+        _say(f"{type(error).__name__}: {error}; set HUNTER_DEBUG=1 for a traceback")
         return 1
+
+
+def _say(text: str) -> None:
+    """Writes an error to stderr, as far as anybody is there."""
+    try:
+        sys.stderr.write(f"hunter: error: {text}\n")
+        sys.stderr.flush()
+    except OSError:
+        pass

@@ -166,6 +166,21 @@ class Runtime(Protocol):
         """
         ...
 
+    async def rejoin(self, session: str) -> HunterChannel:
+        """Opens another channel to a hunter that was started here and lost; may be called again.
+
+        What goes over it first is the handshake of `gatherer.joining`. Its end says nothing about
+        the end of hunter: the code of its `Exit` is None.
+
+        Args:
+            session: name of hunter's socket, see `hg_shared.messages.Rendezvous`.
+
+        Raises:
+            HunterGone: hunter does not run any more; also raised by the channel's `receive`.
+            GathererError: it did not work this time.
+        """
+        ...
+
     async def aclose(self) -> None:
-        """Releases connections."""
+        """Releases connections; a hunter that still runs sees the end of its stdin."""
         ...

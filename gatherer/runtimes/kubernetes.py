@@ -9,9 +9,10 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from gatherer import relay
 from gatherer.bootstrap import RECEIVED
-from gatherer.deploy import StartedHunter, deploy
-from gatherer.errors import ExecError, GathererError, NotFound, TargetGone
+from gatherer.deploy import StartedHunter, deploy, start_relay
+from gatherer.errors import ExecError, GathererError, HunterGone, NotFound, TargetGone
 from gatherer.kube.answers import one_line
 from gatherer.kube.channels import STDOUT, ExecExited, ExecFailed, ExecInterrupted, StreamData
 from gatherer.kube.endings import (
@@ -26,8 +27,10 @@ from gatherer.kube.endings import (
 from gatherer.kube.last_seen import LastSeen
 from gatherer.kube.targets import check_running, choose_container
 from gatherer.runtimes import Exit, HunterChannel, HunterImage, Target, TargetEnd
+from hg_shared.messages import SOCKET_PREFIX
 
 if TYPE_CHECKING:
+    from gatherer.interpreters import Interpreter
     from gatherer.kube.access import ClusterAccess
     from gatherer.kube.api import KubernetesApi
     from gatherer.kube.connection import ClusterConnection
@@ -75,6 +78,7 @@ class KubernetesRuntime:
         self._cluster = cluster
         if cluster is not None:
             self._access, self._api = cluster.access, cluster.api
+        self._interpreter: Interpreter | None = None
 
     async def resolve(self) -> Target:
         """Finds the container and checks that it runs.
@@ -171,7 +175,27 @@ class KubernetesRuntime:
         command = [*arguments, "--sha256", hunter.sha256]
         async with self._cluster.starts if self._cluster is not None else nullcontext():
             started = await deploy(self._open_exec, name, hunter.data, hunter.sha256, command)
+        self._interpreter = started.interpreter
         return ExecHunterChannel(started)
+
+    async def rejoin(self, session: str) -> HunterChannel:
+        """Starts a relay to hunter's socket over another exec.
+
+        Raises:
+            HunterGone: hunter or its container does not run any more.
+            GathererError: it did not work this time.
+        """
+        assert self._interpreter is not None, "nothing was started"
+        name = SOCKET_PREFIX + session
+        try:
+            async with self._cluster.starts if self._cluster is not None else nullcontext():
+                started = await start_relay(self._open_exec, self._interpreter, name)
+        except GathererError as error:
+            # The kubelet's words for a container that does not run.
+            if isinstance(error, NotFound) or "container not found" in error.cause:
+                raise HunterGone(f"hunter's container is gone: {error.cause}") from error
+            raise
+        return RelayChannel(started)
 
     async def aclose(self) -> None:
         """Closes the connections to the API server; a running hunter keeps its own."""
@@ -300,3 +324,14 @@ class ExecHunterChannel:
 
     def _end(self, code: int | None, message: str) -> None:
         self._exit = Exit(code=code, message=message, stderr=self._stderr.text)
+
+
+class RelayChannel(ExecHunterChannel):
+    """A hunter that was joined again: what ends here is the relay."""
+
+    def _end(self, code: int | None, message: str) -> None:
+        if code == relay.NOBODY:
+            raise HunterGone("hunter does not run any more")
+        if code is not None:
+            message = "hunter has closed the connection"
+        super()._end(None, message)

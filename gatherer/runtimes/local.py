@@ -14,8 +14,9 @@ from pathlib import Path
 
 import psutil
 
-from gatherer.errors import DeployError, ExecError, TargetGone, TargetNotFound
+from gatherer.errors import DeployError, ExecError, HunterGone, TargetGone, TargetNotFound
 from gatherer.runtimes import Exit, HunterChannel, HunterImage, Target, TargetEnd
+from hg_shared.messages import SOCKET_PREFIX
 
 READ_SIZE = 256 << 10
 MAX_STDERR = 8 << 10
@@ -32,6 +33,7 @@ class LocalRuntime:
 
     def __init__(self, pids: Sequence[int] = ()) -> None:
         self._pids = tuple(pids)
+        self._started: list[LocalHunterChannel] = []
 
     async def resolve(self) -> Target:
         """Names this machine and checks that a process that is asked for exists.
@@ -87,10 +89,29 @@ class LocalRuntime:
             raise DeployError(
                 f"cannot start hunter: {error}", "check the limits of this machine"
             ) from error
+        self._started.append(channel)
         return channel
 
+    async def rejoin(self, session: str) -> HunterChannel:
+        """Connects to hunter's socket.
+
+        Raises:
+            HunterGone: nobody listens.
+            ExecError: too many others are being listened to.
+        """
+        try:
+            reader, writer = await asyncio.open_unix_connection("\0" + SOCKET_PREFIX + session)
+        except ConnectionRefusedError as error:
+            raise HunterGone("hunter does not run any more") from error
+        except OSError as error:
+            raise ExecError(f"cannot connect to hunter: {error}") from error
+        return SocketHunterChannel(reader, writer)
+
     async def aclose(self) -> None:
-        """Does nothing: there are no connections."""
+        """Sees to it that every hunter ends: nobody comes back to it."""
+        for channel in self._started:
+            await channel.end()
+        self._started.clear()
 
 
 class LocalHunterChannel:
@@ -177,8 +198,14 @@ class LocalHunterChannel:
         return Exit(128 - status if status < 0 else status, "", text)
 
     async def aclose(self) -> None:
-        """Closes the streams; a hunter that is still there a second later is told to end."""
+        """Closes the streams."""
         self._stdin.close()
+        for transport in self._transports:
+            transport.close()
+
+    async def end(self) -> None:
+        """Closes the streams; a hunter that is still there a second later is told to end."""
+        await self.aclose()
         if not self._exited.done():
             await asyncio.wait({self._exited}, timeout=TERMINATE_SECONDS)
         if not self._exited.done():
@@ -190,8 +217,6 @@ class LocalHunterChannel:
             os.close(self._pidfd)
             self._process.returncode = 0
         self._stderr_done.cancel()
-        for transport in self._transports:
-            transport.close()
         self._path.unlink(missing_ok=True)
 
     def _reap(self) -> None:
@@ -203,6 +228,54 @@ class LocalHunterChannel:
         while data := await stream.read(MAX_STDERR):
             self._stderr += data
             del self._stderr[:-MAX_STDERR]
+
+
+class SocketHunterChannel:
+    """A hunter that was joined again.
+
+    Args:
+        reader: of its socket.
+        writer: of its socket.
+    """
+
+    inject = "none"
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.python = sys.executable
+        self._reader = reader
+        self._writer = writer
+
+    async def receive(self) -> bytes:
+        """Returns the next bytes, b"" after the last."""
+        try:
+            return await self._reader.read(READ_SIZE)
+        except OSError:
+            return b""
+
+    async def send(self, data: bytes) -> None:
+        """Writes to hunter.
+
+        Raises:
+            ExecError: hunter does not read any more.
+        """
+        try:
+            self._writer.write(data)
+            await self._writer.drain()
+        except (OSError, RuntimeError) as error:
+            raise ExecError(f"hunter does not listen any more: {error}") from error
+
+    async def close_stdin(self) -> None:
+        """Closes hunter's reading side."""
+        if self._writer.can_write_eof():
+            self._writer.write_eof()
+
+    async def wait(self) -> Exit:
+        """Returns at once: how hunter ended is not told here."""
+        return Exit(None, "hunter has closed the connection")
+
+    async def aclose(self) -> None:
+        """Closes the connection."""
+        self._writer.close()
 
 
 def _write_temporary(data: bytes) -> Path:

@@ -74,6 +74,7 @@ class Status:
         limit_bytes: its limit.
         backlog_bytes: bytes of the spool that wait to be rendered.
         stopping: whether hunter has been asked to stop.
+        attempts: how often a lost hunter has been looked for; 0 when it is there.
     """
 
     seconds: float
@@ -84,6 +85,7 @@ class Status:
     limit_bytes: int | None
     backlog_bytes: int
     stopping: bool
+    attempts: int = 0
 
 
 class View(Protocol):

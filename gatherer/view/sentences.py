@@ -101,6 +101,8 @@ def status_line(status: Status) -> str:
         line += f", container {byte_count(status.usage_bytes)} of {byte_count(status.limit_bytes)}"
     if status.backlog_bytes > 1 << 20:
         line += f", {byte_count(status.backlog_bytes)} to render"
+    if status.attempts:
+        line += f", hunter is out of reach (attempt {status.attempts})"
     return line
 
 

@@ -107,7 +107,8 @@ class Event:
 
     Attributes:
         time_ns: when.
-        event: its name: scan, attach, attach_failed, detach, exec, exit, oom, clock_step, error.
+        event: its name: scan, attach, attach_failed, detach, exec, exit, oom, clock_step, error,
+            no_rejoin.
         pid: process concerned, None when it is about the container or hunter.
         fields: further values of the event.
     """
@@ -171,13 +172,16 @@ class Goodbye:
 
     Attributes:
         time_ns: when.
-        reason: why hunter ends: stop, stdin_closed, signal, no_targets, error.
+        reason: why hunter ends: stop, stdin_closed, stdout_closed, no_heartbeat, signal,
+            no_targets, error.
         seen: records taken.
         lost: records dropped.
         processes: the same per process.
         cpu_seconds: CPU time hunter used.
         peak_pss_bytes: highest Pss of all hunter processes together.
-        frames: frames sent in the sequence before this one.
+        frames: frames made in the sequence before this one.
+        error: what kept hunter from its work, empty when nothing did.
+        dropped_messages: messages that were dropped before they became frames.
     """
 
     time_ns: int
@@ -188,6 +192,8 @@ class Goodbye:
     cpu_seconds: float
     peak_pss_bytes: int
     frames: int
+    error: str = ""
+    dropped_messages: int = 0
 
 
 @dataclass(frozen=True)
@@ -242,7 +248,87 @@ class Stop:
     reason: str
 
 
-Message = Union[Hello, TracedProcess, Event, Sample, FdTable, Goodbye, Heartbeat, Ack, Ping, Stop]
+@dataclass(frozen=True)
+class Rendezvous:
+    """Where hunter shall wait for its gatherer when they have lost each other.
+
+    Attributes:
+        session: name of the abstract unix socket behind `SOCKET_PREFIX`; no secret.
+        secret: who knows it may join, hexadecimal.
+    """
+
+    session: str
+    secret: str
+
+
+@dataclass(frozen=True)
+class Knock:
+    """Somebody wants to join; the first message of a new connection.
+
+    Attributes:
+        nonce: the joiner's random number, hexadecimal.
+    """
+
+    nonce: str
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """Hunter's answer to `Knock`.
+
+    Attributes:
+        nonce: hunter's random number, hexadecimal.
+        proof: that this is hunter, see `hg_shared.joining`.
+    """
+
+    nonce: str
+    proof: str
+
+
+@dataclass(frozen=True)
+class Join:
+    """Gatherer is back: the stream goes on here.
+
+    Attributes:
+        proof: that this is gatherer, see `hg_shared.joining`.
+        seq: gatherer has everything up to this sequence number.
+    """
+
+    proof: str
+    seq: int
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The connection is the stream from here on.
+
+    Attributes:
+        seq: sequence number of the next frame; what lies between it and that of `Join` was given
+            up for want of room.
+    """
+
+    seq: int
+
+
+SOCKET_PREFIX = "hunter-"
+
+Message = Union[
+    Hello,
+    TracedProcess,
+    Event,
+    Sample,
+    FdTable,
+    Goodbye,
+    Heartbeat,
+    Challenge,
+    Joined,
+    Ack,
+    Ping,
+    Stop,
+    Rendezvous,
+    Knock,
+    Join,
+]
 M = TypeVar("M")
 _HINTS: Dict[type, Dict[str, Any]] = {}
 

@@ -12,13 +12,18 @@ from hg_shared.batch import SLOT_COLUMNS, SLOTS, Batch, SlotBatch
 from hg_shared.framing import Frame, FrameType, compressed
 from hg_shared.messages import (
     Ack,
+    Challenge,
     Event,
     FdTable,
     Goodbye,
     Heartbeat,
     Hello,
+    Join,
+    Joined,
+    Knock,
     Message,
     Ping,
+    Rendezvous,
     Sample,
     Stop,
     TracedProcess,
@@ -34,13 +39,18 @@ MESSAGE_TYPES: Dict[int, Type[Message]] = {
     FrameType.FD_TABLE: FdTable,
     FrameType.GOODBYE: Goodbye,
     FrameType.HEARTBEAT: Heartbeat,
+    FrameType.CHALLENGE: Challenge,
+    FrameType.JOINED: Joined,
     FrameType.ACK: Ack,
     FrameType.PING: Ping,
     FrameType.STOP: Stop,
+    FrameType.RENDEZVOUS: Rendezvous,
+    FrameType.KNOCK: Knock,
+    FrameType.JOIN: Join,
 }
 FRAME_TYPES = {cls: FrameType(number) for number, cls in MESSAGE_TYPES.items()}
 # These are answered or outdated at once: they have no place in the sequence and are never resent.
-OUTSIDE_SEQUENCE = (Heartbeat, Ack, Ping, Stop)
+OUTSIDE_SEQUENCE = tuple(cls for number, cls in MESSAGE_TYPES.items() if number >= 16)
 
 Content = Union[Message, Batch]
 

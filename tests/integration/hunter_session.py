@@ -65,6 +65,7 @@ class HunterSession:
         self.messages: list[Any] = []
         self.batches: list[Batch] = []
         self.decoder = FrameDecoder()
+        self.raw = bytearray()
         self.sequence: list[int] = []
         self.acknowledge = True
         self._changed = threading.Condition()
@@ -80,10 +81,14 @@ class HunterSession:
 
     def send(self, message: Any) -> None:
         """Writes one message to hunter's stdin, as far as that is still open."""
+        self.write(wire.encode(message))
+
+    def write(self, data: bytes) -> None:
+        """Writes to hunter's stdin, as far as that is still open."""
         assert self.process.stdin is not None
         with self._write_lock:
             try:
-                self.process.stdin.write(wire.encode(message))
+                self.process.stdin.write(data)
                 self.process.stdin.flush()
             except (OSError, ValueError):
                 pass
@@ -104,6 +109,7 @@ class HunterSession:
             if not data:
                 break
             self.decoder.receive_data(data)
+            self.raw += data
             with self._changed:
                 for frame in self.decoder.frames_received():
                     content = wire.decode(frame)
@@ -213,6 +219,11 @@ class HunterSession:
         self._reading.clear()
         os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), self.process.stdout.fileno())
         self._reading.set()
+
+    def wait_deaf(self) -> None:
+        """Waits until nothing more of hunter's stdout will be read, after `close_stdout`."""
+        self._reader.join(10)
+        assert not self._reader.is_alive()
 
     def wait_ended(self, timeout: float = 15.0) -> int:
         """Waits until hunter has ended and all it wrote is read; returns its exit code."""

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from gatherer.capture import Capture
 from gatherer.config import CaptureConfig, TargetConfig
-from gatherer.errors import ExecError, GathererError, TargetGone
+from gatherer.conversation import Timing
+from gatherer.errors import ExecError, GathererError, HunterGone, TargetGone
 from gatherer.logs import LogDirectory
 from gatherer.progress import Progress
 from gatherer.renderer import LinesFactory, Rendering
 from gatherer.runtimes import Exit, HunterImage, Target, TargetEnd
-from gatherer.session import Timing
 from gatherer.spool import restart_of
 from gatherer.summary import Summary
 from gatherer.view import Start, Status
@@ -26,12 +26,17 @@ from hg_shared.messages import (
     Goodbye,
     Heartbeat,
     Hello,
+    Join,
+    Joined,
+    Knock,
+    Rendezvous,
     Sample,
     Stop,
     TracedProcess,
 )
 from hg_shared.records import HEAD, Kind, Record, iter_records
 from hg_shared.wire import Content, decode, encode
+from hunter.rendezvous import Joiner
 
 SECOND = 1_000_000_000
 REALTIME = 1_790_000_000 * SECOND
@@ -104,6 +109,7 @@ class ScriptedChannel:
         self._stopped = asyncio.Event()
         self.acked = 0
         self.stop_reason = ""
+        self.rendezvous: Rendezvous | None = None
         self.closed = False
         self.broken = False
         self.hold: Callable[[], Awaitable[object]] | None = None
@@ -127,6 +133,8 @@ class ScriptedChannel:
             content = decode(frame)
             if isinstance(content, Ack):
                 self.acked = content.seq
+            elif isinstance(content, Rendezvous):
+                self.rendezvous = content
             elif isinstance(content, Stop):
                 self.stop_reason = content.reason
                 self._stopped.set()
@@ -142,6 +150,52 @@ class ScriptedChannel:
 
 
 Chunks = Sequence[bytes]
+
+
+class JoinableChannel(ScriptedChannel):
+    """A hunter that was lost: it wants the handshake first, then plays its chunks."""
+
+    def __init__(
+        self,
+        runtime: ScriptedRuntime,
+        chunks: Sequence[bytes],
+        ended: Exit | None = None,
+        after_stop: Sequence[bytes] = (),
+    ) -> None:
+        super().__init__([], ended or Exit(0), after_stop)
+        self.joined_at = -1
+        self._runtime = runtime
+        self._later = list(chunks)
+        self._joiner: Joiner | None = None
+        self._said = asyncio.Event()
+
+    async def receive(self) -> bytes:
+        if self.joined_at < 0:
+            await self._said.wait()
+            self._said.clear()
+        return await super().receive()
+
+    async def send(self, data: bytes) -> None:
+        decoder = FrameDecoder()
+        decoder.receive_data(data)
+        for message in map(decode, decoder.frames_received()):
+            if isinstance(message, Knock):
+                where = self._runtime.channel.rendezvous
+                assert where is not None
+                self._joiner = Joiner(where.session, bytes.fromhex(where.secret), "0c" * 16)
+                self._say(self._joiner.receive(message))
+            elif isinstance(message, Join):
+                assert self._joiner is not None
+                assert self._joiner.proves(message)
+                self.joined_at = message.seq
+                self._say(Joined(message.seq + 1))
+                self._chunks += self._later
+        await super().send(data)
+
+    def _say(self, message: Content | None) -> None:
+        assert message is not None
+        self._chunks.append(encode(message))
+        self._said.set()
 
 
 class ScriptedRuntime:
@@ -166,6 +220,8 @@ class ScriptedRuntime:
         exit_ = ended or Exit(0)
         self.channel = ScriptedChannel(chunks, exit_, after_stop)
         self.arguments: list[str] = []
+        self.rejoined: list[ScriptedChannel | GathererError] = []
+        self.sessions: list[str] = []
         self.channels = [self.channel]
         self.channels += [ScriptedChannel(said, exit_, after_stop) for said, _ in restarts]
         self._ends = [end, *(end for _, end in restarts)]
@@ -190,6 +246,15 @@ class ScriptedRuntime:
     async def start(self, hunter: HunterImage, arguments: Sequence[str]) -> ScriptedChannel:
         self.arguments = list(arguments)
         return self.channels[self._number]
+
+    async def rejoin(self, session: str) -> ScriptedChannel:
+        self.sessions.append(session)
+        if not self.rejoined:
+            raise HunterGone("hunter does not run any more")
+        outcome = self.rejoined.pop(0)
+        if isinstance(outcome, GathererError):
+            raise outcome
+        return outcome
 
     async def aclose(self) -> None:
         pass

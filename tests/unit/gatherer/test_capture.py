@@ -244,7 +244,8 @@ async def test_a_broken_stream_of_a_running_container_is_no_end_of_it(tmp_path: 
             raise ClusterUnreachable("no answer")
 
     summary = await session(tmp_path, Unknown(first_life(), Exit(None, "connection reset"))).run()
-    assert (summary.exit_code, summary.end_reason) == (4, "the stream broke: connection reset")
+    reason = "the stream broke: connection reset; hunter does not run any more"
+    assert (summary.exit_code, summary.end_reason) == (4, reason)
 
 
 async def test_hunter_is_told_to_leave_when_gatherer_fails(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from gatherer.conversation import Timing
 from gatherer.errors import DeployError, GathererError, LogWriteError
 from gatherer.runtimes import Exit, TargetEnd
-from gatherer.session import Timing
 from hg_shared.framing import Frame
 from hg_shared.messages import Heartbeat
 from hg_shared.records import Kind
@@ -218,12 +218,21 @@ async def test_eof_when_the_target_is_gone_is_its_end(tmp_path: Path) -> None:
     assert isinstance(document(tmp_path)["tail"]["unknown_ms"], float)
 
 
-async def test_eof_inside_a_frame_is_not_the_quiet_end_of_a_target(tmp_path: Path) -> None:
-    frames = stream(HELLO, process(), batch(0, 5))
+async def test_a_frame_that_died_with_its_target_belongs_to_the_unknown_tail(
+    tmp_path: Path,
+) -> None:
+    frames = stream(HELLO, process(), batch(0, 5), batch(5, 5))
     frames[-1] = frames[-1][:-10]
     runtime = ScriptedRuntime(frames, Exit(137), end=OOM)
     summary = await session(tmp_path, runtime).run()
-    assert summary.exit_code == 4
+    assert (summary.exit_code, summary.complete, summary.received) == (0, False, 5)
+    assert document(tmp_path)["tail"]["unknown_ms"] >= 0
+
+
+async def test_bytes_after_the_goodbye_are_damage(tmp_path: Path) -> None:
+    frames = [*stream(HELLO, process(), batch(0, 5), goodbye(5)), b"HG and no more"]
+    summary = await session(tmp_path, ScriptedRuntime(frames)).run()
+    assert (summary.exit_code, summary.complete) == (4, False)
 
 
 async def test_unknown_frames_are_kept_and_skipped(tmp_path: Path) -> None:
@@ -274,7 +283,9 @@ async def test_a_hunter_that_falls_silent_breaks_the_stream(tmp_path: Path) -> N
     timing = Timing(silence=0.01, tick=0.001, fate=0.0, poll=0.001)
     summary = await session(tmp_path, runtime, timing=timing).run()
     assert (summary.exit_code, summary.received, summary.complete) == (4, 2, False)
-    assert "hunter was silent for 0.01 s" in summary.notes
+    assert summary.end_reason == (
+        "the stream broke: hunter was silent for 0.01 s; hunter does not run any more"
+    )
 
 
 async def test_totals_that_do_not_add_up_are_a_loss(tmp_path: Path) -> None:
@@ -462,7 +473,9 @@ async def test_a_broken_channel_for_acknowledgements_is_told_by_the_reader(tmp_p
     runtime.channel.broken = True
     summary = await session(tmp_path, runtime).run()
     assert summary.exit_code == 4
-    assert summary.end_reason == "the stream broke: connection reset"
+    assert summary.end_reason == (
+        "the stream broke: connection reset; hunter does not run any more"
+    )
 
 
 async def test_lines_over_the_limit_are_told_everywhere(tmp_path: Path) -> None:

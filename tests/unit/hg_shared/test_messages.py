@@ -12,13 +12,18 @@ from hg_shared.errors import BadPayload, UnsupportedVersion
 from hg_shared.messages import (
     PROTOCOL_VERSION,
     Ack,
+    Challenge,
     Event,
     FdTable,
     Goodbye,
     Heartbeat,
     Hello,
+    Join,
+    Joined,
+    Knock,
     Message,
     Ping,
+    Rendezvous,
     Sample,
     Stop,
     TracedProcess,
@@ -47,6 +52,11 @@ MESSAGES: List[Message] = [
     Ack(2**63),
     Ping(1),
     Stop("duration"),
+    Rendezvous("00" * 16, "ff" * 32),
+    Knock("ab" * 16),
+    Challenge("cd" * 16, "ef" * 32),
+    Join("12" * 32, 7),
+    Joined(8),
 ]
 
 
@@ -66,7 +76,11 @@ def test_unknown_keys_are_ignored(message: Message) -> None:
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda m: type(m).__name__)
 def test_every_missing_field_is_named(message: Message) -> None:
     name = type(message).__name__
-    optional = {"Event": {"pid", "fields"}, "TracedProcess": {"parent"}}.get(name, set())
+    optional = {
+        "Event": {"pid", "fields"},
+        "Goodbye": {"error", "dropped_messages"},
+        "TracedProcess": {"parent"},
+    }.get(name, set())
     for field in fields(message):
         value = asdict(message)
         del value[field.name]

@@ -8,7 +8,7 @@ from hg_shared import wire
 from hg_shared.batch import Batch
 from hg_shared.errors import BadPayload
 from hg_shared.framing import FLAG_ZLIB, Frame, FrameDecoder, FrameType
-from hg_shared.messages import Ack, Event, Heartbeat, Ping, Stop
+from hg_shared.messages import Ack, Event, Heartbeat, Join, Knock, Ping, Rendezvous, Stop
 
 
 def through(data: bytes) -> Frame:
@@ -34,11 +34,11 @@ def test_every_frame_type_but_records_has_one_message() -> None:
     assert len(wire.FRAME_TYPES) == len(wire.MESSAGE_TYPES)
     assert Heartbeat in wire.OUTSIDE_SEQUENCE
     for cls, number in wire.FRAME_TYPES.items():
-        from_gatherer = cls in (Ack, Ping, Stop)
+        from_gatherer = cls in (Ack, Join, Knock, Ping, Rendezvous, Stop)
         assert (number >= 32) == from_gatherer
 
 
-@pytest.mark.parametrize("number", [0, 8, 15, 17, 35, 255])
+@pytest.mark.parametrize("number", [0, 8, 15, 19, 38, 255])
 def test_unknown_frame_types_are_nothing(number: int) -> None:
     assert wire.decode(Frame(number, 1, b"whatever")) is None
 

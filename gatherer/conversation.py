@@ -1,0 +1,352 @@
+"""The talk with one hunter, from its start to its end, over as many channels as that takes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gatherer.ending import no_hello
+from gatherer.errors import DeployError, GathererError, HunterGone, StreamError
+from gatherer.joining import Appointment, Joining
+from gatherer.patience import within
+from gatherer.reception import Arrival, Reception
+from gatherer.runtimes import Exit, HunterChannel, HunterImage, Runtime
+from gatherer.transmission import Transmission
+from hg_shared.errors import UnsupportedVersion
+from hg_shared.messages import Goodbye, Stop
+from hg_shared.wire import encode
+
+FIRST_BACKOFF, LAST_BACKOFF = 0.2, 2.0
+"""Seconds between two attempts to join; doubled each time."""
+MIN_SILENCE = 1.5
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long things may take, in seconds.
+
+    Attributes:
+        hello: from the start of hunter to its Hello.
+        silence: without a byte from hunter before its channel is taken for dead; None for a bit
+            more than two of its heartbeats.
+        exit: from the end of the stream to the end of hunter.
+        tick: between two looks at the progress; session.json is replaced every second one.
+        close: for leaving a hunter that does not matter any more.
+        fate: for the runtime to tell that the target has ended; a kubelet looks once a second, and
+            reports a little later.
+        poll: between two questions about it.
+        join: for one attempt to join a lost hunter.
+        margin: beyond the time that hunter waits, for attempts to join it.
+    """
+
+    hello: float = 15.0
+    silence: float | None = None
+    exit: float = 10.0
+    tick: float = 0.5
+    close: float = 3.0
+    fate: float = 10.0
+    poll: float = 0.25
+    join: float = 10.0
+    margin: float = 5.0
+
+
+def heartbeat_seconds(linger: float) -> float:
+    """Returns how often hunter says at least that it is alive.
+
+    Args:
+        linger: seconds it waits for a lost gatherer.
+    """
+    return min(5.0, linger / 3)
+
+
+@dataclass(frozen=True)
+class Reconnection:
+    """A hunter that was lost and found.
+
+    Attributes:
+        cause: why it was lost.
+        seconds: how long.
+        attempts: how many it took.
+        missing: frames that hunter had given up meanwhile.
+    """
+
+    cause: str
+    seconds: float
+    attempts: int
+    missing: int
+
+
+class Listener(Protocol):
+    """Who wants to know what hunter says, and whether it is there."""
+
+    def take(self, arrivals: list[Arrival], reception: Reception) -> None:
+        """Takes frames; when it returns they are on disk, or it raises."""
+        ...
+
+    async def wait_for_room(self) -> None:
+        """Returns when more can be taken."""
+        ...
+
+    def disconnected(self, cause: str) -> None:
+        """The channel to hunter is lost."""
+        ...
+
+    def reconnected(self, reconnection: Reconnection) -> None:
+        """It is there again."""
+        ...
+
+
+class Conversation:
+    """Starts one hunter and talks to it until it ends.
+
+    Args:
+        runtime: where hunter runs.
+        image: hunter.
+        arguments: its command line.
+        linger: seconds it waits for a lost gatherer.
+        timing: patience.
+        listener: gets what hunter says.
+
+    Attributes:
+        reception: the state of the stream.
+        inject: how hunter got in, empty before it has.
+        ended_at: CLOCK_MONOTONIC seconds of the end of the stream.
+        attempts: how often a lost hunter has been looked for since it was lost; 0 when it is there.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        image: HunterImage,
+        arguments: Sequence[str],
+        linger: float,
+        timing: Timing,
+        listener: Listener,
+    ) -> None:
+        self.reception = Reception()
+        self.inject = ""
+        self.ended_at = 0.0
+        self.attempts = 0
+        self._runtime = runtime
+        self._image = image
+        self._arguments = list(arguments)
+        self._linger = linger
+        self._timing = timing
+        self._silence = timing.silence or max(MIN_SILENCE, 2.1 * heartbeat_seconds(linger))
+        self._listener = listener
+        self._transmission = Transmission(linger)
+        self._appointment = Appointment.make()
+        self._heard_at = 0.0
+        self._said_goodbye = False
+        self._reading = True
+        self._leaving: set[asyncio.Future[None]] = set()
+
+    def stop(self, reason: str) -> None:
+        """Asks hunter to let every tracee go and end.
+
+        Args:
+            reason: `interrupted`, `duration` or `terminated`.
+        """
+        self._transmission.stop(reason)
+
+    async def run(self) -> Exit:
+        """Talks to the end and returns how hunter ended.
+
+        Raises:
+            GathererError: hunter did not start, or what it said could not be kept.
+        """
+        channel = await self._runtime.start(self._image, self._arguments)
+        self.inject = channel.inject
+        self._heard_at = time.monotonic()
+        try:
+            try:
+                await channel.send(self._appointment.rendezvous())
+            except GathererError:
+                pass  # The reader learns of it, and knows more.
+            while True:
+                ended = await self._talk(channel)
+                self.ended_at = time.monotonic()
+                if ended.code is not None or self._said_goodbye:
+                    return ended
+                # A dead connection takes seconds to close, and hunter does not wait that long.
+                self._leave(channel)
+                rejoined, cause = await self._rejoin(ended.message)
+                if rejoined is None:
+                    return Exit(None, f"{ended.message}; {cause}", ended.stderr)
+                channel = rejoined
+        finally:
+            self.ended_at = self.ended_at or time.monotonic()
+            self._leave(channel, stop=not self._said_goodbye)
+            await asyncio.gather(*self._leaving)
+
+    async def _talk(self, channel: HunterChannel) -> Exit:
+        """Talks over one channel until it ends, or is silent for too long."""
+        receiving = asyncio.ensure_future(self._receive(channel))
+        sending = asyncio.ensure_future(self._transmission.run(channel))
+        try:
+            while not receiving.done():
+                await asyncio.wait({receiving}, timeout=min(self._patience(), self._timing.tick))
+                if not receiving.done() and self._patience() <= 0:
+                    if self.reception.hello is None:
+                        raise no_hello(self.reception, Exit(None), self._timing.hello)
+                    return Exit(None, f"hunter was silent for {self._silence:g} s")
+            receiving.result()
+        finally:
+            for task in (receiving, sending):
+                task.cancel()
+            await asyncio.gather(receiving, sending, return_exceptions=True)
+        return await self._exit(channel)
+
+    def _patience(self) -> float:
+        if not self._reading:
+            return self._silence
+        limit = self._silence if self.reception.hello is not None else self._timing.hello
+        return max(0.0, self._heard_at + limit - time.monotonic())
+
+    async def _receive(self, channel: HunterChannel) -> None:
+        """Takes the stream to its end, and after a Goodbye no longer than hunter needs to exit."""
+        until = None
+        while True:
+            if self._said_goodbye:
+                until = until or time.monotonic() + self._timing.exit
+                try:
+                    async with within(until - time.monotonic()):
+                        data = await channel.receive()
+                except TimeoutError:
+                    return
+            else:
+                data = await channel.receive()
+            if not data:
+                break
+            self._hear(self._arrivals(data))
+            if not self._said_goodbye:
+                # Whoever does not read hears nothing.
+                self._reading = False
+                await self._listener.wait_for_room()
+                self._reading = True
+            if self.reception.hello is not None:
+                self._heard_at = time.monotonic()
+        if self._said_goodbye:
+            self._listener.take(self.reception.receive_eof(), self.reception)
+        if self.reception.hello is None:
+            self.reception.receive_eof()
+            raise no_hello(self.reception, await self._exit(channel), self._timing.hello)
+
+    def _arrivals(self, data: bytes) -> list[Arrival]:
+        try:
+            return self.reception.receive_data(data)
+        except UnsupportedVersion as error:
+            raise DeployError(str(error), "use the hunter that came with this gatherer") from error
+
+    def _hear(self, arrivals: list[Arrival]) -> None:
+        """Has frames kept, and acknowledges them."""
+        self._listener.take(arrivals, self.reception)
+        size = sum(len(arrival.frame.payload) for arrival in arrivals)
+        if any(isinstance(arrival.message, Goodbye) for arrival in arrivals):
+            self._said_goodbye = True
+        self._transmission.durable(self.reception.last_seq, size, at_once=self._said_goodbye)
+
+    async def _exit(self, channel: HunterChannel) -> Exit:
+        try:
+            async with within(self._timing.exit):
+                return await channel.wait()
+        except (TimeoutError, GathererError):
+            return Exit(None, "hunter did not end")
+
+    async def _rejoin(self, cause: str) -> tuple[HunterChannel | None, str]:
+        """Looks for a lost hunter until it is found, or cannot be there any more.
+
+        Returns:
+            The channel, or None and why there is none.
+        """
+        lost_at = time.monotonic()
+        deadline = lost_at + self._linger + self._timing.margin
+        backoff = FIRST_BACKOFF
+        missing_before = self.reception.missing_frames
+        self._listener.disconnected(cause)
+        while True:
+            self.attempts += 1
+            try:
+                async with within(self._timing.join):
+                    channel = await self._join()
+            except HunterGone as gone:
+                return None, gone.cause
+            except TimeoutError:
+                problem = f"no answer within {self._timing.join:g} s"
+            except GathererError as error:
+                problem = error.cause
+            else:
+                break
+            if await self._target_has_ended():
+                return None, "its target has ended"
+            # After a sleep of the laptop the time is over at once, but hunter may be there.
+            if time.monotonic() > deadline and self.attempts > 1:
+                return None, f"it could not be reached again: {problem}"
+            await asyncio.sleep(backoff * random.uniform(0.5, 1.0))
+            backoff = min(2 * backoff, LAST_BACKOFF)
+        self._heard_at = time.monotonic()
+        self._listener.reconnected(
+            Reconnection(
+                cause,
+                self._heard_at - lost_at,
+                self.attempts,
+                self.reception.missing_frames - missing_before,
+            )
+        )
+        self.attempts = 0
+        return channel, ""
+
+    async def _target_has_ended(self) -> bool:
+        try:
+            async with within(self._timing.join):
+                return await self._runtime.ended() is not None
+        except (TimeoutError, GathererError):
+            return False  # Nobody knows.
+
+    async def _join(self) -> HunterChannel:
+        """Makes one attempt.
+
+        Raises:
+            HunterGone: there is nobody to join.
+            GathererError: it did not work.
+        """
+        channel = await self._runtime.rejoin(self._appointment.session)
+        try:
+            joining = Joining(self._appointment, self.reception.last_seq)
+            await channel.send(joining.knock())
+            while joining.joined is None:
+                data = await channel.receive()
+                if not data:
+                    raise StreamError("hunter ended the attempt to join it")
+                answer = joining.receive_data(data)
+                if answer:
+                    await channel.send(answer)
+            self._hear(self.reception.resume(joining.decoder, joining.frames))
+        except BaseException:
+            self._leave(channel)
+            raise
+        return channel
+
+    def _leave(self, channel: HunterChannel, stop: bool = False) -> None:
+        """Closes a channel, beside everything else.
+
+        Args:
+            channel: the channel.
+            stop: nobody comes back to hunter, which is told so and need not wait.
+        """
+        leaving = asyncio.ensure_future(self._drop(channel, stop))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+
+    async def _drop(self, channel: HunterChannel, stop: bool) -> None:
+        try:
+            async with within(self._timing.close):
+                if stop:
+                    await channel.send(encode(Stop("error")))
+                await channel.aclose()
+        except (TimeoutError, GathererError):
+            pass  # Without its gatherer hunter ends by itself.

@@ -1,0 +1,120 @@
+"""Gatherer's side of coming back to a hunter that it has lost. Pure.
+
+joining = Joining(session, secret, reception.last_seq)
+send(joining.knock())
+while joining.joined is None:
+    send(joining.receive_data(receive()))
+reception.resume(joining.decoder, joining.frames)
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TypeVar
+
+from gatherer.errors import StreamError
+from hg_shared.errors import WireError
+from hg_shared.framing import Frame, FrameDecoder, FrameType
+from hg_shared.joining import NONCE_BYTES, SECRET_BYTES, gatherer_proof, hunter_proof, same
+from hg_shared.messages import Challenge, Join, Joined, Knock, Rendezvous
+from hg_shared.wire import decode, encode
+
+M = TypeVar("M", Challenge, Joined)
+
+MAX_BEFORE = 8 << 20
+"""Bytes that may come before the answer: what was under way on a connection that is joined anew."""
+
+
+@dataclass(frozen=True)
+class Appointment:
+    """What gatherer and hunter agree on while they are connected.
+
+    Attributes:
+        session: names hunter's socket; no secret.
+        secret: who knows it may join.
+    """
+
+    session: str
+    secret: bytes
+
+    @classmethod
+    def make(cls) -> Appointment:
+        """Returns a new one."""
+        return cls(secrets.token_hex(16), secrets.token_bytes(SECRET_BYTES))
+
+    def rendezvous(self) -> bytes:
+        """Returns the frame that tells hunter."""
+        return encode(Rendezvous(self.session, self.secret.hex()))
+
+
+class Joining:
+    """One attempt.
+
+    Args:
+        appointment: as hunter knows it.
+        seq: gatherer has everything up to this sequence number.
+
+    Attributes:
+        joined: hunter's last word of the handshake; the stream follows it.
+        decoder: decodes the rest of the stream.
+        frames: frames of the stream that came together with `joined`.
+    """
+
+    def __init__(self, appointment: Appointment, seq: int) -> None:
+        self.joined: Joined | None = None
+        self.decoder = FrameDecoder()
+        self.frames: list[Frame] = []
+        self._appointment = appointment
+        self._seq = seq
+        self._nonce = secrets.token_hex(NONCE_BYTES)
+        self._answered = False
+        self._before = 0
+
+    def knock(self) -> bytes:
+        """Returns what is sent first."""
+        return encode(Knock(self._nonce))
+
+    def receive_data(self, data: bytes) -> bytes:
+        """Takes what hunter says and returns what to answer; nothing may be sent beyond that.
+
+        Raises:
+            StreamError: what answers is not this session's hunter.
+        """
+        self._before += len(data)
+        if self._before > MAX_BEFORE:
+            raise StreamError("what answers instead of hunter talks without an end")
+        self.decoder.receive_data(data)
+        answer = b""
+        for frame in self.decoder.frames_received():
+            if self.joined is not None:
+                self.frames.append(frame)
+            elif frame.type == FrameType.CHALLENGE and not self._answered:
+                answer = self._answer(frame)
+            elif frame.type == FrameType.JOINED and self._answered:
+                self.joined = self._message(frame, Joined)
+                if self.joined.seq <= self._seq:
+                    raise StreamError("hunter wants to send again what it was told has arrived")
+            # Anything else was under way before hunter heard the knock, and comes again.
+        # Nor is it damage that the first bytes are the rest of a frame.
+        self.decoder.errors.clear()
+        return answer
+
+    def _answer(self, frame: Frame) -> bytes:
+        challenge = self._message(frame, Challenge)
+        session, secret = self._appointment.session, self._appointment.secret
+        expected = hunter_proof(secret, session, self._nonce, challenge.nonce)
+        if not same(expected, challenge.proof):
+            raise StreamError("what answers instead of hunter does not know the secret")
+        self._answered = True
+        proof = gatherer_proof(secret, session, self._nonce, challenge.nonce, self._seq)
+        return encode(Join(proof, self._seq))
+
+    @staticmethod
+    def _message(frame: Frame, cls: type[M]) -> M:
+        try:
+            message = decode(frame)
+        except WireError as error:
+            raise StreamError(f"hunter's answer cannot be read: {error}") from error
+        assert isinstance(message, cls)
+        return message
