@@ -77,8 +77,9 @@ cluster-up: $(STAMP) system-packages  ## start the stand-in cluster for people; 
 	$(BIN)/python -m tests.cluster.standin
 
 .PHONY: soak
-soak: $(STAMP)  ## the samples of the unit tests at their full counts
+soak: $(STAMP)  ## the samples of the tests at their full counts
 	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/unit --timeout 1200
+	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/cluster/test_fleet_size.py -s
 
 .PHONY: bench
 bench: $(STAMP)  ## speed as ratios, measured side by side in one run

@@ -4,110 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from gatherer.clock import rfc3339
 from gatherer.config import CaptureConfig
 from gatherer.ending import FAILED, TARGET_ENDED
-from gatherer.errors import GathererError, LogWriteError, NotFound, TargetNotFound
-from gatherer.fleet_summary import FleetSummary, TargetOutcome, joint_error, worst
-from gatherer.kube.models import Container, Pod
+from gatherer.errors import GathererError, LogWriteError, TargetNotFound
+from gatherer.fleet_member import CaptureFactory, Member
+from gatherer.fleet_summary import FleetSummary, joint_error, worst
+from gatherer.found_pods import Found, FoundPods
 from gatherer.kube.pod_sources import PodSource
-from gatherer.kube.pod_watch import PodChange
-from gatherer.kube.targets import check_running, has_ended, wanted_containers
 from gatherer.output_directory import TARGETS, OutputDirectory, replace_json
 from gatherer.patience import within
-from gatherer.summary import Summary
-from gatherer.targets import FleetStatus, TargetName, TargetStatus
-from gatherer.view import View
+from gatherer.targets import FleetStatus, TargetStatus
 from gatherer.view.fleet import FleetView, TargetView
 
 TICK_SECONDS = 0.5
 WRITE_TICKS = 4
 EXHAUSTED_SECONDS = 2.0
 """Time between two questions whether more pods can come, when no target is left."""
+WENT_SECONDS = 3.0
+"""How long the watch may take to tell that a container has ended, in which hunter did not start."""
+STARTS = 3
+"""How often hunter is brought into a container that ends before it has started."""
 STRAGGLER_SECONDS = 30.0
 """How long the duration waits for hunters that take longer to start than the first one."""
-
-
-class Capture(Protocol):
-    """The capture of one target; see gatherer.session."""
-
-    @property
-    def running(self) -> bool:
-        """Whether hunter runs."""
-        ...
-
-    @property
-    def failure(self) -> GathererError | None:
-        """What ended it before its time, after it had begun."""
-        ...
-
-    def stop(self, reason: str) -> None:
-        """Asks for its end."""
-        ...
-
-    async def run(self) -> Summary:
-        """Captures to the end."""
-        ...
-
-
-CaptureFactory = Callable[[TargetName, CaptureConfig, View], Capture]
-"""Makes the capture of one target."""
-
-
-@dataclass
-class Member:
-    """One target of the fleet.
-
-    Attributes:
-        name: of the target.
-        live: whether its pod was found by a selector or workload, not by its name.
-        capture: of the target, None when it cannot be captured.
-        view: shows it.
-        task: runs the capture.
-        joined_ns: when it was found, nanoseconds since the epoch.
-        ended_ns: when its capture ended.
-        summary: how it ended.
-        error: what went wrong.
-        remark: why there is no capture, though nothing failed.
-    """
-
-    name: TargetName
-    live: bool
-    capture: Capture | None = None
-    view: TargetView | None = None
-    task: asyncio.Task[None] | None = None
-    joined_ns: int = field(default_factory=time.time_ns)
-    ended_ns: int | None = None
-    summary: Summary | None = None
-    error: GathererError | None = None
-    remark: str = ""
-
-    @property
-    def active(self) -> bool:
-        """Whether its capture goes on."""
-        return self.task is not None and self.ended_ns is None
-
-    @property
-    def greeted(self) -> bool:
-        """Whether its hunter has ever run."""
-        return self.capture is not None and self.capture.running
-
-    @property
-    def state(self) -> str:
-        """See `TargetStatus`."""
-        if not self.active:
-            return "failed" if self.error is not None else "ended"
-        if not self.greeted:
-            return "starting"
-        return "rendering" if self.view is not None and self.view.rendered else "running"
-
-    def outcome(self) -> TargetOutcome:
-        """Returns how it ended."""
-        return TargetOutcome(self.name, self.summary, self.error, self.remark)
 
 
 class Fleet:
@@ -132,9 +55,11 @@ class Fleet:
         self._make_capture = make_capture
         self._view = view
         self._wake = asyncio.Event()
+        self._changed = asyncio.Event()
         self._unheard = set(range(len(self._sources)))
-        self._pods: dict[str, tuple[PodSource, Pod]] = {}
+        self._found = FoundPods(config.target.container)
         self._members: dict[tuple[str, str], Member] = {}
+        self._starts: dict[tuple[str, str], int] = {}
         self._source_errors: list[GathererError] = []
         self._waiting = 0
         self._stop_reason = ""
@@ -227,7 +152,8 @@ class Fleet:
         try:
             async for changes in source.changes():
                 for change in changes:
-                    self._take(source, change)
+                    self._found.take(source.live, change)
+                self._changed.set()
                 self._unheard.discard(number)
                 self._wake.set()
         except GathererError as error:
@@ -237,77 +163,41 @@ class Fleet:
             self._unheard.discard(number)
             self._wake.set()
 
-    def _take(self, source: PodSource, change: PodChange) -> None:
-        pod = change.pod
-        if change.gone or pod.deletion_timestamp:
-            self._pods.pop(pod.uid, None)
-        else:
-            # The source that found a pod first keeps it: two selectors may take the same.
-            first = self._pods.get(pod.uid, (source, pod))[0]
-            self._pods[pod.uid] = (first, pod)
-
     def _check_found(self) -> None:
         """Makes sure that there is something to capture, now or later.
 
         Raises:
             GathererError: what the sources said, or why no container can be captured.
         """
-        if not self._pods:
+        try:
+            self._found.check()
+        except TargetNotFound:
             if self._source_errors:
-                raise self._source_errors[0]
-            raise TargetNotFound(
-                "all pods that were found are being deleted", "see `kubectl get pods`"
-            )
-        refusals = []
-        for source, pod in self._pods.values():
-            try:
-                for container in wanted_containers(pod, self._config.target.container):
-                    if container.state.kind == "running":
-                        return
-                    if source.live and not has_ended(pod):
-                        return
-                    check_running(pod, container)
-            except GathererError as error:
-                refusals.append(error)
-        raise refusals[0]
+                raise self._source_errors[0] from None
+            raise
 
     def _start_captures(self) -> None:
         """Starts the captures of containers that run and have none yet."""
         self._waiting = 0
-        if self._stop_reason:
-            return
-        for source, pod in list(self._pods.values()):
-            try:
-                containers = wanted_containers(pod, self._config.target.container)
-            except TargetNotFound as error:
-                self._refuse(source, pod, self._config.target.container or "", error)
+        for found in self._found.containers():
+            if found.key in self._members or self._stop_reason:
                 continue
-            for container in containers:
-                self._start(source, pod, container)
-
-    def _start(self, source: PodSource, pod: Pod, container: Container) -> None:
-        if (pod.uid, container.name) in self._members or (source.live and has_ended(pod)):
-            return
-        name = TargetName(pod.namespace, pod.name, container.name)
-        if container.state.kind != "running":
-            if source.live:
+            if found.refusal is not None:
+                self._refuse(found, found.refusal)
+            elif found.running and not any(one.name == found.name for one in self._active()):
+                self._start(found)
+            else:
+                # Its predecessor of the same name may still use the directory.
                 self._waiting += 1
-                return
-            try:
-                check_running(pod, container)
-            except TargetNotFound as error:
-                self._refuse(source, pod, container.name, error)
-            return
-        if any(member.name == name for member in self._active()):
-            # The pod's predecessor of the same name still uses the directory.
-            self._waiting += 1
-            return
-        member = Member(name, source.live)
+
+    def _start(self, found: Found) -> None:
+        assert found.container is not None
+        name = found.name
         target = replace(
             self._config.target,
-            pod=pod.name,
-            container=container.name,
-            namespace=pod.namespace,
+            pod=name.pod,
+            container=name.container,
+            namespace=name.namespace,
         )
         config = replace(
             self._config,
@@ -316,24 +206,23 @@ class Fleet:
             output=self._config.output / name.directory,
             duration=None,
         )
+        self._starts[found.key] = self._starts.get(found.key, 0) + 1
+        member = Member(name, found.uid, found.container.container_id, found.live)
         member.view = TargetView(name, self._view, self._greeted)
         member.capture = self._make_capture(name, config, member.view)
         member.task = asyncio.ensure_future(self._run(member))
         member.task.add_done_callback(lambda task: self._ended(member, task))
-        self._members[pod.uid, container.name] = member
+        self._members[found.key] = member
 
-    def _refuse(self, source: PodSource, pod: Pod, container: str, error: TargetNotFound) -> None:
+    def _refuse(self, found: Found, error: TargetNotFound) -> None:
         """Notes once that a pod that was asked for cannot be captured."""
-        if (pod.uid, container) in self._members:
-            return
-        member = Member(TargetName(pod.namespace, pod.name, container or "-"), source.live)
-        if source.live and container and container != "*":
-            # A selector takes pods of many kinds; not all need to have the container.
+        member = Member(found.name, found.uid, "", found.live)
+        if found.optional:
             member.remark = error.cause
         else:
             member.error = error
         member.ended_ns = time.time_ns()
-        self._members[pod.uid, container] = member
+        self._members[found.key] = member
         self._view.note(str(error))
 
     async def _run(self, member: Member) -> None:
@@ -345,8 +234,8 @@ class Fleet:
         except GathererError as error:
             if self._stop_reason or self._cancelled:
                 member.remark = "interrupted before hunter had started"
-            elif member.live and isinstance(error, (TargetNotFound, NotFound)):
-                member.remark = f"it went before it could be captured: {error.cause}"
+            elif member.live and await self._went(member):
+                member.remark = f"it ended before it could be captured: {error.cause}"
             else:
                 member.error = error
         except Exception as error:
@@ -356,12 +245,33 @@ class Fleet:
             )
             member.error.__cause__ = error
 
+    async def _went(self, member: Member) -> bool:
+        """Whether the container has ended in which hunter did not start."""
+        try:
+            async with within(WENT_SECONDS):
+                while self._found.runs(member.uid, member.name.container, member.instance):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
     def _ended(self, member: Member, task: asyncio.Task[None]) -> None:
         """Notes that the task of a capture has ended, perhaps before it took its first step."""
         member.ended_ns = time.time_ns()
         if task.cancelled():
             member.remark = "interrupted before hunter had started"
         self._wake.set()
+        key = (member.uid, member.name.container)
+        stopping = self._stop_reason or self._cancelled
+        if (
+            member.remark
+            and not stopping
+            and member.uid in self._found
+            and self._starts[key] < STARTS
+        ):
+            # Its next instance gets another try.
+            self._members.pop(key, None)
         if member.summary is None:
             self._view.note(str(member.error) if member.error else member.remark, member.name)
         elif not self._stop_reason:
@@ -396,25 +306,14 @@ class Fleet:
             return False
         if self._stop_reason:
             return True
-        startable = any(
-            (pod.uid, container.name) not in self._members
-            for source, pod in self._pods.values()
-            if not (source.live and has_ended(pod))
-            for container in self._wanted(pod)
-            if container.state.kind == "running"
-        )
-        if startable:
+        if any(
+            found.running and found.key not in self._members for found in self._found.containers()
+        ):
             return False
         for source in self._sources:
             if not await source.exhausted():
                 return False
         return True
-
-    def _wanted(self, pod: Pod) -> tuple[Container, ...]:
-        try:
-            return wanted_containers(pod, self._config.target.container)
-        except TargetNotFound:
-            return ()
 
     def _active(self) -> list[Member]:
         return [member for member in self._members.values() if member.active]
@@ -500,7 +399,7 @@ class Fleet:
             "ended": rfc3339(time.time_ns()) if last else None,
             "end_reason": self._end_reason() if last else None,
             "options": self._config.as_json(),
-            "targets": [_entry(member) for member in members],
+            "targets": [member.as_json() for member in members],
             "records": {
                 "seen": sum(summary.seen for summary in summaries),
                 "received": sum(summary.received for summary in summaries),
@@ -514,24 +413,3 @@ class Fleet:
             ),
             "exit_code": self._exit_code() if last else None,
         }
-
-
-def _entry(member: Member) -> dict[str, Any]:
-    """Returns a target as targets.json holds it."""
-    summary = member.summary
-    return {
-        **member.name.as_json(),
-        "directory": member.name.directory if member.capture is not None else None,
-        "state": member.state,
-        "joined": rfc3339(member.joined_ns),
-        "ended": rfc3339(member.ended_ns) if member.ended_ns is not None else None,
-        "end_reason": summary.end_reason if summary else member.remark or None,
-        "error": str(member.error) if member.error is not None else None,
-        "complete": summary.complete if summary else False,
-        "exit_code": None if member.active else member.outcome().exit_code,
-        "records": {
-            "seen": summary.seen if summary else None,
-            "received": summary.received if summary else None,
-            "lost": summary.lost if summary else None,
-        },
-    }

@@ -166,6 +166,57 @@ def test_a_second_capture_moves_all_of_the_first(
         assert session(place / "default_twice-1_main")["complete"] is True
 
 
+def test_pods_that_go_end_and_their_successors_join(
+    cluster: StandInCluster, make_pod: MakePod, gatherer: Callable[..., Gatherer]
+) -> None:
+    labels = {"app": "db"}
+    owner = cluster.create_workload("statefulsets", "db", labels)
+    try:
+        for name in ("db-0", "db-1"):
+            make_pod(owned_pod(worker(name, {}), owner))
+        running = gatherer("-p", "sts/db")
+        running.wait_for("attach", 2)
+        # As the controller does it: the pod goes, one of the same name comes.
+        cluster.delete_pod("db-1")
+        cluster.create_pod(owned_pod(worker("db-1", {}), owner))
+        running.wait_for("attach", 2, pod="db-1")
+        running.interrupt()
+        assert running.finish() == (0, "")
+    finally:
+        cluster.delete_workload("statefulsets", "db")
+    listed = running.targets()
+    assert [(entry["pod"], entry["exit_code"]) for entry in listed["targets"]] == [
+        ("db-0", 0), ("db-1", 0), ("db-1", 0)
+    ]  # fmt: skip
+    [first] = (running.output / "default_db-1_main" / "previous").iterdir()
+    assert session(first)["end_reason"] != "interrupted"
+    assert session(running.output / "default_db-1_main")["end_reason"] == "interrupted"
+
+
+def test_a_job_ends_the_capture_when_it_has_finished(
+    cluster: StandInCluster, make_pod: MakePod, gatherer: Callable[..., Gatherer]
+) -> None:
+    job = cluster.create_workload("jobs", "import", {"app": "import"})
+    try:
+        pod = owned_pod(worker("import-a", {}, restartPolicy="Never"), job)
+        program = "import os\nwhile not os.path.exists('/tmp/done'): open('/etc/hostname').close()"
+        pod["spec"]["containers"][0]["command"] = [
+            "python3", "-c", f"kept = bytearray(b'x') * (24 << 20)\n{program}"
+        ]  # fmt: skip
+        make_pod(pod)
+        running = gatherer("-p", "job/import", "-e", "openat")
+        running.wait_for("attach")
+        (cluster.rootfs("import-a", "main") / "tmp/done").touch()
+        cluster.wait_state("import-a", lambda state: "terminated" in state, "ended")
+        status = {"conditions": [{"type": "Complete", "status": "True"}]}
+        path = "/apis/batch/v1/namespaces/default/jobs/import/status"
+        cluster.request("PUT", path, {"status": status})
+        assert running.finish() == (0, "")
+    finally:
+        cluster.delete_workload("jobs", "import")
+    assert running.targets()["end_reason"] == "target ended"
+
+
 @pytest.fixture
 def shop(cluster: StandInCluster, make_pod: MakePod) -> Iterator[dict[str, Any]]:
     """A Deployment with one pod, and a pod that its selector takes but that is not its own."""

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from gatherer import cli
-from gatherer.config import CaptureConfig
+from gatherer.config import CaptureConfig, FleetConfig
 from gatherer.errors import ConfigError, TargetNotFound
 from gatherer.options import MemoryThreshold
 from hunter.cli import parse as hunter_parse
@@ -198,6 +198,44 @@ def test_an_unexpected_error_is_one_line_too(
         "gatherer: error: unexpected RuntimeError: boom boom;"
         " run again with --debug and report it\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "pod", "fleet"),
+    [
+        (["-p", "web-1"], "web-1", None),
+        (["-p", "pod/web-1"], "web-1", None),
+        (["-p", "web-1", "-p", "po/web-1"], "web-1", None),
+        (["-p", "web-1", "-c", "*"], "", FleetConfig(("web-1",))),
+        (["-p", "web-1", "-p", "web-2"], "", FleetConfig(("web-1", "web-2"))),
+        (["-p", "deploy/web"], "", FleetConfig(("deploy/web",))),
+        (["-l", "app=web", "--max-execs", "5"], "", FleetConfig((), "app=web", 5)),
+    ],
+)
+def test_one_target_or_many(
+    configs: list[CaptureConfig], words: list[str], pod: str, fleet: FleetConfig | None
+) -> None:
+    assert cli.main(words) == 0
+    [config] = configs
+    assert (config.target.pod, config.fleet) == (pod, fleet)
+    options = config.as_json()
+    assert ("selector" in options) is (fleet is not None)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["-p", "a", "-l", "b=c"], "-p and -l exclude each other; give pods with -p, or"),
+        (["-p", "node/n1"], "bad value for --pod: 'node' is no type that has pods; give POD,"),
+        (["--runtime", "local", "-l", "a=b"], "-l has no meaning with --runtime local;"),
+        (["--runtime", "local", "-p", "deploy/x"], "-p has no meaning with --runtime local;"),
+    ],
+)
+def test_targets_that_make_no_sense(
+    capsys: pytest.CaptureFixture[str], words: list[str], line: str
+) -> None:
+    assert cli.main(words) == 2
+    assert capsys.readouterr().err.startswith(f"gatherer: error: {line}")
 
 
 def test_help_and_version() -> None:

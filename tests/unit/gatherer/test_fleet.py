@@ -170,6 +170,7 @@ class Scene:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet_module, "EXHAUSTED_SECONDS", 0.01)
     monkeypatch.setattr(fleet_module, "TICK_SECONDS", 0.001)
+    monkeypatch.setattr(fleet_module, "WENT_SECONDS", 0.2)
 
 
 async def test_each_container_has_a_capture_of_its_own(tmp_path: Path) -> None:
@@ -340,10 +341,29 @@ async def test_a_pod_that_goes_before_its_capture_is_no_failure(tmp_path: Path) 
     await scene.captured("a/main")
     await scene.until(lambda: "b/main" in scene.captures)
     scene.captures["b/main"].fail(TargetNotFound("pod b has ended"))
+    # The watch tells a moment later.
+    source.tell(PodChange(pod("b"), gone=True))
     await scene.until(lambda: any("b has ended" in note for note in scene.view.notes))
     scene.fleet.stop("interrupted")
     summary = await scene.end()
     assert (summary.exit_code, summary.complete, summary.failure()) == (0, True, None)
+
+
+async def test_an_instance_that_ends_under_hunters_start_is_followed_by_the_next(
+    tmp_path: Path,
+) -> None:
+    source = ScriptedSource(pod("a"))
+    scene = Scene(tmp_path, source)
+    await scene.until(lambda: scene.captures)
+    first = scene.captures["a/main"]
+    first.fail(DeployError("exit code 137"))
+    source.tell(PodChange(pod("a", state=WAITING)))
+    await scene.until(lambda: any("exit code 137" in note for note in scene.view.notes))
+    source.tell(PodChange(pod("a")))
+    await scene.until(lambda: scene.captures["a/main"] is not first)
+    await scene.captured("a/main")
+    scene.fleet.stop("interrupted")
+    assert (await scene.end()).exit_code == 0
 
 
 async def test_without_targets_it_goes_on_until_no_more_can_come(tmp_path: Path) -> None:

@@ -84,12 +84,20 @@ def test_sizes_and_the_bounds_of_the_buffer() -> None:
 def test_frequency_linger_pid_and_string_size_keep_to_their_ranges() -> None:
     assert options.parse_frequency("0.5") == 0.5
     assert options.parse_linger("10") == 10.0
+    assert options.parse_execs("1000") == 1000
+    assert options.parse_selector(" env in (a,b),!old ") == "env in (a,b),!old"
     assert options.parse_pid("4711") == 4711
     assert options.parse_string_size("0") == 0
     for parse, text in (
         (options.parse_frequency, "0"),
         (options.parse_frequency, "1e9"),
         (options.parse_linger, "0.5"),
+        (options.parse_execs, "0"),
+        (options.parse_execs, "1001"),
+        (options.parse_execs, "many"),
+        (options.parse_selector, ""),
+        (options.parse_selector, " "),
+        (options.parse_selector, "app=\x1b"),
         (options.parse_pid, "0"),
         (options.parse_pid, "-1"),
         (options.parse_pid, "4194305"),
