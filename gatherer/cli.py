@@ -238,6 +238,7 @@ The same as `gatherer capture …`; see `gatherer capture --help` for all option
     default=DEFAULT_AGENT_INTERVAL,
     help=f"seconds between two scrapes of an agent  [{DEFAULT_AGENT_INTERVAL:g}]",
 )  # fmt: skip
+@_option("--agent-heap", is_flag=True, help="take a heap profile of each agent itself")
 @_option("--force", is_flag=True, help="go on without memory headroom")
 @_option(
     "--runtime", type=click.Choice(["kubernetes", "local"]), default="kubernetes",
@@ -376,6 +377,7 @@ def capture_config(given: dict[str, Any], terminal: bool) -> CaptureConfig:
         raw=given["raw"],
         agents=tuple(dict.fromkeys(given["agent"])) or ("auto",),
         agent_interval=given["agent_interval"],
+        agent_heap=given["agent_heap"],
         buffer=given["buffer"],
         linger=given["linger"],
         restart=given["restart"],

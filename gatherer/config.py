@@ -102,6 +102,7 @@ class CaptureConfig:
         raw: whether the record stream is kept.
         agents: node agents to pull from: `auto`, `none`, kinds, URLs.
         agent_interval: seconds between two scrapes of an agent.
+        agent_heap: take a heap profile of each agent itself.
         buffer: bytes hunter keeps while the stream is slow.
         linger: seconds hunter waits for a lost gatherer.
         restart: whether a restarted container is traced again.
@@ -131,6 +132,7 @@ class CaptureConfig:
     raw: bool = False
     agents: tuple[str, ...] = ("auto",)
     agent_interval: float = DEFAULT_AGENT_INTERVAL
+    agent_heap: bool = False
     buffer: int = DEFAULT_BUFFER
     linger: float = DEFAULT_LINGER
     restart: bool = True
@@ -259,6 +261,7 @@ class CaptureConfig:
             "raw": self.raw,
             "agent": [_without_password(each) for each in self.agents],
             "agent_interval": self.agent_interval,
+            "agent_heap": self.agent_heap,
             "buffer_bytes": self.buffer,
             "linger": self.linger,
             "restart": self.restart,

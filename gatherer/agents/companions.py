@@ -10,6 +10,7 @@ from gatherer.agents.pulling import AgentPull
 from gatherer.agents.record import AgentRecord
 from gatherer.agents.selection import Selection
 from gatherer.agents.sources import Sources
+from gatherer.agents.visits import Reach
 from gatherer.capture_dir import CaptureDirectory
 from gatherer.config import CaptureConfig
 from gatherer.kube.access import ClusterAccess
@@ -37,6 +38,8 @@ class Companions:
             return load_access(target.kubeconfig, target.context)
 
         self._interval = config.agent_interval
+        self._heap = config.agent_heap
+        self._reach = Reach(target.kubeconfig, target.context)
         self.sources = Sources(config.agents, open_access)
 
     def accompany(
@@ -66,6 +69,8 @@ class Companions:
             record,
             self._interval,
             lambda: document.hello.cgroup_version if document.hello is not None else 0,
+            self._heap,
+            self._reach,
         )
 
     async def aclose(self) -> None:

@@ -13,13 +13,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
+from gatherer.agents.collector import CollectorHealth
 from gatherer.agents.coroot import MemoryIncident, Surroundings
-from gatherer.agents.discovery import COROOT, PROMETHEUS
+from gatherer.agents.discovery import COLLECTOR, COROOT, PARCA, PROMETHEUS
 from gatherer.agents.exposition import Sample
+from gatherer.agents.parca import AgentHealth
 from gatherer.agents.rates import Rate, Rates
 from gatherer.agents.record import AgentRecord, Row
 from gatherer.agents.selection import Selection
 from gatherer.agents.sources import AUTO, Gap, Scrape, Source, Sources
+from gatherer.agents.visits import Reach, Visit
 from gatherer.errors import GathererError, ScrapeError
 from gatherer.kube.models import Container, Pod
 from gatherer.patience import within
@@ -111,7 +114,12 @@ class NoAnalysis:
         return {}
 
 
-ANALYSES: dict[str, Callable[[], Analysis]] = {COROOT: MemoryIncident, PROMETHEUS: NoAnalysis}
+ANALYSES: dict[str, Callable[[], Analysis]] = {
+    COROOT: MemoryIncident,
+    PARCA: AgentHealth,
+    COLLECTOR: CollectorHealth,
+    PROMETHEUS: NoAnalysis,
+}
 
 
 @dataclass
@@ -130,6 +138,7 @@ class _Following:
     others: int = 0
     gap_since: float | None = None
     trouble: str = ""
+    visit: Visit | None = None
     generation: int = 0
     frozen: dict[Any, float] = field(default_factory=dict)
     last: dict[Any, float] = field(default_factory=dict)
@@ -146,6 +155,8 @@ class AgentPull:
         record: what is left behind.
         interval: seconds between two scrapes.
         cgroup_version: gives the node's, 0 while unknown.
+        heap: whether the agents' own heaps are profiled.
+        reach: how another process gets to the cluster.
     """
 
     def __init__(
@@ -156,6 +167,8 @@ class AgentPull:
         record: AgentRecord,
         interval: float,
         cgroup_version: Callable[[], int],
+        heap: bool = False,
+        reach: Reach | None = None,
     ) -> None:
         self._sources = sources
         self._target = target
@@ -163,6 +176,8 @@ class AgentPull:
         self._record = record
         self._interval = interval
         self._cgroup_version = cgroup_version
+        self._heap = heap
+        self._reach = reach or Reach()
         self._following: list[_Following] = []
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -180,10 +195,13 @@ class AgentPull:
     def stop(self) -> None:
         """Lets the scrapes that are due be the last ones."""
         self._stopping.set()
+        for following in self._following:
+            if following.visit is not None:
+                following.visit.stop()
 
     async def finish(self) -> list[AgentReport]:
         """Scrapes for the last time and returns what the agents gave; takes 5 s at most."""
-        self._stopping.set()
+        self.stop()
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=LAST_SECONDS)
         await self.cancel()
@@ -214,6 +232,8 @@ class AgentPull:
             await self._pull()
         except Exception as error:
             # Whatever is wrong here is no reason to end a capture.
+            while isinstance(error, ExceptionGroup):  # type: ignore[name-defined,unused-ignore]
+                error = error.exceptions[0]
             self._record.note(
                 f"agents are not pulled any more: unexpected {type(error).__name__}: {error}"
             )
@@ -233,9 +253,25 @@ class AgentPull:
             self._following.append(_Following(source, name, selection=self._selection(source)))
         self._unfound = [gap for gap in gaps if gap.agent not in names]
         reported = {gap.agent for gap in gaps}
-        await asyncio.gather(
-            *(self._follow(each, each.name in reported) for each in self._following)
-        )
+        async with asyncio.TaskGroup() as tasks:  # type: ignore[attr-defined,unused-ignore]
+            for each in self._following:
+                tasks.create_task(self._follow(each, each.name in reported))
+                each.visit = Visit(
+                    each.source,
+                    each.name,
+                    self._sources,
+                    self._record,
+                    self._target_container_id,
+                    self._heap,
+                    self._reach,
+                )
+                if each.source.agent is not None:
+                    each.visit.known.set()
+                tasks.create_task(each.visit.run())
+
+    async def _target_container_id(self) -> str:
+        container = await self._container()
+        return container.container_id if container is not None else ""
 
     def _selection(self, source: Source) -> Selection:
         return replace(self._selected, own=source.own)
@@ -282,6 +318,9 @@ class AgentPull:
             self._name(following)
             following.analysis = ANALYSES.get(following.source.kind, NoAnalysis)()
             self._record.keep(f"{following.name}-first.prom", scrape.body)
+            if following.visit is not None:
+                following.visit.name = following.name
+                following.visit.known.set()
         container = await self._container()
         rows = self._rows(following, scrape, container)
         following.analysis.observe(rows, scrape.seconds)
@@ -372,6 +411,11 @@ class AgentPull:
             lines = analysis.lines(around)
         elif following.missed or following.gaps:
             lines = [f"it gave nothing: {following.trouble or 'it does not run'}"]
+        visit = following.visit
+        facts = analysis.as_json() if analysis is not None else {}
+        if visit is not None:
+            lines += visit.lines
+            facts |= visit.facts
         return AgentReport(
             following.name,
             following.source.where,
@@ -380,7 +424,7 @@ class AgentPull:
             following.missed,
             following.samples,
             tuple(lines),
-            analysis.as_json() if analysis is not None else {},
+            facts,
         )
 
     def _age(self) -> float | None:

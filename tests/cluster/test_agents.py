@@ -18,12 +18,14 @@ import pytest
 
 from gatherer.agents.discovery import find_agents
 from gatherer.agents.endpoints import Limits
+from gatherer.agents.heap_process import HeapProcess
 from gatherer.agents.pulling import AgentPull, AgentReport
 from gatherer.agents.record import AgentRecord
 from gatherer.agents.selection import Selection
 from gatherer.agents.sources import Sources
 from gatherer.capture_dir import CaptureDirectory
 from gatherer.clock import CaptureClock
+from gatherer.errors import ScrapeError
 from gatherer.runtimes import Target
 from tests.cluster.agent_pods import agent_pod
 from tests.cluster.kube_access import access_to
@@ -446,3 +448,154 @@ def test_the_recorded_labels_find_the_stand_in_agents() -> None:
     for kind in ("coroot", "parca", "collector"):
         (agent,) = find_agents([agent_pod(kind)], (kind,), ("", ""))
         assert agent.kind == kind
+
+
+def heap_state(cluster: StandInCluster) -> str:
+    status = json.loads(cluster.proxy("collector-x1b2c:8080", "profile"))
+    return str(status["heap"])
+
+
+def until(condition: Callable[[], Any], what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, f"not within 60 s: {what}"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("signals", [["KILL"], ["TERM"], ["INT", "INT"], ["HUP"]])
+def test_collectors_heap_profiler_is_off_however_gatherer_ends(
+    cluster: StandInCluster, make_agent: Callable[..., str], tmp_path: Path, signals: list[str]
+) -> None:
+    make_agent("collector")
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "gatherer", "--kubeconfig", str(cluster.kubeconfig)),
+            *("--plain", "-o", str(tmp_path / "logs"), "-p", "problempod", "-m", "5", "-f", "1"),
+            *("--agent", "collector", "--agent-heap"),
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        until(lambda: heap_state(cluster) == "on", "the heap profiler is on")
+        for name in signals:
+            subprocess.run(["kill", f"-{name}", str(process.pid)], check=True)
+            time.sleep(0.2)  # two signals at once are one
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    until(lambda: heap_state(cluster) == "off", "the heap profiler is off")
+
+
+def test_a_capture_of_collectors_heap_and_its_diagnostics(
+    cluster: StandInCluster, make_agent: Callable[..., str], tmp_path: Path
+) -> None:
+    make_agent("collector", env={"ROX_COLLECTOR_INTROSPECTION_ENABLE": "true"})
+    output = tmp_path / "logs"
+    done = gatherer(
+        cluster, output, "-p", "problempod", "-m", "5", "-f", "1", "--duration", "5",
+        "--agent", "collector", "--agent-heap",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert heap_state(cluster) == "off"
+    kept = output / "agents"
+    assert (kept / "collector-heap.txt").read_text().startswith("heap profile:")
+    assert json.loads((kept / "collector-diagnostics.json").read_text())["case"] == "ok"
+    assert "Collector Startup Diagnostics" in (kept / "collector.log").read_text()
+    network = json.loads((kept / "collector-network.json").read_text())
+    mine = cluster.container_id("problempod", "buggycontainer")[:12]
+    assert network["container"] == mine
+    assert network["endpoints"] == ["TCP 0.0.0.0:8080"]
+    told = summary_of(done.stdout)
+    assert told["ready"].startswith("ready, 3 of ")
+    assert told["startup"].startswith("ok: connected to Sensor")
+
+
+async def test_a_heap_profile_that_somebody_else_takes_is_left_alone(
+    cluster: StandInCluster, make_agent: Callable[..., str], tmp_path: Path
+) -> None:
+    make_agent("collector")
+    cluster.proxy("collector-x1b2c:8080", "profile/heap", b"on")
+    sources = Sources(("collector",), lambda: access_to(cluster))
+    target = Target("kubernetes", "admin", "default", "problempod", "buggycontainer", "node1")
+    try:
+        (source,), _ = await sources.find(target)
+        process = HeapProcess(sources.collector_server(source))
+        request = {
+            "kubeconfig": str(cluster.kubeconfig), "context": None, "namespace": "default",
+            "pod": "collector-x1b2c", "port": 8080, "seconds": 5,
+        }  # fmt: skip
+        with pytest.raises(ScrapeError, match="by somebody else"):
+            await process.take(request)
+        assert heap_state(cluster) == "on"
+        cluster.proxy("collector-x1b2c:8080", "profile/heap", b"off")
+        # The process is killed: gatherer itself switches the profiler off.
+        taking = asyncio.ensure_future(process.take(request | {"seconds": 60}))
+        async with asyncio.timeout(30):
+            while process._state != "on":
+                await asyncio.sleep(0.02)
+        process._process.kill()
+        with pytest.raises(ScrapeError, match="died"):
+            await taking
+        assert heap_state(cluster) == "off"
+    finally:
+        await sources.aclose()
+
+
+@pytest.mark.parametrize(
+    ("startup", "form", "case"),
+    [
+        ("no-sensor", "old", "not connected to Sensor"),
+        ("no-driver", "old", "no driver"),
+        ("not-loaded", "new", "driver not loaded"),
+    ],
+)
+async def test_a_collector_that_crashes_is_explained_by_its_previous_log(
+    cluster: StandInCluster,
+    make_pod: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    startup: str,
+    form: str,
+    case: str,
+) -> None:
+    make_pod(agent_pod("collector", env={"STARTUP": startup, "LOG_FORMAT": form}), wait=False)
+    cluster.wait_condition(
+        "collector-x1b2c",
+        lambda pod: (
+            "waiting" in pod["status"]["containerStatuses"][0]["state"]
+            and pod["status"]["containerStatuses"][0]["restartCount"] > 0
+        ),
+        "crash-looping",
+    )
+    pull = Pull(cluster, tmp_path, wanted=("collector",))
+    kept = pull.path / "agents" / "collector-diagnostics.json"
+    (report,) = await pull.run(lambda pull: kept.exists())
+    facts = json.loads(kept.read_text())
+    assert (facts["case"], facts["of_previous_run"]) == (case, True)
+    assert any(line.startswith(f"startup: {case}: ") for line in report.lines)
+
+
+async def test_parcas_heap_is_checked_and_kept(
+    cluster: StandInCluster, make_agent: Callable[..., str], tmp_path: Path
+) -> None:
+    make_agent("parca", listen="127.0.0.1:7071")
+    pull = Pull(cluster, tmp_path, wanted=("parca",))
+    kept = pull.path / "agents" / "parca-heap.pb.gz"
+    (report,) = await pull.run(lambda pull: kept.exists() and pull.metrics())
+    assert kept.read_bytes()[:2] == b"\x1f\x8b"
+    assert report.facts["heap"]["samples"] == 3
+    assert any("3 samples of the agent itself" in line for line in report.lines)
+
+
+async def test_how_to_enable_introspection_is_said(
+    cluster: StandInCluster, make_agent: Callable[..., str], tmp_path: Path
+) -> None:
+    make_agent("collector")
+    pull = Pull(cluster, tmp_path, wanted=("collector",))
+    (report,) = await pull.run(
+        lambda pull: pull.metrics() and (pull.path / "agents" / "collector-ready.json").exists()
+    )
+    line = next(line for line in report.lines if line.startswith("introspection"))
+    assert "set ROX_COLLECTOR_INTROSPECTION_ENABLE=true" in line

@@ -43,7 +43,7 @@ def samples(rss: float = 1.0, cpu: float = 1.0) -> list[Sample]:
 class ScriptedSource:
     """Gives one outcome after the other; the last one again and again."""
 
-    agent = object()
+    agent = None
     own = False
 
     def __init__(self, *outcomes: Outcome, kind: str = "coroot") -> None:
