@@ -46,8 +46,9 @@ Forms; `limit` is the string size (-s). A NULL pointer is never read.
 
 Hops (see hg_shared.records): 0 is what the argument points to. IOVEC: buffer i is 1 + i. MSGHDR: 1
 name, 2 iovec array, 3 control, 4 + i buffer i. MMSGHDR: message i has 1 + 20 * i name, then iovec
-array, control, and up to 17 buffers. STRINGS: hop 0 has the count as its true length and no bytes,
-string i is 1 + i. POINTED: 1 + n / 8. DENTS: hop 0 has the count of entries as its true length and
+array, control, and up to 17 buffers. STRINGS: hop 0 has the pointers, the count as its true length,
+string i is 1 + i. STRING_COUNT: the count as the true length, as 4 bytes when no NULL ends it.
+POINTED: 1 + n / 8. DENTS: hop 0 has the count of entries as its true length and
 no bytes. SIGSET_PACK: 1 is the set. BYTES_PTR: the int itself is an item of its own, (its argument,
 hop 0).
 
@@ -103,8 +104,9 @@ f_owner_ex:8 termios:36 termios2:44 ints1:4 uints1:4 pids1:4
 char1:1 winsize:8 timeval:16,16,8 timespec:16,16,8 timespec64:16 ulongs1:8,8,4 ptrs1:8,8,4
 mpol_modep:4 tid:4 wait_status:4 rusage:144,144,72 siginfo:128 uids1:4 sched_param:4 sched_attr:56
 rlimit:16,16,8 rlimit64:16 tms:32,32,16 cap_header:8 cap_data:24 sigp:4 name16:16 utsname:390
-sysinfo:112,112,64 sigaction:32,32,20 stack_t:24,24,12 epoll_event:12,16,12 timex:208,208,128
-timezone:8 time_p:8,8,4 timep:8,8,4 itimerval:32,32,16 itimerspec:32,32,16 itimerspec64:32
+sysinfo:112,112,64 sigaction:32,32,20 optlen:4 stack_t:24,24,12 epoll_event:12,16,12
+timex:208,208,128 timezone:8 time_p:8,8,4 timep:8,8,4 itimerval:32,32,16 itimerspec:32,32,16
+itimerspec64:32
 sigevent:64 io_uring_params:120 socklen:4 mq_attr:64,64,32 perf_attr:136 user_desc:16
 mmap_args:24 notif_sizes:6 file_handle:136 seccomp_action:4 tscs1:4 fprog:16,16,8 kcmp_slot:12
 shmid_set:48 shmid_stat:112 msqid_set:104 msqid_stat:104 semid_stat:88 landlock_beneath:12
@@ -194,7 +196,7 @@ class _Builder:
             if arg.direction in (AT_ENTRY, CHANGED, IN_OUT):
                 at_entry.append((form, index, n, m, 0))
             elif arg.kind == "msghdr" and out:
-                at_entry.append((STRUCT, index, 2 * self._word, 0, 0))
+                at_entry.append((STRUCT, index, 7 * self._word, 0, 0))
             if arg.direction != AT_ENTRY:
                 at_exit.append((form, index, n, m, out))
             if arg.kind == "clone_args":
@@ -211,7 +213,7 @@ class _Builder:
         word = self._word
         if kind == "path":
             return PATH, 0, 0
-        if kind == "str" and not source:
+        if kind in ("str", "mount_type", "mount_data") and not source:
             return STRING, 0, 0
         if kind in _BUFFERS or kind == "str":
             extra = _BUFFERS.get(kind, 0) and word

@@ -310,10 +310,13 @@ class _Reader:
         if not readable:
             self._add(arg, 0, None, 0)
             return
-        self._add(arg, 0, b"", len(pointers) if ended else UNKNOWN_LENGTH)
-        if content:
-            for i, pointer in enumerate(pointers[: min(STRINGS_MAX, self._limit)]):
-                self._string(arg, 1 + i, pointer, self._limit)
+        shown = pointers[: min(STRINGS_MAX, self._limit)] if content else []
+        held = b"".join([_WORDS[word].pack(pointer) for pointer in shown])
+        if not content and not ended:
+            held = _INT.pack(len(pointers))
+        self._add(arg, 0, held, len(pointers) if ended else UNKNOWN_LENGTH)
+        for i, pointer in enumerate(shown):
+            self._string(arg, 1 + i, pointer, self._limit)
 
     def _entries(self, arg: int, address: int, offset: int) -> None:
         size = min(self._rval, 1 << 20)

@@ -36,7 +36,7 @@ _KINDS = {
 _ON_ENTRY = (IN, AT_ENTRY, CHANGED)
 _SIGNED = frozenset(("int", "fd", "uint_fd", "wait_pid"))
 _SHOWN_WHEN_FAILED = frozenset(
-    ("msghdr", "iovec_local", "socklen", "offp", "loffp", "clone_args", "file_handle")
+    ("msghdr", "iovec_local", "socklen", "optlen", "offp", "loffp", "clone_args", "file_handle")
 )
 """Kinds that the kernel writes and that print more than an address when a call failed."""
 _DECIMAL = frozenset(("size", "ulong"))

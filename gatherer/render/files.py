@@ -10,7 +10,6 @@ from gatherer.render.layout import WIDE_ABIS, Layout, Text, fields, many, one
 from gatherer.render.memory import Place, Render
 from gatherer.render.pointers import poll_events
 from gatherer.render.text import device, hexadecimal
-from gatherer.render.values import value_formatter
 from hg_shared.abi_flags import flag_table
 from hg_shared.records import Abi
 
@@ -178,17 +177,21 @@ def epoll_event(abi: int) -> tuple[int, Text]:
 
 
 def _open_how(abi: int) -> tuple[int, Text]:
-    flags_text = value_formatter("open_flags", abi) or hexadecimal
+    bits = flag_table("open_bits", abi)
+    bit_names = bits.names if bits else ()
+    access = ("O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE")
     resolve_table = flag_table("resolve_flags")
     resolve_names = resolve_table.names if resolve_table else ()
 
     def text(data: bytes) -> str:
         flags, mode, resolve = Struct("<QQQ").unpack_from(data)
-        shown = f", mode=0{mode:o}" if flags & 0x400040 and mode else ""
+        rest = flags & ~3
+        flags_shown = access[flags & 3] + (f"|{flag_text(rest, bit_names)}" if rest else "")
+        shown = f", mode=0{mode:o}" if mode else ""
         if flags & 0x400040 and not mode:
             shown = ", mode=000"
         return (
-            f"{{flags={flags_text(flags)}{shown},"
+            f"{{flags={flags_shown}{shown},"
             f" resolve={flag_text(resolve, resolve_names, 'RESOLVE_???')}}}"
         )
 

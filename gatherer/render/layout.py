@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from struct import Struct
 
-from gatherer.render.memory import Args, Memory, Place, Render
+from gatherer.render.memory import Args, Memory, Place, Render, array_text
 from gatherer.render.text import address
 from hg_shared.records import Abi
 
@@ -67,9 +67,10 @@ def many(make: Callable[[int], tuple[int, Text]]) -> Callable[[Place], Render]:
             length, data = found
             whole = min(len(data) // size, limit)
             parts = [text(data[at * size : at * size + size]) for at in range(whole)]
-            if length // size > whole:
-                parts.append("...")
-            return f"[{', '.join(parts)}]"
+            count = length // size
+            # The address is asked for only where it is shown.
+            pointer = args[index] if whole < min(count, limit) else 0
+            return array_text(parts, count, limit, pointer, size)
 
         return render
 

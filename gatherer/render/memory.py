@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from struct import Struct
 
 from gatherer.render.text import address, escape, quote, quote_hex
-from hg_shared.records import CAPTURE, UNREADABLE, Abi
+from hg_shared.records import CAPTURE, UNKNOWN_LENGTH, UNREADABLE, Abi
 
 Args = Sequence[int]
 Memory = dict[int, tuple[int, bytes]]
 Render = Callable[[Args, Memory, int], str]
 NOTHING: Memory = {}
 ENTRY = 0x8000
+STRINGS_MAX = 250
+"""Strings of one argument that are captured."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,38 @@ def string_text(length: int, data: bytes, limit: int) -> str:
     return quote(data)
 
 
+def array_text(parts: list[str], count: int, limit: int, pointer: int, size: int) -> str:
+    """Returns an array of which the first elements are known.
+
+    Args:
+        parts: their texts.
+        count: elements of the whole array.
+        limit: elements that are shown at most.
+        pointer: its address; where its memory ends is named when that is too early.
+        size: bytes of an element.
+    """
+    if len(parts) < min(count, limit):
+        if not parts:
+            return address(pointer)
+        parts.append(f"... /* {address(pointer + len(parts) * size & U64)} */")
+    elif count > len(parts):
+        parts.append("...")
+    return f"[{', '.join(parts)}]"
+
+
+def overflows(pointer: int, count: int, size: int) -> bool:
+    """Returns whether an array goes beyond the last address, so that it is not looked at."""
+    return pointer + count * size > U64
+
+
+U64 = 0xFFFFFFFFFFFFFFFF
+
+
+_PATH_SHOWN = 4095
+"""Bytes of the longest path that is shown whole, PATH_MAX without its NUL."""
+_XATTR_MAX = 65536
+
+
 def path(place: Place) -> Render:
     """A path: never cut by the string size."""
     index, wanted = place.index, place.key
@@ -112,7 +146,9 @@ def path(place: Place) -> Render:
         if found is None:
             return address(args[index])
         length, data = found
-        return f'"{escape(data)}"' if length <= len(data) else f'"{escape(data[:4095])}"...'
+        if length <= min(len(data), _PATH_SHOWN):
+            return f'"{escape(data)}"'
+        return f'"{escape(data[:_PATH_SHOWN])}"...'
 
     return render
 
@@ -128,6 +164,23 @@ def string(place: Place) -> Render:
         return address(args[index]) if found is None else string_text(*found, limit)
 
     return render
+
+
+_MOUNT_CHANGES = 0x1000 | 0x2000 | 0x20000 | 0x40000 | 0x80000 | 0x100000
+_MS_REMOUNT = 0x20
+
+
+def mount_string(place: Place) -> Render:
+    """Type and data of a mount: which of its operations look at them depends on the flags."""
+    render, index = string(place), place.index
+    is_type = place.kind == "mount_type"
+
+    def used(args: Args, memory: Memory, rval: int) -> str:
+        flags = args[3]
+        ignored = is_type if flags & _MS_REMOUNT else flags & _MOUNT_CHANGES
+        return address(args[index]) if ignored else render(args, memory, rval)
+
+    return used
 
 
 def buffer(place: Place) -> Render:
@@ -148,12 +201,13 @@ def buffer(place: Place) -> Render:
 
 
 def attribute(place: Place) -> Render:
-    """An extended attribute; what was only asked for its size is an address."""
+    """An extended attribute; what was only asked for its size, or is too large, is an address."""
     render = buffer(place)
     index = place.index
 
     def sized(args: Args, memory: Memory, rval: int) -> str:
-        return render(args, memory, rval) if args[index + 1] else address(args[index])
+        size = args[index + 1]
+        return render(args, memory, rval) if 0 < size <= _XATTR_MAX else address(args[index])
 
     return sized
 
@@ -188,8 +242,8 @@ def c_buffer(place: Place) -> Render:
 
 
 def strings(place: Place) -> Render:
-    """Argv."""
-    index, limit = place.index, place.limit
+    """Argv: its pointers are captured with it, so that one to nothing can be shown."""
+    index, limit, word = place.index, place.limit, place.word
     at_entry = place.direction == "!"
     head = place.key
 
@@ -197,16 +251,21 @@ def strings(place: Place) -> Render:
         found = memory.get(head)
         if found is None:
             return address(args[index])
-        shown = min(found[0], limit)
+        count, pointers = found
         parts = []
-        for i in range(shown):
-            if i >= 250:
-                break
+        for i in range(min(count, limit, STRINGS_MAX)):
             element = memory.get(key(index, 1 + i, at_entry))
-            if element is None:
+            pointer = pointers[i * word : i * word + word]
+            if element is not None:
+                parts.append(string_text(*element, limit))
+            elif pointer:
+                parts.append(address(int.from_bytes(pointer, "little")))
+            else:
                 break
-            parts.append(string_text(*element, limit))
-        if found[0] > len(parts):
+        if count == UNKNOWN_LENGTH and pointers and len(parts) < limit:
+            end = args[index] + len(parts) * word
+            return f"[{', '.join(parts)}, ... /* {address(end & U64)} */]"
+        if count > len(parts):
             parts.append("...")
         return f"[{', '.join(parts)}]"
 
@@ -221,8 +280,10 @@ def string_count(place: Place) -> Render:
         found = memory.get(wanted)
         if found is None:
             return address(args[index])
-        count = found[0]
-        return f"{address(args[index])} /* {count} var{'' if count == 1 else 's'} */"
+        count, more = found[0], ""
+        if count == UNKNOWN_LENGTH and len(found[1]) == 4:
+            count, more = int.from_bytes(found[1], "little"), ", unterminated"
+        return f"{address(args[index])} /* {count} var{'' if count == 1 else 's'}{more} */"
 
     return render
 
@@ -261,12 +322,12 @@ def iovec_text(
         at_entry: which stop's captures.
     """
     found = memory.get(key(arg, hop, at_entry))
-    if found is None or not pointer:
+    size = 2 * word
+    if found is None or not pointer or overflows(pointer, count, size):
         return address(pointer)
     if not count:
         return "[]"
     data = found[1]
-    size = 2 * word
     pair = WORD_PAIRS[word]
     parts = []
     for i in range(min(count, limit, len(data) // size)):
@@ -276,9 +337,7 @@ def iovec_text(
         if text is None:
             text = address(base)
         parts.append(f"{{iov_base={text}, iov_len={length}}}")
-    if count > len(parts):
-        parts.append("..." if parts else address(pointer))
-    return f"[{', '.join(parts)}]"
+    return array_text(parts, count, limit, pointer, size)
 
 
 def local_vector(place: Place) -> Render:
@@ -298,16 +357,14 @@ def vector_addresses(place: Place) -> Render:
 
     def render(args: Args, memory: Memory, _rval: int) -> str:
         found = memory.get(wanted)
-        if found is None:
+        if found is None or overflows(args[index], args[count_at], 2 * word):
             return address(args[index])
         parts: list[str] = []
         for base, length in WORD_PAIRS[word].iter_unpack(whole(found[1], 2 * word)):
             if len(parts) == limit:
                 break
             parts.append(f"{{iov_base={address(base)}, iov_len={length}}}")
-        if args[count_at] > len(parts):
-            parts.append("...")
-        return f"[{', '.join(parts)}]"
+        return array_text(parts, args[count_at], limit, args[index], 2 * word)
 
     return render
 
@@ -399,6 +456,8 @@ def whole(data: bytes, size: int) -> bytes:
 KINDS: dict[str, Callable[[Place], Render]] = {
     "path": path,
     "str": string,
+    "mount_type": mount_string,
+    "mount_data": mount_string,
     "buf": buffer,
     "strbuf": attribute,
     "hexbuf": hex_buffer,

@@ -7,7 +7,16 @@ from struct import Struct
 from time import localtime, strftime
 
 from gatherer.render.flags import named, sigset_text
-from gatherer.render.memory import WORD_PAIRS, Args, Memory, Place, Render, key, whole
+from gatherer.render.memory import (
+    WORD_PAIRS,
+    Args,
+    Memory,
+    Place,
+    Render,
+    array_text,
+    key,
+    whole,
+)
 from gatherer.render.text import address, signed32
 from hg_shared.linux_abi import signal_name
 
@@ -83,9 +92,9 @@ def array(structure: str, text: Callable[[int], str]) -> Callable[[Place], Rende
             length, data = found
             values = [v for (v,) in unpack.iter_unpack(whole(data, unpack.size))]
             parts = [text(value) for value in values[:limit]]
-            if length // unpack.size > len(parts):
-                parts.append("...")
-            return f"[{', '.join(parts)}]"
+            count = length // unpack.size
+            pointer = args[index] if len(parts) < min(count, limit) else 0
+            return array_text(parts, count, limit, pointer, unpack.size)
 
         return render
 
@@ -114,15 +123,18 @@ def pipe_ends(place: Place) -> Render:
 
 
 def socket_length(place: Place) -> Render:
-    """A value-result length: `[before => after]`, or once when it did not change."""
-    index = place.index
+    """A value-result length: `[before => after]`, or once when it did not change.
+
+    That of an address is not looked at when there is no address.
+    """
+    index, of_address = place.index, place.kind == "socklen"
     before_key, after_key = key(index, 0, True), key(index, 0)
 
     def render(args: Args, memory: Memory, _rval: int) -> str:
         before, after = memory.get(before_key), memory.get(after_key)
         if before is None or len(before[1]) < 4:
             before = after
-        if before is None or len(before[1]) < 4:
+        if before is None or len(before[1]) < 4 or (of_address and not args[index - 1]):
             return address(args[index])
         first = _INT.unpack_from(before[1])[0]
         last = _INT.unpack_from(after[1])[0] if after and len(after[1]) >= 4 else first
@@ -136,7 +148,7 @@ def offset_pointer(size: int) -> Callable[[Place], Render]:
 
     def make(place: Place) -> Render:
         index = place.index
-        code = Struct("<q" if size == 8 or place.word == 8 else "<i")
+        code = Struct("<Q" if size == 8 or place.word == 8 else "<i")
         before_key, after_key = key(index, 0, True), key(index, 0)
 
         def render(args: Args, memory: Memory, _rval: int) -> str:
@@ -322,7 +334,7 @@ def wait_status(place: Place) -> Render:
 
 def semaphore_operations(place: Place) -> Render:
     """Struct sembuf array."""
-    index, wanted = place.index, place.key
+    index, wanted, limit = place.index, place.key, place.limit
     flags = named("semop_flags")
 
     def render(args: Args, memory: Memory, _rval: int) -> str:
@@ -333,9 +345,7 @@ def semaphore_operations(place: Place) -> Render:
             f"{{sem_num={number}, sem_op={operation}, sem_flg={flags(flag & 0xFFFF)}}}"
             for number, operation, flag in _SEMBUF.iter_unpack(whole(found[1], 6))
         ]
-        if found[0] // 6 > len(parts):
-            parts.append("...")
-        return f"[{', '.join(parts)}]"
+        return array_text(parts, found[0] // 6, limit, args[index], 6)
 
     return render
 
@@ -413,6 +423,7 @@ KINDS: dict[str, Callable[[Place], Render]] = {
     "offp": offset_pointer(4),
     "loffp": offset_pointer(8),
     "socklen": socket_length,
+    "optlen": socket_length,
     "sigset": signal_set,
     "sigset_part": signal_set,
     "sigset_pack": signal_set_pack,

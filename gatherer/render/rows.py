@@ -42,14 +42,14 @@ _ALONE = {
         kind: POINTER_KINDS[kind]
         for kind in (
             "pipefds", "ints", "gids", "ints1", "uints1", "pids1", "uids1", "tid", "u64", "loff",
-            "ulongs1", "offp", "loffp", "socklen", "sigset", "cpuset", "time_p", "timep",
+            "ulongs1", "offp", "loffp", "optlen", "sigset", "cpuset", "time_p", "timep",
         )
     },
 }  # fmt: skip
 """Kinds whose text needs the captures alone; without them it is the address."""
 _GENERAL = frozenset((*MEMORY_KINDS, *POINTER_KINDS, *sockets.KINDS, *objects.KINDS, *ioctls.KINDS))
 """Kinds that need more: other arguments, the return value, several captures."""
-_ALWAYS = ("socklen", "offp", "loffp", "clone_args")
+_ALWAYS = ("optlen", "offp", "loffp", "clone_args")
 _SPREAD = frozenset(
     "size ulong long off off64 hex hex32 ptr stack mmap_offset mmap2_offset uint".split()
 )
@@ -73,16 +73,22 @@ class Texts(dict[bytes, str]):
 
     Args:
         render: renders the argument.
+        key: of the capture it is made of.
     """
 
-    def __init__(self, render: Render) -> None:
+    def __init__(self, render: Render, key: int) -> None:
         super().__init__()
         self._render = render
+        self._key = key
 
     def __missing__(self, captures: bytes) -> str:
+        memory = decode(captures) if captures else NOTHING
         try:
-            text = self._render(_NO_ARGS, decode(captures) if captures else NOTHING, 0)
+            text = self._render(_NO_ARGS, memory, 0)
         except _NoCapture:
+            held = memory.get(self._key)
+            if held is not None and held[1]:
+                raise  # an array that ends early: its address is part of the text
             text = ""
         if len(captures) <= CAPTURE_MAX:
             if len(self) >= TEXTS_MAX:
@@ -197,7 +203,7 @@ def _placeholder(place: Place, names: dict[str, Any]) -> str | None:
     factory = _ALONE.get(kind)
     bound = f"f{index}"
     if factory is not None:
-        names[bound] = Texts(factory(place))
+        names[bound] = Texts(factory(place), place.key)
         text = f"({bound}[c] or {pointer})"
         shown_on_error = place.direction not in (OUT, IN_OUT) or (
             place.direction == IN_OUT and kind in _ALWAYS

@@ -71,7 +71,7 @@ def siginfo_text(data: bytes) -> str:
     if code != _NOINFO:
         if error:
             known = ERRNO.get(error)
-            parts.append(f"si_errno={known[0] if known else error}")
+            parts.append(f"si_errno={known[0] if known else error & 0xFFFFFFFF}")
         parts.extend(_user(data, code) if code <= 0 else _kernel(data, signal, code))
     return "{" + ", ".join(parts) + "}"
 

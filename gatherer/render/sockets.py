@@ -7,7 +7,16 @@ from ipaddress import IPv6Address
 from struct import Struct
 
 from gatherer.render.flags import named
-from gatherer.render.memory import Args, Memory, Place, Render, iovec_text, key
+from gatherer.render.memory import (
+    Args,
+    Memory,
+    Place,
+    Render,
+    array_text,
+    buffer_text,
+    iovec_text,
+    key,
+)
 from gatherer.render.text import address, escape, hexadecimal, quote, signed32
 from hg_shared.abi_flags import flag_table
 
@@ -124,7 +133,7 @@ def socket_address(place: Place) -> Render:
         if found is None:
             return address(args[index])
         length, data = found
-        if not 0 <= signed32(length) <= _ADDRESS_MAX:
+        if not 0 <= signed32(length) <= _ADDRESS_MAX or len(data) < min(length, 128):
             return address(args[index])
         if room is not None:
             before = memory.get(room)
@@ -228,7 +237,7 @@ def message_header(place: Place) -> Render:
         found = memory.get(wanted)
         if found is None or len(found[1]) < 7 * word:
             before = memory.get(before_key) if received and -4096 < rval < 0 else None
-            if before is not None and len(before[1]) >= word + 4:
+            if before is not None and len(before[1]) >= 7 * word:
                 return f"{{msg_namelen={_INT.unpack_from(before[1], word)[0]}}}"
             return address(args[index])
         room = None
@@ -259,9 +268,7 @@ def message_headers(place: Place) -> Render:
             text = header_text(head, memory, index, 1 + 20 * i, word, limit, None)
             suffix = f", msg_len={sent}" if i < rval else ""
             parts.append(f"{{msg_hdr={text}{suffix}}}")
-        if length // size > len(parts):
-            parts.append("...")
-        return f"[{', '.join(parts)}]"
+        return array_text(parts, length // size, min(limit, 12), args[index], size)
 
     return render
 
@@ -334,8 +341,7 @@ def option_value(place: Place) -> Render:
                 f'{{inet_pton(AF_INET6, "{_inet6_text(data[:16])}", &ipv6mr_multiaddr),'
                 f" ipv6mr_interface={interface(_UINT.unpack_from(data, 16)[0])}}}"
             )
-        text = quote(data[:32])
-        return f"{text}..." if length > 32 else text
+        return buffer_text(length, data, 32) or address(args[index])
 
     return render
 

@@ -147,7 +147,7 @@ def utsname(_abi: int) -> tuple[int, Text]:
 
 
 def _sigevent(abi: int) -> tuple[int, Text]:
-    packed = Layout("QiiI", "IiiI").of(abi)
+    packed = Layout("QIiI44x", "IIiI48x").of(abi)
     notify_text = named("sigev_notify")
 
     def text(data: bytes) -> str:
@@ -175,7 +175,7 @@ _CAP_VERSIONS = {
 
 
 def _cap_version(value: int) -> str:
-    return _CAP_VERSIONS.get(value) or f"{value:#x} /* _LINUX_CAPABILITY_VERSION_??? */"
+    return _CAP_VERSIONS.get(value) or f"{hexadecimal(value)} /* _LINUX_CAPABILITY_VERSION_??? */"
 
 
 def _cap_data(place: Place) -> Render:

@@ -167,8 +167,7 @@ def _sock_type(_abi: int) -> Format:
         kind = types(value & 0xF)
         rest = value & ~0xF
         if kind.endswith("*/"):
-            rest = value & 0x80800
-            kind = types(value & ~rest)
+            return flag_text(value, (flags or _NONE).names, "SOCK_???")
         return f"{kind}|{flag_text(rest, (flags or _NONE).names, 'SOCK_???')}" if rest else kind
 
     return text
@@ -224,6 +223,12 @@ def _mpol_mode(_abi: int) -> Format:
 
 def _cloexec(_abi: int) -> Format:
     return lambda value: flag_text(value & U32, ((0x80000, "O_CLOEXEC"),), "O_???")
+
+
+def _dup_flags(abi: int) -> Format:
+    table = flag_table("open_bits", abi)
+    names = (table or _NONE).names
+    return lambda value: flag_text(value & U32, names, "O_???")
 
 
 def _pipe_flags(abi: int) -> Format:
@@ -411,7 +416,7 @@ _PLAIN: dict[str, Format] = {
     "mmap2_offset": lambda value: hexadecimal(value * 4096),
     "uid": _uid,
     "dirfd": _dirfd,
-    "mode": mode_text,
+    "mode": _open_mode,
     "octal": mode_text,
     "open_mode": _open_mode,
     "mknod_mode": file_mode,
@@ -419,7 +424,6 @@ _PLAIN: dict[str, Format] = {
     "sig": _signal,
     "sig_or_zero": _sig_or_zero,
     "clone_flags": clone_flags_text,
-    "sock_protocol": _uint,
     "ptracer": _ptracer,
 }
 _SPECIAL: dict[str, Callable[[int], Format]] = {
@@ -443,6 +447,7 @@ _SPECIAL: dict[str, Callable[[int], Format]] = {
     "mpol_mode": _mpol_mode,
     "cloexec_flags": _cloexec,
     "pipe_flags": _pipe_flags,
+    "dup_flags": _dup_flags,
     "statx_flags": _statx_flags,
     "unlinkat_flags": _unlinkat_flags,
     "personality": _personality,

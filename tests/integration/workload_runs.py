@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -61,9 +61,17 @@ class Waiting:
         binary: what `compile_workloads` made.
         programs: names.
         folder: their folders are made in it, anew: paths are the same in every run.
+        scripts: the calls of programs that play a script, by name.
     """
 
-    def __init__(self, binary: Path, programs: Sequence[str], folder: Path) -> None:
+    def __init__(
+        self,
+        binary: Path,
+        programs: Sequence[str],
+        folder: Path,
+        scripts: Mapping[str, bytes] | None = None,
+    ) -> None:
+        self.scripts = scripts or {}
         self.pids: dict[str, int] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         shutil.rmtree(folder, ignore_errors=True)
@@ -71,6 +79,9 @@ class Waiting:
             place = folder / name
             place.mkdir(parents=True)
             command: list[object] = [binary, name, place]
+            if name in self.scripts:
+                (place / "script").write_bytes(self.scripts[name])
+                command = [binary, "--play", place]
             if name.startswith("python/"):
                 program = PYTHON / f"{name.partition('/')[2]}.py"
                 command = [binary, "--run", place, sys.executable, "-s", "-S", "-B", program]
@@ -100,9 +111,14 @@ class Waiting:
 
 
 @contextmanager
-def waiting(binary: Path, programs: Sequence[str], folder: Path) -> Iterator[Waiting]:
+def waiting(
+    binary: Path,
+    programs: Sequence[str],
+    folder: Path,
+    scripts: Mapping[str, bytes] | None = None,
+) -> Iterator[Waiting]:
     """Starts programs and kills what is left of them."""
-    started = Waiting(binary, programs, folder)
+    started = Waiting(binary, programs, folder, scripts)
     try:
         yield started
     finally:
@@ -118,7 +134,13 @@ def traced_by(pids: Sequence[int]) -> bool:
     return True
 
 
-def under_strace(binary: Path, programs: Sequence[str], folder: Path, log: Path) -> dict[str, int]:
+def under_strace(
+    binary: Path,
+    programs: Sequence[str],
+    folder: Path,
+    log: Path,
+    scripts: Mapping[str, bytes] | None = None,
+) -> dict[str, int]:
     """Runs programs traced by the real strace, all in one log, and returns their pids.
 
     Args:
@@ -126,8 +148,9 @@ def under_strace(binary: Path, programs: Sequence[str], folder: Path, log: Path)
         programs: names.
         folder: where the programs work.
         log: strace writes there.
+        scripts: see `Waiting`.
     """
-    with waiting(binary, programs, folder) as started:
+    with waiting(binary, programs, folder, scripts) as started:
         pids = list(started.pids.values())
         command: list[object] = ["strace", "-f", "-tt", "-T", "-s", "32", "-o", log]
         for pid in pids:
@@ -148,7 +171,12 @@ def under_strace(binary: Path, programs: Sequence[str], folder: Path, log: Path)
 
 
 def under_gatherer(
-    binary: Path, programs: Sequence[str], folder: Path, output: Path, engine: str
+    binary: Path,
+    programs: Sequence[str],
+    folder: Path,
+    output: Path,
+    engine: str,
+    scripts: Mapping[str, bytes] | None = None,
 ) -> dict[str, tuple[int, str]]:
     """Returns pid and log of each program, traced by an engine of hunter's.
 
@@ -158,8 +186,9 @@ def under_gatherer(
         folder: where the programs work.
         output: the capture directory.
         engine: one of hunter's engines.
+        scripts: see `Waiting`.
     """
-    with waiting(binary, programs, folder) as started:
+    with waiting(binary, programs, folder, scripts) as started:
         options: list[object] = ["--engine", engine, "--string-size", "32"]
         for pid in started.pids.values():
             options += ["--pid", pid]

@@ -232,6 +232,12 @@ static u8 *take(i32 memory, u32 arg, u64 address, i64 size, u64 most, u8 *at, u8
     return header(at, arg, (u32)got, length) + got;
 }
 
+// How much a call was asked for, which may be more than there is: a length of -1.
+static i64 asked(u64 length, u64 more) {
+    u64 most = ~0ul >> 1;
+    return (i64)(length > most - more ? most : length + more);
+}
+
 // Reads items into memory from `at` to `end`; returns the end of what was written.
 static u8 *read_items(struct context *c, i32 memory, const struct item *item, u32 count,
                       const u64 *args, i64 rval, u32 entry, u8 *at, u8 *end) {
@@ -252,7 +258,7 @@ static u8 *read_items(struct context *c, i32 memory, const struct item *item, u3
             at = read_string(memory, arg, address, room - 1 < c->limit ? room - 1 : c->limit, at);
             break;
         case BUF_ARG:
-            at = take(memory, arg, address, (i64)(length + item->size), c->limit + item->size, at, end);
+            at = take(memory, arg, address, asked(length, item->size), c->limit + item->size, at, end);
             break;
         case BUF_RET:
             at = take(memory, arg, address, rval + (i64)item->size, c->limit + item->size, at, end);
@@ -261,7 +267,7 @@ static u8 *read_items(struct context *c, i32 memory, const struct item *item, u3
             at = take(memory, arg, address, item->size, item->size, at, end);
             break;
         case BYTES_ARG:
-            at = take(memory, arg, address, (i64)length, item->size, at, end);
+            at = take(memory, arg, address, asked(length, 0), item->size, at, end);
             break;
         case BYTES_RET:
             at = take(memory, arg, address, rval, item->size, at, end);

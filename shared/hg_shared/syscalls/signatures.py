@@ -30,15 +30,15 @@ pread64 fd <buf:r size off
 pwrite64 fd buf:2 size off
 pread64/i386 fd <buf:r size off_low
 pwrite64/i386 fd buf:2 size off_low
-readv fd <iovec:2 ulong
+readv fd <iovec_local:2 ulong
 writev fd iovec:2 ulong
-preadv fd <iovec:2 ulong off
+preadv fd <iovec_local:2 ulong off
 pwritev fd iovec:2 ulong off
-preadv/i386 fd <iovec:2 ulong off_low
+preadv/i386 fd <iovec_local:2 ulong off_low
 pwritev/i386 fd iovec:2 ulong off_low
-preadv2 fd <iovec:2 ulong off unused rwf_flags
+preadv2 fd <iovec_local:2 ulong off unused rwf_flags
 pwritev2 fd iovec:2 ulong off unused rwf_flags
-preadv2/i386 fd <iovec:2 ulong off_low unused rwf_flags
+preadv2/i386 fd <iovec_local:2 ulong off_low unused rwf_flags
 pwritev2/i386 fd iovec:2 ulong off_low unused rwf_flags
 open ?1&0x400040 path open_flags -> fd
 open=0x40,0x400000,0x400040 path open_flags open_mode -> fd
@@ -116,15 +116,15 @@ utimensat dirfd path timespecs at_flags
 utimensat_time64 dirfd path timespecs64 at_flags
 umask mode -> octal
 getcwd <cstr:r size
-getdents uint_fd <dents:r size
-getdents64 uint_fd <dents64:r size
+getdents uint_fd <dents:r uint
+getdents64 uint_fd <dents64:r uint
 readdir fd ptr uint
 flock fd flock_op
 fsync,fdatasync,syncfs fd
 sync
 dup fd -> fd
 dup2 fd fd -> fd
-dup3 fd fd cloexec_flags -> fd
+dup3 fd fd dup_flags -> fd
 pipe <pipefds
 pipe2 <pipefds pipe_flags
 sendfile fd fd =offp size
@@ -136,14 +136,14 @@ copy_file_range fd !loff fd !loff size uint
 acct path
 swapon path swap_flags
 swapoff path
-mount path path str mount_flags str
+mount path path mount_type mount_flags mount_data
 umount path
 umount2 path umount_flags
 pivot_root path path
 uselib path
 quotactl quota_cmd path uid ptr
 quotactl_fd fd quota_cmd uid ptr
-name_to_handle_at dirfd path =file_handle <ints1 at_flags
+name_to_handle_at dirfd path =file_handle <ints1 handle_flags
 open_by_handle_at fd file_handle open_flags -> fd
 setxattr,lsetxattr path str strbuf:3 size xattr_flags
 fsetxattr fd str strbuf:3 size xattr_flags
@@ -162,10 +162,15 @@ open_tree dirfd path open_tree_flags -> fd
 open_tree_attr dirfd path open_tree_flags ptr size -> fd
 move_mount dirfd path dirfd path move_mount_flags
 fsopen str fsopen_flags -> fd
-fsconfig fd fsconfig_cmd str str int
+fsconfig ?1 fd fsconfig_cmd ptr ptr int
+fsconfig=0 fd fsconfig_cmd str ptr int
+fsconfig=1 fd fsconfig_cmd str str int
+fsconfig=2 fd fsconfig_cmd str hexbuf:4 int
+fsconfig=3,4 fd fsconfig_cmd str path int
+fsconfig=5 fd fsconfig_cmd str ptr int
 fsmount fd fsmount_flags mount_attr_flags -> fd
 fspick dirfd path fspick_flags -> fd
-mount_setattr dirfd path at_flags ptr size
+mount_setattr dirfd path mount_at_flags ptr size
 statmount,listmount ptr ptr size hex
 cachestat uint_fd ptr ptr hex
 fanotify_init fanotify_init_flags open_flags -> fd
@@ -177,7 +182,7 @@ inotify_add_watch fd path inotify_mask
 inotify_rm_watch fd int
 lookup_dcookie ulong ptr size
 fcntl,fcntl64 ?1 fd fcntl_cmd hex
-fcntl,fcntl64=0,1030 fd fcntl_cmd int -> fd
+fcntl,fcntl64=0,1030 fd fcntl_cmd long -> fd
 fcntl,fcntl64=1 fd fcntl_cmd -> fd_flags
 fcntl,fcntl64=11 fd fcntl_cmd
 fcntl,fcntl64=1025 fd fcntl_cmd -> lease
@@ -348,7 +353,7 @@ ptrace=0x420a,0x420b,0x420c,0x420d,0x420e ptrace_request int ulong ptr
 process_vm_readv int <iovec_local:2 ulong iovec_addr:4 ulong ulong
 process_vm_writev int iovec:2 ulong iovec_addr:4 ulong ulong
 kcmp ?2 int int kcmp_type hex hex
-kcmp=0 int int kcmp_type uint uint
+kcmp=0 int int kcmp_type int int
 kcmp=1,2,3,4,5,6 int int kcmp_type
 kcmp=7 int int kcmp_type uint kcmp_slot
 getrlimit resource <rlimit
@@ -479,8 +484,8 @@ epoll_create1 epoll_flags -> fd
 epoll_ctl ?1 fd epoll_op fd epoll_event
 epoll_ctl=2 fd epoll_op fd ptr
 epoll_wait fd <epoll_events:r int int
-epoll_pwait fd <epoll_events:r int int sigset:5 ulong
-epoll_pwait2 fd <epoll_events:r int timespec64 sigset:5 ulong
+epoll_pwait fd <epoll_events:r int int <sigset:5 ulong
+epoll_pwait2 fd <epoll_events:r int <timespec64 <sigset:5 ulong
 eventfd uint -> fd
 eventfd2 uint eventfd_flags -> fd
 nanosleep !timespec ~timespec
@@ -523,12 +528,12 @@ io_uring_register fd io_uring_op ptr uint
 """
 
 NETWORK = """\
-socket ?0 sock_domain sock_type sock_protocol -> fd
+socket ?0 sock_domain sock_type ulong -> fd
 socket=2,10 sock_domain sock_type ip_protocol -> fd
 socket=16 sock_domain sock_type netlink_protocol -> fd
 socket=17 sock_domain sock_type eth_protocol -> fd
 socket=31 sock_domain sock_type bt_protocol -> fd
-socketpair sock_domain sock_type sock_protocol <pipefds
+socketpair sock_domain sock_type ulong <pipefds
 bind,connect fd sockaddr:2 int
 listen fd int
 accept fd <sockaddr:*2 =socklen -> fd
@@ -545,7 +550,7 @@ recvmmsg fd <mmsghdr:r uint msg_flags +timespec
 recvmmsg_time64 fd <mmsghdr:r uint msg_flags +timespec64
 shutdown fd shutdown_how
 setsockopt fd sock_level sock_option sock_optval:4 int
-getsockopt fd sock_level sock_option <sock_optval:*4 =socklen
+getsockopt fd sock_level sock_option <sock_optval:*4 =optlen
 socketcall socketcall_op ptr
 """
 
@@ -569,9 +574,9 @@ msgctl ?1&0xfeff int msg_cmd ptr
 msgctl=1 int msg_cmd msqid_set
 msgctl=2,11,13 int msg_cmd <msqid_stat
 ipc uint uint ulong ulong ptr long
-mq_open ?1&0x40 str open_flags -> fd
-mq_open=0x40 str open_flags open_mode mq_attr -> fd
-mq_unlink str
+mq_open ?1&0x40 path open_flags -> fd
+mq_open=0x40 path open_flags open_mode mq_attr -> fd
+mq_unlink path
 mq_timedsend fd buf:2 size uint timespec
 mq_timedsend_time64 fd buf:2 size uint timespec64
 mq_timedreceive fd <buf:r size <uints1 timespec
@@ -600,7 +605,7 @@ keyctl=30 keyctl_op keyring keyring keyring keyctl_move
 """
 
 SYSTEM = """\
-bpf bpf_cmd bpf_attr:2 size
+bpf bpf_cmd bpf_attr:2 uint
 perf_event_open perf_attr int int fd perf_flags -> fd
 init_module ptr ulong str
 finit_module fd str module_flags
@@ -611,10 +616,10 @@ query_module str int ptr size ptr
 kexec_load ptr ulong ptr kexec_flags
 kexec_file_load fd fd ulong str:2 kexec_file_flags
 landlock_create_ruleset landlock_attr:1 size landlock_flags -> fd
-landlock_add_rule ?1 fd landlock_rule ptr hex
-landlock_add_rule=1 fd landlock_rule landlock_beneath hex
-landlock_add_rule=2 fd landlock_rule landlock_port hex
-landlock_restrict_self fd hex
+landlock_add_rule ?1 fd landlock_rule ptr hex32
+landlock_add_rule=1 fd landlock_rule landlock_beneath hex32
+landlock_add_rule=2 fd landlock_rule landlock_port hex32
+landlock_restrict_self fd hex32
 lsm_get_self_attr uint ptr ptr hex
 lsm_set_self_attr uint ptr uint hex
 lsm_list_modules ptr ptr hex

@@ -1,5 +1,6 @@
 /* workloads NAME FOLDER: goes to the folder, waits for a line on stdin, runs the workload.
-   workloads --run FOLDER PROGRAM ...: becomes the program, in namespaces and a folder as these. */
+   workloads --run FOLDER PROGRAM ...: becomes the program, in namespaces and a folder as these.
+   workloads --play FOLDER: makes the calls that FOLDER/script lists. */
 #include "workload.h"
 #include <net/if.h>
 #include <sched.h>
@@ -76,6 +77,53 @@ static int own_namespaces(void) {
     return result;
 }
 
+/* A script is calls back to back, each a number of 8 bytes and six arguments: 8 bytes that are the
+   value, and 4 bytes that are a length. With a length other than 0xffffffff as many bytes follow,
+   and the argument is a pointer to them; when the value is 1 they end where no memory is. */
+struct argument {
+    uint64_t value;
+    uint32_t length;
+} __attribute__((packed));
+enum { SLOT = 16384, NO_BYTES = 0xffffffff };
+
+static char *script;
+static size_t script_size;
+
+static void load_script(void) {
+    struct stat st;
+    int fd = open("script", O_RDONLY);
+    if (fd < 0 || fstat(fd, &st) != 0) exit(2);
+    script_size = st.st_size;
+    script = mmap(0, script_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+    close(fd);
+}
+
+static void play(void) {
+    /* Every argument has a slot of its own, with memory that is zero around it and none behind. */
+    char *slots = mmap(0, 6 * 2 * SLOT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (int i = 0; i < 6; i++)
+        if (munmap(slots + (2 * i + 1) * SLOT, SLOT) != 0) exit(2);
+    for (const char *at = script; at < script + script_size;) {
+        uint64_t nr, args[6];
+        memcpy(&nr, at, sizeof nr);
+        at += sizeof nr;
+        for (int i = 0; i < 6; i++) {
+            struct argument a;
+            char *slot = slots + 2 * i * SLOT;
+            memcpy(&a, at, sizeof a);
+            at += sizeof a;
+            args[i] = a.value;
+            if (a.length == NO_BYTES) continue;
+            memset(slot, 0, SLOT);
+            char *place = a.value == 1 ? slot + SLOT - a.length : slot;
+            memcpy(place, at, a.length);
+            at += a.length;
+            args[i] = (uint64_t)place;
+        }
+        syscall((long)nr, args[0], args[1], args[2], args[3], args[4], args[5]);
+    }
+}
+
 int main(int argc, char **argv) {
     const struct workload *all[] = {files_workloads,  memory_workloads, process_workloads,
                                     thread_workloads, signal_workloads, socket_workloads,
@@ -98,7 +146,13 @@ int main(int argc, char **argv) {
         if (own_namespaces() != 0 || chdir(argv[2]) != 0) return 2;
         prctl(PR_SET_DUMPABLE, 1);
         umask(022);
+        int plays = strcmp(argv[1], "--play") == 0;
+        if (plays) load_script();
         if (write(1, "ready\n", 6) != 6 || read(0, line, sizeof line) <= 0) return 2;
+    }
+    if (strcmp(argv[1], "--play") == 0) {
+        play();
+        SYS(exit_group, 0);
     }
     for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
         for (const struct workload *w = all[i]; w->name; w++)

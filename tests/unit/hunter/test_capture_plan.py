@@ -179,7 +179,7 @@ def test_execve_takes_path_arguments_and_the_count_of_the_environment() -> None:
     memory.write(0x3000, struct.pack("<3Q", 0x1000, 0x1000, 0))
     assert captured(memory, "execve", (0x1000, 0x2000, 0x3000), at_entry=True) == [
         Capture(0, 0, True, 9, b"/bin/echo"),
-        Capture(1, 0, True, 3, b""),
+        Capture(1, 0, True, 3, struct.pack("<3Q", 0x1005, 0x100A, 0x1010)),
         Capture(1, 1, True, 4, b"echo"),
         Capture(1, 2, True, 5, b"hello"),
         Capture(1, 3, True, UNKNOWN_LENGTH, b"w" * 32),
