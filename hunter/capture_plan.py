@@ -121,7 +121,7 @@ _BYTES = """\
 sockaddr:128 sigset:128 sigset_part:128 landlock_attr:24 clone_args:128 open_how:64 cpuset:128
 bpf_attr:128 sock_optval:256
 """
-_BUFFERS = {"buf": 0, "keybuf": 0, "strbuf": 0, "hexbuf": 0, "cstr": 0, "msgbuf": 8}
+_BUFFERS = {"buf": 0, "keybuf": 0, "strbuf": 0, "attribute": 0, "hexbuf": 0, "cstr": 0, "msgbuf": 8}
 _COLUMN: Dict[int, int] = {Abi.X86_64: 0, Abi.AARCH64: 1, Abi.I386: 2}
 _SIGFRAME = (296, 168, 0)
 _plans: Dict[int, List[Optional[CallPlan]]] = {}

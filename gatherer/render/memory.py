@@ -212,6 +212,21 @@ def attribute(place: Place) -> Render:
     return sized
 
 
+def attribute_value(place: Place) -> Render:
+    """The value of an extended attribute: a NUL at its end is not shown."""
+    render, index, wanted = attribute(place), place.index, place.key
+
+    def ended(args: Args, memory: Memory, rval: int) -> str:
+        found = memory.get(wanted)
+        if found is not None and 0 < found[0] <= min(place.limit, len(found[1])):
+            data = found[1][: found[0]]
+            if args[index + 1] and data[-1] == 0:
+                return quote(data[:-1])
+        return render(args, memory, rval)
+
+    return ended
+
+
 def hex_buffer(place: Place) -> Render:
     """Bytes of a known length, all in hexadecimal."""
     index, wanted, limit = place.index, place.key, place.limit
@@ -460,6 +475,7 @@ KINDS: dict[str, Callable[[Place], Render]] = {
     "mount_data": mount_string,
     "buf": buffer,
     "strbuf": attribute,
+    "attribute": attribute_value,
     "hexbuf": hex_buffer,
     "cstr": c_buffer,
     "strings": strings,

@@ -61,9 +61,10 @@ def sockaddr_text(data: bytes) -> str | None:
     if family == 10 and len(data) >= 24:
         return _inet6(data)
     if family == 16 and len(data) >= 12:
-        pid, groups = Struct("<iI").unpack_from(data, 4)
+        pad, pid, groups = Struct("<HiI").unpack_from(data, 2)
         shown = f"{groups:#08x}" if groups else "00000000"
-        return f"{{sa_family=AF_NETLINK, nl_pid={pid}, nl_groups={shown}}}"
+        padding = f"nl_pad={pad:#x}, " if pad else ""
+        return f"{{sa_family=AF_NETLINK, {padding}nl_pid={pid}, nl_groups={shown}}}"
     if family == 17 and len(data) >= 20:
         return _packet(data)
     name = _domain(family)

@@ -248,7 +248,7 @@ def _siginfo(_abi: int) -> tuple[int, Text]:
     return 48, siginfo_text
 
 
-_mq_flags = named("mq_flags")
+_mq_flags = named("mq_flags", mask=0xFFFFFFFFFFFFFFFF)
 KINDS: dict[str, Callable[[Place], Render]] = {
     "timespec": one(timespec),
     "timespec64": one(timespec64),

@@ -145,10 +145,10 @@ quotactl quota_cmd path uid ptr
 quotactl_fd fd quota_cmd uid ptr
 name_to_handle_at dirfd path =file_handle <ints1 handle_flags
 open_by_handle_at fd file_handle open_flags -> fd
-setxattr,lsetxattr path str strbuf:3 size xattr_flags
-fsetxattr fd str strbuf:3 size xattr_flags
-getxattr,lgetxattr path str <strbuf:r size
-fgetxattr fd str <strbuf:r size
+setxattr,lsetxattr path str attribute:3 size xattr_flags
+fsetxattr fd str attribute:3 size xattr_flags
+getxattr,lgetxattr path str <attribute:r size
+fgetxattr fd str <attribute:r size
 listxattr,llistxattr path <strbuf:r size
 flistxattr fd <strbuf:r size
 removexattr,lremovexattr path str
@@ -539,7 +539,7 @@ listen fd int
 accept fd <sockaddr:*2 =socklen -> fd
 accept4 fd <sockaddr:*2 =socklen sock_flags -> fd
 getsockname,getpeername fd <sockaddr:*2 =socklen
-sendto fd buf:2 size msg_flags sockaddr:5 uint
+sendto fd buf:2 size msg_flags sockaddr:5 int
 send fd buf:2 size msg_flags
 recvfrom fd <buf:r size msg_flags <sockaddr:*5 =socklen
 recv fd <buf:r size msg_flags
