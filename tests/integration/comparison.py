@@ -3,6 +3,7 @@
 The calls of each thread are compared in their order, unfinished and resumed ones joined, and to
 the letter but for what no two runs share: time stamps and durations, process ids, addresses of 36
 bits and more, times in the results of calls that ask for the time, and what getrandom(2) returns.
+Of a pointer-sized union only the half that the program has set counts (epoll_data_t), and
 parent_tid is taken for a process id whatever it is: a thread that has ended has made it 0.
 """
 
@@ -15,6 +16,8 @@ from difflib import SequenceMatcher
 
 GATE = 'read(0, "go\\n"'
 """The call that every program waits in until it is traced."""
+HELPER = 'prctl(PR_SET_NAME, "helper")'
+"""The first call of children that only watch their parent."""
 
 _LINE = re.compile(r"(\d+) +(\d\d:\d\d:\d\d\.\d{6}) (.*)\Z")
 _UNFINISHED = re.compile(r"(.*) <unfinished \.\.\.>\Z")
@@ -35,7 +38,7 @@ _TICKING = re.compile(
     r"|futex\(ADDRESS, FUTEX_WAIT_BITSET|clock_nanosleep\(\w+, TIMER_ABSTIME)"
 )
 _CLOCK = re.compile(r"\A(times?\(.*\)) = \d+(?: \(.*\))?\Z")
-_HIGH_HALF = re.compile(r"u64=\d{10,}\b")
+_HIGH_HALF = re.compile(r"u32=(\d+), u64=(?:\1|\d{10,})\b")
 _TID = re.compile(r"parent_tid=\[\d+\]")
 
 
@@ -79,13 +82,14 @@ def threads(text: str) -> list[Thread]:
     return list(found.values())
 
 
-def program(found: Iterable[Thread], pid: int, children: bool) -> list[Thread]:
-    """Returns the threads of one program, its first one from the end of its wait at the gate on.
+def program(found: Iterable[Thread], pid: int) -> list[Thread]:
+    """Returns the threads of one program and of its children.
+
+    Its first thread begins with the end of its wait at the gate; helpers are left out.
 
     Args:
         found: threads of one program or of many.
         pid: its process.
-        children: whether its child processes count too.
     """
     by_tid = {thread.tid: thread for thread in found}
     members: list[Thread] = []
@@ -97,10 +101,13 @@ def program(found: Iterable[Thread], pid: int, children: bool) -> list[Thread]:
         at = -1
         if thread.tid == pid:
             at = next((i for i, line in enumerate(thread.lines) if line.startswith(GATE)), -1)
+        # In a child of a thread libc makes a call of its own before.
+        if any(line.startswith(HELPER) for line in thread.lines[:3]):
+            continue
         members.append(Thread(thread.tid, thread.lines[at + 1 :]))
         for line in thread.lines:
             child = _CHILD.match(_bare(line))
-            if child and (children or "CLONE_THREAD" in line):
+            if child:
                 waiting.append(int(child[1]))
     return members
 
@@ -141,7 +148,7 @@ def plain(
             line = _LEFT.sub("left TIME", line)
             line = _RANDOM.sub("getrandom(RANDOM", line)
             line = _CLOCK.sub(r"\1 = TIME", line)
-            line = _HIGH_HALF.sub("u64=POINTER", line)
+            line = _HIGH_HALF.sub(r"u32=\1, u64=ANY", line)
             line = _TID.sub("parent_tid=[child]", line)
             if _TICKING.match(line):
                 line = _TIME.sub(r"\1=T", line)

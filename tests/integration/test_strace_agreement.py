@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from hunter import rights
+from hg_shared import rights
 from hunter.engines.choose import ENGINES
 from hunter.engines.ebpf import loading
 from hunter.memory import procfs
 from tests.integration.comparison import Agreement, Thread, agreement, plain, program, threads
+from tests.integration.scripts import script
 from tests.integration.workload_runs import (
     compile_workloads,
     names,
@@ -35,6 +36,10 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="the programs need namespaces: root"),
     pytest.mark.timeout(300),
 ]
+
+
+AT_LEAST_OF_RANDOM = {"ebpf": 0.88, "ptrace": 0.95, "ptrace-python": 0.95}
+SCRIPTS, CALLS = (60, 800) if os.environ.get("HYPOTHESIS_PROFILE") == "soak" else (4, 500)
 
 
 class Oracle:
@@ -59,8 +64,7 @@ class Oracle:
 
 def lines_of(name: str, found: list[Thread], pid: int) -> list[list[str]]:
     """Returns the lines of each thread of one program that can be compared."""
-    members = program(found, pid, children=False)
-    return plain(members, [os.getpid()], name in LOW_ADDRESSES, WITHOUT.get(name, ""))
+    return plain(program(found, pid), [os.getpid()], name in LOW_ADDRESSES, WITHOUT.get(name, ""))
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +100,12 @@ def test_lines_agree_with_those_of_strace(
 ) -> None:
     if refused := usable(engine):
         pytest.skip(f"{engine}: {refused}")
-    logs = under_gatherer(oracle.binary, oracle.names, oracle.work, tmp_path / "logs", engine)
-    results = {}
-    for name, (pid, text) in logs.items():
-        assert "+++ LOST" not in text, name
-        results[name] = agreement(oracle.lines(name), lines_of(name, threads(text), pid))
+    pids, text = under_gatherer(oracle.binary, oracle.names, oracle.work, tmp_path / "logs", engine)
+    assert "+++ LOST" not in text
+    ours = threads(text)
+    results = {
+        name: agreement(oracle.lines(name), lines_of(name, ours, pid)) for name, pid in pids.items()
+    }
     with capsys.disabled():
         print(table(engine, results))
     agreed = sum(each.agreed for each in results.values())
@@ -109,6 +114,38 @@ def test_lines_agree_with_those_of_strace(
     assert lines > 2500
     differences = [f"{name}: {line}" for name, each in results.items() for line in each.differences]
     assert agreed >= AT_LEAST[engine] * lines, "\n".join(differences)
+
+
+@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "auto"])
+def test_random_calls_are_shown_as_strace_shows_them(
+    engine: str, oracle: Oracle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Numbers without a call, pointers to nothing, structures that end early, any bytes in paths.
+
+    ebpf reads no memory that is not resident yet, which most of this is.
+    """
+    if refused := usable(engine):
+        pytest.skip(f"{engine}: {refused}")
+    scripts = {f"script-{seed}": script(seed, CALLS) for seed in range(SCRIPTS)}
+    log = tmp_path / "strace.log"
+    theirs = under_strace(oracle.binary, list(scripts), oracle.work, log, scripts)
+    seen = threads(log.read_text())
+    pids, text = under_gatherer(
+        oracle.binary, list(scripts), oracle.work, tmp_path / "logs", engine, scripts
+    )
+    assert text.isascii()
+    assert text.replace("\n", "").isprintable()
+    ours = threads(text)
+    judged = [
+        agreement(lines_of(name, seen, theirs[name]), lines_of(name, ours, pid))
+        for name, pid in pids.items()
+    ]
+    agreed, lines = sum(each.agreed for each in judged), sum(each.lines for each in judged)
+    with capsys.disabled():
+        print(f"\n{engine}: {100 * agreed / lines:.2f} % of {lines} random calls agree with strace")
+    assert lines >= SCRIPTS * CALLS
+    differences = [line for each in judged for line in each.differences]
+    assert agreed >= AT_LEAST_OF_RANDOM[engine] * lines, "\n".join(differences)
 
 
 def test_programs_did_what_they_are_for(oracle: Oracle) -> None:

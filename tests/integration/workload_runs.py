@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -177,8 +176,8 @@ def under_gatherer(
     output: Path,
     engine: str,
     scripts: Mapping[str, bytes] | None = None,
-) -> dict[str, tuple[int, str]]:
-    """Returns pid and log of each program, traced by an engine of hunter's.
+) -> tuple[dict[str, int], str]:
+    """Returns the pids of programs traced by an engine of hunter's, and all their logs together.
 
     Args:
         binary: what `compile_workloads` made.
@@ -189,26 +188,18 @@ def under_gatherer(
         scripts: see `Waiting`.
     """
     with waiting(binary, programs, folder, scripts) as started:
-        options: list[object] = ["--engine", engine, "--string-size", "32"]
+        options: list[object] = ["--engine", engine, "--string-size", "32", "--follow-forks"]
         for pid in started.pids.values():
             options += ["--pid", pid]
         gatherer = GathererProcess(output, options)
         try:
             attached = set()
-            while attached < set(started.pids.values()):
+            while not attached.issuperset(started.pids.values()):
                 attached.add(gatherer.wait_for("attach")["pid"])
             started.run()
             code, errors = gatherer.finish()
             assert (code, errors) == (0, "")
         finally:
             gatherer.close()
-        logs = {}
-        for name, pid in started.pids.items():
-            [path] = output.glob(f"*-{pid}.log")
-            logs[name] = (pid, path.read_text())
-        return logs
-
-
-def parent_of_all() -> int:
-    """Returns the pid that getppid(2) gives in the programs."""
-    return os.getpid()
+        text = "".join([path.read_text() for path in sorted(output.glob("*.log"))])
+        return dict(started.pids), text

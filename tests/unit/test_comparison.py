@@ -31,19 +31,20 @@ def test_threads_have_their_calls_joined() -> None:
 
 
 def test_a_program_begins_behind_its_gate_and_has_its_threads() -> None:
-    alone = program(threads(LOG), 100, children=False)
-    assert [each.tid for each in alone] == [100, 101]
-    assert alone[0].lines[0].startswith("clone3(")
-    assert [each.tid for each in program(threads(LOG), 100, children=True)] == [100, 101, 102]
+    found = program(threads(LOG), 100)
+    assert [each.tid for each in found] == [100, 101, 102]
+    assert found[0].lines[0].startswith("clone3(")
+    helper = LOG.replace("kill(100, SIGTERM)", 'prctl(PR_SET_NAME, "helper")')
+    assert [each.tid for each in program(threads(helper), 100)] == [100, 101]
 
 
 def test_numbers_of_a_run_are_taken_out_and_nothing_else() -> None:
-    [leader, thread] = plain(program(threads(LOG), 100, children=False), [77])
+    [leader, thread, _] = plain(program(threads(LOG), 100), [77])
     assert leader == [
         "clone3({flags=CLONE_THREAD} => {parent_tid=[child]}, 88) = pid1",
         'write(4, "x", 1) = 1',
-        "fork() = child",
-        "--- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=child, si_uid=0} ---",
+        "fork() = pid2",
+        "--- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=pid2, si_uid=0} ---",
         "+++ killed by SIGTERM +++",
     ]
     assert thread[0] == 'read(3, "x", 1) = 1'
@@ -73,7 +74,7 @@ def test_numbers_of_a_run_are_taken_out_and_nothing_else() -> None:
 )
 def test_what_no_two_runs_share(line: str, expected: str) -> None:
     log = f"41 {STAMP} {GATE}, 16) = 3 <0.100000>\n41 {STAMP} {line} <0.000001>\n"
-    assert plain(program(threads(log), 41, children=False), [77]) == [[expected]]
+    assert plain(program(threads(log), 41), [77]) == [[expected]]
 
 
 def test_agreement_counts_lines_in_order() -> None:

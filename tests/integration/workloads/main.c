@@ -17,12 +17,16 @@ int file_with(const char *name, const char *content) {
     return fd;
 }
 
-/* Both wait in a child, whose calls are not compared. */
+void is_helper(void) {
+    prctl(PR_SET_NAME, "helper");
+}
+
 void wait_until_in(int tid, long nr) {
     char path[64], seen[256];
     snprintf(path, sizeof path, "/proc/%d/task/%d/syscall", getpid(), tid);
     int pid = fork();
     if (pid == 0) {
+        is_helper();
         for (;;) {
             int fd = open(path, O_RDONLY);
             ssize_t got = read(fd, seen, sizeof seen - 1);
@@ -39,6 +43,7 @@ void wait_until_gone(int tid) {
     snprintf(path, sizeof path, "/proc/%d/task/%d", getpid(), tid);
     int pid = fork();
     if (pid == 0) {
+        is_helper();
         while (access(path, F_OK) == 0) usleep(1000);
         _exit(0);
     }

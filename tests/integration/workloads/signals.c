@@ -103,6 +103,7 @@ static void signal_files(void) {
 static int hits_when_in(long nr, int number) {
     int pid = fork();
     if (pid == 0) {
+        is_helper();
         char path[64], line[64];
         int parent = getppid();
         snprintf(path, sizeof path, "/proc/%d/syscall", parent);
@@ -149,6 +150,7 @@ static void restarted(void) {
     int pid = hits_when_in(SYS_read, SIGUSR1);
     int second = fork();
     if (second == 0) {
+        is_helper();
         waitid(P_PID, pid, 0, WEXITED);
         close(ends[0]);
         usleep(50000);
@@ -225,6 +227,7 @@ static void pipe_breaks(void) {
 static void stops(void) {
     int pid = fork();
     if (pid == 0) {
+        is_helper();
         char path[64], line[512];
         int parent = getppid();
         snprintf(path, sizeof path, "/proc/%d/stat", parent);

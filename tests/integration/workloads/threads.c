@@ -186,6 +186,7 @@ static void leader_ends_first(void) {
     wait_until_in(start(sleeps), SYS_pause);
     int pid = fork();
     if (pid == 0) {
+        is_helper();
         char path[64], line[512];
         int parent = getppid();
         snprintf(path, sizeof path, "/proc/%d/stat", parent);

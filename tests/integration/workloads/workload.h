@@ -36,6 +36,8 @@ extern const struct workload files_workloads[], memory_workloads[], process_work
 
 extern char *self; /* path of this binary */
 int file_with(const char *name, const char *content);
+/* Says that this child only waits for its parent: how often it looks is not the same in two runs. */
+void is_helper(void);
 /* Waits until a thread of this process sleeps in a system call of this number. */
 void wait_until_in(int tid, long nr);
 /* Waits until a thread of this process has ended. */
