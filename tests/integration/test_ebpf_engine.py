@@ -51,6 +51,9 @@ def told(hunter: HunterSession, pid: int) -> list[str]:
             captures = decode_captures(record.captures)
             if name == "newfstatat":
                 captures = [each._replace(data=b"") for each in captures]
+            # ebpf tells how many strings there are, not where they are.
+            if name == "execve":
+                captures = [each if each.hop else each._replace(data=b"") for each in captures]
             known = lookup(record.abi, record.nr)
             assert known is not None
             line = repr((name, rval, record.args[: len(known.args)], captures))

@@ -8,12 +8,13 @@ import subprocess
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from platform import machine
 
 import pytest
 
 from hg_shared.messages import FdTable
-from hg_shared.records import Kind, Record, decode_captures
-from hg_shared.syscalls import lookup
+from hg_shared.records import Abi, Kind, Record, decode_captures
+from hg_shared.syscalls import lookup, numbers
 from tests.integration.hunter_session import HunterSession, wait_until
 from tests.integration.tracee import Tracee, status_field
 
@@ -187,8 +188,11 @@ def test_calls_open_at_the_detach_are_told(
 ) -> None:
     tracee = start(compiled("blocked"))
     reader, poller, waiter = map(int, tracee.line().split()[:3])
-    for tid in (reader, poller, waiter):
-        wait_until(lambda t=tid: status_field(t, "State")[0] == "S", f"{tid} sleeps")
+    for tid, name in ((reader, "read"), (poller, "epoll_wait"), (waiter, "futex")):
+        # Asleep alone may also be on the way there, in the barrier.
+        call = Path(f"/proc/{tid}/syscall")
+        number = str(numbers(Abi.AARCH64 if machine() == "aarch64" else Abi.X86_64)[name])
+        wait_until(lambda c=call, n=number: c.read_text().split()[0] == n, f"{tid} is in {name}")
     hunter = hunt_pid(tracee.pid)
     hunter.stop()
     noted = {(r.tid, name_of(r)) for r in hunter.records() if r.kind == Kind.IN_FLIGHT}
