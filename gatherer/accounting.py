@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from hg_shared.batch import Batch
 from hg_shared.messages import Goodbye
 
+MAX_PROBLEMS = 20
+"""Sentences about what does not add up that are kept."""
+
 
 @dataclass
 class ProcessAccount:
@@ -179,7 +182,7 @@ def settle(accounts: Accounts, goodbye: Goodbye | None, declared: Mapping[int, s
         # What nobody accounts for is lost.
         unaccounted = max(0, goodbye.seen - seen)
         seen, lost = seen + unaccounted, lost + unaccounted
-    return Settlement(processes, seen, received, lost, transit, tuple(problems))
+    return Settlement(processes, seen, received, lost, transit, _bounded(problems))
 
 
 def _without_totals(accounts: Accounts, problems: list[str]) -> Settlement:
@@ -190,7 +193,16 @@ def _without_totals(accounts: Accounts, problems: list[str]) -> Settlement:
     seen, received, lost, _ = _sums(processes)
     # Which process they belong to only hunter's totals could tell.
     transit = accounts.missing + accounts.undeclared
-    return Settlement(processes, seen + transit, received, lost + transit, transit, tuple(problems))
+    return Settlement(
+        processes, seen + transit, received, lost + transit, transit, _bounded(problems)
+    )
+
+
+def _bounded(problems: list[str]) -> tuple[str, ...]:
+    """Returns the first sentences, and how many more there are."""
+    more = len(problems) - MAX_PROBLEMS
+    kept = tuple(problems[:MAX_PROBLEMS])
+    return (*kept, f"{more} more contradictions in hunter's totals") if more > 0 else kept
 
 
 def _sums(processes: Mapping[int, ProcessSettlement]) -> tuple[int, int, int, int]:
@@ -208,7 +220,7 @@ def _totals(goodbye: Goodbye, problems: list[str]) -> dict[int, tuple[int, int, 
     for entry in goodbye.processes:
         numbers = [entry.get(key) for key in ("ordinal", "seen", "lost")]
         reason = entry.get("end_reason", "")
-        valid = all(type(number) is int and number >= 0 for number in numbers)
+        valid = all(type(number) is int and 0 <= number < 1 << 64 for number in numbers)
         if not valid or not isinstance(reason, str):
             problems.append("hunter's totals of a process cannot be read")
             continue

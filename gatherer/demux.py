@@ -96,3 +96,43 @@ class Watermarks:
     def now(self) -> int:
         """The watermark of all sources, CLOCK_MONOTONIC ns; 0 before the first batch."""
         return min(self._sources.values(), default=0)
+
+
+class Held:
+    """Bounds what waits for the watermark: one that is kept back is overtaken.
+
+    What started up to the end of one epoch is printed by the end of the next, so that no more than
+    the records of two wait. An honest watermark is a fraction of a second behind, and ends an epoch
+    with every batch or two.
+
+    Args:
+        limit: bytes of records in an epoch.
+
+    Attributes:
+        floor: up to this moment everything is printed whatever the watermark, CLOCK_MONOTONIC ns.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.floor = 0
+        self._limit = limit
+        self._bytes = 0
+        self._latest = 0
+        self._epoch = 0
+
+    def take(self, batch: Batch, watermark: int) -> int:
+        """Takes a batch and returns the watermark that holds for it, ns.
+
+        Args:
+            batch: decoded.
+            watermark: of all sources.
+        """
+        heads = batch.heads
+        if heads:
+            self._bytes += len(heads) + len(batch.captures)
+            self._latest = max(self._latest, max(memoryview(heads).cast("Q")[:: HEAD_SIZE // 8]))
+        if watermark >= self._epoch:
+            self._bytes, self._epoch = 0, self._latest
+        elif self._bytes > self._limit:
+            self.floor = self._epoch = self._latest
+            self._bytes = 0
+        return max(watermark, self.floor)

@@ -11,10 +11,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from gatherer.errors import LogWriteError
+from gatherer.errors import LogWriteError, StreamError
 from gatherer.text import safe_command
 
 ProcessKey = tuple[int, int]
+MAX_PROCESSES = 100_000
+"""Processes one hunter may declare; more is no container but a hostile stream."""
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 _REMEDIES = {
@@ -36,6 +38,14 @@ def write_error(path: str | Path, error: OSError) -> LogWriteError:
     reason = os.strerror(error.errno) if error.errno else str(error)
     remedy = _REMEDIES.get(error.errno or 0, "check the file system of the capture directory")
     return LogWriteError(f"cannot write {path}: {reason}", remedy)
+
+
+def too_many_processes(limit: int) -> StreamError:
+    """Returns the error for a hunter that declares more processes than there can be."""
+    return StreamError(
+        f"hunter declares more than {limit} processes",
+        "check what runs as hunter in the container",
+    )
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -72,11 +82,16 @@ class LogNames:
             pid: process id.
             start_time: its start in clock ticks since boot, which tells users of one pid apart.
             command: its name, unchecked.
+
+        Raises:
+            StreamError: there are more processes than there can be.
         """
         key = (pid, start_time)
         name = self._names.get(key)
         if name is not None:
             return name
+        if len(self._names) >= MAX_PROCESSES:
+            raise too_many_processes(MAX_PROCESSES)
         stem = f"{safe_command(command)}-{pid}{self._infix}"
         name, count = f"{stem}.log", 1
         while name in self._taken:

@@ -13,9 +13,8 @@ from typing import Protocol
 
 from gatherer.accounting import Accounts, Settlement, settle
 from gatherer.config import LinesConfig
-from gatherer.demux import Share, Watermarks, by_process
-from gatherer.errors import StreamError
-from gatherer.logs import LogNames, ProcessKey
+from gatherer.demux import Held, Share, Watermarks, by_process
+from gatherer.logs import MAX_PROCESSES, LogNames, ProcessKey, too_many_processes
 from gatherer.progress import Drop, Loss, Progress
 from gatherer.reception import Reception
 from gatherer.render.call import CallRenderer
@@ -30,8 +29,8 @@ from hg_shared.wire import decode
 
 CHUNK = 32 << 10
 """Bytes of the spool between two progresses; some thousand records."""
-MAX_PROCESSES = 100_000
-"""Processes one hunter may declare; more is no container but a hostile stream."""
+MAX_HELD_BYTES = 32 << 20
+"""Records that may wait for a watermark; a hunter that keeps it back must not fill the memory."""
 
 
 class Lines(Protocol):
@@ -184,6 +183,7 @@ class Rendering:
         self._by_pid: dict[int, _Process] = {}
         self._waiting: dict[str, _Process] = {}
         self._watermarks = Watermarks()
+        self._held = Held(MAX_HELD_BYTES)
         self._losses: dict[int, Loss] = {}
 
     def receive_data(self, data: bytes) -> None:
@@ -264,10 +264,7 @@ class Rendering:
         if process.ordinal in self._processes or hello is None:
             return
         if len(self._processes) >= MAX_PROCESSES:
-            raise StreamError(
-                f"hunter declares more than {MAX_PROCESSES} processes",
-                "check what runs as hunter in the container",
-            )
+            raise too_many_processes(MAX_PROCESSES)
         key = (process.pid, process.start_time)
         known = self._by_key.get(key)
         if known is None:
@@ -290,6 +287,7 @@ class Rendering:
         if missing:
             self._note_gap(missing, batch)
         watermark = self._watermarks.advance(batch.source, batch.watermark)
+        watermark = self._held.take(batch, watermark)
         for ordinal, share in by_process(batch, repeated).items():
             process = self._processes.get(ordinal)
             if process is None:
@@ -344,7 +342,7 @@ class Rendering:
 
     def _advance(self) -> None:
         """Lets processes that had no records in the last batches write what waits."""
-        watermark = self._watermarks.now
+        watermark = max(self._watermarks.now, self._held.floor)
         for process in list(self._waiting.values()):
             if process.fed_to < watermark:
                 process.fed_to = watermark

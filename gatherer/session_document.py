@@ -14,7 +14,7 @@ from gatherer.clock import CaptureClock, local_zone, rfc3339
 from gatherer.ending import Conclusion
 from gatherer.errors import GathererError
 from gatherer.instances import ContainerMemory, Instance
-from gatherer.logs import LogNames
+from gatherer.logs import MAX_PROCESSES, LogNames, too_many_processes
 from gatherer.runtimes import Target
 from gatherer.summary import ProcessSummary, Summary
 from gatherer.view import ProcessStatus, Status
@@ -24,6 +24,10 @@ from hg_shared.version import __version__
 SCHEMA = 1
 MAX_CMDLINE = 4096
 """Characters of a command line that are kept."""
+MAX_CMDLINES = 8 << 20
+"""Characters of all of them."""
+MAX_COMMAND = 64
+"""Characters of a process name that are kept; the kernel has 15."""
 
 
 @dataclass
@@ -138,6 +142,7 @@ class SessionDocument:
         self._ordinals: dict[int, ProcessEntry] = {}
         self._pids: dict[int, ProcessEntry] = {}
         self._denied = ""
+        self._room = MAX_CMDLINES
         self._cpu_seconds: float | None = None
         self._peak_pss: int | None = None
 
@@ -203,7 +208,11 @@ class SessionDocument:
             self._started = instance.started
 
     def declare(self, process: TracedProcess) -> ProcessEntry:
-        """Takes a process that is about to be traced; the same process is one entry."""
+        """Takes a process that is about to be traced; the same process is one entry.
+
+        Raises:
+            StreamError: there are more than there can be.
+        """
         key = (self.instance.number, process.pid, process.start_time)
         entry = self.processes.get(key)
         if entry is None:
@@ -211,13 +220,15 @@ class SessionDocument:
                 process.pid,
                 process.start_time,
                 self.instance.number,
-                process.command[:MAX_CMDLINE],
-                _bounded(process.cmdline),
+                process.command[:MAX_COMMAND],
+                self._bounded(process.cmdline),
                 self._names.assign(process.pid, process.start_time, process.command),
             )
             self.processes[key] = entry
         self._pids[process.pid] = entry
         if process.ordinal not in self._ordinals:
+            if len(self._ordinals) >= MAX_PROCESSES:
+                raise too_many_processes(MAX_PROCESSES)
             entry.ordinals.add(process.ordinal)
             self._ordinals[process.ordinal] = entry
         return entry
@@ -349,6 +360,19 @@ class SessionDocument:
         self.discrepancies = list(conclusion.notes)
         self.error = str(failure) if failure is not None else ""
         self.ended = rfc3339(ended_ns)
+
+    def _bounded(self, cmdline: list[str]) -> list[str]:
+        """Returns what is kept of a command line; of very many processes little is."""
+        kept: list[str] = []
+        room = min(MAX_CMDLINE, self._room)
+        for argument in cmdline:
+            if room <= 0:
+                break
+            kept.append(argument[:room])
+            # An argument costs at least one, or a million empty ones would be kept.
+            room -= len(argument) + 1
+        self._room -= sum(len(argument) + 1 for argument in kept)
+        return kept
 
     def own_processes(self) -> list[ProcessEntry]:
         """Returns the processes of the present instance."""
@@ -522,14 +546,3 @@ def _exit_words(fields: Mapping[str, Any]) -> str:
     if not isinstance(signal, str):
         return "exited"
     return f"killed by {signal[:20]}" + (", out of memory" if fields.get("oom") is True else "")
-
-
-def _bounded(cmdline: list[str]) -> list[str]:
-    kept, room = [], MAX_CMDLINE
-    for argument in cmdline:
-        if room <= 0:
-            break
-        kept.append(argument[:room])
-        # An argument costs at least one, or a million empty ones would be kept.
-        room -= len(argument) + 1
-    return kept

@@ -38,6 +38,8 @@ _MODES: dict[int, str] = {
     Abi.X32: "x32",
 }
 _FOREVER = 1 << 64
+# Calls of a process that may be open at one time; pid_max is 4 million for all of a node.
+MAX_OPEN = 1 << 16
 _COLUMN = 39
 
 
@@ -204,6 +206,9 @@ class ProcessLines:
                 else:
                     append(record)
             elif kind == Kind.IN_FLIGHT:
+                if len(self._announced) + len(self._open) >= MAX_OPEN:
+                    self.skipped += 1  # It is printed when it returns.
+                    continue
                 identity = (record.tid, record.start)
                 known = self._open.get(record.tid)
                 if identity not in self._announced and (
@@ -214,6 +219,8 @@ class ProcessLines:
             elif kind in _PRINTED:
                 append(record)
                 if kind == Kind.EXEC and record.args[0] not in (0, record.tid):
+                    if len(self._execs) >= MAX_OPEN:
+                        self._execs.clear()
                     self._execs[record.tid] = record
             elif kind not in _SILENT:
                 self.skipped += 1
@@ -233,6 +240,8 @@ class ProcessLines:
         self._pushed += 1
         self._split = True
         heappush(self._ends, (record.start + record.duration, record.tid, self._pushed, record))
+        if len(self._ends) > MAX_OPEN:
+            self._resume(heappop(self._ends))
 
     def _print(self, watermark: int) -> None:
         waiting = self._waiting
@@ -302,7 +311,7 @@ class ProcessLines:
             return
         if mode == _NATIVE:
             del self._narrow[tid]
-        else:
+        elif len(self._narrow) < MAX_OPEN:
             self._narrow[tid] = mode
         self._line(record.start, tid, f"[ Process PID={tid} runs in {mode} mode. ]")
 

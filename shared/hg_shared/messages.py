@@ -330,6 +330,8 @@ Message = Union[
     Join,
 ]
 M = TypeVar("M")
+# Clocks and counters have 64 bits. What is far beyond breaks conversions: to float, to text.
+HUGE = 1 << 100
 _HINTS: Dict[type, Dict[str, Any]] = {}
 
 
@@ -358,7 +360,7 @@ def decode_message(cls: Type[M], payload: bytes) -> M:
         raise BadPayload(f"{name} is not a JSON object")
     if cls is Hello and value.get("protocol") != PROTOCOL_VERSION:
         raise UnsupportedVersion(
-            f"hunter speaks protocol {value.get('protocol')!r}, gatherer {PROTOCOL_VERSION}"
+            f"hunter speaks protocol {value.get('protocol')!r:.60}, gatherer {PROTOCOL_VERSION}"
         )
     return cls(**_checked(cls, value))
 
@@ -396,8 +398,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, dict) and all(
             _fits(item, hint.__args__[1]) for item in value.values()
         )
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+    if hint is float and isinstance(value, float):
+        return True
+    if hint is float or hint is int:
+        return isinstance(value, int) and not isinstance(value, bool) and -HUGE < value < HUGE
     return isinstance(value, hint)
