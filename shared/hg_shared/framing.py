@@ -32,7 +32,8 @@ MAGIC = b"HG"
 FLAG_ZLIB = 1
 # One batch is 64 KiB before compression; process tables and fd tables stay far below this.
 MAX_PAYLOAD = 4 << 20
-# Bytes that are checksummed in vain for each byte received; then damaged frames are passed over.
+# Bytes that are checksummed in vain for each byte of the stream; then damaged frames are passed
+# over as a whole.
 VAIN_SHARE = 16
 HEADER = Struct("<2sBBIQ")
 CRC = Struct("<I")
@@ -137,7 +138,6 @@ class FrameDecoder:
         self._buffer = bytearray()
         self._frames: List[Frame] = []
         self._skipped = 0
-        self._received = 0
         self._in_vain = 0
         self._eof = False
 
@@ -150,7 +150,6 @@ class FrameDecoder:
         if self._eof:
             raise EOFError("data after the end of the stream")
         self._buffer += data
-        self._received += len(data)
         self._parse()
 
     def receive_eof(self) -> None:
@@ -188,7 +187,7 @@ class FrameDecoder:
             if crc != CRC.unpack_from(buffer, start + HEADER.size)[0]:
                 self.errors.append(BadChecksum(f"frame {seq} of type {type_} is damaged"))
                 self._in_vain += end - start
-                if self._in_vain > VAIN_SHARE * self._received:
+                if self._in_vain > VAIN_SHARE * (self.position + end - start):
                     # Damage does not claim payload after payload: a header every few bytes, each
                     # with megabytes behind it, would be hours of checksums.
                     self._skipped += end - start

@@ -159,7 +159,8 @@ def test_garbage_never_raises_and_all_cuts_agree(data: bytes, cuts: List[int]) -
     pieces = [data[a:b] for a, b in zip(marks, marks[1:])]
     whole, cut = decode([data]), decode(pieces)
     assert whole[0] == cut[0]
-    assert whole[2] == cut[2]
+    # What may still become a header is not passed over before it is known to be none.
+    assert abs(whole[2] - cut[2]) < HEADER_SIZE
 
 
 @given(
