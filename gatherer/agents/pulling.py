@@ -29,6 +29,7 @@ from gatherer.patience import within
 from gatherer.runtimes import Target
 from gatherer.text import printable
 
+FLUSH_SECONDS = 0.2
 LAST_SECONDS = 5.0
 """How long the last scrape of a capture may take."""
 
@@ -238,6 +239,16 @@ class AgentPull:
                 f"agents are not pulled any more: unexpected {type(error).__name__}: {error}"
             )
 
+    async def _flush(self) -> None:
+        """Writes what came before hunter's Hello as soon as it is there."""
+        while not self._record.flush():
+            try:
+                async with within(FLUSH_SECONDS):
+                    await self._stopping.wait()
+                    return
+            except TimeoutError:
+                pass
+
     async def _pull(self) -> None:
         try:
             found, gaps = await self._sources.find(self._target)
@@ -254,6 +265,7 @@ class AgentPull:
         self._unfound = [gap for gap in gaps if gap.agent not in names]
         reported = {gap.agent for gap in gaps}
         async with asyncio.TaskGroup() as tasks:  # type: ignore[attr-defined,unused-ignore]
+            tasks.create_task(self._flush())
             for each in self._following:
                 tasks.create_task(self._follow(each, each.name in reported))
                 each.visit = Visit(

@@ -79,9 +79,10 @@ class AgentRecord:
             self._give_up(error)
         return False
 
-    def flush(self) -> None:
-        """Writes what waited for the clock, when it is known."""
+    def flush(self) -> bool:
+        """Writes what waited for the clock; returns whether it is known."""
         self._write([])
+        return self._known is not None or self._broken
 
     def _write(self, rows: list[tuple[int, dict[str, Any], bool]]) -> None:
         if self._broken:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from gatherer.agents.discovery import find_agents
 from gatherer.agents.endpoints import Limits
@@ -30,6 +31,7 @@ from gatherer.runtimes import Target
 from tests.cluster.agent_pods import agent_pod
 from tests.cluster.kube_access import access_to
 from tests.cluster.standin.harness import StandInCluster, pod_manifest
+from tests.integration.node_exporter import MISSING, PROGRAM
 from tests.unit.gatherer.scripted import HELLO, RecordingView
 
 MIB = 1 << 20
@@ -599,3 +601,29 @@ async def test_how_to_enable_introspection_is_said(
     )
     line = next(line for line in report.lines if line.startswith("introspection"))
     assert "set ROX_COLLECTOR_INTROSPECTION_ENABLE=true" in line
+
+
+@pytest.mark.skipif(not PROGRAM.exists(), reason=MISSING)
+async def test_the_real_node_exporter_through_the_proxy(
+    cluster: StandInCluster, make_pod: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """Found by the annotation of the target's own pod."""
+    pod = pod_manifest(
+        "exporter",
+        ["/exporter/prometheus-node-exporter", "--web.listen-address=:9100"],
+        volumes=[{"name": "exporter", "hostPath": {"path": str(PROGRAM.parent)}}],
+    )
+    pod["metadata"]["annotations"] = {"prometheus.io/port": "9100"}
+    pod["spec"]["containers"][0]["volumeMounts"] = [
+        {"name": "exporter", "mountPath": "/exporter", "readOnly": True}
+    ]
+    make_pod(pod)
+    cluster.wait_log("exporter", "Listening on")
+    pull = Pull(cluster, tmp_path, pod="exporter", container="main")
+    (report,) = await pull.run(lambda pull: pull.metrics())
+    assert report.where == "default/exporter, port 9100 by pods/proxy"
+    body = (pull.path / "agents" / "prometheus-first.prom").read_text()
+    families = list(text_string_to_metric_families(body))
+    lines = pull.metrics()
+    first = [line for line in lines if line["time"] == lines[0]["time"]]
+    assert len(first) == sum(len(family.samples) for family in families) > 300
