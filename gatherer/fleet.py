@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from gatherer.clock import rfc3339
-from gatherer.config import CaptureConfig
+from gatherer.config import DEFAULT_MAX_EXECS, CaptureConfig
 from gatherer.ending import FAILED, TARGET_ENDED
 from gatherer.errors import GathererError, LogWriteError, TargetNotFound
 from gatherer.fleet_member import CaptureFactory, Member
@@ -18,6 +18,7 @@ from gatherer.found_pods import Found, FoundPods
 from gatherer.kube.pod_sources import PodSource
 from gatherer.output_directory import TARGETS, OutputDirectory, replace_json
 from gatherer.patience import within
+from gatherer.starts import Starts
 from gatherer.targets import FleetStatus, TargetStatus
 from gatherer.view.fleet import FleetView, TargetView
 
@@ -30,7 +31,7 @@ WENT_SECONDS = 3.0
 STARTS = 3
 """How often hunter is brought into a container that ends before it has started."""
 STRAGGLER_SECONDS = 30.0
-"""How long the duration waits for hunters that take longer to start than the first one."""
+"""How long the duration waits, after a hunter has started, for the next one to start."""
 
 
 class Fleet:
@@ -66,6 +67,9 @@ class Fleet:
         self._cancelled = False
         self._started_ns = time.time_ns()
         self._first_greeted_at: float | None = None
+        self._last_greeted_at = 0.0
+        limit = config.fleet.max_execs if config.fleet is not None else DEFAULT_MAX_EXECS
+        self._hunters = Starts(limit)
         self._timer: asyncio.TimerHandle | None = None
         self._directory: OutputDirectory | None = None
 
@@ -208,7 +212,8 @@ class Fleet:
         )
         self._starts[found.key] = self._starts.get(found.key, 0) + 1
         member = Member(name, found.uid, found.container.container_id, found.live)
-        member.view = TargetView(name, self._view, self._greeted)
+        member.slot = self._hunters.slot(found.node)
+        member.view = TargetView(name, self._view, lambda: self._greeted(member))
         member.capture = self._make_capture(name, config, member.view)
         member.task = asyncio.ensure_future(self._run(member))
         member.task.add_done_callback(lambda task: self._ended(member, task))
@@ -228,8 +233,10 @@ class Fleet:
     async def _run(self, member: Member) -> None:
         """Runs the capture of one target; whatever happens to it is its own."""
         assert member.capture is not None
+        assert member.slot is not None
         try:
-            member.summary = await member.capture.run()
+            async with member.slot:
+                member.summary = await member.capture.run()
             member.error = member.capture.failure
         except GathererError as error:
             if self._stop_reason or self._cancelled:
@@ -277,10 +284,13 @@ class Fleet:
         elif not self._stop_reason:
             self._view.note(f"capture ended: {member.summary.end_reason}", member.name)
 
-    def _greeted(self) -> None:
+    def _greeted(self, member: Member) -> None:
         """Notes that a hunter runs; one that comes too late is asked to end."""
+        if member.slot is not None:
+            member.slot.release()
+        self._last_greeted_at = time.monotonic()
         if self._first_greeted_at is None:
-            self._first_greeted_at = time.monotonic()
+            self._first_greeted_at = self._last_greeted_at
         if self._stop_reason:
             for member in self._active():
                 if member.greeted and member.capture is not None:
@@ -291,9 +301,8 @@ class Fleet:
         """Lets the duration begin when all targets there were are traced, or nearly all."""
         if self._config.duration is None or self._timer is not None or not self.running:
             return
-        assert self._first_greeted_at is not None
-        starting = any(member.active and not member.greeted for member in self._members.values())
-        if starting and time.monotonic() < self._first_greeted_at + STRAGGLER_SECONDS:
+        starting = any(not member.greeted for member in self._active())
+        if starting and time.monotonic() < self._last_greeted_at + STRAGGLER_SECONDS:
             return
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._config.duration, self.stop, "duration")

@@ -12,6 +12,7 @@ from gatherer.clock import rfc3339
 from gatherer.config import CaptureConfig
 from gatherer.errors import GathererError
 from gatherer.fleet_summary import TargetOutcome
+from gatherer.starts import Slot
 from gatherer.summary import Summary
 from gatherer.targets import TargetName
 from gatherer.view import View
@@ -56,6 +57,7 @@ class Member:
         capture: of the target, None when it cannot be captured.
         view: shows it.
         task: runs the capture.
+        slot: among the hunters that start.
         joined_ns: when it was found, nanoseconds since the epoch.
         ended_ns: when its capture ended.
         summary: how it ended.
@@ -70,6 +72,7 @@ class Member:
     capture: Capture | None = None
     view: TargetView | None = None
     task: asyncio.Task[None] | None = None
+    slot: Slot | None = None
     joined_ns: int = field(default_factory=time.time_ns)
     ended_ns: int | None = None
     summary: Summary | None = None

@@ -19,6 +19,7 @@ class Found:
     Attributes:
         name: of the target; its container is `-` when none can be told.
         uid: of its pod.
+        node: that runs the pod.
         live: whether the pod was found by a selector or workload, not by its name.
         container: to be captured; None with a refusal.
         refusal: why there is nothing to capture; None when there may be, now or later.
@@ -28,6 +29,7 @@ class Found:
 
     name: TargetName
     uid: str
+    node: str
     live: bool
     container: Container | None = None
     refusal: TargetNotFound | None = None
@@ -84,15 +86,15 @@ class FoundPods:
                 name = self._container or "-"
                 named = bool(self._container) and self._container != ALL_CONTAINERS
                 target = TargetName(pod.namespace, pod.name, name)
-                yield Found(target, pod.uid, live, None, error, live and named)
+                yield Found(target, pod.uid, pod.node, live, None, error, live and named)
                 continue
             for container in wanted:
                 target = TargetName(pod.namespace, pod.name, container.name)
                 refusal = None if live else _refusal(pod, container)
                 if refusal is not None:
-                    yield Found(target, pod.uid, live, None, refusal)
+                    yield Found(target, pod.uid, pod.node, live, None, refusal)
                 else:
-                    yield Found(target, pod.uid, live, container)
+                    yield Found(target, pod.uid, pod.node, live, container)
 
     def check(self) -> None:
         """Makes sure that there is something to capture, now or later.

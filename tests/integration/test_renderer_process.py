@@ -161,6 +161,12 @@ def test_both_ways_of_rendering_agree_on_recorded_records(
     assert short.lines >= 2000
 
 
+def own_renderers() -> list[psutil.Process]:
+    """Returns the renderers that this process has started; other tests have left other children."""
+    children = psutil.Process().children()
+    return [child for child in children if "renderer_main" in " ".join(child.cmdline())]
+
+
 def spool_of(directory: Path, count: int) -> Path:
     """Makes a capture directory with a spool of some records in it."""
     directory.mkdir()
@@ -174,8 +180,7 @@ async def test_one_process_renders_many_spools_and_ends_with_the_last(tmp_path: 
     spools = [spool_of(tmp_path / str(count), count) for count in range(1, 13)]
     opened = [renderers.renderer(spool) for spool in spools]
     await asyncio.gather(*(renderer.start() for renderer in opened))
-    children = psutil.Process().children()
-    assert len([child for child in children if "renderer_main" in " ".join(child.cmdline())]) == 1
+    [process_of_all] = own_renderers()
     for renderer in opened:
         renderer.notify(renderer.spool.stat().st_size)
         renderer.finish()
@@ -185,7 +190,7 @@ async def test_one_process_renders_many_spools_and_ends_with_the_last(tmp_path: 
         log = renderer.spool.parent / "leak-4711.log"
         assert len(log.read_bytes().splitlines()) == count
         await renderer.aclose()
-    assert not any(child.is_running() for child in children)
+    assert not process_of_all.is_running()
     # A later spool gets a process again.
     late = renderers.renderer(spool_of(tmp_path / "late", 3))
     await late.start()
@@ -200,7 +205,7 @@ async def test_all_spools_of_a_process_learn_that_it_was_killed(tmp_path: Path) 
     opened = [renderers.renderer(spool_of(tmp_path / name, 1)) for name in "ab"]
     for renderer in opened:
         await renderer.start()
-    [child] = psutil.Process().children()
+    [child] = own_renderers()
     child.kill()
     for renderer in opened:
         with pytest.raises(GathererError, match=f"killed by signal 9; .*{renderer.spool}"):
