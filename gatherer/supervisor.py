@@ -41,24 +41,29 @@ def run_capture(config: CaptureConfig, stdout: TextIO) -> int:
 
 
 def make_runtime(config: CaptureConfig) -> Runtime:
-    """Returns the runtime that was asked for.
+    """Returns the runtime that was asked for. Must be called where an event loop runs.
 
     Args:
         config: what to do.
+
+    Raises:
+        ClusterUnreachable: no usable kubeconfig.
     """
     target = config.target
     if target.runtime == "local":
         from gatherer.runtimes.local import LocalRuntime
 
         return LocalRuntime(config.pids)
+    from gatherer.kube.connection import ClusterConnection
+    from gatherer.preflight.before import CheckedRuntime
+    from gatherer.preflight.evidence import Question
     from gatherer.runtimes.kubernetes import KubernetesRuntime
 
-    return KubernetesRuntime(
-        target.pod,
-        target.container,
-        namespace=target.namespace,
-        context=target.context,
-        kubeconfig=target.kubeconfig,
+    cluster = ClusterConnection(target.kubeconfig, target.context, 1)
+    namespace = target.namespace or cluster.access.namespace
+    runtime = KubernetesRuntime(target.pod, target.container, namespace=namespace, cluster=cluster)
+    return CheckedRuntime(
+        runtime, cluster, Question(namespace, target.pod, target.container, cluster.access.context)
     )
 
 
@@ -195,6 +200,8 @@ async def _run_fleet(config: CaptureConfig, stdout: TextIO) -> int:
     from gatherer.kube.connection import ClusterConnection
     from gatherer.kube.pod_sources import SelectedPods, pod_source
     from gatherer.kube.references import parse_reference
+    from gatherer.preflight.before import CheckedRuntime, check_rights
+    from gatherer.preflight.evidence import Question
     from gatherer.runtimes.kubernetes import KubernetesRuntime
     from gatherer.view.fleet import make_fleet_view
 
@@ -211,7 +218,9 @@ async def _run_fleet(config: CaptureConfig, stdout: TextIO) -> int:
         runtime = KubernetesRuntime(
             name.pod, name.container, namespace=name.namespace, cluster=cluster
         )
-        return Capture(own, runtime, image, renderer, own_view, accompany=accompany)
+        question = Question(name.namespace, name.pod, name.container, cluster.access.context)
+        checked = CheckedRuntime(runtime, cluster, question, allowed=True)
+        return Capture(own, checked, image, renderer, own_view, accompany=accompany)
 
     if fleet_config.selector:
         sources: list[PodSource] = [
@@ -222,6 +231,7 @@ async def _run_fleet(config: CaptureConfig, stdout: TextIO) -> int:
         sources = [pod_source(cluster.api, namespace, one, view.note) for one in references]
     fleet = Fleet(config, sources, make_capture, view)
     try:
+        await check_rights(cluster.api, Question(namespace, ""))
         summary = await _supervised(fleet, fleet.run(), view)
     finally:
         view.close()

@@ -97,10 +97,10 @@ async def ask_cluster(api: KubernetesApi, question: Question) -> Evidence:
         question: what about.
     """
     version, user, pod, *rights = await asyncio.gather(
-        _caught(api.version()),
-        _caught(api.user()),
-        _caught(api.read_pod(question.namespace, question.pod)),
-        *(_caught(api.may(right, question.namespace)) for right in RIGHTS),
+        caught(api.version()),
+        caught(api.user()),
+        caught(api.read_pod(question.namespace, question.pod)),
+        *(caught(api.may(right, question.namespace)) for right in RIGHTS),
     )
     evidence = Evidence(
         question,
@@ -118,7 +118,7 @@ async def ask_cluster(api: KubernetesApi, question: Question) -> Evidence:
         return replace(evidence, pod_failure=pod if isinstance(pod, GathererError) else None)
     evidence = _choose(evidence, pod)
     if pod.node:
-        node = await _caught(api.read_node(pod.node))
+        node = await caught(api.read_node(pod.node))
         if isinstance(node, Node):
             evidence = replace(evidence, node=node)
     return evidence
@@ -206,7 +206,8 @@ def _choose(evidence: Evidence, pod: Pod) -> Evidence:
     return replace(evidence, pod=pod, container=container)
 
 
-async def _caught(request: Awaitable[T]) -> T | GathererError:
+async def caught(request: Awaitable[T]) -> T | GathererError:
+    """Returns the error of a request instead of raising it: a refusal is an answer too."""
     try:
         return await request
     except GathererError as error:

@@ -55,7 +55,7 @@ def report(cluster: StandInCluster, *arguments: str, context: str = "admin") -> 
 def changes(cluster: StandInCluster, pod: str, container: str) -> set[str]:
     """Paths of all files that lie in the container's writable directories."""
     root = cluster.rootfs(pod, container)
-    places = ("tmp", "var/tmp", "dev/shm", "run", "root", "usr/lib/python3.11/ctypes")
+    places = ("tmp", "var/tmp", "dev/shm", "run", "usr/lib/python3.11/ctypes")
     return {str(path) for place in places for path in (root / place).rglob("*")}
 
 
@@ -229,9 +229,8 @@ def test_targets_that_cannot_be_captured(
     assert remedy in told["remedy"]
 
 
-def test_a_container_with_nothing_to_run_is_judged_by_its_spec(
-    cluster: StandInCluster, make_pod: MakePod
-) -> None:
+def make_distroless(cluster: StandInCluster, make_pod: MakePod) -> None:
+    """A pod whose image has no program but its own."""
     make_pod(
         pod_manifest(
             "distroless", ["sleep", "1000"], image="bare:dev", memory="64Mi",
@@ -241,6 +240,12 @@ def test_a_container_with_nothing_to_run_is_judged_by_its_spec(
     binaries = cluster.rootfs("distroless", "main") / "bin"
     for name in ("sh", "ash", "busybox"):
         (binaries / name).unlink()
+
+
+def test_a_container_with_nothing_to_run_is_judged_by_its_spec(
+    cluster: StandInCluster, make_pod: MakePod
+) -> None:
+    make_distroless(cluster, make_pod)
     told = report(cluster, "-p", "distroless")
     rows = told["rows"]
     assert rows["shell"]["finding"].startswith("none that can be run: 'sh' could not be run")
@@ -291,3 +296,33 @@ def test_an_unusable_kubeconfig_and_an_unreachable_server(
     done = doctor(cluster, "-p", "problempod", "--kubeconfig", str(closed))
     assert done.returncode == 3
     assert "connection refused" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("context", "pod"),
+    [
+        ("viewer", "problempod"),
+        ("getonly", "problempod"),
+        ("createonly", "problempod"),
+        (rbac.without("get", "pods"), "problempod"),
+        ("admin", "nopod"),
+        ("admin", "distroless"),
+    ],
+)
+def test_a_capture_that_cannot_start_says_what_doctor_says(
+    cluster: StandInCluster, make_pod: MakePod, tmp_path: Path, context: str, pod: str
+) -> None:
+    if pod == "distroless":
+        make_distroless(cluster, make_pod)
+    told = report(cluster, "-p", pod, context=context)
+    capture = subprocess.run(
+        [
+            *(sys.executable, "-m", "gatherer", "--kubeconfig", str(cluster.kubeconfig)),
+            *("--context", context, "-p", pod, "-o", str(tmp_path / "logs")),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert capture.returncode == told["exit_code"] == 3
+    assert capture.stderr == f"gatherer: error: {told['cause']}; {told['remedy']}\n"

@@ -1,0 +1,132 @@
+"""What is checked before each capture, so that it fails early and says why as doctor would.
+
+While the pod is looked up the server is asked for the rights without which nothing can start; that
+costs no time. A hunter that then does not start is worth a look inside the container.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gatherer.errors import Forbidden, GathererError
+from gatherer.patience import within
+from gatherer.preflight import rights
+from gatherer.preflight.checks import judge
+from gatherer.preflight.evidence import Evidence, Question
+from gatherer.preflight.findings import Level
+from gatherer.preflight.questions import ask, caught
+from gatherer.runtimes import HunterChannel, HunterImage, Runtime, Target
+
+if TYPE_CHECKING:
+    from gatherer.kube.api import KubernetesApi
+    from gatherer.kube.connection import ClusterConnection
+
+EXPLAIN_SECONDS = 20.0
+"""How long the look inside may take; without it the runtime's own words must do."""
+
+
+class CheckedRuntime:
+    """A runtime of a cluster whose start is checked, and explained when it fails.
+
+    Args:
+        runtime: of the target, on the same connection.
+        cluster: the connection to ask on; closed together with the runtime.
+        question: the target in doctor's words.
+        allowed: the rights have been checked already, as for another target of the same capture.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        cluster: ClusterConnection,
+        question: Question,
+        *,
+        allowed: bool = False,
+    ) -> None:
+        self._runtime = runtime
+        self._cluster = cluster
+        self._question = question
+        self._allowed = allowed
+
+    async def resolve(self) -> Target:
+        """Finds the target and, the first time, checks the rights.
+
+        Raises:
+            Forbidden: a right is missing; the message names it, and how to get it.
+            TargetNotFound: the target does not exist or does not run.
+            GathererError: it cannot be asked about.
+        """
+        if self._allowed:
+            return await self._runtime.resolve()
+        refused, found = await asyncio.gather(
+            caught(check_rights(self._cluster.api, self._question)), caught(self._runtime.resolve())
+        )
+        if isinstance(refused, GathererError):
+            raise refused
+        if isinstance(found, GathererError):
+            raise found
+        self._allowed = True
+        return found
+
+    async def start(self, hunter: HunterImage, arguments: Sequence[str]) -> HunterChannel:
+        """Brings hunter in and starts it.
+
+        Raises:
+            GathererError: it did not start; cause and remedy are doctor's, if it finds one.
+        """
+        try:
+            return await self._runtime.start(hunter, arguments)
+        except GathererError as error:
+            await self._explain(error)
+            raise
+
+    async def aclose(self) -> None:
+        """Releases the connections."""
+        try:
+            await self._runtime.aclose()
+        finally:
+            await self._cluster.aclose()
+
+    async def _explain(self, error: GathererError) -> None:
+        """Puts doctor's cause and remedy into an error, when there is one that stops a capture."""
+        try:
+            async with within(EXPLAIN_SECONDS):
+                evidence = await ask(self._cluster.access, self._cluster.api, self._question)
+        except (TimeoutError, GathererError):
+            return
+        found = judge(evidence).stopping
+        if found is not None:
+            error.cause, error.remedy = str(found), found.remedy or error.remedy
+
+
+async def check_rights(api: KubernetesApi, question: Question) -> None:
+    """Makes sure that the user may do what every capture does, as far as the server says.
+
+    Args:
+        api: of the server.
+        question: whose namespace counts.
+
+    Raises:
+        Forbidden: a right is missing; the message names it, and how to get it.
+    """
+    answers = await asyncio.gather(
+        *(caught(api.may(right, question.namespace)) for right in rights.NEEDED)
+    )
+    told = {
+        right: answer if isinstance(answer, bool) else None
+        for right, answer in zip(rights.NEEDED, answers, strict=True)
+    }
+    if False not in told.values():
+        return
+    version, user = await asyncio.gather(caught(api.version()), caught(api.user()))
+    evidence = Evidence(
+        question,
+        version=version if isinstance(version, str) else "",
+        user=user if isinstance(user, str) else "",
+        rights=told,
+    )
+    for finding in rights.findings(evidence):
+        if finding.level is Level.STOPS:
+            raise Forbidden(str(finding), finding.remedy)
