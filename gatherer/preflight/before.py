@@ -17,7 +17,7 @@ from gatherer.preflight.checks import judge
 from gatherer.preflight.evidence import Evidence, Question
 from gatherer.preflight.findings import Level
 from gatherer.preflight.questions import ask, caught
-from gatherer.runtimes import HunterChannel, HunterImage, Runtime, Target
+from gatherer.runtimes import HunterChannel, HunterImage, Runtime, Target, TargetEnd
 
 if TYPE_CHECKING:
     from gatherer.kube.api import KubernetesApi
@@ -69,6 +69,23 @@ class CheckedRuntime:
             raise found
         self._allowed = True
         return found
+
+    async def ended(self) -> TargetEnd | None:
+        """Asks how the instance that was found last ended; None while it runs.
+
+        Raises:
+            GathererError: nobody can tell.
+        """
+        return await self._runtime.ended()
+
+    async def restarted(self) -> Target | None:
+        """Asks for the instance after the one that was found last, and goes over to it.
+
+        Raises:
+            TargetGone: it will not run again.
+            GathererError: nobody can tell now.
+        """
+        return await self._runtime.restarted()
 
     async def start(self, hunter: HunterImage, arguments: Sequence[str]) -> HunterChannel:
         """Brings hunter in and starts it.

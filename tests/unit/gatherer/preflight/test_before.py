@@ -74,6 +74,12 @@ class ScriptedRuntime:
             raise self.error
         return FOUND
 
+    async def ended(self) -> None:
+        return None
+
+    async def restarted(self) -> Target | None:
+        return FOUND
+
     async def start(self, hunter: HunterImage, arguments: Sequence[str]) -> Any:
         if self.error is not None:
             raise self.error
@@ -178,6 +184,12 @@ async def test_a_start_that_succeeds_asks_nothing() -> None:
     made, _, _ = checked(server)
     assert await made.start(HunterImage(b"", ""), []) == "channel"  # type: ignore[comparison-overlap]
     assert server.asked == []
+
+
+async def test_ends_and_restarts_are_the_runtimes_business() -> None:
+    made, _, _ = checked()
+    assert await made.ended() is None
+    assert await made.restarted() == FOUND
 
 
 async def test_both_connections_are_closed() -> None:
