@@ -53,7 +53,6 @@ def interior(output: bytes, asked: str, shell: str) -> Interior | None:
         return None
     noexec = _mounts(told.get("mounts", ()))
     python = told.get("python", [])
-    own = _number(_line(told, "me")) or 0
     return Interior(
         asked=asked,
         shell=shell,
@@ -65,7 +64,7 @@ def interior(output: bytes, asked: str, shell: str) -> Interior | None:
         machine=_line(told, "machine"),
         memory=_memory(told),
         places=_places(told.get("places", ()), noexec),
-        processes=_processes(told, own),
+        processes=_processes(told, _number(_line(told, "me")) or 0),
         cut="more" in told,
         interpreters=tuple(parse_interpreters("\n".join(python).encode("utf-8", "replace"))),
         calls=_calls(python),
@@ -139,9 +138,9 @@ def _mount_point(path: str, mounts: Mapping[str, object]) -> str:
     return path
 
 
-def _processes(told: Mapping[str, list[str]], own: int) -> tuple[Process, ...]:
+def _processes(told: Mapping[str, list[str]], me: int) -> tuple[Process, ...]:
     """Returns the processes of the target: no kernel threads, none of the probe's own."""
-    opens = {pid for line in told.get("opens", ()) if (pid := _number(line)) is not None}
+    opens, own_pids = _pids(told, "opens"), _pids(told, "own")
     statuses: list[dict[str, str]] = []
     for line in told.get("processes", ()):
         name, separator, value = line.partition(":")
@@ -154,13 +153,17 @@ def _processes(told: Mapping[str, list[str]], own: int) -> tuple[Process, ...]:
     for status in statuses:
         pid = _number(status.get("Pid", ""))
         resident = status.get("VmRSS", "").split()
-        if pid is None or not resident or _descends(pid, own, parents):
+        if pid is None or not resident or _descends(pid, me, parents):
             continue
         kib = _number(resident[0]) or 0
-        found.append(
-            Process(pid, status.get("Name", "")[:_MAX_COMMAND], kib << 10, status, pid in opens)
-        )
-    return tuple(sorted(found, key=lambda process: (-process.rss_bytes, process.pid)))
+        name = status.get("Name", "")[:_MAX_COMMAND]
+        own = not own_pids or pid in own_pids
+        found.append(Process(pid, name, kib << 10, status, pid in opens, own))
+    return tuple(sorted(found, key=lambda each: (not each.own, -each.rss_bytes, each.pid)))
+
+
+def _pids(told: Mapping[str, list[str]], name: str) -> set[int]:
+    return {pid for line in told.get(name, ()) if (pid := _number(line)) is not None}
 
 
 def _descends(pid: int, ancestor: int, parents: Mapping[int | None, int | None]) -> bool:

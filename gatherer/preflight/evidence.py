@@ -72,6 +72,7 @@ class Process:
         rss_bytes: resident memory.
         status: fields of /proc/PID/status that `hg_shared.rights.why_refused` looks at.
         opens: whether /proc/PID/mem could be opened, which is what ptrace(2) would be answered.
+        own: whether it is in the container's cgroup; in a shared PID namespace others are not.
     """
 
     pid: int
@@ -79,6 +80,7 @@ class Process:
     rss_bytes: int
     status: Mapping[str, str]
     opens: bool
+    own: bool = True
 
     @property
     def tracer(self) -> int:
@@ -102,7 +104,7 @@ class Interior:
         machine: as uname(2) says, empty when unknown.
         memory: its memory cgroup, None when none can be seen.
         places: where it may write.
-        processes: that could be traced, the biggest first.
+        processes: that could be traced: the container's own first, the biggest of them first.
         cut: there are more processes than were looked at.
         interpreters: Pythons, in the order in which they were tried.
         calls: errno that a harmless call was answered with, 0 for success, by name.

@@ -4,6 +4,8 @@ Two programs with the same output: one for a POSIX shell that may have nothing b
 one for a Python in an image without a shell. The output is read by `gatherer.preflight.answers`:
 sections that begin with a line `@name`, each with the contents of a file or the lines of a loop.
 
+- The processes of the container are those in the cgroup of the probe itself; where the PID
+  namespace is shared there are others.
 - Opening /proc/PID/mem asks the kernel exactly what PTRACE_SEIZE would (ptrace_may_access with
   PTRACE_MODE_ATTACH: users, capabilities, Yama, other security modules) and does nothing else.
 - ptrace(2) and process_vm_readv(2) with the process id 0 answer ESRCH, or nothing, where they are
@@ -100,6 +102,9 @@ for p in "$R"/proc/[0-9]*;do n=$((n+1));[ $n -gt {MAX_PROCESSES} ]&&s more&&brea
 2>/dev/null
 done
 fi
+s own
+{{ read -r m <"$R/proc/self/cgroup"&&for p in "$R"/proc/[0-9]*;do read -r l <"$p/cgroup"&&\
+[ "$l" = "$m" ]&&printf '%s\n' "${{p##*/}}";done; }} 2>/dev/null
 s opens
 for p in "$R"/proc/[0-9]*;do {{ true <"$p/mem"; }} 2>/dev/null&&printf '%s\\n' "${{p##*/}}";done
 s python
@@ -154,6 +159,11 @@ for p in a:
  for l in r(p+"/status").splitlines():
   if l.split(":")[0] in {_FIELDS!r}:
    w(l+"\\n")
+s("own")
+c=r(R+"/proc/self/cgroup").split("\n")[0]
+for p in a:
+ if c and r(p+"/cgroup").split("\n")[0]==c:
+  w(os.path.basename(p)+"\n")
 s("opens")
 for p in a:
  try:

@@ -31,7 +31,8 @@ def findings(evidence: Evidence) -> list[Finding]:
 
 
 def _processes(interior: Interior) -> Finding:
-    processes = interior.processes
+    processes = [process for process in interior.processes if process.own]
+    others = len(interior.processes) - len(processes)
     if not processes:
         return Finding(
             "processes", "none but the probe", "there is nothing to trace: is /proc hidden?",
@@ -41,7 +42,7 @@ def _processes(interior: Interior) -> Finding:
     count = f"{len(processes)}{' and more' if interior.cut else ''}"
     finding = (
         f"{count}, the biggest {biggest.pid} {printable(biggest.command, 40)} "
-        f"{byte_count(biggest.rss_bytes)}"
+        f"{byte_count(biggest.rss_bytes)}" + (f"; {others} of other containers" if others else "")
     )
     traced = [process for process in processes if process.tracer]
     if not traced:

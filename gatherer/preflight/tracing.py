@@ -59,9 +59,9 @@ def findings(evidence: Evidence) -> list[Finding]:
 
 
 def candidate(interior: Interior) -> Process | None:
-    """Returns the process tracing is judged by: the biggest one that nobody traces."""
-    free = [process for process in interior.processes if not process.tracer]
-    return next(iter(free or interior.processes), None)
+    """Returns the process tracing is judged by: the container's biggest that nobody traces."""
+    mine = [process for process in interior.processes if process.own] or interior.processes
+    return next((process for process in mine if not process.tracer), next(iter(mine), None))
 
 
 def no_ebpf(evidence: Evidence, interior: Interior) -> str:

@@ -99,7 +99,7 @@ def changes(cluster: StandInCluster, pod: str, container: str) -> set[str]:
             "app",
             {
                 "pid namespace": "shared by the pod's containers",
-                "processes": "4, the biggest ",
+                "processes": "1, the biggest ",
                 "tracing": "ptrace: process ",
             },
         ),

@@ -448,6 +448,19 @@ def test_a_shared_pid_namespace_is_named() -> None:
     report = judge(replace(target("sharedpod", "app"), interior=seen("sharedpod")))
     assert row(report, "pid namespace").finding == "shared by the pod's containers"
     assert report.can_run
+    (mine,) = [process for process in seen("sharedpod").processes if process.own]
+    assert mine.command == "python3"
+    assert row(report, "processes").finding.endswith("; 2 of other containers")
+    assert row(report, "tracing").finding == f"ptrace: process {mine.pid} may be traced"
+
+
+def test_a_bigger_process_of_another_container_is_not_the_one_to_judge_by() -> None:
+    interior = seen("sharedpod")
+    mine, *others = interior.processes
+    bigger = replace(others[0], rss_bytes=mine.rss_bytes * 2, opens=False)
+    changed = replace(interior, processes=(mine, bigger))
+    report = judge(replace(target("sharedpod", "app"), interior=changed))
+    assert row(report, "tracing").finding == f"ptrace: process {mine.pid} may be traced"
 
 
 def test_ebpf_is_told_apart_from_ptrace() -> None:
