@@ -160,9 +160,9 @@ for p in a:
   if l.split(":")[0] in {_FIELDS!r}:
    w(l+"\\n")
 s("own")
-c=r(R+"/proc/self/cgroup").split("\n")[0]
+c=r(R+"/proc/self/cgroup").split("\\n")[0]
 for p in a:
- if c and r(p+"/cgroup").split("\n")[0]==c:
+ if c and r(p+"/cgroup").split("\\n")[0]==c:
   w(os.path.basename(p)+"\n")
 s("opens")
 for p in a:

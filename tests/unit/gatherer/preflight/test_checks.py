@@ -450,7 +450,7 @@ def test_a_shared_pid_namespace_is_named() -> None:
     assert report.can_run
     (mine,) = [process for process in seen("sharedpod").processes if process.own]
     assert mine.command == "python3"
-    assert row(report, "processes").finding.endswith("; 2 of other containers")
+    assert row(report, "processes").finding.endswith("; 3 of other containers")
     assert row(report, "tracing").finding == f"ptrace: process {mine.pid} may be traced"
 
 
