@@ -163,7 +163,7 @@ s("own")
 c=r(R+"/proc/self/cgroup").split("\\n")[0]
 for p in a:
  if c and r(p+"/cgroup").split("\\n")[0]==c:
-  w(os.path.basename(p)+"\n")
+  w(os.path.basename(p)+"\\n")
 s("opens")
 for p in a:
  try:
