@@ -259,7 +259,10 @@ def capture(**given: Any) -> int:
 
 
 @cli.command(context_settings={"max_content_width": 100})
-@_option("-p", "--pod", metavar="POD", help="pod to look at")
+@_option(
+    "-p", "--pod", type=Parsed(_reference, "POD"),
+    help="pod to look at; deploy/NAME, sts/NAME … for one of its pods",
+)  # fmt: skip
 @_option("-c", "--container", metavar="C", help="its container  [the only or default one]")
 @_option("-n", "--namespace", metavar="NS", help="namespace  [the context's]")
 @_option("--context", metavar="NAME", help="kubeconfig context  [the current one]")

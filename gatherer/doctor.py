@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from typing import TextIO
+from dataclasses import replace
+from typing import TYPE_CHECKING, TextIO
 
 from gatherer.config import TargetConfig
 from gatherer.errors import GathererError
+from gatherer.kube.references import POD, parse_reference
 from gatherer.preflight.checks import judge
 from gatherer.preflight.evidence import Evidence, Question
-from gatherer.preflight.questions import ask
+from gatherer.preflight.neighbours import ask_agents
+from gatherer.preflight.questions import ask_cluster, ask_inside
 from gatherer.view.doctor import document, table
+
+if TYPE_CHECKING:
+    from gatherer.kube.api import KubernetesApi
 
 _PLAIN_WIDTH = 140
 """Characters of a line that goes to a file or a pipe."""
@@ -65,6 +71,32 @@ async def examine(target: TargetConfig) -> Evidence:
     )
     api = KubernetesApi(access)
     try:
-        return await ask(access, api, question)
+        try:
+            question = await _one_pod(api, question)
+        except GathererError as error:
+            return replace(await ask_cluster(api, question), pod_failure=error)
+        # An agent is looked for in the pods of a node, which may be many: meanwhile.
+        evidence = await ask_cluster(api, question)
+        inside, around = await asyncio.gather(
+            ask_inside(access, evidence), ask_agents(access, evidence)
+        )
+        return replace(inside, agents=around.agents)
     finally:
         await api.aclose()
+
+
+async def _one_pod(api: KubernetesApi, question: Question) -> Question:
+    """Returns the question about one pod of a workload, a running one if there is any.
+
+    Raises:
+        GathererError: there is no such workload, or it has no pods.
+    """
+    from gatherer.kube.pod_sources import pod_source
+
+    reference = parse_reference(question.pod)
+    if reference.resource == POD:
+        return replace(question, pod=reference.name)
+    source = pod_source(api, question.namespace, reference, lambda _: None)
+    pods = [change.pod for change in await anext(source.changes())]
+    pod = min(pods, key=lambda each: (each.phase != "Running", each.name))
+    return replace(question, pod=pod.name)

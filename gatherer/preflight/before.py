@@ -99,6 +99,15 @@ class CheckedRuntime:
             await self._explain(error)
             raise
 
+    async def rejoin(self, session: str) -> HunterChannel:
+        """Opens another channel to a hunter that was started here and lost.
+
+        Raises:
+            HunterGone: hunter does not run any more.
+            GathererError: it did not work this time.
+        """
+        return await self._runtime.rejoin(session)
+
     async def aclose(self) -> None:
         """Releases the connections."""
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gatherer.preflight import (
+    agents,
     cluster,
     inside,
     memory,
@@ -17,7 +18,19 @@ from gatherer.preflight import (
 from gatherer.preflight.evidence import Evidence
 from gatherer.preflight.findings import Finding, Report
 
-CHECKS = (cluster, rights, workload, node, inside, privileges, processes, memory, way_in, tracing)
+CHECKS = (
+    cluster,
+    rights,
+    workload,
+    node,
+    inside,
+    privileges,
+    processes,
+    memory,
+    way_in,
+    tracing,
+    agents,
+)
 
 
 def judge(evidence: Evidence) -> Report:

@@ -134,6 +134,27 @@ class Interior:
 
 
 @dataclass(frozen=True)
+class Agent:
+    """An agent on the target's node, or why there is none.
+
+    Attributes:
+        title: what people call it.
+        name: its pod with the namespace.
+        ports: where it may listen, most likely first.
+        diagnosis: what it says about itself, empty when it was not asked.
+        problem: why it gives nothing, empty when it runs.
+        remedy: what to do, empty when nothing needs to be done.
+    """
+
+    title: str
+    name: str = ""
+    ports: tuple[int, ...] = ()
+    diagnosis: str = ""
+    problem: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All answers; what was not asked, because an answer before made it pointless, is None.
 
@@ -151,6 +172,7 @@ class Evidence:
         interior: what the probe saw.
         interior_failure: why it saw nothing, although the container runs.
         refused: what the runtime said to the shells and Pythons that could not be run.
+        agents: on the node, None when they were not looked for.
     """
 
     question: Question
@@ -166,6 +188,7 @@ class Evidence:
     interior: Interior | None = None
     interior_failure: GathererError | None = None
     refused: str = ""
+    agents: tuple[Agent, ...] | None = None
 
     @property
     def namespace(self) -> str:

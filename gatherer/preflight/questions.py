@@ -57,21 +57,26 @@ class _Answer:
     refused: str = ""
 
 
-async def ask(
-    access: ClusterAccess, api: KubernetesApi, question: Question, *, inside: bool = True
-) -> Evidence:
+async def ask(access: ClusterAccess, api: KubernetesApi, question: Question) -> Evidence:
     """Returns all that can be learned about a target; failures are part of it.
 
     Args:
         access: to the API server, for execs.
         api: of the same server.
         question: what about.
-        inside: whether to look into the container as well, which takes an exec.
     """
-    evidence = await ask_cluster(api, question)
+    return await ask_inside(access, await ask_cluster(api, question))
+
+
+async def ask_inside(access: ClusterAccess, evidence: Evidence) -> Evidence:
+    """Returns the evidence with what an exec shows, where one makes sense.
+
+    Args:
+        access: to the API server.
+        evidence: what the server told about the target.
+    """
     if (
-        not inside
-        or evidence.failure is not None
+        evidence.failure is not None
         or evidence.container is None
         or evidence.container_failure is not None
         or (evidence.node is not None and evidence.node.os not in ("", "linux"))
@@ -80,10 +85,11 @@ async def ask(
         return evidence
     from gatherer.kube.exec_session import open_exec
 
+    question, container = evidence.question, evidence.container.name
+
     async def run(command: Sequence[str], stdin: bool) -> ExecStreams:
-        assert evidence.container is not None
         return await open_exec(
-            access, question.namespace, question.pod, evidence.container.name, command, stdin=stdin
+            access, question.namespace, question.pod, container, command, stdin=stdin
         )
 
     return await ask_container(evidence, run)

@@ -80,6 +80,9 @@ class ScriptedRuntime:
     async def restarted(self) -> Target | None:
         return FOUND
 
+    async def rejoin(self, session: str) -> Any:
+        return session
+
     async def start(self, hunter: HunterImage, arguments: Sequence[str]) -> Any:
         if self.error is not None:
             raise self.error
@@ -186,10 +189,11 @@ async def test_a_start_that_succeeds_asks_nothing() -> None:
     assert server.asked == []
 
 
-async def test_ends_and_restarts_are_the_runtimes_business() -> None:
+async def test_ends_restarts_and_rejoining_are_the_runtimes_business() -> None:
     made, _, _ = checked()
     assert await made.ended() is None
     assert await made.restarted() == FOUND
+    assert await made.rejoin("name") == "name"  # type: ignore[comparison-overlap]
 
 
 async def test_both_connections_are_closed() -> None:
