@@ -182,6 +182,10 @@ The same as `gatherer capture …`; see `gatherer capture --help` for all option
     default=DEFAULT_STRING_SIZE, help=f"bytes kept of each string  [{DEFAULT_STRING_SIZE}]",
 )  # fmt: skip
 @_option(
+    "-y", "--decode-fds", is_flag=True,
+    help="show what descriptors refer to: paths, sockets with their endpoints",
+)  # fmt: skip
+@_option(
     "--timestamps", type=click.Choice(TIMESTAMPS), default="time",
     help="in front of each line: nothing, local time, seconds since 1970 or the last  [time]",
 )  # fmt: skip
@@ -317,6 +321,10 @@ def demo(output: Path, duration: float) -> int:
     help="bytes shown of each string, no more than were kept  [as captured]",
 )  # fmt: skip
 @_option(
+    "-y/ ", "--decode-fds/--no-decode-fds", default=None,
+    help="show what descriptors refer to  [as captured]",
+)  # fmt: skip
+@_option(
     "--timestamps", type=click.Choice(TIMESTAMPS),
     help="in front of each line: nothing, local time, seconds since 1970 or the last"
     "  [as captured]",
@@ -376,6 +384,7 @@ def capture_config(given: dict[str, Any], terminal: bool) -> CaptureConfig:
         pids=tuple(dict.fromkeys(given["pid"])),
         trace_set=given["trace"] or "",
         string_size=given["string_size"],
+        decode_fds=given["decode_fds"],
         timestamps=given["timestamps"],
         raw=given["raw"],
         agents=tuple(dict.fromkeys(given["agent"])) or ("auto",),

@@ -77,11 +77,13 @@ class LinesConfig:
         string_size: bytes of a string that are shown.
         timestamps: what stands in front of a line; one of gatherer.render.stamps.Timestamps.
         trace_set: which calls are shown, empty for all that were recorded.
+        decode_fds: whether it is shown what descriptors refer to.
     """
 
     string_size: int = DEFAULT_STRING_SIZE
     timestamps: str = "time"
     trace_set: str = ""
+    decode_fds: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class CaptureConfig:
         pids: processes traced whatever their memory.
         trace_set: which syscalls are recorded, empty for all.
         string_size: bytes kept of each string.
+        decode_fds: whether it is shown what descriptors refer to.
         timestamps: what stands in front of a line: `none`, `time`, `unix` or `relative`.
         raw: whether the record stream is kept.
         agents: node agents to pull from: `auto`, `none`, kinds, URLs.
@@ -128,6 +131,7 @@ class CaptureConfig:
     pids: tuple[int, ...] = ()
     trace_set: str = ""
     string_size: int = DEFAULT_STRING_SIZE
+    decode_fds: bool = False
     timestamps: str = "time"
     raw: bool = False
     agents: tuple[str, ...] = ("auto",)
@@ -167,8 +171,13 @@ class CaptureConfig:
 
     @property
     def lines(self) -> LinesConfig:
-        """How the logs look. Hunter records no other calls than those that were asked for."""
-        return LinesConfig(self.string_size, self.timestamps)
+        """How the logs look.
+
+        Hunter records no other calls than those that were asked for, but where descriptors are
+        decoded: then those that make and close them too.
+        """
+        hidden = self.trace_set if self.decode_fds else ""
+        return LinesConfig(self.string_size, self.timestamps, hidden, self.decode_fds)
 
     def check(self) -> None:
         """Refuses combinations that make no sense.
@@ -240,6 +249,8 @@ class CaptureConfig:
         arguments += ["--buffer", str(self.buffer), "--linger", f"{self.linger:g}"]
         if self.follow_forks:
             arguments.append("--follow-forks")
+        if self.decode_fds:
+            arguments.append("--decode-fds")
         arguments += ["--engine", self.engine, "--placement", self.placement]
         if self.max_overhead is not None:
             arguments += ["--max-overhead", f"{self.max_overhead:g}"]
@@ -257,6 +268,7 @@ class CaptureConfig:
             "pid": list(self.pids),
             "trace": self.trace_set or None,
             "string_size": self.string_size,
+            "decode_fds": self.decode_fds,
             "timestamps": self.timestamps,
             "raw": self.raw,
             "agent": [_without_password(each) for each in self.agents],

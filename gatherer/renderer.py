@@ -18,12 +18,13 @@ from gatherer.logs import MAX_PROCESSES, LogNames, ProcessKey, too_many_processe
 from gatherer.progress import Drop, Loss, Progress
 from gatherer.reception import Reception
 from gatherer.render.call import CallRenderer
+from gatherer.render.descriptors import Descriptors, DescriptorTable
 from gatherer.render.lines import ProcessLines
 from gatherer.selection import Selected
 from hg_shared.batch import Batch
 from hg_shared.errors import WireError
 from hg_shared.framing import Frame, FrameType
-from hg_shared.messages import Event, Goodbye, Hello, Message, TracedProcess
+from hg_shared.messages import Event, FdTable, Goodbye, Hello, Message, TracedProcess
 from hg_shared.records import HEAD_SIZE, NOTES, Kind, Record, iter_records
 from hg_shared.wire import decode
 
@@ -34,7 +35,13 @@ MAX_HELD_BYTES = 32 << 20
 
 
 class Lines(Protocol):
-    """Renders the records of one process; see gatherer.render.lines."""
+    """Renders the records of one process; see gatherer.render.lines.
+
+    Attributes:
+        table: what its descriptors refer to, None where that is not shown.
+    """
+
+    table: DescriptorTable | None
 
     @property
     def waits(self) -> bool:
@@ -132,11 +139,14 @@ def lines_factory(config: LinesConfig) -> LinesFactory:
     Args:
         config: how lines look, and which there are.
     """
-    calls = CallRenderer(config.string_size)
+    calls = CallRenderer(config.string_size, Descriptors() if config.decode_fds else None)
 
     def lines(hello: Hello, process: TracedProcess) -> Lines:
         offset = hello.realtime_ns - hello.monotonic_ns
-        made = ProcessLines(offset, calls, process.pid, process.command, config.timestamps)
+        table = DescriptorTable() if config.decode_fds else None
+        made = ProcessLines(
+            offset, calls, process.pid, process.command, config.timestamps, None, table
+        )
         return Selected(made, config.trace_set) if config.trace_set else made
 
     return lines
@@ -251,6 +261,10 @@ class Rendering:
     def _take_message(self, message: Message | None) -> None:
         if isinstance(message, TracedProcess):
             self._declare(message)
+        elif isinstance(message, FdTable):
+            process = self._processes.get(message.process)
+            if process is not None and process.lines.table is not None:
+                process.lines.table.load(message.time_ns, message.entries)
         elif isinstance(message, Goodbye):
             self._goodbye = message
         elif isinstance(message, Event) and message.event == "attach":
@@ -272,6 +286,9 @@ class Rendering:
             lines = self._lines(hello, process)
             known = _Process(name, process.command, process.pid, process.ordinal, lines)
             self._by_key[key] = known
+            parent = self._processes.get(process.parent)
+            if parent is not None and parent.lines.table is not None and lines.table is not None:
+                lines.table.inherit(parent.lines.table)
         self._by_pid[process.pid] = known
         self._processes[process.ordinal] = known
 

@@ -42,8 +42,13 @@ class SavedStream:
         """How the capture's own logs look."""
         default = LinesConfig()
         size, stamps = self._option("string_size", int), self._option("timestamps", str)
+        described = bool(self._option("decode_fds", bool))
+        hidden = self._option("trace", str) if described else None
         return LinesConfig(
-            default.string_size if size is None else size, stamps or default.timestamps
+            default.string_size if size is None else size,
+            stamps or default.timestamps,
+            hidden or "",
+            described,
         )
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from hg_shared.records import HEAD, HEAD_SIZE, Abi, Kind
+from hg_shared.records import HEAD, HEAD_SIZE, Abi, Kind, iter_records
 from hg_shared.syscalls.filter import syscall_set
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Selected:
         self._lines = lines
         self._wanted = wanted_calls(trace_set)
         self.note = lines.note
+        self.table = lines.table
         self.finish = lines.finish
 
     @property
@@ -56,5 +57,12 @@ class Selected:
             if head[12] not in _CALLS or (head[13], head[11]) in self._wanted:
                 rows.append(heads[index * HEAD_SIZE : index * HEAD_SIZE + HEAD_SIZE])
                 held.append(captures[at:end])
+            elif self.table is not None:
+                # What is not shown still changes what descriptors refer to.
+                [record] = iter_records(
+                    heads[index * HEAD_SIZE : index * HEAD_SIZE + HEAD_SIZE], captures[at:end]
+                )
+                if record.kind == Kind.SYSCALL:
+                    self.table.take(record)
             at = end
         return self._lines.feed_rows(b"".join(rows), b"".join(held), watermark)

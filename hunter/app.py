@@ -30,7 +30,7 @@ from hg_shared.messages import (
 from hg_shared.records import Abi
 from hg_shared.syscalls.filter import syscall_set
 from hg_shared.version import __version__
-from hunter import capture_plan
+from hunter import capture_plan, descriptors
 from hunter.budget import PLACED_STOP_NS, PROGRAM_NS, REMOTE_STOP_NS, Budget
 from hunter.config import Config
 from hunter.connection import Connection
@@ -58,6 +58,8 @@ TICK = 0.05
 IDLE_TICK = 0.5
 # A child's start as the engine sees it and as /proc has it: a tick is 10 ms.
 START_TIME_TICKS = 5
+# Processes whose descriptors are read at each scan.
+REFRESHED_PROCESSES = 64
 HEARTBEAT_NS = 5_000_000_000
 HEARTBEATS_PER_LINGER = 3
 # How long letting go may take before hunter exits and leaves it to the kernel, which then detaches.
@@ -127,9 +129,11 @@ class Hunter:
         """Returns the numbers of the calls to record by ABI, None for all."""
         if not self._config.trace:
             return None
+        # Gatherer keeps its tables of descriptors from these, and does not show them.
+        more = descriptors.needed if self._config.decode_fds else None
         try:
             return {
-                abi: syscall_set(self._config.trace, abi)
+                abi: syscall_set(self._config.trace, abi) | (more(abi) if more else frozenset())
                 for abi in (Abi.X86_64, Abi.AARCH64, Abi.I386)
             }
         except ValueError as error:
@@ -156,8 +160,10 @@ class Hunter:
         if not self._choice.engine:
             return IdleEngine()
         engine = PtraceNativeEngine if self._choice.engine == "ptrace" else PtracePythonEngine
+        config = self._config
         # The other half holds what is framed and not acknowledged.
-        return engine(machine, self._config.string_size, self._config.buffer_bytes // 2, wanted)
+        room = config.buffer_bytes // 2
+        return engine(machine, config.string_size, room, wanted, config.decode_fds)
 
     def run(self) -> int:
         """Runs to the end and returns the exit code.
@@ -370,6 +376,8 @@ class Hunter:
             pid = traced.identity[0]
             if traced.attached and pid in scan.resident:
                 self._writer.put(self._sampler.process(pid, scan.resident[pid], now))
+        if self._config.decode_fds:
+            self._refresh_fd_tables()
         for message in self._evidence.look(scan.resident, now):
             self._writer.put(message)
         self._sample_container(now)
@@ -465,6 +473,8 @@ class Hunter:
         self._writer.put(
             TracedProcess(ordinal, pid, start_time, started, command, words, now, creator)
         )
+        if self._config.decode_fds:
+            self._send_fd_table(traced)
 
     def _take_notices(self) -> None:
         for notice in self._engine.notices():
@@ -530,8 +540,19 @@ class Hunter:
         return str(rights.why_refused(self._rights, status)), True
 
     def _send_fd_table(self, traced: Traced) -> None:
+        """Sends the descriptors of a process, unless they are what was sent before."""
+        # What is closed while they are read has a record of its own, what was closed before not.
+        now = time.monotonic_ns()
         entries = fd_table(traced.identity[0])
-        self._writer.put(FdTable(time.monotonic_ns(), traced.ordinal, entries))
+        if entries and entries != traced.descriptors:
+            traced.descriptors = entries if self._config.decode_fds else {}
+            self._writer.put(FdTable(now, traced.ordinal, entries))
+
+    def _refresh_fd_tables(self) -> None:
+        """Sends what has changed without a call: by SCM_RIGHTS, while records were lost."""
+        for traced in self._roster.active()[:REFRESHED_PROCESSES]:
+            if traced.attached:
+                self._send_fd_table(traced)
 
     def _totals(self) -> tuple[int, int, List[Dict[str, object]]]:
         counters = self._engine.counters()

@@ -98,6 +98,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--buffer", type=_bytes, default=4 << 20, metavar="BYTES")
     made.add_argument("--linger", type=_positive, default=10.0, metavar="SECONDS")
     made.add_argument("--follow-forks", action="store_true", help="trace children too")
+    made.add_argument("--decode-fds", action="store_true", help="say what descriptors refer to")
     made.add_argument("--engine", choices=ENGINES, default="auto")
     made.add_argument("--placement", choices=("auto", "off"), default="auto")
     made.add_argument("--max-overhead", type=_share, metavar="SHARE", help="such as 0.1")
@@ -146,6 +147,7 @@ def parse(arguments: Optional[List[str]] = None) -> Config:
         outside=given.outside,
         spec_limit=given.spec_limit,
         follow_forks=given.follow_forks,
+        decode_fds=given.decode_fds,
     )
 
 

@@ -30,6 +30,7 @@ class Config(NamedTuple):
         outside: hunter runs in another container than that.
         spec_limit: memory limit of the pod's spec in bytes, None when there is none.
         follow_forks: trace the children of traced processes too.
+        decode_fds: say what descriptors refer to, all the time.
     """
 
     threshold: Threshold
@@ -51,3 +52,4 @@ class Config(NamedTuple):
     outside: bool = False
     spec_limit: Optional[int] = None
     follow_forks: bool = False
+    decode_fds: bool = False

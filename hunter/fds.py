@@ -1,17 +1,33 @@
-"""Open files of a process: what each descriptor refers to."""
+"""Open files of a process: what each descriptor refers to, as strace's -yy prints it.
+
+A text is the path as readlink(2) gives it; for a device NUL and its numbers stand behind it. Text
+that is no path begins with another character than `/`.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
+import stat
 import struct
 from typing import Dict, List, Optional
 
+from hunter import sock_diag
 from hunter.memory import procfs
 
 MAX_FDS = 4096
 # A path is at most 4 KiB, and a table of such paths would not fit into a frame.
 MAX_TEXT = 1 << 19
+CWD = "cwd"
+"""The key of the current directory in a table."""
+_INET = (("TCP", "tcp"), ("TCPv6", "tcp6"), ("UDP", "udp"), ("UDPv6", "udp6"))
+# linux/netlink.h, as strace names them.
+_NETLINK = {
+    0: "ROUTE", 2: "USERSOCK", 3: "FIREWALL", 4: "SOCK_DIAG", 5: "NFLOG", 6: "XFRM", 7: "SELINUX",
+    8: "ISCSI", 9: "AUDIT", 10: "FIB_LOOKUP", 11: "CONNECTOR", 12: "NETFILTER", 13: "IP6_FW",
+    15: "KOBJECT_UEVENT", 16: "GENERIC", 18: "SCSITRANSPORT", 19: "ECRYPTFS", 20: "RDMA",
+    21: "CRYPTO", 22: "SMC",
+}  # fmt: skip
 
 
 def parse_address(text: str) -> str:
@@ -50,23 +66,39 @@ def parse_inet(name: str, text: str) -> Dict[str, str]:
     return sockets
 
 
-def parse_unix(text: str) -> Dict[str, str]:
-    """Returns socket inode → path of /proc/PID/net/unix.
+def parse_netlink(text: str) -> Dict[str, str]:
+    """Returns socket inode → protocol and port of /proc/PID/net/netlink, of those that have one.
 
     Args:
         text: the file's contents.
     """
     sockets = {}
     for line in text.splitlines()[1:]:
-        fields = line.split(None, 7)
-        if len(fields) >= 7:
-            path = f',"{fields[7]}"' if len(fields) == 8 else ""
-            sockets[fields[6]] = f"UNIX:[{fields[6]}{path}]"
+        fields = line.split()
+        if len(fields) >= 10 and fields[1].isdecimal() and fields[2] != "0":
+            protocol = _NETLINK.get(int(fields[1]), fields[1])
+            sockets[fields[9]] = f"NETLINK:[{protocol}:{fields[2]}]"
     return sockets
 
 
-class SocketTables:
-    """Endpoints by inode of one network namespace, read once when first asked for.
+def unix_text(protocol: str, inode: str, described: Optional[sock_diag.Described]) -> str:
+    """Returns what strace prints of a unix socket. Pure.
+
+    Args:
+        protocol: UNIX or UNIX-STREAM.
+        inode: of the socket.
+        described: name and peer, None when nobody knows.
+    """
+    name, peer = described or (b"", 0)
+    text = f"{inode}->{peer}" if peer else inode
+    if name:
+        path = name.decode("utf-8", "surrogateescape")
+        text += f',@"{path[1:]}"' if path[0] == "\0" else f',"{path}"'
+    return f"{protocol}:[{text}]"
+
+
+class Sockets:
+    """What the sockets of one network namespace are, looked up when first asked for.
 
     Args:
         pid: a process in it.
@@ -74,26 +106,72 @@ class SocketTables:
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._sockets: Optional[Dict[str, str]] = None
+        self._tables: Dict[str, Dict[str, str]] = {}
 
-    def name(self, inode: str) -> Optional[str]:
-        """Returns what a socket is connected to, None when it is in no table."""
-        if self._sockets is None:
-            self._sockets = {}
-            for name, file in (
-                ("TCP", "tcp"),
-                ("TCPv6", "tcp6"),
-                ("UDP", "udp"),
-                ("UDPv6", "udp6"),
-            ):
-                text = procfs.read_text(f"/proc/{self._pid}/net/{file}")
-                self._sockets.update(parse_inet(name, text))
-            self._sockets.update(parse_unix(procfs.read_text(f"/proc/{self._pid}/net/unix")))
-        return self._sockets.get(inode)
+    def text(self, place: str, inode: str) -> str:
+        """Returns what a descriptor that is a socket refers to.
+
+        Args:
+            place: path of the descriptor in /proc.
+            inode: of the socket.
+        """
+        try:
+            protocol = os.getxattr(place, "system.sockprotoname").rstrip(b"\0").decode("ascii")
+        except (OSError, UnicodeDecodeError):
+            return f"socket:[{inode}]"
+        if protocol.startswith("UNIX"):
+            return unix_text(protocol, inode, sock_diag.describe(int(inode)))
+        return self._endpoints(protocol).get(inode) or f"{protocol}:[{inode}]"
+
+    def _endpoints(self, protocol: str) -> Dict[str, str]:
+        table = self._tables.get(protocol)
+        if table is None:
+            table = {}
+            for name, file in _INET:
+                if name == protocol:
+                    table = parse_inet(name, procfs.read_text(f"/proc/{self._pid}/net/{file}"))
+            if protocol == "NETLINK":
+                table = parse_netlink(procfs.read_text(f"/proc/{self._pid}/net/netlink"))
+            self._tables[protocol] = table
+        return table
+
+
+stat_of = os.stat
+
+
+def fd_text(pid: int, descriptor: str, sockets: Sockets) -> Optional[str]:
+    """Returns what one descriptor refers to, None when it is not open or may not be looked at.
+
+    Args:
+        pid: a process, or a thread.
+        descriptor: its number, or `cwd`.
+        sockets: of its network namespace.
+    """
+    place = f"/proc/{pid}/{CWD}" if descriptor == CWD else f"/proc/{pid}/fd/{descriptor}"
+    try:
+        link = os.readlink(place)
+        if link.startswith("socket:["):
+            return sockets.text(place, link[8:-1])
+        if link == "anon_inode:[pidfd]":
+            for line in procfs.read_text(f"/proc/{pid}/fdinfo/{descriptor}").splitlines():
+                if line.startswith("Pid:"):
+                    return f"pid:{line[4:].strip()}"
+        if link.startswith("/dev/"):
+            status = stat_of(place)
+            numbers = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+            if stat.S_ISCHR(status.st_mode):
+                return f"{link}\0char {numbers}"
+            if stat.S_ISBLK(status.st_mode):
+                return f"{link}\0block {numbers}"
+    except OSError:
+        return None
+    return link
 
 
 def fd_table(pid: int) -> Dict[str, str]:
-    """Returns descriptor → path or socket of a process, at most 4096 of them and 512 Ki characters.
+    """Returns descriptor → text of a process, at most 4096 of them and 512 Ki characters.
+
+    The current directory is in it as `cwd`.
 
     Args:
         pid: the process; empty when it is gone or may not be looked at.
@@ -102,17 +180,13 @@ def fd_table(pid: int) -> Dict[str, str]:
         descriptors: List[str] = os.listdir(f"/proc/{pid}/fd")
     except OSError:
         return {}
-    sockets = SocketTables(pid)
+    sockets = Sockets(pid)
     table: Dict[str, str] = {}
     room = MAX_TEXT
-    for descriptor in descriptors[:MAX_FDS]:
-        try:
-            link = os.readlink(f"/proc/{pid}/fd/{descriptor}")
-        except OSError:
+    for descriptor in [CWD, *descriptors[:MAX_FDS]]:
+        text = fd_text(pid, descriptor, sockets)
+        if text is None:
             continue
-        if link.startswith("socket:["):
-            link = sockets.name(link[8:-1]) or link
-        text = link.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         room -= len(text)
         if room < 0:
             break

@@ -17,7 +17,9 @@ MAX_PROCESSES = 10_000
 class Traced:
     """A process that was chosen: what is remembered until the end."""
 
-    __slots__ = ("attached", "command", "end_reason", "followed", "identity", "ordinal", "rss")
+    __slots__ = (
+        "attached", "command", "descriptors", "end_reason", "followed", "identity", "ordinal", "rss"
+    )  # fmt: skip
 
     def __init__(self, ordinal: int, identity: Identity, rss: int, command: str) -> None:
         self.ordinal = ordinal
@@ -27,6 +29,7 @@ class Traced:
         self.attached = False
         self.followed = False
         self.end_reason = ""
+        self.descriptors: Dict[str, str] = {}
 
 
 class Roster:

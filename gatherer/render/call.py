@@ -6,12 +6,13 @@ work of looking up kinds is done once and a line costs one f-string.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from gatherer.render import files, ioctls, objects, pointers, sockets, structs
+from gatherer.render.descriptors import Descriptors
 from gatherer.render.memory import KINDS as MEMORY_KINDS
-from gatherer.render.memory import NOTHING, Args, Memory, Place, decode, key
+from gatherer.render.memory import NOTHING, Args, Memory, Place, Render, decode, key
 from gatherer.render.returns import Returned, plain_text, return_text
 from gatherer.render.rows import Head, Rows
 from gatherer.render.text import address, hexadecimal, signed32
@@ -33,6 +34,7 @@ _KINDS = {
     **objects.KINDS,
     **ioctls.KINDS,
 }
+Kinds = Mapping[str, Callable[[Place], Render]]
 _ON_ENTRY = (IN, AT_ENTRY, CHANGED)
 _SIGNED = frozenset(("int", "fd", "uint_fd", "wait_pid"))
 _SHOWN_WHEN_FAILED = frozenset(
@@ -70,12 +72,17 @@ class CallRenderer:
 
     Args:
         string_size: bytes of a string that are shown, strace's -s.
+        descriptors: shows what descriptors refer to, strace's -yy; None to leave it out. Rows then
+            cannot be rendered: what a descriptor refers to depends on the calls before.
 
     Attributes:
+        descriptors: as given.
         undecoded: calls that were printed raw because their memory could not be made sense of.
     """
 
-    def __init__(self, string_size: int = 32) -> None:
+    def __init__(self, string_size: int = 32, descriptors: Descriptors | None = None) -> None:
+        self.descriptors = descriptors
+        self._kinds = descriptors.kinds(_KINDS) if descriptors is not None else None
         self.undecoded = 0
         self._limit = string_size
         self._calls: dict[int, Call | _Choice] = {}
@@ -161,14 +168,21 @@ class CallRenderer:
             return _big(record, self._limit)
         found = self._calls.get(number)
         if found is None:
-            found = self._calls[number] = _compile(record.abi, record.nr, self._limit)
+            found = _compile(record.abi, record.nr, self._limit, self.descriptors, self._kinds)
+            self._calls[number] = found
         if type(found) is _Choice:
             value = record.args[found.selector] & found.mask
             return found.calls.get(value, found.default)
         return found  # type: ignore[return-value]
 
 
-def _compile(abi: int, nr: int, limit: int) -> Call | _Choice:
+def _compile(
+    abi: int,
+    nr: int,
+    limit: int,
+    descriptors: Descriptors | None = None,
+    kinds: Kinds | None = None,
+) -> Call | _Choice:
     syscall = lookup(abi, nr)
     if syscall is None:
         return _unknown(nr, abi, limit)
@@ -176,13 +190,17 @@ def _compile(abi: int, nr: int, limit: int) -> Call | _Choice:
         return _clone(syscall)
     if syscall.name == "clone3":
         return _clone3()
-    default = _call(syscall, syscall.args, syscall.returns, abi, limit)
+
+    def call(args: tuple[Arg, ...], returns: str) -> Call:
+        made = _call(syscall, args, returns, abi, limit, kinds or _KINDS)
+        if descriptors is None:
+            return made
+        return made._replace(returned=descriptors.returned(made.returned, returns))
+
+    default = call(syscall.args, syscall.returns)
     if syscall.selector < 0:
         return default
-    calls = {
-        value: _call(syscall, args, returns, abi, limit)
-        for value, (args, returns) in syscall.variants.items()
-    }
+    calls = {value: call(args, returns) for value, (args, returns) in syscall.variants.items()}
     return _Choice(syscall.selector, syscall.mask, calls, default)
 
 
@@ -198,7 +216,14 @@ def _big(record: Record, limit: int) -> Call:
     return _unknown(number, record.abi, limit)
 
 
-def _call(syscall: Syscall, args: tuple[Arg, ...], returns: str, abi: int, limit: int) -> Call:
+def _call(
+    syscall: Syscall,
+    args: tuple[Arg, ...],
+    returns: str,
+    abi: int,
+    limit: int,
+    kinds: Kinds = _KINDS,
+) -> Call:
     """Compiles one form of one call.
 
     The two functions are one f-string each, built of placeholders for every argument; numbers are
@@ -211,7 +236,7 @@ def _call(syscall: Syscall, args: tuple[Arg, ...], returns: str, abi: int, limit
         if arg.kind == "unused":
             continue
         value = f"a[{index}]"
-        if arg.kind in _SIGNED:
+        if arg.kind in _SIGNED and arg.kind not in kinds:
             text = f"{{{value} if {value} < 0x80000000 else signed32({value})}}"
         elif arg.kind in _DECIMAL:
             text = f"{{{value}}}"
@@ -219,7 +244,7 @@ def _call(syscall: Syscall, args: tuple[Arg, ...], returns: str, abi: int, limit
             text = f"{{address({value})}}"
         else:
             place = Place(index, arg.kind, arg.direction, arg.length, abi, limit)
-            text = _placeholder(place, names)
+            text = _placeholder(place, names, kinds)
         if split is None and (arg.direction not in _ON_ENTRY or arg.kind == "mmsghdr"):
             split = len(parts)
         parts.append(text)
@@ -239,10 +264,10 @@ def _call(syscall: Syscall, args: tuple[Arg, ...], returns: str, abi: int, limit
     )
 
 
-def _placeholder(place: Place, names: dict[str, Any]) -> str:
+def _placeholder(place: Place, names: dict[str, Any], kinds: Kinds) -> str:
     value = f"a[{place.index}]"
     bound = f"f{place.index}"
-    factory = _KINDS.get(place.kind)
+    factory = kinds.get(place.kind)
     if factory is None:
         names[bound] = value_formatter(place.kind, place.abi) or address
         return f"{{{bound}({value})}}"

@@ -16,6 +16,7 @@ from heapq import heappop, heappush
 from operator import itemgetter
 
 from gatherer.render.call import NO_RETURN, CallRenderer
+from gatherer.render.descriptors import DescriptorTable
 from gatherer.render.memory import decode
 from gatherer.render.runs import SET_ASIDE, Runs
 from gatherer.render.signals import ended_line, signal_line, stopped_line
@@ -53,8 +54,10 @@ class ProcessLines:
         command: name of the process, to tell when execve changes it.
         timestamps: one of gatherer.render.stamps.Timestamps.
         zone: time zone of local times; None for this machine's.
+        table: what descriptors refer to; only with a renderer of calls that shows it.
 
     Attributes:
+        table: as given.
         skipped: records of kinds that are not known here.
         lines: lines returned so far.
     """
@@ -67,17 +70,19 @@ class ProcessLines:
         command: str = "",
         timestamps: str = "time",
         zone: tzinfo | None = None,
+        table: DescriptorTable | None = None,
     ) -> None:
+        self.table = table
         self.skipped = 0
         self.lines = 0
         self._calls = calls or CallRenderer()
         self._pid = pid
         self._command = command
         self._stamp = stamp(timestamps, realtime_offset_ns, zone)
-        # Where the time of a line depends on the line before it there is no shorter way.
+        # Where a line depends on the lines before it there is no shorter way.
         self._runs = (
             Runs(self._calls, self._stamp, realtime_offset_ns, _COLUMN, self._ordered)
-            if timestamps in ("time", "unix")
+            if timestamps in ("time", "unix") and table is None
             else None
         )
         self._running = self._runs is not None
@@ -180,6 +185,7 @@ class ProcessLines:
         self._print(_FOREVER)
         for record in self._waiting:
             if record.kind == Kind.IN_FLIGHT:
+                self._describe(record.start, record)
                 self._line(
                     record.start, record.tid, f"{self._calls.entering(record)} <unfinished ...>"
                 )
@@ -201,6 +207,8 @@ class ProcessLines:
         for record in records:
             kind = record[7]
             if kind == 0:
+                if self.table is not None:
+                    self.table.take(record)
                 if self._open or self._announced:
                     self._take_return(record)
                 else:
@@ -260,6 +268,8 @@ class ProcessLines:
                 break
             while ends and (ends[0][0], ends[0][1]) <= (start, tid):
                 self._resume(heappop(ends))
+            if self.table is not None:
+                self._describe(start, record)
             at += 1
             following = waiting[at] if at < count else None
             if record[8] > Abi.AARCH64 or narrow:
@@ -422,6 +432,7 @@ class ProcessLines:
         record = self._open.pop(tid, None)
         if record is None:
             return
+        self._describe(time, record)
         first, rest, _ = self._calls.split(record)
         del first
         middle = "" if rest == ")" else " <unfinished ...>"
@@ -447,11 +458,19 @@ class ProcessLines:
 
     def _resume(self, end: tuple[int, int, int, Record]) -> None:
         time, tid, _, record = end
+        self._describe(time, record)
         _, rest, returned = self._calls.split(record)
         duration = record.duration
         text = f"<... {self._calls.name(record)} resumed>{rest}"
         end_text = f" = {returned} <{duration // SECOND}.{duration % SECOND // 1000:06d}>"
         self._line(time, tid, text, end_text)
+
+    def _describe(self, time: int, record: Record) -> None:
+        """Moves what descriptors refer to on to the moment at which a call is printed."""
+        table, descriptors = self.table, self._calls.descriptors
+        if table is not None and descriptors is not None:
+            table.advance(time)
+            descriptors.begin(table, record)
 
     def _line(self, time: int, tid: int, text: str, end: str = "") -> None:
         """Appends a line; what stands behind a call starts in column 40 at the earliest."""

@@ -14,14 +14,25 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
+from struct import Struct
 from typing import Callable, Deque, Dict, FrozenSet, List, Optional, Set, Tuple
 
 from hg_shared.batch import Batch
-from hg_shared.records import BIG_NUMBER, HEAD, NUMBER_HOP, Kind, encode_capture
-from hunter import capture_plan, captures
+from hg_shared.records import (
+    BIG_NUMBER,
+    CWD_ARGUMENT,
+    FD_ARGUMENT,
+    HEAD,
+    MAX_CAPTURE,
+    NUMBER_HOP,
+    Kind,
+    encode_capture,
+)
+from hunter import capture_plan, captures, descriptors
 from hunter.engines import IDLE_INTERVAL, INTERVAL, Counters, Follow, Notice
 from hunter.engines.queue import Queue
 from hunter.errors import HunterError, ProcessGone
+from hunter.fds import CWD, Sockets, fd_text
 from hunter.memory import procfs
 from hunter.tracing import kernel, syscall_info
 from hunter.tracing.stops import StopKind, classify
@@ -32,6 +43,7 @@ IDLE_NS = 150_000_000
 RESTART_FIRST, RESTART_LAST = 512, 516
 # PTRACE_EVENT_FORK and PTRACE_EVENT_VFORK; a clone may be a thread.
 _NEW_PROCESS = (1, 2)
+_PAIR = Struct("<ii")
 # When it started, its arch, number and six arguments, and what was captured at its entry.
 Entered = Tuple[int, Tuple[int, ...], bytes]
 
@@ -50,6 +62,13 @@ class Process:
         self.status = 0
 
 
+def _fd_capture(argument: int, hop: int, text: Optional[str]) -> bytes:
+    if text is None:
+        return b""
+    data = text.encode("utf-8", "surrogateescape")[:MAX_CAPTURE]
+    return encode_capture(argument, hop, data, len(data))
+
+
 class PtraceEngine(ABC):
     """Traces with ptrace(2); see `hunter.engines.Engine`.
 
@@ -60,6 +79,7 @@ class PtraceEngine(ABC):
         string_size: bytes of each string and buffer to keep.
         queue: where records go.
         wanted: syscall numbers to record by ABI, None for all.
+        decode_fds: also read what new descriptors refer to.
     """
 
     name: str
@@ -70,8 +90,10 @@ class PtraceEngine(ABC):
         string_size: int,
         queue: Queue,
         wanted: Optional[Dict[int, FrozenSet[int]]] = None,
+        decode_fds: bool = False,
     ) -> None:
         self.ended = False
+        self._decode_fds = decode_fds
         self._arch = syscall_info.MACHINE_ARCH[machine]
         self._abi = syscall_info.MACHINE_ABI[machine]
         self._limit = string_size
@@ -447,10 +469,32 @@ class PtraceEngine(ABC):
         _, (arch, nr, *args), data = begun
         abi = self._call_abi(arch, nr)
         plan = capture_plan.call_plan(abi, syscall_info.number_of(abi, nr))
-        if plan is None:
-            return data
         read = self._reader(process)
-        return data + captures.read_captures(plan[1], args, rval, read, self._limit, False)
+        if plan is not None:
+            data += captures.read_captures(plan[1], args, rval, read, self._limit, False)
+        return data + self._read_fds(tid, abi, nr, args, rval, read) if self._decode_fds else data
+
+    def _read_fds(
+        self, tid: int, abi: int, nr: int, args: List[int], rval: int, read: captures.Read
+    ) -> bytes:
+        """Reads what the descriptors that a call made or changed refer to."""
+        how = descriptors.makers(abi).get(nr)
+        if how is None:
+            return b""
+        if how == descriptors.DIRECTORY:
+            text = fd_text(tid, CWD, Sockets(tid)) if rval >= 0 else None
+            return _fd_capture(CWD_ARGUMENT, 0, text)
+        numbers = [descriptors.returned(how, args, rval)]
+        if how == descriptors.PAIR:
+            at = args[descriptors.pair_argument(abi, nr)]
+            held = read(at, _PAIR.size) if rval >= 0 and at else None
+            numbers = list(_PAIR.unpack(held)) if held and len(held) == _PAIR.size else []
+        sockets = Sockets(tid)
+        return b"".join(
+            _fd_capture(FD_ARGUMENT, hop, fd_text(tid, str(number), sockets))
+            for hop, number in enumerate(numbers)
+            if number >= 0
+        )
 
     def _syscall_head(
         self, tid: int, process: Process, begun: Entered, end: int, rval: int, length: int

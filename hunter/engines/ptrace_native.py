@@ -6,7 +6,7 @@ import ctypes
 from struct import Struct
 from typing import Dict, FrozenSet, List, Optional, Set, Tuple
 
-from hunter import capture_plan
+from hunter import capture_plan, descriptors
 from hunter.engines.native import layout
 from hunter.engines.native.library import load
 from hunter.engines.native.queue import NativeQueue, shared
@@ -30,6 +30,7 @@ class PtraceNativeEngine(PtraceEngine):
         string_size: bytes of each string and buffer to keep.
         buffer_bytes: bound of the queue.
         wanted: syscall numbers to record by ABI, None for all.
+        decode_fds: also read what new descriptors refer to.
 
     Raises:
         HunterError: the loop cannot be loaded here.
@@ -43,10 +44,11 @@ class PtraceNativeEngine(PtraceEngine):
         string_size: int,
         buffer_bytes: int,
         wanted: Optional[Dict[int, FrozenSet[int]]] = None,
+        decode_fds: bool = False,
     ) -> None:
         self._library = load()
         self._rings = NativeQueue(self._library, 0, buffer_bytes)
-        super().__init__(machine, string_size, self._rings, wanted)
+        super().__init__(machine, string_size, self._rings, wanted, decode_fds)
         self._slots = NativeThreads(self._library, self._rings)
         # Calls whose entry was read by Python: their captures.
         self._entry_data: Dict[int, bytes] = {}
@@ -54,6 +56,7 @@ class PtraceNativeEngine(PtraceEngine):
             capture_plan.plan(self._abi),
             None if wanted is None else wanted.get(self._abi, frozenset()),
             string_size,
+            frozenset(descriptors.makers(self._abi)) if decode_fds else frozenset(),
         )
         context = self._rings.context
         self._calls, calls = shared(len(plan.calls))

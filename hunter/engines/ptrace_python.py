@@ -8,7 +8,7 @@ import time
 from typing import Dict, FrozenSet, List, Optional, Set, Tuple
 
 from hg_shared.records import BIG_NUMBER, CAPTURE, HEAD, UNKNOWN_LENGTH, encode_capture
-from hunter import capture_plan
+from hunter import capture_plan, descriptors
 from hunter.engines.ptrace import Entered, Process, PtraceEngine
 from hunter.engines.queue import RecordQueue
 from hunter.tracing import kernel, syscall_info
@@ -21,8 +21,13 @@ _NOTHING, _PATH, _BUF_ARG, _BUF_RET, _OTHER = range(5)
 Step = Tuple[capture_plan.Items, capture_plan.Items, int, int, int]
 
 
-def _steps(abi: int) -> Dict[int, Step]:
-    """Returns the capture plan by number, with the commonest forms marked for the loop."""
+def _steps(abi: int, decode_fds: bool = False) -> Dict[int, Step]:
+    """Returns the capture plan by number, with the commonest forms marked for the loop.
+
+    Args:
+        abi: an `Abi`.
+        decode_fds: what new descriptors refer to is read too, which the loop does not.
+    """
     steps: Dict[int, Step] = {}
     codes = {
         capture_plan.PATH: _PATH,
@@ -31,7 +36,8 @@ def _steps(abi: int) -> Dict[int, Step]:
     }
     for nr, plan in enumerate(capture_plan.plan(abi)):
         if plan is None:
-            steps[nr] = ((), (), _NOTHING, 0, 0)
+            made = decode_fds and nr in descriptors.makers(abi)
+            steps[nr] = ((), (), _OTHER if made else _NOTHING, 0, 0)
             continue
         at_entry, at_exit = plan
         code, arg, length = (_OTHER if at_exit else _NOTHING), 0, 0
@@ -41,6 +47,8 @@ def _steps(abi: int) -> Dict[int, Step]:
             fast = form in codes and arg <= 2 and not extra
             if fast and out == (form == capture_plan.BUF_RET):
                 code = codes[form]
+        if decode_fds and nr in descriptors.makers(abi):
+            code = _OTHER
         steps[nr] = (at_entry, at_exit, code, arg, length)
     return steps
 
@@ -53,6 +61,7 @@ class PtracePythonEngine(PtraceEngine):
         string_size: bytes of each string and buffer to keep.
         buffer_bytes: bound of the queue.
         wanted: syscall numbers to record by ABI, None for all.
+        decode_fds: also read what new descriptors refer to.
     """
 
     name = "ptrace-python"
@@ -63,10 +72,11 @@ class PtracePythonEngine(PtraceEngine):
         string_size: int,
         buffer_bytes: int,
         wanted: Optional[Dict[int, FrozenSet[int]]] = None,
+        decode_fds: bool = False,
     ) -> None:
         self._records = RecordQueue(0, buffer_bytes)
-        super().__init__(machine, string_size, self._records, wanted)
-        self._steps = _steps(self._abi)
+        super().__init__(machine, string_size, self._records, wanted, decode_fds)
+        self._steps = _steps(self._abi, decode_fds)
         self._entered: Dict[int, Entered] = {}
         self._leaving: Set[int] = set()
         self._quiet: List[bool] = []  # a list, so that the loop need not look up an attribute

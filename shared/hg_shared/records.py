@@ -17,7 +17,8 @@ A record is numbers and captured bytes, nothing decoded. In memory and on the wi
 
 A capture is 8 bytes and the captured bytes:
 
-    0      1    argument 0..5; bit 7: taken at the syscall-enter-stop
+    0      1    argument 0..5; 6: what descriptors that the call made or changed refer to, and
+                7: the current directory after it; bit 7: taken at the syscall-enter-stop
     1      1    hop: 0 = what the argument points to, 1 and up = what that points to
     2      2    bytes captured; 0xffff = the memory could not be read
     4      4    true length; 0xffffffff = unknown, more than was captured
@@ -36,6 +37,7 @@ HEAD = Struct("<QQq6QIIHBBI")
 HEAD_SIZE = HEAD.size
 CAPTURE = Struct("<BBHI")
 AT_ENTRY = 0x80
+FD_ARGUMENT, CWD_ARGUMENT = 6, 7
 UNREADABLE = 0xFFFF
 UNKNOWN_LENGTH = 0xFFFFFFFF
 MAX_CAPTURE = 0xFFFE

@@ -83,7 +83,10 @@ class Plan(NamedTuple):
 
 
 def encode_plan(
-    plan: List[Optional[CallPlan]], wanted: Optional[FrozenSet[int]], limit: int
+    plan: List[Optional[CallPlan]],
+    wanted: Optional[FrozenSet[int]],
+    limit: int,
+    for_python: FrozenSet[int] = frozenset(),
 ) -> Plan:
     """Returns a capture plan in C's form; what C cannot read is marked for Python.
 
@@ -91,6 +94,7 @@ def encode_plan(
         plan: of one ABI, indexed by syscall number.
         wanted: numbers to record, None for all.
         limit: string size, bytes.
+        for_python: numbers of calls whose exit Python handles whatever they capture.
     """
     calls: List[bytes] = []
     items: List[bytes] = []
@@ -105,7 +109,7 @@ def encode_plan(
             flags |= _ENTRY_PYTHON
             entry_items = []
         exit_items = _encode_items(at_exit)
-        if exit_items is None:
+        if exit_items is None or nr in for_python:
             flags |= _EXIT_PYTHON
             exit_items = []
         calls.append(_CALL.pack(flags, len(entry_items), len(exit_items), len(items)))

@@ -299,6 +299,7 @@ class NumberedLines:
     def __init__(self, hello: Hello, process: TracedProcess) -> None:
         self._pid = process.pid
         self._held = b""
+        self.table = None
 
     def feed_rows(self, heads: bytes, captures: bytes, watermark: int) -> bytes:
         lines = [self._line(record) for record in iter_records(heads, captures)]
