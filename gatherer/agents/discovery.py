@@ -85,6 +85,7 @@ class AgentPod:
         sidecar: whether it is in the target's own pod.
         arguments: its command line, as far as the spec gives it.
         environment: its variables that have a plain value.
+        mounts: paths of the node that are mounted into it.
     """
 
     kind: str
@@ -95,6 +96,7 @@ class AgentPod:
     sidecar: bool = False
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -210,6 +212,7 @@ def _agent(
         sidecar=sidecar,
         arguments=arguments,
         environment=environment,
+        mounts=_host_paths(raw, spec),
     )
 
 
@@ -239,6 +242,17 @@ def _container_spec(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
             if entry.get("name") == name:
                 return entry
     return {}
+
+
+def _host_paths(raw: Mapping[str, Any], container: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the paths of the node that a container mounts."""
+    mounted = {mount.get("name") for mount in _mappings(container.get("volumeMounts"))}
+    return tuple(
+        path
+        for volume in _mappings(_mapping(raw.get("spec")).get("volumes"))
+        if volume.get("name") in mounted
+        and isinstance(path := _mapping(volume.get("hostPath")).get("path"), str)
+    )
 
 
 def _labels(raw: Mapping[str, Any]) -> Mapping[str, str]:

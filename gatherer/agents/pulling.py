@@ -255,7 +255,7 @@ class AgentPull:
         except GathererError as error:
             found, gaps = [], [Gap(AUTO, error.cause, error.remedy)]
         for gap in gaps:
-            self._say_gap(gap.agent, gap.cause, gap.remedy)
+            self._say_gap(gap.agent, gap.cause, gap.remedy, not gap.shown)
         names: dict[str, int] = {}
         for source in found:
             names[source.kind] = names.get(source.kind, 0) + 1
@@ -317,14 +317,17 @@ class AgentPull:
             following.gap_since = time.monotonic()
             following.gaps += 1
             following.trouble = str(error)
-            self._say_gap(following.name, f"{following.source.where}: {error.cause}", error.remedy)
+            cause = f"{following.source.where}: {error.cause}"
+            news = following.source.announce(cause)
+            self._say_gap(following.name, cause, error.remedy, news)
 
     async def _take(self, following: _Following, scrape: Scrape) -> None:
         if following.gap_since is not None:
             seconds = round(time.monotonic() - following.gap_since, 3)
             following.gap_since = None
             self._record.gap(
-                {"agent": following.name, "ended_after_s": seconds, "missed": following.missed}
+                {"agent": following.name, "ended_after_s": seconds, "missed": following.missed},
+                following.source.announce(""),
             )
         if following.analysis is None:
             self._name(following)
@@ -409,11 +412,11 @@ class AgentPull:
                 return container
         return None
 
-    def _say_gap(self, agent: str, cause: str, remedy: str) -> None:
+    def _say_gap(self, agent: str, cause: str, remedy: str, show: bool) -> None:
         fields = {"agent": agent, "cause": printable(cause, 300)}
         if remedy:
             fields["remedy"] = printable(remedy, 300)
-        self._record.gap(fields)
+        self._record.gap(fields, show)
 
     def _report(self, following: _Following) -> AgentReport:
         analysis = following.analysis

@@ -20,6 +20,8 @@ from gatherer.view import View
 MAX_WAITING = 50_000
 """Lines kept until the capture clock is known."""
 
+SAMPLE, WRITTEN, SHOWN = "sample", "event that is written", "event that is shown too"
+
 Row = tuple[Sample, "Rate | None", bool]
 """A sample, its rate, and whether it is stale."""
 
@@ -43,7 +45,7 @@ class AgentRecord:
         self._view = view
         self._clock = clock
         self._known: CaptureClock | None = None
-        self._waiting: list[tuple[int, dict[str, Any], bool]] = []
+        self._waiting: list[tuple[int, dict[str, Any], str]] = []
         self._broken = False
 
     def metrics(self, time_ns: int, agent: str, rows: Sequence[Row]) -> None:
@@ -54,11 +56,16 @@ class AgentRecord:
             agent: its name in this capture.
             rows: the samples.
         """
-        self._write([(time_ns, _line(agent, *row), False) for row in rows])
+        self._write([(time_ns, _line(agent, *row), SAMPLE) for row in rows])
 
-    def gap(self, fields: Mapping[str, Any]) -> None:
-        """Writes an `agent_gap` event, and shows it."""
-        self._write([(time.time_ns(), dict(fields), True)])
+    def gap(self, fields: Mapping[str, Any], show: bool = True) -> None:
+        """Writes an `agent_gap` event, and shows it.
+
+        Args:
+            fields: of the event.
+            show: False where another capture has shown the same.
+        """
+        self._write([(time.time_ns(), dict(fields), SHOWN if show else WRITTEN)])
 
     def note(self, text: str) -> None:
         """Shows something that is no event."""
@@ -84,7 +91,7 @@ class AgentRecord:
         self._write([])
         return self._known is not None or self._broken
 
-    def _write(self, rows: list[tuple[int, dict[str, Any], bool]]) -> None:
+    def _write(self, rows: list[tuple[int, dict[str, Any], str]]) -> None:
         if self._broken:
             return
         self._waiting += rows
@@ -96,13 +103,14 @@ class AgentRecord:
         waiting, self._waiting = self._waiting, []
         lines: list[dict[str, Any]] = []
         try:
-            for time_ns, fields, is_event in waiting:
+            for time_ns, fields, kind in waiting:
                 when = rfc3339(time_ns + clock.offset_ns)
-                if is_event:
-                    self._directory.append_event(when, "agent_gap", None, fields)
-                    self._view.event(when, "agent_gap", None, fields)
-                else:
+                if kind == SAMPLE:
                     lines.append({"time": when, **fields})
+                    continue
+                self._directory.append_event(when, "agent_gap", None, fields)
+                if kind == SHOWN:
+                    self._view.event(when, "agent_gap", None, fields)
             self._directory.append_metrics(lines)
         except LogWriteError as error:
             self._give_up(error)

@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 from gatherer.agents.discovery import (
@@ -66,11 +66,13 @@ class Gap:
         agent: its kind, or where it is.
         cause: what happened.
         remedy: what to do.
+        shown: whether another capture has shown it already.
     """
 
     agent: str
     cause: str
     remedy: str = ""
+    shown: bool = False
 
 
 class Source:
@@ -110,6 +112,7 @@ class Source:
         self._selections: list[Selection] = []
         self._lock = asyncio.Lock()
         self._latest: tuple[float, _Latest | ScrapeError] | None = None
+        self._announced = ""
 
     @property
     def where(self) -> str:
@@ -142,6 +145,16 @@ class Source:
         if isinstance(latest[1], ScrapeError):
             raise ScrapeError(latest[1].cause, latest[1].remedy)
         return latest[1].scrape(selection)
+
+    def announce(self, cause: str) -> bool:
+        """Takes note of a gap; returns whether no capture has shown it yet.
+
+        Args:
+            cause: of the gap, empty when it is over.
+        """
+        news = cause != self._announced
+        self._announced = cause
+        return news
 
     def forget(self, selection: Selection) -> None:
         """Does not keep for this selection any more."""
@@ -222,6 +235,7 @@ class Sources:
         self.parser = ParserProcess()
         self.ways: ClusterWays | None = None
         self._known: dict[tuple[str, str, str], Source] = {}
+        self._told: set[tuple[str, str]] = set()
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -241,6 +255,12 @@ class Sources:
         Args:
             target: as the runtime resolved it.
         """
+        found, gaps = await self._find(target)
+        fresh = [replace(gap, shown=(gap.agent, gap.cause) in self._told) for gap in gaps]
+        self._told |= {(gap.agent, gap.cause) for gap in gaps}
+        return found, fresh
+
+    async def _find(self, target: Target) -> tuple[list[Source], list[Gap]]:
         found = [self._url(url) for url in self.urls]
         gaps: list[Gap] = []
         if target.runtime != "kubernetes" or not self.kinds:

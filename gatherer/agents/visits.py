@@ -15,7 +15,6 @@ from typing import Any
 from gatherer.agents.collector import (
     judge_startup,
     read_connections,
-    read_diagnostics,
     read_endpoints,
     read_readiness,
     short_id,
@@ -26,6 +25,7 @@ from gatherer.agents.heap_process import HeapProcess
 from gatherer.agents.pprof import is_gperftools, read_profile
 from gatherer.agents.record import AgentRecord
 from gatherer.agents.sources import COLLECTOR_PORT, Source, Sources
+from gatherer.agents.troubles import read_startup
 from gatherer.errors import ScrapeError
 from gatherer.text import byte_count, printable
 
@@ -129,22 +129,16 @@ class Visit:
 
     async def _startup(self, agent: AgentPod) -> None:
         """The startup diagnostics in its log; of one that crashes those of the run before."""
-        log, previous = "", False
-        container = agent.container
-        if container is not None and container.state.kind == "running":
-            log = await self.sources.log(agent)
-        if read_diagnostics(log) is None and container is not None and container.restart_count:
-            log, previous = await self.sources.log(agent, previous=True), True
-        diagnostics = read_diagnostics(log)
-        if diagnostics is None:
-            ended = container.last_state.message if container is not None else ""
-            said = f"; it last ended with: {printable(ended, 200)}" if ended else ""
-            raise ScrapeError(f"no startup diagnostics in its log{said}", "see `kubectl logs`")
-        case = judge_startup(diagnostics)
-        facts = {**diagnostics.as_json(), "case": case.case, "of_previous_run": previous}
+        startup = await read_startup(self.sources, agent)
+        case = judge_startup(startup.diagnostics)
+        facts = {
+            **startup.diagnostics.as_json(),
+            "case": case.case,
+            "of_previous_run": startup.previous,
+        }
         self.facts["startup"] = facts
         self.record.keep(f"{self.name}-diagnostics.json", json.dumps(facts, indent=2).encode())
-        self.record.keep(f"{self.name}.log", log.encode())
+        self.record.keep(f"{self.name}.log", startup.log.encode())
         remedy = f"; {case.remedy}" if case.remedy else ""
         self.lines.append(f"startup: {case.case}: {case.cause}{remedy}")
 

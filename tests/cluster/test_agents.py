@@ -464,7 +464,7 @@ def until(condition: Callable[[], Any], what: str) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("signals", [["KILL"], ["TERM"], ["INT", "INT"], ["HUP"]])
+@pytest.mark.parametrize("signals", [["KILL"], ["TERM"], ["INT", "INT"]])
 def test_collectors_heap_profiler_is_off_however_gatherer_ends(
     cluster: StandInCluster, make_agent: Callable[..., str], tmp_path: Path, signals: list[str]
 ) -> None:

@@ -141,10 +141,11 @@ def test_any_bytes_are_read_or_refused(body: bytes, content_type: str) -> None:
         read_exposition(body, content_type, [MINE])
 
 
+VALUES = st.text(st.characters(exclude_characters="\x00", exclude_categories=("Cs",)), max_size=20)
+
+
 @given(
-    st.dictionaries(
-        st.from_regex(r"[a-z_]{1,8}", fullmatch=True), st.text(max_size=20), max_size=4
-    ),
+    st.dictionaries(st.from_regex(r"[a-z][a-z_]{0,7}", fullmatch=True), VALUES, max_size=4),
     st.floats(allow_nan=False),
 )
 def test_any_labels_and_values_come_back(labels: dict[str, str], value: float) -> None:
@@ -152,7 +153,6 @@ def test_any_labels_and_values_come_back(labels: dict[str, str], value: float) -
         return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
 
     inner = ",".join(f'{key}="{escape(text)}"' for key, text in labels.items())
-    body = f"metric{{{inner}}} {value!r}\n".encode("utf-8", "replace")
+    body = f"metric{{{inner}}} {value!r}\n".encode()
     (sample,) = read_exposition(body, TEXT, [Selection()]).kept[0]
-    wanted = {key: text.encode("utf-8", "replace").decode() for key, text in labels.items()}
-    assert (sample.labels, sample.value) == (wanted, value)
+    assert (sample.labels, sample.value) == (labels, value)

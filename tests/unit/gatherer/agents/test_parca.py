@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from gatherer.agents.coroot import Surroundings
+from gatherer.agents.discovery import AgentPod
 from gatherer.agents.exposition import Sample
 from gatherer.agents.parca import AgentHealth, diagnose_sockets
 from gatherer.agents.rates import Rates
+from gatherer.agents.troubles import coroot_trouble, parca_trouble
+from gatherer.kube.models import Pod
 
 RUN = ("/run", "/sys/fs/bpf")
 
@@ -58,3 +61,35 @@ def test_what_speaks_against_a_container_label(
 @pytest.mark.parametrize("runtime", ["", "containerd", "docker://", "cri-o://1.30", "x://y://z"])
 def test_any_version_is_read(runtime: str) -> None:
     diagnose_sockets(runtime, ["--listen", ""], RUN)
+
+
+def agent(*arguments: str, mounts: tuple[str, ...] = RUN) -> AgentPod:
+    return AgentPod("parca", Pod("parca", "a"), None, (7071,), arguments=arguments, mounts=mounts)
+
+
+def test_the_trouble_of_a_missing_container_label() -> None:
+    fine = parca_trouble(agent(), "containerd://1.7.2")
+    assert (fine.case, fine.remedy) == ("ok", "")
+    assert "tries /run/containerd/containerd.sock" in fine.cause
+    unmounted = parca_trouble(agent(mounts=()), "containerd://1.7.2")
+    assert unmounted.case == "container label missing"
+    assert "hostPath" in unmounted.remedy
+    two = parca_trouble(agent("--node=", mounts=()), "docker://20.10")
+    assert "also: --node is empty" in two.cause
+    unknown = parca_trouble(agent(), "")
+    assert unknown.case == "ok"
+
+
+def test_the_troubles_in_the_log_of_coroot() -> None:
+    assert coroot_trouble("I0101 started") is None
+    lost = coroot_trouble(
+        "W0101 failed to interact with dockerd (x) or with containerd (y)\x1b[0m\n"
+    )
+    assert lost is not None
+    assert lost.case == "container label missing"
+    assert lost.cause.isprintable()
+    old = coroot_trouble(
+        "coroot-node-agent: error: unknown long flag '--no-parse-logs', try --help"
+    )
+    assert old is not None
+    assert old.remedy == "write --disable-log-parsing instead"

@@ -52,6 +52,7 @@ class ScriptedSource:
         self.asked = asyncio.Event()
         self.reads = 0
         self.forgotten: list[Selection] = []
+        self.announced = ""
         self._outcomes = list(outcomes)
 
     async def read(self, selection: Selection, max_age: float) -> Scrape:
@@ -62,6 +63,10 @@ class ScriptedSource:
             raise outcome
         reading = Reading(2, len(outcome), (), (tuple(outcome),), others=3)
         return Scrape(time.time_ns(), float(next(_seconds)), tuple(outcome), reading, b"# raw\n")
+
+    def announce(self, cause: str) -> bool:
+        news, self.announced = cause != self.announced, cause
+        return news
 
     def forget(self, selection: Selection) -> None:
         self.forgotten.append(selection)
@@ -252,3 +257,14 @@ async def test_cancelling_ends_it_at_once(tmp_path: Path) -> None:
     await harness.pull.cancel()
     harness.directory.close()
     assert source.forgotten
+
+
+async def test_a_gap_that_another_capture_has_shown_is_only_written(tmp_path: Path) -> None:
+    gap = Gap("auto", "no coroot-node-agent on node node1", "give --agent URL", shown=True)
+    source = ScriptedSource(ScrapeError("no answer within 10 s"))
+    source.announce(f"{source.where}: no answer within 10 s")
+    harness = Harness(tmp_path, ScriptedSources(source, gaps=(gap,)))
+    harness.pull.start()
+    await harness.until(lambda: len(harness.lines("events.jsonl")) == 2)
+    await harness.finish()
+    assert harness.view.events == []
