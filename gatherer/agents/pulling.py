@@ -292,6 +292,7 @@ class AgentPull:
         """Scrapes one agent until the capture ends, and once more then."""
         if reported:
             following.gap_since, following.gaps = time.monotonic(), 1
+            following.source.announce("it does not run")
         max_age = self._interval / 2
         while True:
             last = self._stopping.is_set()
