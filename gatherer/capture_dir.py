@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gatherer.logs import write_all, write_error
+from gatherer.logs import append_whole, write_all, write_error
 from gatherer.output_directory import (
     AGENTS,
     EVENTS,
@@ -121,7 +121,7 @@ class CaptureDirectory(OutputDirectory):
                 path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
             )
             try:
-                write_all(descriptor, data)
+                append_whole(descriptor, data)
             finally:
                 os.close(descriptor)
         except OSError as error:

@@ -140,6 +140,17 @@ class Chronicle:
             seconds = time.monotonic() - self._started_at
             self._view.status(self.document.status(seconds, backlog_bytes, stopping, attempts))
 
+    def paused(self, seconds: float) -> None:
+        """Writes and shows that gatherer itself did not run for a while.
+
+        Args:
+            seconds: how long.
+
+        Raises:
+            LogWriteError: the event cannot be written.
+        """
+        self._event(rfc3339(self.ended_ns()), "gatherer_paused", None, {"seconds": seconds})
+
     def write(self) -> None:
         """Replaces session.json.
 

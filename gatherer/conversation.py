@@ -23,6 +23,8 @@ from hg_shared.wire import encode
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 2.0
 """Seconds between two attempts to join; doubled each time."""
 MIN_SILENCE = 1.5
+STOPPED_SECONDS = 1.0
+"""An event loop that wakes so much later than it wanted was stopped, with its process."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,11 @@ class Conversation:
         sending = asyncio.ensure_future(self._transmission.run(channel))
         try:
             while not receiving.done():
-                await asyncio.wait({receiving}, timeout=min(self._patience(), self._timing.tick))
+                wanted = min(self._patience(), self._timing.tick)
+                since = time.monotonic()
+                await asyncio.wait({receiving}, timeout=wanted)
+                # While this process was stopped nothing could be heard: what has come is read now.
+                self._heard_at += max(0.0, time.monotonic() - since - wanted - STOPPED_SECONDS)
                 if not receiving.done() and self._patience() <= 0:
                     if self.reception.hello is None:
                         raise no_hello(self.reception, Exit(None), self._timing.hello)

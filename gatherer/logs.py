@@ -6,6 +6,7 @@ descriptors, and a directory that is removed under the capture is noticed with t
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable
@@ -57,6 +58,28 @@ def write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
+
+
+def append_whole(
+    descriptor: int, data: bytes, write: Callable[[int, bytes], None] = write_all
+) -> None:
+    """Appends all of the data, or nothing: a file of lines shall not end in a part of one.
+
+    Args:
+        descriptor: of a file that is open for appending.
+        data: whole lines.
+        write: writes all of it.
+
+    Raises:
+        OSError: the write failed.
+    """
+    size = os.fstat(descriptor).st_size
+    try:
+        write(descriptor, data)
+    except OSError:
+        with contextlib.suppress(OSError):  # The first error says more.
+            os.ftruncate(descriptor, size)
+        raise
 
 
 class LogNames:
@@ -130,7 +153,7 @@ class LogDirectory:
             descriptor = os.open(path, _APPEND, 0o600)
             try:
                 if data:
-                    self._write(descriptor, data)
+                    append_whole(descriptor, data, self._write)
             finally:
                 os.close(descriptor)
         except OSError as error:

@@ -15,7 +15,7 @@ from gatherer.config import CaptureConfig
 from gatherer.conversation import Conversation, Reconnection, Timing
 from gatherer.ending import TARGET_ENDED, Conclusion, Evidence, conclude, hunter_failure
 from gatherer.errors import GathererError, Interrupted, LogWriteError, TracingDenied
-from gatherer.patience import within
+from gatherer.patience import Pauses, within
 from gatherer.reception import Arrival, Reception
 from gatherer.renderer import Renderer
 from gatherer.runtimes import Exit, HunterImage, Runtime, TargetEnd
@@ -242,7 +242,11 @@ class Session:
     async def _tick(self) -> None:
         """Keeps session.json and the view up to date."""
         odd = False
+        pauses = Pauses()
         while True:
+            paused = pauses.look(self._timing.tick)
+            if paused:
+                self._chronicle.paused(paused)
             progress = self._renderer.progress()
             self._chronicle.look(progress)
             self._chronicle.show(

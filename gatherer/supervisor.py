@@ -137,7 +137,9 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, self.interrupt)
         for number in (signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self.terminate)
+            # nohup has SIGHUP ignored: then the capture shall outlive its terminal.
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                loop.add_signal_handler(number, self.terminate)
 
     def unwatch(self) -> None:
         """Gives the signals back."""

@@ -50,6 +50,7 @@ class Connection:
         self._on_wake = on_wake
         self._link: Optional[Link] = link
         self._lost_by = ""
+        self._dismissed = False
         self._broken: Deque[Link] = deque()
         self._decoder = FrameDecoder(MAX_MESSAGE)
         self._meeting: Optional[Meeting] = None
@@ -69,6 +70,8 @@ class Connection:
             now_ns: CLOCK_MONOTONIC.
         """
         if self._meeting is None and (self._link is None or self.deaf):
+            return self._lost_by
+        if self._dismissed and self._link is None:
             return self._lost_by
         return "no_heartbeat" if now_ns - self.heard_ns > self._linger_ns else ""
 
@@ -140,6 +143,8 @@ class Connection:
                 continue
             if isinstance(content, Stop):
                 self.stopped = True
+                # A gatherer that fails does not come back for the last words.
+                self._dismissed = content.reason == "error"
             elif isinstance(content, Ack):
                 self.writer.acknowledge(content.seq)
             elif isinstance(content, Rendezvous):

@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 
 from tests.cluster.standin import cgroups
 from tests.cluster.standin.harness import StandInCluster, pod_manifest
-from tests.cluster.test_capture import assert_nothing_left, gatherer, until
+from tests.cluster.test_capture import LINE, assert_nothing_left, gatherer, hunters, until
 
 MIB = 1 << 20
 PTRACE = {"capabilities": {"add": ["SYS_PTRACE"]}}
@@ -373,3 +373,59 @@ def test_an_oom_kill_of_one_process_does_not_end_the_capture(
     [victim] = [each for each in session["processes"] if each["pid"] != 1]
     assert victim["end_reason"] == "killed by SIGKILL, out of memory"
     assert "killed by SIGKILL, out of memory" in out
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one MiB."""
+    path = tmp_path / "small"
+    path.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(path)]
+    subprocess.run(mount, check=True)
+    yield path
+    subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+def test_a_full_disk_ends_the_capture_and_hunter(
+    cluster: StandInCluster, make_pod: Callable[..., dict[str, Any]], small_disk: Path
+) -> None:
+    busy = TICKER.replace("time.sleep(0.01)", "os.stat('/etc')")
+    make_pod(pod_manifest("writes", ["python3", "-c", busy], security=PTRACE))
+    run = Captured(cluster, small_disk / "logs", "-p", "writes", "--pid", "1")
+    code, _, err = run.finish()
+    assert code == 1
+    assert re.fullmatch(
+        r"gatherer: error: cannot write \S+: No space left on device; free some space,"
+        r" or give another directory with -o; what was received is kept\n",
+        err,
+    )
+    until(lambda: not hunters(cluster, "writes", "main"), "hunter is gone", 10)
+    assert_nothing_left(cluster, "writes", "main")
+    [log] = run.output.glob("*.log")
+    lines = log.read_bytes().splitlines(keepends=True)
+    assert len(lines) > 100
+    assert all(LINE.match(line) for line in lines)
+    assert lines[-1].endswith(b"\n")
+    assert run.session()["complete"] is False
+    assert run.events("attach")
+
+
+def test_a_laptop_that_sleeps_longer_than_hunter_waits(
+    cluster: StandInCluster,
+    make_pod: Callable[..., dict[str, Any]],
+    capture: Callable[..., Captured],
+) -> None:
+    make_pod(pod_manifest("awake", ["python3", "-c", TICKER], security=PTRACE))
+    run = capture("-p", "awake", "--pid", "1", "--linger", "4")
+    run.traced()
+    run.process.send_signal(signal.SIGSTOP)
+    until(lambda: not hunters(cluster, "awake", "main"), "hunter has left", 30)
+    assert_nothing_left(cluster, "awake", "main")
+    run.process.send_signal(signal.SIGCONT)
+    code, out, err = run.finish()
+    assert (code, err) == (4, "")
+    session = run.session()
+    assert "no_heartbeat" in session["end_reason"]
+    assert session["records"]["lost"] == 0
+    assert run.events("gatherer_paused")
+    assert "gatherer_paused" in out

@@ -87,3 +87,14 @@ def test_short_writes_are_completed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "write", write)
     write_all(99, b"0123456789")
     assert bytes(taken) == b"0123456789"
+
+
+def test_a_log_does_not_end_in_a_part_of_a_line(tmp_path: Path) -> None:
+    def full(descriptor: int, data: bytes) -> None:
+        os.write(descriptor, data[:5])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    LogDirectory(tmp_path).append("a-1.log", b"first\n")
+    with pytest.raises(LogWriteError):
+        LogDirectory(tmp_path, write=full).append("a-1.log", b"second\n")
+    assert (tmp_path / "a-1.log").read_bytes() == b"first\n"
