@@ -38,6 +38,7 @@ from hunter.container import Container
 from hunter.engines import Engine, Notice
 from hunter.engines.choose import choose
 from hunter.engines.idle import IdleEngine
+from hunter.engines.multi_tracer import MAX_TRACERS, MultiTracer
 from hunter.engines.native import library
 from hunter.engines.placement import Placement
 from hunter.engines.ptrace import PtraceEngine
@@ -159,11 +160,26 @@ class Hunter:
         wanted = self._wanted()
         if not self._choice.engine:
             return IdleEngine()
-        engine = PtraceNativeEngine if self._choice.engine == "ptrace" else PtracePythonEngine
         config = self._config
         # The other half holds what is framed and not acknowledged.
-        room = config.buffer_bytes // 2
-        return engine(machine, config.string_size, room, wanted, config.decode_fds)
+        size, buffer = config.string_size, config.buffer_bytes // 2
+        if self._choice.engine == "ptrace-python":
+            return PtracePythonEngine(machine, size, buffer, wanted, config.decode_fds)
+        most = min(len(os.sched_getaffinity(0)), MAX_TRACERS)
+        if most < 2 or config.placement == "off" or config.follow_forks:
+            return PtraceNativeEngine(machine, size, buffer, wanted, config.decode_fds)
+        # The first tracer often has everything; the others get parts of another half.
+        return MultiTracer(
+            lambda source: PtraceNativeEngine(
+                machine,
+                size,
+                buffer // most if source else buffer,
+                wanted,
+                config.decode_fds,
+                source,
+            ),
+            most,
+        )
 
     def run(self) -> int:
         """Runs to the end and returns the exit code.
@@ -224,16 +240,20 @@ class Hunter:
         engine = self._engine
         if (
             self._config.placement == "off"
-            or not isinstance(engine, PtraceEngine)
+            or not isinstance(engine, (PtraceEngine, MultiTracer))
             or len(os.sched_getaffinity(0)) < 2
             or not self._watchdog.start()
         ):
             return
         self._scanner.leave_out(self._watchdog.pid)
-        placement = Placement(
-            self._watchdog.table, threading.get_native_id(), self._report_placement
-        )
-        engine.release_child = placement.release_child
+        tracer = threading.get_native_id()
+        table, report = self._watchdog.table, self._report_placement
+        if isinstance(engine, PtraceEngine):
+            placement = Placement(table, lambda: [tracer], lambda _: 0, report)
+            engine.release_child = placement.release_child
+        else:
+            placement = Placement(table, engine.tracer_ids, engine.tracer_of, report)
+            engine.set_release_child(placement.release_child)
         self._placement = placement
 
     def _keep_budget(self, now: int) -> None:
@@ -241,7 +261,7 @@ class Hunter:
         engine = self._engine
         if self._budget is None:
             return
-        if not isinstance(engine, PtraceEngine):
+        if not isinstance(engine, (PtraceEngine, MultiTracer)):
             cost = PROGRAM_NS
         elif self._placement is not None and self._placement.placed:
             cost = PLACED_STOP_NS
@@ -257,7 +277,7 @@ class Hunter:
         self._writer.put(Event(time.monotonic_ns(), "placement", None, values))
 
     def _place(self, now: int) -> None:
-        if self._placement is None or not isinstance(self._engine, PtraceEngine):
+        if self._placement is None:
             return
         boot_offset = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - now
         pids = {

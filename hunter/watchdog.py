@@ -67,9 +67,9 @@ class Watchdog:
                 if fd != reading:
                     os.close(fd)
             os.read(reading, 1)
-            cpu, saved = self.table.entries()
+            saved = self.table.entries()
             if saved:
-                restore(cpu, saved)
+                restore(saved)
         finally:
             os._exit(0)
 

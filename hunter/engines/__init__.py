@@ -75,10 +75,13 @@ class Engine(Protocol):
     """What the rest of hunter knows of a tracer."""
 
     name: str
-    ended: bool
-    """`run` has returned, or is about to: nothing is traced any more."""
     follow: Optional[Follow]
     """Takes the children of traced processes in; None to leave them alone. Set before `run`."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether `run` has returned, or is about to: nothing is traced any more."""
+        ...
 
     @property
     def interval(self) -> float:

@@ -1,4 +1,4 @@
-"""CPU placement: tracees on the tracer's CPU, where a stop costs no wake-up of another CPU.
+"""CPU placement: tracees on their tracer's CPU, where a stop costs no wake-up of another CPU.
 
 On virtual machines this is worth 3 to 18 times. Whether it is, is tried: a while each way, and the
 better is kept. Masks are saved before they are narrowed, in memory that a watchdog shares, and
@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 from enum import Enum
 from struct import Struct
-from typing import Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Set, Tuple
+from typing import Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Set
 
 from hunter.memory import procfs
 
 MASK_BYTES = 128
 MAX_THREADS = 8192
-_COUNT = Struct("<QQ")
-_ENTRY = Struct(f"<II{MASK_BYTES}s")
+_COUNT = Struct("<Q")
+_ENTRY = Struct(f"<III{MASK_BYTES}s")
 TABLE_BYTES = _COUNT.size + MAX_THREADS * _ENTRY.size
 
 # Shorter than a window of the overhead budget, in which a probe must fit.
@@ -47,11 +47,12 @@ def decode_mask(data: bytes) -> Mask:
 
 
 class SavedMask(NamedTuple):
-    """What a thread's mask was before it was narrowed."""
+    """What a thread's mask was before it was narrowed, and to which CPU it was."""
 
     tid: int
     pid: int
     mask: Mask
+    cpu: int
 
 
 class MaskTable:
@@ -64,78 +65,75 @@ class MaskTable:
     def __init__(self, memory: memoryview) -> None:
         self._memory = memory
 
-    def save(self, cpu: int, saved: SavedMask) -> bool:
-        """Adds a mask, before it is narrowed; returns whether there was room.
-
-        Args:
-            cpu: what it will be narrowed to.
-            saved: the thread and its mask.
-        """
+    def save(self, saved: SavedMask) -> bool:
+        """Adds a mask, before it is narrowed; returns whether there was room."""
         count = _COUNT.unpack_from(self._memory)[0]
         if count >= MAX_THREADS or max(saved.mask) >= MASK_BYTES * 8:
             return False
-        at = _COUNT.size + count * _ENTRY.size
-        _ENTRY.pack_into(self._memory, at, saved.tid, saved.pid, encode_mask(saved.mask))
+        self._put(count, saved)
         # The count last: an entry is whole when it counts.
-        _COUNT.pack_into(self._memory, 0, count + 1, cpu)
+        _COUNT.pack_into(self._memory, 0, count + 1)
         return True
 
-    def replace(self, cpu: int, saved: List[SavedMask]) -> None:
+    def _put(self, index: int, saved: SavedMask) -> None:
+        at = _COUNT.size + index * _ENTRY.size
+        mask = encode_mask(saved.mask)
+        _ENTRY.pack_into(self._memory, at, saved.tid, saved.pid, saved.cpu, mask)
+
+    def replace(self, saved: List[SavedMask]) -> None:
         """Keeps these masks alone, of those that were saved, in the same order.
 
         At no moment is one of them missing; one may be there twice.
 
         Args:
-            cpu: what they were narrowed to.
             saved: what is kept.
         """
         for index, each in enumerate(saved):
-            at = _COUNT.size + index * _ENTRY.size
-            _ENTRY.pack_into(self._memory, at, each.tid, each.pid, encode_mask(each.mask))
-        _COUNT.pack_into(self._memory, 0, len(saved), cpu)
+            self._put(index, each)
+        _COUNT.pack_into(self._memory, 0, len(saved))
 
     def clear(self) -> None:
         """Drops all masks, after they have been restored."""
-        _COUNT.pack_into(self._memory, 0, 0, 0)
+        _COUNT.pack_into(self._memory, 0, 0)
 
-    def entries(self) -> Tuple[int, List[SavedMask]]:
-        """Returns the CPU and the saved masks."""
-        count, cpu = _COUNT.unpack_from(self._memory)
+    def entries(self) -> List[SavedMask]:
+        """Returns the saved masks."""
         found = []
-        for index in range(min(count, MAX_THREADS)):
-            tid, pid, mask = _ENTRY.unpack_from(self._memory, _COUNT.size + index * _ENTRY.size)
-            found.append(SavedMask(tid, pid, decode_mask(mask)))
-        return cpu, found
+        for index in range(min(_COUNT.unpack_from(self._memory)[0], MAX_THREADS)):
+            at = _COUNT.size + index * _ENTRY.size
+            tid, pid, cpu, mask = _ENTRY.unpack_from(self._memory, at)
+            found.append(SavedMask(tid, pid, decode_mask(mask), cpu))
+        return found
 
 
-def restore(cpu: int, saved: List[SavedMask]) -> int:
-    """Gives threads their masks back, and those they have started since.
+def restore(saved: List[SavedMask]) -> int:
+    """Gives threads back the masks they had.
 
-    A thread that has changed its mask itself keeps it. Children that were started with the
-    narrowed mask get their parent's.
+    A thread that has changed its mask itself keeps it. Threads and children that were started with
+    the narrowed mask get that of the process they come from.
 
     Args:
-        cpu: what masks were narrowed to.
         saved: the masks before.
 
     Returns:
         How many masks were restored.
     """
-    narrow = {cpu}
     restored = 0
     masks: Dict[int, Mask] = {}
+    narrow: Dict[int, Set[int]] = {}
     for each in saved:
         masks.setdefault(each.pid, each.mask)
-        restored += _widen(each.tid, narrow, each.mask)
+        narrow.setdefault(each.pid, set()).add(each.cpu)
+        restored += _widen(each.tid, {each.cpu}, each.mask)
     known = {each.tid for each in saved}
     for pid, mask in masks.items():
         for tid in procfs.thread_ids(pid):
             if tid not in known:
-                restored += _widen(tid, narrow, mask)
+                restored += _widen(tid, narrow[pid], mask)
     return restored + _restore_children(masks, narrow)
 
 
-def _restore_children(masks: Dict[int, Mask], narrow: Set[int]) -> int:
+def _restore_children(masks: Dict[int, Mask], narrow: Dict[int, Set[int]]) -> int:
     parents: Dict[int, int] = {}
     for pid in procfs.pids():
         stat = procfs.stat(pid)
@@ -149,13 +147,14 @@ def _restore_children(masks: Dict[int, Mask], narrow: Set[int]) -> int:
             above = parents.get(above, 0)
         if above in masks and pid not in masks:
             for tid in procfs.thread_ids(pid):
-                restored += _widen(tid, narrow, masks[above])
+                restored += _widen(tid, narrow[above], masks[above])
     return restored
 
 
 def _widen(tid: int, narrow: Set[int], mask: Mask) -> int:
     try:
-        if os.sched_getaffinity(tid) == narrow:
+        mask_now = os.sched_getaffinity(tid)
+        if len(mask_now) == 1 and mask_now <= narrow:
             os.sched_setaffinity(tid, mask)
             return 1
     except OSError:
@@ -175,20 +174,23 @@ class Placement:
 
     Args:
         table: where saved masks are kept.
-        tracer: thread id of the tracer.
+        tracers: returns the thread ids of the tracers.
+        tracer_of: returns which of them traces a thread, -1 when none does yet.
         report: told what was decided: name and values.
     """
 
     def __init__(
         self,
         table: MaskTable,
-        tracer: int,
+        tracers: Callable[[], List[int]],
+        tracer_of: Callable[[int], int],
         report: Callable[[Dict[str, object]], None],
     ) -> None:
         self._table = table
-        self._tracer = tracer
+        self._tracers = tracers
+        self._tracer_of = tracer_of
         self._report = report
-        self._mine = frozenset(os.sched_getaffinity(tracer))
+        self._mine = frozenset(os.sched_getaffinity(tracers()[0]))
         self._state = _State.OFF
         self._since = 0
         self._stops = 0
@@ -200,7 +202,8 @@ class Placement:
         self._resume_as = _State.OFF
         self._pids: List[int] = []
         self._gone: Set[int] = set()
-        self.cpu = -1
+        self.cpus: List[int] = []
+        """CPU of each tracer while masks are narrowed."""
         self._saved: Dict[int, SavedMask] = {}
 
     @property
@@ -284,7 +287,7 @@ class Placement:
 
     def _judge(self, now: int, stops: int, rate: float) -> None:
         values: Dict[str, object] = {
-            "cpu": self.cpu,
+            "cpus": list(self.cpus),
             "threads": len(self._saved),
             "stops_per_second_before": round(self._before),
             "stops_per_second": round(rate),
@@ -320,15 +323,20 @@ class Placement:
         if forgotten:
             kept = {tid: saved for tid, saved in self._saved.items() if saved.pid not in forgotten}
             self._saved = kept
-            self._table.replace(self.cpu, list(kept.values()))
+            self._table.replace(list(kept.values()))
 
     def _narrow(self, pids: List[int]) -> bool:
-        """Moves tracer and tracees to one CPU; returns whether anything was moved."""
-        if self.cpu < 0:
-            self.cpu = self._choose(pids)
-            if self.cpu < 0:
+        """Moves tracers and tracees to one CPU each; returns whether anything was moved."""
+        if not self.cpus:
+            first = self._choose(pids)
+            if first < 0:
                 return False
-            os.sched_setaffinity(self._tracer, {self.cpu})
+            self.cpus.append(first)
+            os.sched_setaffinity(self._tracers()[0], {first})
+        for tracer in self._tracers()[len(self.cpus) :]:
+            cpu = min(self._mine - set(self.cpus), default=self.cpus[0])
+            self.cpus.append(cpu)
+            os.sched_setaffinity(tracer, {cpu})
         for pid in pids:
             for tid in procfs.thread_ids(pid):
                 if tid not in self._saved:
@@ -336,17 +344,21 @@ class Placement:
         return bool(self._saved)
 
     def _narrow_thread(self, tid: int, pid: int) -> None:
+        tracer = self._tracer_of(tid)
+        if not 0 <= tracer < len(self.cpus):
+            return
+        cpu = self.cpus[tracer]
         try:
             mask = frozenset(os.sched_getaffinity(tid))
             original = self._saved.get(pid)
-            if mask == {self.cpu} and original is not None:
+            if len(mask) == 1 and mask <= set(self.cpus) and original is not None:
                 mask = original.mask  # started by a thread that had been narrowed
-            if self.cpu not in mask or len(mask) < 2:
+            if cpu not in mask or len(mask) < 2:
                 return
-            saved = SavedMask(tid, pid, mask)
-            if self._table.save(self.cpu, saved):
+            saved = SavedMask(tid, pid, mask, cpu)
+            if self._table.save(saved):
                 self._saved[tid] = saved
-                os.sched_setaffinity(tid, {self.cpu})
+                os.sched_setaffinity(tid, {cpu})
         except OSError:
             pass  # it has ended, or may not be moved
 
@@ -365,13 +377,14 @@ class Placement:
 
     def undo(self) -> None:
         """Gives every mask back."""
-        if self.cpu >= 0:
-            restore(self.cpu, list(self._saved.values()))
-            try:
-                os.sched_setaffinity(self._tracer, self._mine)
-            except OSError:
-                pass  # the tracer has ended
+        if self.cpus:
+            restore(list(self._saved.values()))
+            for tracer in self._tracers():
+                try:
+                    os.sched_setaffinity(tracer, self._mine)
+                except OSError:
+                    pass  # the tracer has ended
         self._saved.clear()
         self._table.clear()
-        self.cpu = -1
+        self.cpus.clear()
         self._state = _State.OFF

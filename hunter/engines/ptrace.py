@@ -15,7 +15,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from struct import Struct
-from typing import Callable, Deque, Dict, FrozenSet, List, Optional, Set, Tuple
+from typing import AbstractSet, Callable, Deque, Dict, FrozenSet, List, Optional, Set, Tuple
 
 from hg_shared.batch import Batch
 from hg_shared.records import (
@@ -111,10 +111,18 @@ class PtraceEngine(ABC):
         self._early: Set[int] = set()
         self._stillborn: Dict[int, int] = {}
         self._requests: Deque[Tuple[str, int, int]] = deque()
+        # Threads that other tracers of this hunter seize, by ordinal; and processes in which
+        # another tracer's thread has executed a program.
+        self._others: Dict[int, Set[int]] = {}
+        self._superseded: Deque[int] = deque()
         self._notices: Deque[Notice] = deque()
         self._wake = threading.Event()
         self._stopping = False
         self._main = 0
+        self.thread_id = 0
+        """Of the tracer, once it runs."""
+        self._ready = threading.Event()
+        self._beside = False
         self._last_records = 0
         self._last_mark = 0
         self._window_notes: Deque[Tuple[int, int, int, bool, int]] = deque()
@@ -179,6 +187,26 @@ class PtraceEngine(ABC):
         self._requests.append(("attach", ordinal, pid))
         self.poke()
 
+    def attach_but(self, ordinal: int, pid: int, others: Set[int]) -> None:
+        """Asks for a process to be traced but for threads that are another tracer's.
+
+        Args:
+            ordinal: the process.
+            pid: its process id.
+            others: tids of these threads.
+        """
+        self._others[ordinal] = others
+        self.attach(ordinal, pid)
+
+    def supersede(self, ordinal: int) -> None:
+        """Tells that a thread of another tracer has executed a program and is the leader now."""
+        self._superseded.append(ordinal)
+        self.poke()
+
+    def owns(self, tid: int) -> bool:
+        """Tells whether a thread is traced here."""
+        return tid in self._owners
+
     def detach(self, ordinal: int) -> None:
         """Asks for a process to be let go."""
         self._requests.append(("detach", ordinal, 0))
@@ -197,18 +225,37 @@ class PtraceEngine(ABC):
             loss: share of its time that the target was estimated to lose, for the note in the log.
             now_ns: CLOCK_MONOTONIC.
         """
+        self.set_tracing_but(on, loss, now_ns, frozenset())
+
+    def set_tracing_but(
+        self, on: bool, loss: float, now_ns: int, noted: AbstractSet[int]
+    ) -> Set[int]:
+        """Does the same and leaves out the notes about some processes.
+
+        Args:
+            on: see `set_tracing`.
+            loss: see `set_tracing`.
+            now_ns: see `set_tracing`.
+            noted: ordinals of processes of which another tracer has noted it.
+
+        Returns:
+            The ordinals of this tracer's processes.
+        """
         self._set_quiet(not on)
-        for process in list(self._processes.values()):
-            self._window_notes.append(
-                (now_ns, process.pid, process.ordinal, on, round(loss * 1000))
-            )
+        processes = list(self._processes.values())
+        for process in processes:
+            if process.ordinal not in noted:
+                self._window_notes.append(
+                    (now_ns, process.pid, process.ordinal, on, round(loss * 1000))
+                )
         if on:
             self._requests.append(("rearm", 0, 0))
             self.poke()
+        return {process.ordinal for process in processes}
 
     def poke(self) -> None:
         """Signals the tracer if requests wait."""
-        if self._requests and self._main:
+        if (self._requests or self._superseded) and self._main:
             self._wake.set()
             self._leave_loop()
             signal.pthread_kill(self._main, signal.SIGUSR1)
@@ -239,6 +286,15 @@ class PtraceEngine(ABC):
         if batches:
             self._last_mark = now_ns
         return batches
+
+    def mark(self, now_ns: int) -> Batch:
+        """Returns a batch without records, for a reader that waits for this source's watermark.
+
+        Args:
+            now_ns: CLOCK_MONOTONIC.
+        """
+        self._last_mark = now_ns
+        return self._queue.empty(now_ns - WATERMARK_NS)
 
     def _windows(self) -> bytes:
         """Returns the notes about windows of tracing, as heads."""
@@ -307,14 +363,32 @@ class PtraceEngine(ABC):
         )  # fmt: skip
         return head, data
 
-    # Main thread.
+    # The tracer's thread.
 
     def run(self) -> None:
-        """Traces until `stop`, then returns when every tracee has been let go."""
-        self._main = threading.get_ident()
+        """Traces until `stop`, then returns when every tracee has been let go. The main thread's.
+
+        Requests are carried out in a signal handler, so also between two stops of a busy tracee.
+        """
         signal.signal(signal.SIGUSR1, self._on_signal)
+        self._serve()
+
+    def run_beside(self) -> None:
+        """Does the same in another thread, where a request is carried out when the loop returns."""
+        self._beside = True
+        self._serve()
+
+    def wait_ready(self) -> None:
+        """Waits until requests can be made to a tracer that was started by `run_beside`."""
+        self._ready.wait()
+
+    def _serve(self) -> None:
+        self.thread_id = threading.get_native_id()
+        self._main = threading.get_ident()
+        self._ready.set()
         while True:
             self._carry_out()
+            self._between_stops()
             if self._owners:
                 try:
                     self._loop()
@@ -322,11 +396,24 @@ class PtraceEngine(ABC):
                     self._owners.clear()
                 self._await_newborn()
             elif self._stopping:
+                self._main = 0
                 self.ended = True
                 return
             else:
                 self._wake.wait()
                 self._wake.clear()
+
+    def _between_stops(self) -> None:
+        """Does what must not happen within a stop; called where the loop was interrupted."""
+        if self._beside:
+            self._carry_out()
+        while self._superseded:
+            process = self._processes.get(self._superseded.popleft())
+            # Other threads of this tracer end one by one; nothing tells the end of a leader.
+            if process is not None and process.pid in process.threads:
+                self._note_open(process.pid, process)
+                self._forget(process.pid, process)
+                self._close_if_empty(process, "exited")
 
     def _on_signal(self, _signum: int, _frame: object) -> None:
         self._carry_out()
@@ -365,9 +452,11 @@ class PtraceEngine(ABC):
             options |= kernel.FORK_OPTIONS
         failure: Optional[HunterError] = None
         refused: Set[int] = set()
+        others = self._others.pop(ordinal, set())
         while True:
             # A thread may start another between the listing and the seizing of its creator.
-            fresh = [t for t in procfs.thread_ids(pid) if t not in process.threads | refused]
+            known = process.threads | refused | others
+            fresh = [tid for tid in procfs.thread_ids(pid) if tid not in known]
             if not fresh:
                 break
             for tid in fresh:

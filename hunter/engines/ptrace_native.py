@@ -31,6 +31,7 @@ class PtraceNativeEngine(PtraceEngine):
         buffer_bytes: bound of the queue.
         wanted: syscall numbers to record by ABI, None for all.
         decode_fds: also read what new descriptors refer to.
+        source: which tracer of this hunter.
 
     Raises:
         HunterError: the loop cannot be loaded here.
@@ -45,9 +46,10 @@ class PtraceNativeEngine(PtraceEngine):
         buffer_bytes: int,
         wanted: Optional[Dict[int, FrozenSet[int]]] = None,
         decode_fds: bool = False,
+        source: int = 0,
     ) -> None:
         self._library = load()
-        self._rings = NativeQueue(self._library, 0, buffer_bytes)
+        self._rings = NativeQueue(self._library, source, buffer_bytes)
         super().__init__(machine, string_size, self._rings, wanted, decode_fds)
         self._slots = NativeThreads(self._library, self._rings)
         # Calls whose entry was read by Python: their captures.
@@ -137,7 +139,8 @@ class PtraceNativeEngine(PtraceEngine):
         while self._owners:
             reason = run(address)
             if reason == -_EINTR:
-                continue  # the handler has run by now
+                self._between_stops()  # a handler, where there is one, has run by now
+                continue
             if reason < 0:
                 raise ChildProcessError(-reason, "wait4")
             tid, status, now = _STOP.unpack_from(context, layout.TID_STATUS)

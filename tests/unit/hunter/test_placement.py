@@ -36,8 +36,12 @@ def machine(monkeypatch):
     return masks
 
 
+def placed_by(table, report):
+    return Placement(table, lambda: [TRACER], lambda tid: 0, report)
+
+
 def made(reports):
-    return Placement(MaskTable(memoryview(bytearray(TABLE_BYTES))), TRACER, reports.append)
+    return placed_by(MaskTable(memoryview(bytearray(TABLE_BYTES))), reports.append)
 
 
 def trial(tried, before, after, now=SETTLED_NS * 2):
@@ -130,6 +134,24 @@ def test_the_end_of_the_last_target_gives_everything_back(machine):
     assert machine[TRACER] == ALL
 
 
+def test_each_tracer_has_a_cpu_with_its_threads(machine):
+    reports = []
+    machine[8] = ALL
+    owners = {100: 0, 101: 1}
+    table = MaskTable(memoryview(bytearray(TABLE_BYTES)))
+    tried = Placement(table, lambda: [TRACER, 8], lambda tid: owners.get(tid, -1), reports.append)
+    machine[102] = ALL  # not traced yet: left alone
+    trial(tried, 20_000, 200_000)
+    assert machine[TRACER] == machine[100] == {2}
+    assert machine[8] == machine[101] == {0}
+    assert machine[102] == ALL
+    assert [report["cpus"] for report in reports] == [[2, 0]]
+    assert [(saved.tid, saved.cpu) for saved in table.entries()] == [(100, 2), (101, 0)]
+    tried.undo()
+    assert set(machine.values()) == {ALL}
+    assert table.entries() == []
+
+
 def test_masks_round_trip():
     for mask in (frozenset({0}), ALL, frozenset({5, 1023})):
         assert decode_mask(encode_mask(mask)) == mask
@@ -137,34 +159,34 @@ def test_masks_round_trip():
 
 def test_the_table_holds_what_was_saved_and_no_more_than_fits():
     table = MaskTable(memoryview(bytearray(TABLE_BYTES)))
-    assert table.entries() == (0, [])
-    assert table.save(3, SavedMask(11, 10, ALL))
-    assert table.entries() == (3, [SavedMask(11, 10, ALL)])
+    assert table.entries() == []
+    assert table.save(SavedMask(11, 10, ALL, 3))
+    assert table.entries() == [SavedMask(11, 10, ALL, 3)]
     for tid in range(MAX_THREADS - 1):
-        assert table.save(3, SavedMask(tid, 10, ALL))
-    assert not table.save(3, SavedMask(1, 1, ALL))
+        assert table.save(SavedMask(tid, 10, ALL, 3))
+    assert not table.save(SavedMask(1, 1, ALL, 3))
     table.clear()
-    assert table.entries() == (0, [])
+    assert table.entries() == []
 
 
 def test_masks_of_processes_that_ended_are_forgotten_but_not_at_once(machine, monkeypatch):
     table = MaskTable(memoryview(bytearray(TABLE_BYTES)))
-    tried = Placement(table, TRACER, lambda _: None)
+    tried = placed_by(table, lambda _: None)
     now = trial(tried, 20_000, 200_000)
-    assert [saved.tid for saved in table.entries()[1]] == [100, 101]
+    assert [saved.tid for saved in table.entries()] == [100, 101]
     machine[200] = machine[201] = ALL
     monkeypatch.setattr(
         placement.procfs, "thread_ids", {100: [100, 101], 200: [200, 201]}.__getitem__
     )
     tried.tick(now + PROBE_NS, 10**9, {100: 0, 200: 0})
-    assert [saved.tid for saved in table.entries()[1]] == [100, 101, 200, 201]
+    assert [saved.tid for saved in table.entries()] == [100, 101, 200, 201]
     tried.tick(now + PROBE_NS + 1, 10**9, {200: 0})
     # A child of the ended process can still be given the mask that its parent had.
     machine[300] = frozenset({2})
     tried.release_child(300, 100)
     assert machine[300] == ALL
     tried.tick(now + PROBE_NS + 2, 10**9, {200: 0})
-    assert table.entries() == (2, [SavedMask(200, 200, ALL), SavedMask(201, 200, ALL)])
+    assert table.entries() == [SavedMask(200, 200, ALL, 2), SavedMask(201, 200, ALL, 2)]
 
 
 def test_a_child_that_just_started_is_not_narrowed_with_the_others(machine, monkeypatch):

@@ -883,4 +883,4 @@ def test_requests_come_from_any_thread(machine: Machine) -> None:
     machine.engine.stop()
     assert not machine.engine.ended
     machine.engine.run()
-    assert machine.engine._main == threading.get_ident()
+    assert machine.engine.thread_id == threading.get_native_id()
