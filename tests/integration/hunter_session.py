@@ -19,6 +19,7 @@ from hg_shared.batch import Batch
 from hg_shared.framing import FrameDecoder
 from hg_shared.messages import Ack, Event, Goodbye, Hello, Ping, Stop, TracedProcess
 from hg_shared.records import HEAD_SIZE, Kind, Record
+from tests.integration.tracee import tracers
 
 M = TypeVar("M")
 PATIENCE = 20.0
@@ -244,6 +245,12 @@ class HunterSession:
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Sends hunter a signal."""
         self.process.send_signal(number)
+
+    def traces(self, pid: int) -> bool:
+        """Tells whether every thread of a process is traced by hunter, with ptrace(2)."""
+        own = {thread.id for thread in psutil.Process(self.process.pid).threads()}
+        found = tracers(pid)
+        return bool(found) and found <= own
 
     def errors(self) -> str:
         """Returns what hunter wrote to stderr; it must have ended."""

@@ -34,10 +34,10 @@ def check_totals(hunter: HunterSession, goodbye: Goodbye) -> None:
         assert totals["lost"] == noted[ordinal]
     assert goodbye.seen == sum(received.values()) + goodbye.lost
     assert goodbye.lost == sum(noted.values())
-    index = 0
+    following: Counter[int] = Counter()
     for batch in hunter.batches:
-        assert batch.first == index
-        index += batch.count
+        assert batch.first == following[batch.source]
+        following[batch.source] += batch.count
 
 
 def test_a_client_that_does_not_read_loses_records_and_stops_nobody(

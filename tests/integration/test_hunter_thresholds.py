@@ -254,6 +254,9 @@ def test_the_end_by_the_oom_killer_is_told(
     hunter = hunt_pid(tracee.pid, prefix=group.prefix())
     tracee.tell(f"grow {120 * MIB}")
     assert tracee.process.wait(20) == -9
-    assert hunter.wait_event("exit", tracee.pid).fields == {"signal": "SIGKILL"}
+    assert hunter.wait_event("exit", tracee.pid).fields == {
+        "signal": "SIGKILL",
+        "oom": True,
+    }
     hunter.wait_ended()
     assert {r.rval for r in hunter.records() if r.kind == Kind.EXITED} == {9}

@@ -102,9 +102,7 @@ def test_each_tracer_has_a_cpu_with_its_threads_and_gives_it_back(
     assert spinners.finish()[1] == 0
 
 
-def test_a_thread_of_another_tracer_executes_a_program(
-    hunt_shared: Hunt, spinners: Tracee
-) -> None:
+def test_a_thread_of_another_tracer_executes_a_program(hunt_shared: Hunt, spinners: Tracee) -> None:
     hunter = hunt_shared(spinners.pid)
     assert spinners.ask("exec") == f"executed {spinners.pid}"
     hunter.wait_event("exec", spinners.pid)
