@@ -93,9 +93,11 @@ def _select(
         return set()
     if name.startswith("%"):
         raise ValueError(f"'{name}' is no class of system calls; write for example {_examples()}")
-    raise ValueError(
-        f"'{name or expression}' is no system call; write for example openat,read or %file"
-    )
+    if not name:
+        raise ValueError(
+            f"'{expression}' names nothing between two commas; write for example openat,read"
+        )
+    raise ValueError(f"'{name}' is no system call; write for example openat,read or %file")
 
 
 def _class(name: str) -> Set[str] | None:
