@@ -61,7 +61,7 @@ class Fleet:
         self._found = FoundPods(config.target.container)
         self._members: dict[tuple[str, str], Member] = {}
         self._starts: dict[tuple[str, str], int] = {}
-        self._source_errors: list[GathererError] = []
+        self._source_errors: dict[int, GathererError] = {}
         self._waiting = 0
         self._stop_reason = ""
         self._cancelled = False
@@ -161,7 +161,7 @@ class Fleet:
                 self._unheard.discard(number)
                 self._wake.set()
         except GathererError as error:
-            self._source_errors.append(error)
+            self._source_errors[number] = error
             self._view.note(str(error))
         finally:
             self._unheard.discard(number)
@@ -177,7 +177,7 @@ class Fleet:
             self._found.check()
         except TargetNotFound:
             if self._source_errors:
-                raise self._source_errors[0] from None
+                raise self._source_errors[min(self._source_errors)] from None
             raise
 
     def _start_captures(self) -> None:
@@ -372,7 +372,7 @@ class Fleet:
 
     def _exit_code(self) -> int:
         codes = [member.outcome().exit_code for member in self._members.values()]
-        codes += [error.exit_code for error in self._source_errors]
+        codes += [error.exit_code for error in self._source_errors.values()]
         if self._cancelled or self._stop_reason == "terminated":
             codes.append(FAILED)
         return worst(codes)
