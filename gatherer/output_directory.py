@@ -51,6 +51,18 @@ def target_directory(namespace: str, pod: str, container: str) -> str:
     return f"{namespace}_{pod}_{container}"
 
 
+def target_directories(path: Path) -> list[Path]:
+    """Returns the capture directories of many targets that are in a directory, by name.
+
+    Args:
+        path: anything; what cannot be read has none.
+    """
+    try:
+        return sorted(one for one in path.iterdir() if _TARGET.fullmatch(one.name) and one.is_dir())
+    except OSError:
+        return []
+
+
 class OutputDirectory:
     """A directory that one capture has for itself while it is open.
 

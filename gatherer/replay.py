@@ -18,13 +18,14 @@ from gatherer.capture_dir import replace_session
 from gatherer.clock import CaptureClock
 from gatherer.config import LinesConfig
 from gatherer.ending import Conclusion, Evidence, conclude
-from gatherer.errors import ConfigError, LogWriteError
+from gatherer.errors import ConfigError, GathererError, LogWriteError
+from gatherer.fleet_summary import worst
 from gatherer.logs import LogDirectory
 from gatherer.output_directory import lock_directory
 from gatherer.reception import Reception
 from gatherer.renderer import Rendering, lines_factory
 from gatherer.runtimes import Exit, Target
-from gatherer.saved_stream import SavedStream, find
+from gatherer.saved_stream import SavedStream, find, unfinished_targets
 from gatherer.session_document import SessionDocument
 from gatherer.spool import restart_of
 from hg_shared.messages import Event, Goodbye, Hello, Sample, TracedProcess
@@ -84,13 +85,13 @@ def run_render(
         StreamError: it is of another version, or no record stream.
         LogWriteError: the logs cannot be written.
     """
+    targets = unfinished_targets(path)
+    if targets:
+        return _finish_targets(path, targets, bool(changes) or output is not None)
     stream = find(path)
     if path.is_dir() and stream.path.suffix == ".partial":
         if changes or output is not None:
-            raise ConfigError(
-                f"the capture in {path} was not rendered to its end",
-                f"finish it with gatherer render {path}, or print its {stream.path.name}",
-            )
+            raise _unfinished(path, stream.path.name)
         return Finishing(path, stream).run()
     lines = replace(stream.lines, **changes)
     reception = Reception()
@@ -105,6 +106,31 @@ def run_render(
     else:
         _print(stream, lines, processes, out or sys.stdout.buffer)
     return _judge(stream, reception)
+
+
+def _unfinished(path: Path, stream: str) -> ConfigError:
+    return ConfigError(
+        f"the capture in {path} was not rendered to its end",
+        f"finish it with gatherer render {path}, or print its {stream}",
+    )
+
+
+def _finish_targets(path: Path, targets: list[Path], asked_otherwise: bool) -> int:
+    """Finishes the captures of many targets, and returns the worst exit code.
+
+    Raises:
+        ConfigError: something else was asked for.
+    """
+    if asked_otherwise:
+        raise _unfinished(path, f"{targets[0].name}/{find(targets[0]).path.name}")
+    codes = []
+    for directory in targets:
+        try:
+            codes.append(run_render(directory, {}, None))
+        except GathererError as error:
+            _tell(str(error))
+            codes.append(error.exit_code)
+    return worst(codes)
 
 
 def _make_directory(path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from gatherer.config import DEFAULT_MAX_LOG_SIZE, LinesConfig
 from gatherer.errors import ConfigError, StreamError
-from gatherer.output_directory import SESSION
+from gatherer.output_directory import SESSION, target_directories
 from gatherer.reception import Arrival, Reception
 from gatherer.renderer import CHUNK
 from gatherer.spool import RAW_NAME, SpoolReader, restart_of
@@ -120,6 +120,19 @@ def find(path: Path) -> SavedStream:
             f"there is no {path}", f"give a {RAW_NAME}, or a capture directory that holds one"
         )
     return SavedStream(path, _session(directory / SESSION))
+
+
+def unfinished_targets(path: Path) -> list[Path]:
+    """Returns the targets of a capture of many that were not rendered to their end.
+
+    Args:
+        path: anything; only the directory of such a capture has any.
+    """
+    return [
+        directory
+        for directory in target_directories(path)
+        if any(stream.suffix == ".partial" for stream in _streams(directory))
+    ]
 
 
 def _streams(directory: Path) -> list[Path]:

@@ -269,27 +269,25 @@ def test_what_cannot_be_captured_is_named_and_the_others_go_on(
     assert (summary["exit_code"], summary["complete"]) == (3, False)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "user", "words"),
-    [
+def test_what_cannot_start_says_why_on_one_line_and_touches_nothing(
+    gatherer: Callable[..., Gatherer],
+) -> None:
+    cases = (
         (("-l", "app=nothing"), "tracer", "no pod in namespace 'default' has labels that fit"),
         (("-l", "app in"), "tracer", "unable to parse requirement"),
         (("-l", "a=b"), "unlisting", 'cannot list resource "pods"'),
         (("-p", "deploy/nothing"), "tracer", 'deployments.apps "nothing" not found'),
         (("-p", "deploy/x"), "execer", 'cannot get resource "deployments" in API group "apps"'),
         (("-p", "nopod", "-p", "nopod2"), "tracer", 'pods "nopod" not found'),
-    ],
-)
-def test_what_cannot_start_says_why_on_one_line_and_touches_nothing(
-    gatherer: Callable[..., Gatherer], arguments: tuple[str, ...], user: str, words: str
-) -> None:
-    running = gatherer(*arguments, user=user)
-    code, said = running.finish()
-    assert (code, said.count("\n")) == (3, 1), said
-    assert said.startswith("gatherer: error: ")
-    assert words in said
-    assert "; " in said
-    assert not running.output.exists()
+    )
+    started = [gatherer(*arguments, user=user) for arguments, user, _ in cases]
+    for running, (_, _, words) in zip(started, cases, strict=True):
+        code, said = running.finish()
+        assert (code, said.count("\n")) == (3, 1), said
+        assert said.startswith("gatherer: error: ")
+        assert words in said
+        assert "; " in said
+        assert not running.output.exists()
 
 
 def test_ctrl_c_twice_ends_all_at_once(

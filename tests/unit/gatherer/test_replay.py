@@ -254,3 +254,26 @@ def test_a_capture_left_early_after_a_restart_is_finished_with_what_came_before(
     assert document["records"] == {"seen": 14, "received": 13, "lost": 1}
     assert document["lines"] == {"dropped": 2}
     assert not spool.exists()
+
+
+def test_all_targets_that_were_left_early_are_finished(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("default_web-1_main", "default_web-2_main", "default_web-3_main", "notes"):
+        (tmp_path / name).mkdir()
+    save(tmp_path / "default_web-1_main" / "records.hgs.partial", CALLS, goodbye(4), options={})
+    damaged = tmp_path / "default_web-2_main" / "records.hgs.partial"
+    damaged.write_bytes(b"no stream at all")
+    save(tmp_path / "default_web-3_main" / "records.hgs", CALLS, goodbye(4))
+    save(tmp_path / "notes" / "records.hgs.partial", CALLS)
+    with pytest.raises(ConfigError, match="was not rendered to its end"):
+        run_render(tmp_path, {"string_size": 3}, None)
+    assert run_render(tmp_path, {}, None) == 1
+    assert "is no record stream" in capsys.readouterr().err
+    log = tmp_path / "default_web-1_main" / "leak-4711.log"
+    assert len(log.read_text().splitlines()) == 5
+    assert damaged.exists()
+    assert (tmp_path / "notes" / "records.hgs.partial").exists()
+    damaged.unlink()
+    with pytest.raises(ConfigError, match="there is no record stream"):
+        run_render(tmp_path, {}, None)
