@@ -73,6 +73,14 @@ static void open_errors(void) {
     SYS(openat, AT_FDCWD, buffer, O_RDONLY);
     buffer[300] = 0;
     SYS(openat, AT_FDCWD, buffer, O_RDONLY);
+    /* A path of 1 MiB, with what a terminal would act on. */
+    size_t large = 1 << 20;
+    char *path = mmap(0, large, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (size_t i = 0; i < large - 1; i++) path[i] = "\033]0;x\007\377/"[i % 8];
+    SYS(openat, AT_FDCWD, path, O_RDONLY);
+    SYS(rename, path, path);
+    SYS(execve, path, NULL, NULL);
+    SYS(write, 99, path, large);
 }
 
 static void openat2_how(void) {

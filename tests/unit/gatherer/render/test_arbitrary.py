@@ -16,7 +16,7 @@ from gatherer.render.lines import ProcessLines
 from gatherer.render.siginfo import siginfo_text
 from gatherer.render.sockets import control_text, sockaddr_text
 from gatherer.render.text import escape, quote
-from hg_shared.records import Abi, Record, encode_capture
+from hg_shared.records import UNKNOWN_LENGTH, Abi, Record, encode_capture
 
 U64 = st.one_of(
     st.integers(0, 2**64 - 1), st.integers(0, 600), st.sampled_from([2**31, 2**32 - 1, 2**63])
@@ -137,6 +137,20 @@ def unescape(text: str) -> bytes:
 @given(st.binary(max_size=80))
 def test_quoting_loses_nothing(data: bytes) -> None:
     assert unescape(quote(data)[1:-1]) == data
+
+
+@given(data=st.binary(max_size=200), repeated=st.integers(1, 40), more=st.booleans())
+def test_paths_of_any_bytes_and_length_are_shown_whole_or_cut(
+    data: bytes, repeated: int, more: bool
+) -> None:
+    path = (data.replace(b"\0", b"") * repeated)[:4096]
+    length = UNKNOWN_LENGTH if more else len(path)
+    held = encode_capture(0, 0, path, length)
+    text, _ = CallRenderer(8).call(Record(0, 0, -36, (1, 0, 0, 0, 0, 0), 1, 1, 80, 0, 0, held))
+    assert is_printable(text)
+    shown, end = re.fullmatch(r'chdir\("(.*)"(|\.\.\.)\)', text).groups()  # type: ignore[union-attr]
+    assert unescape(shown) == path[:4095]
+    assert (end == "") == (not more and len(path) <= 4095)
 
 
 def test_a_signal_number_outside_every_table_is_shown() -> None:
