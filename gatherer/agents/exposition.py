@@ -25,7 +25,7 @@ TEXT = "text/plain"
 ACCEPT = f"{TEXT};version=0.0.4,{OPEN_METRICS};version=1.0.0;q=0.5,*/*;q=0.1"
 """Text is preferred: its parser forgives what agents of both eras do, OpenMetrics' does not."""
 
-MAX_KEPT = 20_000
+MAX_KEPT = 5_000
 """Samples of one scrape that are kept for one capture; the rest is counted."""
 MAX_LABEL = 4096
 """Characters of a label value that are kept."""

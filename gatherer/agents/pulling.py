@@ -29,7 +29,10 @@ from gatherer.patience import within
 from gatherer.runtimes import Target
 from gatherer.text import printable
 
+SLICE = 250
+"""Samples that are worked on at a time: a few milliseconds."""
 FLUSH_SECONDS = 0.2
+"""Time between two looks for hunter's Hello."""
 LAST_SECONDS = 5.0
 """How long the last scrape of a capture may take."""
 
@@ -214,8 +217,8 @@ class AgentPull:
                 )
         self._record.flush()
         for following in self._following:
-            if following.scrapes > 1:
-                self._record.keep(f"{following.name}-last.prom", following.body)
+            if following.scrapes > 1 and following.source.claim(self):
+                await self._record.keep_large(f"{following.name}-last.prom", following.body)
         reports = [self._report(following) for following in self._following]
         return reports + [_unfound(gap) for gap in self._unfound]
 
@@ -333,18 +336,32 @@ class AgentPull:
         if following.analysis is None:
             self._name(following)
             following.analysis = ANALYSES.get(following.source.kind, NoAnalysis)()
-            self._record.keep(f"{following.name}-first.prom", scrape.body)
+            if following.source.claim(self):
+                await self._record.keep_large(f"{following.name}-first.prom", scrape.body)
             if following.visit is not None:
                 following.visit.name = following.name
                 following.visit.known.set()
         container = await self._container()
-        rows = self._rows(following, scrape, container)
+        rows: list[Row] = []
+        stale = self._staleness(following, scrape, container)
+        for start in range(0, len(scrape.samples), SLICE):
+            part = [
+                (
+                    sample,
+                    following.rates.observe(sample, scrape.seconds),
+                    stale and following.selection.is_container(sample.labels),
+                )
+                for sample in scrape.samples[start : start + SLICE]
+            ]
+            rows += part
+            self._record.metrics(scrape.time_ns, following.name, part)
+            # The stream of the capture has its turn in between.
+            await asyncio.sleep(0)
         following.analysis.observe(rows, scrape.seconds)
         following.scrapes += 1
         following.samples += len(rows)
         following.others = scrape.reading.others
         following.body = scrape.body
-        self._record.metrics(scrape.time_ns, following.name, rows)
 
     def _name(self, following: _Following) -> None:
         """A URL is named after what it turned out to be."""
@@ -359,10 +376,10 @@ class AgentPull:
             name = f"{kind}-{number}"
         following.name = name
 
-    def _rows(
+    def _staleness(
         self, following: _Following, scrape: Scrape, container: Container | None
-    ) -> list[Row]:
-        """Returns the samples with their rates; those of a container that is dead are stale.
+    ) -> bool:
+        """Tells whether the container's samples are those of a dead one.
 
         coroot keeps a dead container's series for ten minutes and more, under the id that the next
         one has too. They are told by the pod's status: it does not run, or it has started anew and
@@ -381,16 +398,8 @@ class AgentPull:
             following.frozen.get(key) != value for key, value in own.items()
         ):
             following.frozen = {}
-        stale = not following.selection.own and (dead or bool(following.frozen))
         following.last = own
-        return [
-            (
-                sample,
-                following.rates.observe(sample, scrape.seconds),
-                stale and sample.key in own,
-            )
-            for sample in scrape.samples
-        ]
+        return not following.selection.own and (dead or bool(following.frozen))
 
     async def _container(self) -> Container | None:
         """Returns the target's container as the pod's status has it, at most an interval old."""

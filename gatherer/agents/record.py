@@ -5,6 +5,7 @@ Nothing here can end the capture: when the disk refuses, it is said once, and no
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -85,6 +86,19 @@ class AgentRecord:
         except LogWriteError as error:
             self._give_up(error)
         return False
+
+    async def keep_large(self, name: str, data: bytes) -> None:
+        """Writes a raw capture of some megabytes, in a thread.
+
+        Args:
+            name: of the file in agents/.
+            data: all of it.
+        """
+        try:
+            if not self._broken:
+                await asyncio.to_thread(self._directory.write_agent_file, name, data)
+        except LogWriteError as error:
+            self._give_up(error)
 
     def flush(self) -> bool:
         """Writes what waited for the clock; returns whether it is known."""

@@ -35,6 +35,7 @@ from gatherer.text import printable
 AUTO, NONE = "auto", "none"
 _LIST_SIZE = 64 << 20  # bytes
 _LIST_SECONDS = 15.0
+_LIST_AGE = 20.0  # seconds
 COLLECTOR_PORT = 8080
 """Where Collector answers everything but metrics; no manifest declares it."""
 
@@ -113,6 +114,7 @@ class Source:
         self._lock = asyncio.Lock()
         self._latest: tuple[float, _Latest | ScrapeError] | None = None
         self._announced = ""
+        self._owner: object = None
 
     @property
     def where(self) -> str:
@@ -145,6 +147,16 @@ class Source:
         if isinstance(latest[1], ScrapeError):
             raise ScrapeError(latest[1].cause, latest[1].remedy)
         return latest[1].scrape(selection)
+
+    def claim(self, owner: object) -> bool:
+        """Returns whether a capture is the one that keeps what the agent says as it comes.
+
+        Args:
+            owner: stands for the capture.
+        """
+        if self._owner is None:
+            self._owner = owner
+        return self._owner is owner
 
     def announce(self, cause: str) -> bool:
         """Takes note of a gap; returns whether no capture has shown it yet.
@@ -236,6 +248,8 @@ class Sources:
         self.ways: ClusterWays | None = None
         self._known: dict[tuple[str, str, str], Source] = {}
         self._told: set[tuple[str, str]] = set()
+        self._nodes: dict[str, tuple[float, tuple[list[object], bool]]] = {}
+        self._looking = asyncio.Lock()
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -362,7 +376,18 @@ class Sources:
         return self._known[key]
 
     async def _pods_of_node(self, target: Target) -> tuple[list[object], bool]:
-        """Returns the pods of the target's node, and whether those of all namespaces."""
+        """Returns the pods of the target's node, and whether those of all namespaces.
+
+        Captures that begin together on a node list them once.
+        """
+        async with self._looking:
+            kept = self._nodes.get(target.node)
+            if kept is None or kept[0] < time.monotonic() - _LIST_AGE:
+                kept = (time.monotonic(), await self._list_node(target))
+                self._nodes[target.node] = kept
+            return kept[1]
+
+    async def _list_node(self, target: Target) -> tuple[list[object], bool]:
         selector = f"fieldSelector={quote(f'spec.nodeName={target.node}', safe='')}"
         try:
             return await self._list(f"/api/v1/pods?{selector}"), True

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gatherer.agents.collector import judge_startup, read_diagnostics
-from gatherer.agents.discovery import AGENTS, COLLECTOR, AgentPod
+from gatherer.agents.discovery import AGENTS, AgentPod
 from gatherer.agents.sources import AUTO, Gap, Sources
+from gatherer.agents.troubles import find_trouble
 from gatherer.errors import ScrapeError
 from gatherer.patience import within
 from gatherer.preflight.evidence import Agent, Evidence
@@ -37,18 +37,22 @@ async def ask_agents(access: ClusterAccess, evidence: Evidence) -> Evidence:
     try:
         async with within(AGENT_SECONDS):
             found, gaps = await sources.find(target)
-            agents = [
-                await _look(sources, source.agent) for source in found if source.agent is not None
-            ]
+            runtime = evidence.node.runtime if evidence.node is not None else ""
+            seen = {
+                source.kind: await _look(sources, source.agent, runtime)
+                for source in found
+                if source.agent is not None
+            }
     except TimeoutError:
         late = f"looking for agents took more than {AGENT_SECONDS:.0f} s"
         return replace(evidence, agents=(Agent("", problem=late, remedy="name one with --agent"),))
     finally:
         await sources.aclose()
-    silent = {gap.agent for gap in gaps}
-    running = [agent for source, agent in zip(found, agents, strict=True)
-               if source.kind not in silent]  # fmt: skip
-    return replace(evidence, agents=(*running, *map(_gap, gaps)))
+    # What an agent that crashes says of itself is more than that it does not run.
+    silent = {gap.agent for gap in gaps if gap.agent in seen and not seen[gap.agent].remedy}
+    told = [agent for kind, agent in seen.items() if kind not in silent]
+    left = [gap for gap in gaps if gap.agent not in seen or gap.agent in silent]
+    return replace(evidence, agents=(*told, *map(_gap, left)))
 
 
 def _gap(gap: Gap) -> Agent:
@@ -56,17 +60,14 @@ def _gap(gap: Gap) -> Agent:
     return Agent(title, problem=gap.cause, remedy=gap.remedy)
 
 
-async def _look(sources: Sources, agent: AgentPod) -> Agent:
+async def _look(sources: Sources, agent: AgentPod, runtime: str) -> Agent:
     title = AGENTS[agent.kind].title if agent.kind in AGENTS else "the pod's own exporter"
     seen = Agent(title, agent.name, agent.ports)
-    container = agent.container
-    if agent.kind != COLLECTOR or container is None or container.state.kind != "running":
-        return seen
     try:
-        diagnostics = read_diagnostics(await sources.log(agent))
+        trouble = await find_trouble(sources, agent, runtime)
     except ScrapeError:
         return seen  # Who may not read logs is told so in a capture.
-    if diagnostics is None:
+    if trouble is None:
         return seen
-    case = judge_startup(diagnostics)
-    return replace(seen, diagnosis=case.cause, remedy=case.remedy)
+    case = f"{trouble.case}: " if trouble.remedy else ""
+    return replace(seen, diagnosis=f"{case}{trouble.cause}", remedy=trouble.remedy)

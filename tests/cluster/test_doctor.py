@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.agent_pods import agent_pod
 from tests.cluster.standin import rbac
 from tests.cluster.standin.harness import StandInCluster, pod_manifest
 
@@ -326,3 +327,55 @@ def test_a_capture_that_cannot_start_says_what_doctor_says(
     )
     assert capture.returncode == told["exit_code"] == 3
     assert capture.stderr == f"gatherer: error: {told['cause']}; {told['remedy']}\n"
+
+
+def agent_row(cluster: StandInCluster) -> dict[str, Any]:
+    told = report(cluster, "-p", "problempod")
+    assert told["can_run"]
+    (row,) = [check for check in told["checks"] if check["check"] == "agent"]
+    return dict(row)
+
+
+@pytest.mark.parametrize(
+    ("startup", "form", "case", "remedy"),
+    [
+        ("no-sensor", "new", "not connected to Sensor", "GRPC_SERVER"),
+        ("no-driver", "old", "no driver", "uname -r"),
+        ("no-driver", "new", "no driver", "BTF"),
+        ("not-loaded", "old", "driver not loaded", "privileged"),
+    ],
+)
+def test_a_collector_that_does_not_start_is_named_by_its_case(
+    cluster: StandInCluster, make_pod: MakePod, startup: str, form: str, case: str, remedy: str
+) -> None:
+    make_pod(agent_pod("collector", env={"STARTUP": startup, "LOG_FORMAT": form}), wait=False)
+    cluster.wait_condition(
+        "collector-x1b2c",
+        lambda pod: (
+            "waiting" in pod["status"]["containerStatuses"][0]["state"]
+            and pod["status"]["containerStatuses"][0]["restartCount"] > 0
+        ),
+        "crash-looping",
+    )
+    row = agent_row(cluster)
+    assert row["finding"].startswith(f"StackRox Collector default/collector-x1b2c: {case}: ")
+    assert remedy in row["remedy"]
+    assert row["level"] == "note"
+
+
+def test_a_missing_container_label_is_explained_by_the_agents_mounts(
+    cluster: StandInCluster, make_pod: MakePod, make_agent: Callable[..., str]
+) -> None:
+    pod = agent_pod("parca")
+    pod["spec"]["volumes"] = pod["spec"]["volumes"][:1]
+    pod["spec"]["containers"][0]["volumeMounts"][1:] = []
+    make_pod(pod)
+    row = agent_row(cluster)
+    assert "container label missing: container label, containerd 1.6.20" in row["finding"]
+    assert "/run/containerd/containerd.sock" in row["finding"]
+    assert "hostPath" in row["remedy"]
+    cluster.delete_pod("parca-agent-x1b2c")
+    make_agent("parca", name="parca-agent-y2c3d")
+    row = agent_row(cluster)
+    assert (row["level"], row["remedy"]) in (("ok", ""), ("ok", None))
+    assert "containerd 1.6.20, tries /run/containerd/containerd.sock" in row["meaning"]

@@ -64,6 +64,9 @@ class ScriptedSource:
         reading = Reading(2, len(outcome), (), (tuple(outcome),), others=3)
         return Scrape(time.time_ns(), float(next(_seconds)), tuple(outcome), reading, b"# raw\n")
 
+    def claim(self, owner: object) -> bool:
+        return True
+
     def announce(self, cause: str) -> bool:
         news, self.announced = cause != self.announced, cause
         return news
