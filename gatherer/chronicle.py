@@ -33,6 +33,7 @@ class Chronicle:
     Attributes:
         document: as given.
         known_at: CLOCK_MONOTONIC seconds of gatherer up to which everything hunter saw is known.
+        ended_at: the same of the end of the stream, 0.0 while it goes on.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Chronicle:
     ) -> None:
         self.document = document
         self.known_at = 0.0
+        self.ended_at = 0.0
         self._config = config
         self._directory = directory
         self._view = view
@@ -171,7 +173,11 @@ class Chronicle:
         clock, goodbye = self.document.clock, self.document.goodbye
         if clock is None:
             return time.time_ns()
-        return clock.now_ns() if goodbye is None else clock.realtime_ns(goodbye.time_ns)
+        if goodbye is not None:
+            return clock.realtime_ns(goodbye.time_ns)
+        # Learning how the target ended and rendering the rest take their time.
+        since = time.monotonic() - self.ended_at if self.ended_at else 0.0
+        return clock.now_ns() - int(since * 1e9)
 
     def close_instance(self) -> None:
         """Writes down what is only known at the end of an instance of the target."""
@@ -202,7 +208,7 @@ class Chronicle:
     def _greet(self, hello: Hello) -> None:
         document = self.document
         document.greet(hello, CaptureClock(hello, time.time_ns()))
-        self.known_at = time.monotonic()
+        self.known_at, self.ended_at = time.monotonic(), 0.0
         self._started_at = self._started_at or self.known_at
         threshold = describe_threshold(self._config, hello)
         output: Path = self._config.output

@@ -37,16 +37,20 @@ class ContainerMemory:
     limit_bytes: int | None = None
     oom_kills: int | None = None
 
-    @classmethod
-    def of(cls, sample: Sample) -> ContainerMemory:
-        """Returns the sample's values."""
+    def after(self, sample: Sample) -> ContainerMemory:
+        """Returns the state after another sample.
+
+        One that is taken right after an OOM kill finds the victim's memory half freed: what was
+        used before it is what matters then.
+
+        Args:
+            sample: of the container.
+        """
         values = sample.values
-        return cls(
-            sample.time_ns,
-            values.get("usage_bytes"),
-            values.get("limit_bytes"),
-            values.get("oom_kills"),
-        )
+        usage, kills = values.get("usage_bytes"), values.get("oom_kills")
+        if kills is not None and self.oom_kills is not None and kills > self.oom_kills:
+            usage = max(usage or 0, self.usage_bytes or 0)
+        return ContainerMemory(sample.time_ns, usage, values.get("limit_bytes"), kills)
 
 
 @dataclass

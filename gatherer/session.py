@@ -281,6 +281,7 @@ class Session:
     ) -> Outcome:
         """Settles the books of this instance and writes down how it ended."""
         document, chronicle, instance = self._document, self._chronicle, self._instance
+        chronicle.ended_at = self._conversation.ended_at
         if cancelled and not self._greeted.is_set():
             failure = Interrupted("interrupted before hunter had started")
         if failure is not None and not self._greeted.is_set():

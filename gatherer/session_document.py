@@ -260,7 +260,7 @@ class SessionDocument:
     def sampled(self, sample: Sample) -> None:
         """Takes a memory sample."""
         if sample.pid is None:
-            self.instance.memory = ContainerMemory.of(sample)
+            self.instance.memory = self.instance.memory.after(sample)
         entry = self._pids.get(sample.pid) if sample.pid is not None else None
         rss = sample.values.get("rss_bytes")
         if entry is None or rss is None or rss < 0:
