@@ -98,8 +98,9 @@ class Chronicle:
         if document.clock is None:
             return
         for loss in progress.losses:
+            cause = "output queue full" if loss.ordinal else "lost in transit"
             entry = document.entry(loss.ordinal)
-            fields: dict[str, object] = {"records": loss.count, "cause": "output queue full"}
+            fields: dict[str, object] = {"records": loss.count, "cause": cause}
             when = document.clock.time(loss.time_ns)
             self._event(when, "lost", entry.pid if entry else None, fields)
         for drop in progress.drops:

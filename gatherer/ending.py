@@ -98,8 +98,10 @@ def hunter_failure(goodbye: Goodbye | None, ended: Exit) -> GathererError | None
     """
     if goodbye is None:
         return None
-    said = hunter_error(ended.stderr)
-    if goodbye.reason == "no_targets" and ended.code == HUNTER_COULD_NOT_START:
+    # Over a channel that was joined later its stderr is out of reach.
+    said = hunter_error(ended.stderr) or printable(goodbye.error, 400)
+    failed = ended.code == HUNTER_COULD_NOT_START or bool(goodbye.error)
+    if goodbye.reason == "no_targets" and failed:
         cause, _, remedy = said.partition("; ")
         return TargetNotFound(cause or "there is nothing to trace", remedy or "check --pid")
     if goodbye.reason == "error":
@@ -186,6 +188,11 @@ def _notes(evidence: Evidence) -> tuple[str, ...]:
         notes.append(
             f"the stream was damaged in {reception.damaged} places,"
             f" first: {printable(reception.damage[0], 200)}"
+        )
+    if evidence.goodbye is not None and evidence.goodbye.dropped_messages > 0:
+        notes.append(
+            f"hunter dropped {evidence.goodbye.dropped_messages} events and samples"
+            " while the connection was slow or broken"
         )
     if evidence.settlement.transit:
         notes.append(f"{evidence.settlement.transit} records were lost in transit")

@@ -21,11 +21,11 @@ _ERRORS: dict[str, type[GathererError]] = {
 
 @dataclass(frozen=True)
 class Loss:
-    """Records of a process that hunter dropped.
+    """Records that hunter dropped, or that did not arrive.
 
     Attributes:
         time_ns: CLOCK_MONOTONIC of the note.
-        ordinal: the process.
+        ordinal: the process; 0 for records of any process that did not arrive.
         count: how many.
     """
 

@@ -233,14 +233,19 @@ class Rendering:
         return settle(self.accounts, self._goodbye, names)
 
     def _note_transit(self) -> None:
-        """Notes at the end of each log what was sent and never arrived."""
+        """Notes at the end of each log what was sent and never arrived.
+
+        What GAP notes have told already is not told again where it can only be of this process.
+        """
         if self._goodbye is None:
             return
+        noted = self.accounts.missing if len(self._by_key) == 1 else 0
         for ordinal, books in self.settlement().processes.items():
             process = self._processes.get(ordinal)
-            if books.transit and process is not None:
-                plural = "" if books.transit == 1 else "s"
-                text = f"LOST {books.transit} record{plural} (lost in transit)"
+            count = books.transit - noted
+            if count > 0 and process is not None:
+                plural = "" if count == 1 else "s"
+                text = f"LOST {count} record{plural} (lost in transit)"
                 note = process.lines.note(self._goodbye.time_ns, text)
                 self._logs.append(process.name, note)
 
@@ -329,17 +334,21 @@ class Rendering:
     def _take_loss(self, ordinal: int, note: Record) -> None:
         count = note.args[0]
         self.accounts.lost(ordinal, count)
-        earlier = self._losses.get(ordinal)
+        self._lose(Loss(note.start, ordinal, count))
+
+    def _lose(self, loss: Loss) -> None:
+        """Keeps a loss until it is reported, together with those of the same process."""
+        earlier = self._losses.get(loss.ordinal)
         if earlier is not None:
-            self._losses[ordinal] = Loss(earlier.time_ns, ordinal, earlier.count + count)
-        else:
-            self._losses[ordinal] = Loss(note.start, ordinal, count)
+            loss = Loss(earlier.time_ns, loss.ordinal, earlier.count + loss.count)
+        self._losses[loss.ordinal] = loss
 
     def _note_gap(self, missing: int, batch: Batch) -> None:
         """Notes in every log that records of some process are missing here."""
         first = next(batch.records(), None)
         at = first.start if first else batch.watermark
         plural = "" if missing == 1 else "s"
+        self._lose(Loss(at, 0, missing))
         for process in self._by_key.values():
             text = f"GAP {missing} record{plural} (lost in transit)"
             self._append(process, process.lines.note(at, text))

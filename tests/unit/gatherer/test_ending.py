@@ -127,3 +127,20 @@ def test_a_hunter_without_hello_is_explained() -> None:
     assert "hunter ended before it began: connection reset" in broken
     crashed = str(no_hello(nothing, Exit(1, "", "Traceback\nImportError: ctypes\n"), 15.0))
     assert "ImportError: ctypes" in crashed
+
+
+def test_what_hunter_says_in_its_goodbye_needs_no_stderr() -> None:
+    broken = Exit(None, "hunter has closed the connection")
+    error = hunter_failure(replace(STOPPED, reason="error", error="KeyError: 'x'"), broken)
+    assert str(error) == "hunter failed: KeyError: 'x'; run again with --debug and report it"
+    nobody = hunter_failure(replace(STOPPED, reason="no_targets", error="no process 7; ps"), broken)
+    assert isinstance(nobody, TargetNotFound)
+    assert str(nobody) == "no process 7; ps"
+    assert hunter_failure(replace(STOPPED, reason="no_targets"), broken) is None
+
+
+def test_dropped_messages_make_a_capture_incomplete() -> None:
+    said = replace(STOPPED, dropped_messages=3)
+    conclusion = conclude(evidence(said, stop_reason="interrupted"))
+    assert (conclusion.exit_code, conclusion.complete) == (4, False)
+    assert "hunter dropped 3 events and samples" in conclusion.notes[0]
