@@ -25,6 +25,8 @@ FIRST_BACKOFF, LAST_BACKOFF = 0.2, 2.0
 MIN_SILENCE = 1.5
 STOPPED_SECONDS = 1.0
 """An event loop that wakes so much later than it wanted was stopped, with its process."""
+MIN_JOIN = 1.5
+"""Seconds that the first attempt to join has at least."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Timing:
         fate: for the runtime to tell that the target has ended; a kubelet looks once a second, and
             reports a little later.
         poll: between two questions about it.
-        join: for one attempt to join a lost hunter.
+        join: for one attempt to join a lost hunter at most; the first ones have less.
         margin: beyond the time that hunter waits, for attempts to join it.
     """
 
@@ -270,48 +272,65 @@ class Conversation:
             The channel, or None and why there is none.
         """
         lost_at = time.monotonic()
-        deadline = lost_at + self._linger + self._timing.margin
-        backoff = FIRST_BACKOFF
         missing_before = self.reception.missing_frames
         self._listener.disconnected(cause)
+        looking = asyncio.ensure_future(self._look(lost_at + self._linger + self._timing.margin))
+        asking = asyncio.ensure_future(self._until_target_ended())
+        try:
+            await asyncio.wait({looking, asking}, return_when=asyncio.FIRST_COMPLETED)
+            if not looking.done():
+                return None, "its target has ended"
+            channel, problem = looking.result()
+        finally:
+            for task in (looking, asking):
+                task.cancel()
+            await asyncio.gather(looking, asking, return_exceptions=True)
+        if channel is not None:
+            self._heard_at = time.monotonic()
+            self._listener.reconnected(
+                Reconnection(
+                    cause,
+                    self._heard_at - lost_at,
+                    self.attempts,
+                    self.reception.missing_frames - missing_before,
+                )
+            )
+            self.attempts = 0
+        return channel, problem
+
+    async def _look(self, deadline: float) -> tuple[HunterChannel | None, str]:
+        """Makes attempts until one works, or the time is over."""
+        backoff = FIRST_BACKOFF
+        # A connection that hangs must not take all the time that hunter waits.
+        patience = min(self._timing.join, max(MIN_JOIN, self._linger / 4))
         while True:
             self.attempts += 1
             try:
-                async with within(self._timing.join):
-                    channel = await self._join()
+                async with within(patience):
+                    return await self._join(), ""
             except HunterGone as gone:
                 return None, gone.cause
             except TimeoutError:
-                problem = f"no answer within {self._timing.join:g} s"
+                problem = f"no answer within {patience:g} s"
+                patience = min(self._timing.join, 2 * patience)
             except GathererError as error:
                 problem = error.cause
-            else:
-                break
-            if await self._target_has_ended():
-                return None, "its target has ended"
             # After a sleep of the laptop the time is over at once, but hunter may be there.
             if time.monotonic() > deadline and self.attempts > 1:
                 return None, f"it could not be reached again: {problem}"
             await asyncio.sleep(backoff * random.uniform(0.5, 1.0))
             backoff = min(2 * backoff, LAST_BACKOFF)
-        self._heard_at = time.monotonic()
-        self._listener.reconnected(
-            Reconnection(
-                cause,
-                self._heard_at - lost_at,
-                self.attempts,
-                self.reception.missing_frames - missing_before,
-            )
-        )
-        self.attempts = 0
-        return channel, ""
 
-    async def _target_has_ended(self) -> bool:
-        try:
-            async with within(self._timing.join):
-                return await self._runtime.ended() is not None
-        except (TimeoutError, GathererError):
-            return False  # Nobody knows.
+    async def _until_target_ended(self) -> None:
+        """Returns when the runtime says that the target has ended."""
+        while True:
+            await asyncio.sleep(LAST_BACKOFF)
+            try:
+                async with within(self._timing.join):
+                    if await self._runtime.ended() is not None:
+                        return
+            except (TimeoutError, GathererError):
+                pass  # Nobody knows.
 
     async def _join(self) -> HunterChannel:
         """Makes one attempt.
