@@ -31,6 +31,7 @@ SAMPLE, ALL = 40, 300
 PODS = 4
 """Captures at once: most of a run is waiting."""
 LINGER = 8.0
+SOAK = os.environ.get("HYPOTHESIS_PROFILE") == "soak"
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def seeds() -> list[int]:
     chosen = os.environ.get("CHAOS_SEEDS", "")
     if chosen:
         return [int(seed) for seed in chosen.split(",")]
-    return list(range(ALL if os.environ.get("SOAK") else SAMPLE))
+    return list(range(ALL if SOAK else SAMPLE))
 
 
 async def run(
@@ -155,7 +156,7 @@ async def run(
     )
 
 
-@pytest.mark.timeout(3600 if os.environ.get("SOAK") else 400)
+@pytest.mark.timeout(3600 if SOAK else 400)
 async def test_every_record_is_found_or_accounted(
     cluster: StandInCluster, pods: list[CountingPod], tmp_path: Path
 ) -> None:
