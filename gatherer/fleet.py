@@ -6,12 +6,11 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from gatherer.clock import rfc3339
 from gatherer.config import DEFAULT_MAX_EXECS, CaptureConfig
 from gatherer.ending import FAILED, TARGET_ENDED
 from gatherer.errors import GathererError, LogWriteError, TargetNotFound
+from gatherer.fleet_document import FleetEnd, fleet_document
 from gatherer.fleet_member import CaptureFactory, Member
 from gatherer.fleet_summary import FleetSummary, joint_error, worst
 from gatherer.found_pods import Found, FoundPods
@@ -68,6 +67,7 @@ class Fleet:
         self._started_ns = time.time_ns()
         self._first_greeted_at: float | None = None
         self._last_greeted_at = 0.0
+        self._began_at = time.monotonic()
         limit = config.fleet.max_execs if config.fleet is not None else DEFAULT_MAX_EXECS
         self._hunters = Starts(limit)
         self._timer: asyncio.TimerHandle | None = None
@@ -163,6 +163,8 @@ class Fleet:
         except GathererError as error:
             self._source_errors[number] = error
             self._view.note(str(error))
+        except Exception as error:
+            self._source_errors[number] = _unexpected(error)
         finally:
             self._unheard.discard(number)
             self._wake.set()
@@ -246,11 +248,7 @@ class Fleet:
             else:
                 member.error = error
         except Exception as error:
-            what = f"{type(error).__name__}: {error}".rstrip(": ")
-            member.error = GathererError(
-                f"unexpected {what}", "run again with --debug and report it"
-            )
-            member.error.__cause__ = error
+            member.error = _unexpected(error)
 
     async def _went(self, member: Member) -> bool:
         """Whether the container has ended in which hunter did not start."""
@@ -298,11 +296,17 @@ class Fleet:
         self._wake.set()
 
     def _arm(self) -> None:
-        """Lets the duration begin when all targets there were are traced, or nearly all."""
-        if self._config.duration is None or self._timer is not None or not self.running:
+        """Lets the duration begin when all targets there were are traced, or nearly all.
+
+        When none runs and none starts, it begins all the same after a while.
+        """
+        if self._config.duration is None or self._timer is not None:
             return
         starting = any(not member.greeted for member in self._active())
-        if starting and time.monotonic() < self._last_greeted_at + STRAGGLER_SECONDS:
+        waited = time.monotonic() - (self._last_greeted_at or self._began_at)
+        if not self.running and (starting or waited < STRAGGLER_SECONDS):
+            return
+        if starting and waited < STRAGGLER_SECONDS:
             return
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._config.duration, self.stop, "duration")
@@ -319,8 +323,8 @@ class Fleet:
             found.running and found.key not in self._members for found in self._found.containers()
         ):
             return False
-        for source in self._sources:
-            if not await source.exhausted():
+        for number, source in enumerate(self._sources):
+            if number not in self._source_errors and not await source.exhausted():
                 return False
         return True
 
@@ -384,6 +388,10 @@ class Fleet:
             GathererError: nothing at all was captured.
         """
         outcomes = tuple(member.outcome() for member in self._members.values())
+        if not outcomes:
+            raise TargetNotFound(
+                "no container of the pods that were found has run", "see `kubectl get pods`"
+            )
         error = joint_error(outcomes)
         if error is not None and not any(outcome.summary for outcome in outcomes):
             raise error
@@ -392,33 +400,19 @@ class Fleet:
     def _write(self, last: bool = False) -> None:
         """Replaces targets.json; when that cannot be, the last one that fitted stays."""
         assert self._directory is not None
+        end = FleetEnd(self._end_reason(), self._exit_code()) if last else None
+        members = list(self._members.values())
+        document = fleet_document(self._config, self._started_ns, members, end)
         try:
-            replace_json(self._directory.path / TARGETS, self._document(last))
+            replace_json(self._directory.path / TARGETS, document)
         except LogWriteError as error:
             if last:
                 self._view.note(str(error))
 
-    def _document(self, last: bool) -> dict[str, Any]:
-        members = list(self._members.values())
-        summaries = [member.summary for member in members if member.summary is not None]
-        ended = not any(member.active for member in members)
-        return {
-            "schema": 1,
-            "started": rfc3339(self._started_ns),
-            "ended": rfc3339(time.time_ns()) if last else None,
-            "end_reason": self._end_reason() if last else None,
-            "options": self._config.as_json(),
-            "targets": [member.as_json() for member in members],
-            "records": {
-                "seen": sum(summary.seen for summary in summaries),
-                "received": sum(summary.received for summary in summaries),
-                "lost": sum(summary.lost for summary in summaries),
-            },
-            "complete": last
-            and ended
-            and all(
-                member.summary.complete if member.summary else member.error is None
-                for member in members
-            ),
-            "exit_code": self._exit_code() if last else None,
-        }
+
+def _unexpected(error: Exception) -> GathererError:
+    """Returns the line for an error that should not be."""
+    what = f"{type(error).__name__}: {error}".rstrip(": ")
+    failure = GathererError(f"unexpected {what}", "run again with --debug and report it")
+    failure.__cause__ = error
+    return failure

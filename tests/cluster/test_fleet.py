@@ -17,6 +17,7 @@ import pytest
 from tests.cluster.standin.harness import StandInCluster, owned_pod, pod_manifest
 
 MakePod = Callable[..., dict[str, Any]]
+pytestmark = pytest.mark.timeout(300)
 WORKER = """
 import os, time
 kept = bytearray(b"x") * (24 << 20)
@@ -76,7 +77,7 @@ class Gatherer:
     def interrupt(self) -> None:
         self.process.send_signal(signal.SIGINT)
 
-    def finish(self, seconds: float = 60) -> tuple[int, str]:
+    def finish(self, seconds: float = 200) -> tuple[int, str]:
         """Returns the exit code and what is on stderr."""
         out, err = self.process.communicate(timeout=seconds)
         self.said += map(json.loads, out.splitlines())

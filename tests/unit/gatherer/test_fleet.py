@@ -430,6 +430,29 @@ async def test_the_duration_does_not_wait_for_stragglers_for_ever(
     assert summary.targets[1].remark == "interrupted before hunter had started"
 
 
+async def test_the_duration_ends_a_capture_in_which_nothing_ever_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet_module, "STRAGGLER_SECONDS", 0.02)
+    scene = Scene(tmp_path, ScriptedSource(pod("a", state=WAITING)), duration=0.02)
+    with pytest.raises(TargetNotFound, match="no container of the pods that were found has run"):
+        await scene.end()
+
+
+async def test_a_source_that_failed_does_not_keep_the_others_waiting(tmp_path: Path) -> None:
+    failed = ScriptedSource(error=NotFound("no such deployment"))
+    scene = Scene(tmp_path, failed, ScriptedSource(pod("a"), live=False))
+    [capture] = await scene.captured("a/main")
+    capture.end()
+    assert (await scene.end()).exit_code == 3
+
+
+async def test_an_error_in_a_source_that_should_not_be_is_told(tmp_path: Path) -> None:
+    broken = ScriptedSource(error=RuntimeError("boom"))  # type: ignore[arg-type]
+    with pytest.raises(GathererError, match="unexpected RuntimeError: boom"):
+        await Scene(tmp_path, broken).end()
+
+
 async def test_a_full_disk_keeps_the_list_that_fitted_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
