@@ -272,10 +272,12 @@ class PtraceEngine(ABC):
     def drain(self, now_ns: int, everything: bool = False) -> List[Batch]:
         """Returns the records taken since the last call; see `Engine.drain`."""
         watermark = now_ns if everything else now_ns - WATERMARK_NS
-        if everything:
-            self._queue.flush_losses(now_ns)
         heads, data = self._in_flight(watermark, now_ns)
         batches = self._queue.take(watermark, (self._windows() + heads, data))
+        if everything:
+            # Only now is there room for a note of each process.
+            self._queue.flush_losses(now_ns)
+            batches += self._queue.take(watermark)
         if batches:
             self._last_records = now_ns
         elif now_ns - self._last_records <= 2 * WATERMARK_NS or now_ns - self._last_mark >= IDLE_NS:

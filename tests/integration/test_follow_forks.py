@@ -217,6 +217,23 @@ def test_masks_of_children_are_as_before(hunt_pid: Hunt, start: Start, engine: s
     assert busy.ask("end") == "ok"
 
 
+def test_losses_are_accounted_for_each_process(hunt_pid: Hunt, family: Tracee) -> None:
+    hunter = hunt_pid(family.pid, "--follow-forks", "--buffer", 1 << 17)
+    hunter.pause_reading()
+    births(family, "crowd", 250)
+    hunter.resume_reading()
+    goodbye = hunter.stop()
+    assert goodbye.lost > 0
+    assert_books_balance(hunter, goodbye)
+    noted: Counter[int] = Counter()
+    for record in hunter.records():
+        if record.kind == Kind.LOST:
+            noted[record.process] += record.args[0]
+    assert noted == {
+        entry["ordinal"]: entry["lost"] for entry in goodbye.processes if entry["lost"]
+    }
+
+
 CALL = re.compile(r"^\d+ +(?:[\d:.]+ )?(?:<\.\.\. )?(\w+)(?:\(| resumed>)(.*)$")
 
 

@@ -17,6 +17,8 @@ _TWO = Struct("<QQ")
 _PROCESS = Struct("<IiQQ")
 _FD = Struct("<i")
 MAX_PROCESSES = 1024
+# Places that children leave to processes that are chosen by their memory.
+KEPT_PROCESSES = 64
 
 
 def shared(size: int) -> Tuple[mmap.mmap, int]:
@@ -88,8 +90,11 @@ class NativeQueue:
         return index
 
     def has_room(self) -> bool:
-        """Tells whether there is room for some more processes."""
-        return len(self._indexes) < MAX_PROCESSES - 64
+        """Tells whether there is room for one more process, and for some that are chosen."""
+        if self._count < MAX_PROCESSES - KEPT_PROCESSES:
+            return True
+        # A place whose losses no note has told yet cannot be given away.
+        return any(not self._fields(index)[3] for index in self._free)
 
     def remove_process(self, ordinal: int) -> None:
         """Gives the place of a process to others, once its losses have been noted."""
