@@ -177,12 +177,22 @@ def _decode(body: bytes, content_type: str) -> str:
         raise _no_exposition(body, content_type)
     if b"\x00" in body[:4096]:
         raise ScrapeError("the answer is binary, no exposition", "check port and path")
+    if body and not body.endswith(b"\n"):
+        # Both formats end in a line feed; without it the last value may be half a number.
+        if not _is_text(body):
+            raise _no_exposition(body, content_type)
+        raise ScrapeError("the exposition is cut short", "see whether the agent restarts")
     try:
         return body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ScrapeError(
             "the exposition is not UTF-8", "check port and path of the agent"
         ) from error
+
+
+def _is_text(body: bytes) -> bool:
+    """Whether it begins as an exposition does: with a comment or a name."""
+    return body[:1] in b"#_:" or body[:1].isalpha()
 
 
 def _families(text: str, content_type: str) -> Iterator[Metric]:

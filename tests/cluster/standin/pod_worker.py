@@ -315,6 +315,8 @@ class PodWorker:
         self._publish()
         exit_code = await child.wait()
         runtime_record.unlink(missing_ok=True)
+        if cgroups.oom_kills(around.cgroups_path) > 0:
+            self._note_oom_kill(runtime_record.parent, record.name)
         del self._pids[record.name]
         self.attachments[record.name].end(exit_code)
         oom_killed = cgroups.oom_kills(around.cgroups_path) > 0

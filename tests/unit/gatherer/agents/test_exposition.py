@@ -107,11 +107,15 @@ def test_what_is_too_much_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (b"<html><title>Log in</title></html>", "text/html", "text/html, '<html>"),
         (b"{}", "application/json", "application/json"),
-        (b"<html>\x1b[31m</html>", "text/plain", "cannot be parsed"),
+        (b"<html>\x1b[31m</html>", "text/plain", "no exposition: text/plain, '<html>"),
+        (b"<html>\x1b[31m</html>\n", "text/plain", "cannot be parsed"),
         (b"\x1f\x8b\x08\x00\x00", "", "binary"),
         (b"caf\xe9 1\n", TEXT, "not UTF-8"),
         (b"x 1\n", OPEN_METRICS, "cannot be parsed"),
         (b"x{ 1\n", TEXT, "cannot be parsed"),
+        (COROOT[:-5], TEXT, "cut short"),
+        (b'x{a="b"} 1.04', TEXT, "cut short"),
+        (b"x 1", OPEN_METRICS, "cut short"),
     ],
 )
 def test_what_is_no_exposition(body: bytes, content_type: str, words: str) -> None:

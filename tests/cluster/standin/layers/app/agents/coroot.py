@@ -9,7 +9,7 @@ import platform
 import re
 import time
 
-from server import Agent, Answer, Exposition, containers, heap_profile, process_metrics
+from server import Agent, Answer, Exposition, containers, heap_profile, oom_kills, process_metrics
 
 HOST = "/host/sys/fs/cgroup"
 UNLIMITED = 1 << 62
@@ -114,7 +114,6 @@ class Coroot(Agent):
         self.min_age = float(os.environ.get("MIN_AGE_SECONDS", "30"))
         self.seen = {}
         self.offsets = {}
-        self.oom_kills = {}
 
     def restarted(self):
         self.started = time.time()
@@ -141,8 +140,7 @@ class Coroot(Agent):
             values = resources(item["cgroup"])
             if values is not None:
                 net = network(item["cgroup"]) or {}
-                killed = self.oom_kills.get(key, 0)
-                values["oom_kills"] = max(values["oom_kills"], killed)
+                values["oom_kills"] = max(values["oom_kills"], oom_kills(item))
                 entry["last"] = {**values, **net}
         for key, entry in list(self.seen.items()):
             if now - entry["at"] > GC_SECONDS:

@@ -281,3 +281,13 @@ def containers():
         except (OSError, ValueError):
             continue  # It is just being written or removed.
     return found
+
+
+def oom_kills(item):
+    """Returns how often the kernel has killed a container for lack of memory."""
+    try:
+        with open("/run/containerd/.oom-kills") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return 0
+    return lines.count(f"{item['namespace']} {item['pod']} {item['container']}")
