@@ -97,6 +97,10 @@ class Chronicle:
         document.count(progress.accounts)
         if document.clock is None:
             return
+        step = document.clock.take_own_step()
+        if step:
+            own: dict[str, object] = {"seconds": round(step / 1e9, 6), "whose": "gatherer"}
+            self._event(rfc3339(document.clock.now_ns()), "clock_step", None, own)
         for loss in progress.losses:
             cause = "output queue full" if loss.ordinal else "lost in transit"
             entry = document.entry(loss.ordinal)

@@ -7,6 +7,7 @@ the node's wall clock never reorders a capture: steps are events.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
 from hg_shared.messages import Heartbeat, Hello
@@ -47,6 +48,30 @@ def local_zone() -> str:
     return f"{now.strftime('%z')} {now.tzname() or ''}".strip()
 
 
+def _wall_minus_boot_ns() -> int:
+    # Only Linux has a clock that goes on in sleep and that nobody sets.
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return 0 if clock is None else time.time_ns() - time.clock_gettime_ns(clock)
+
+
+class OwnClock:
+    """Notices when the wall clock of this machine is set: after a sleep it often is.
+
+    Args:
+        difference: CLOCK_REALTIME minus a clock that is never set, ns.
+    """
+
+    def __init__(self, difference: Callable[[], int] = _wall_minus_boot_ns) -> None:
+        self._difference = difference
+        self._before = difference()
+
+    def look(self) -> int:
+        """Returns by how many nanoseconds it was set since the last look, 0 when it was not."""
+        now = self._difference()
+        step, self._before = now - self._before, now
+        return step if abs(step) >= STEP_NS else 0
+
+
 class CaptureClock:
     """Converts the node's CLOCK_MONOTONIC nanoseconds to times.
 
@@ -54,7 +79,11 @@ class CaptureClock:
         offset_ns: estimate of node's wall clock minus gatherer's, from the fastest frame so far.
     """
 
-    def __init__(self, hello: Hello, received_ns: int | None = None) -> None:
+    def __init__(
+        self, hello: Hello, received_ns: int | None = None, own: OwnClock | None = None
+    ) -> None:
+        self._own = own or OwnClock()
+        self._own_step = 0
         self._base = hello.realtime_ns - hello.monotonic_ns
         self._step_base = self._base
         self.offset_ns = hello.realtime_ns - (
@@ -79,7 +108,20 @@ class CaptureClock:
 
     def now_ns(self) -> int:
         """Returns now on the capture clock, as far as gatherer can tell."""
+        self._follow_own()
         return time.time_ns() + self.offset_ns
+
+    def take_own_step(self) -> int:
+        """Returns by how many nanoseconds gatherer's own clock was set since the last call."""
+        self._follow_own()
+        step, self._own_step = self._own_step, 0
+        return step
+
+    def _follow_own(self) -> None:
+        """Keeps the estimate right when this machine's wall clock is set."""
+        step = self._own.look()
+        self.offset_ns -= step
+        self._own_step += step
 
     def observe(self, heartbeat: Heartbeat, received_ns: int) -> float | None:
         """Takes the two clocks of a heartbeat.
@@ -93,6 +135,7 @@ class CaptureClock:
         Returns:
             Seconds by which the node's wall clock was stepped since the last heartbeat, or None.
         """
+        self._follow_own()
         base = heartbeat.realtime_ns - heartbeat.time_ns
         step = base - self._step_base
         # On the capture clock, so that a step of the node's wall clock does not move the estimate.

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatherer import clock
-from gatherer.clock import CaptureClock
+from gatherer.clock import CaptureClock, OwnClock
 from gatherer.text import byte_count, printable, safe_command
 from hg_shared.messages import Heartbeat
 from tests.unit.gatherer.scripted import HELLO, REALTIME, SECOND
@@ -102,3 +102,19 @@ def test_steps_of_the_wall_clock_are_told_once_and_move_nothing() -> None:
     assert beat(4, 0) == 3.0
     assert capture.time(HELLO.monotonic_ns + SECOND) == before
     assert capture.offset_ns == 0
+
+
+def test_a_step_of_the_own_wall_clock_moves_nothing() -> None:
+    difference = [5 * SECOND]
+    own = OwnClock(lambda: difference[0])
+    capture_clock = CaptureClock(HELLO, HELLO.realtime_ns, own)
+    difference[0] += 99_000_000
+    assert capture_clock.take_own_step() == 0, "slewed, or read a little later"
+    difference[0] -= 3600 * SECOND
+    beat = Heartbeat(HELLO.monotonic_ns, HELLO.realtime_ns, 0, 0, 0, 0.0, 0)
+    capture_clock.observe(beat, HELLO.realtime_ns - 3600 * SECOND)
+    # What gatherer stamps from now on is an hour less, and means the same moment.
+    assert capture_clock.offset_ns == 3600 * SECOND
+    assert capture_clock.take_own_step() == -3600 * SECOND
+    assert capture_clock.take_own_step() == 0
+    assert OwnClock().look() == 0
