@@ -369,7 +369,7 @@ class Hunter:
             elif self._sampler.is_due(now):
                 self._sample_container(now)
             if now >= next_heartbeat:
-                self._heartbeat(now)
+                self._heartbeat()
                 next_heartbeat = now + heartbeat
             if now >= next_collection:
                 gc.collect()
@@ -598,19 +598,13 @@ class Hunter:
         self._peak_pss = max(self._peak_pss, pss)
         return pss
 
-    def _heartbeat(self, now: int) -> None:
+    def _heartbeat(self) -> None:
         seen, lost, _ = self._totals()
-        self._writer.put(
-            Heartbeat(
-                now,
-                time.time_ns(),
-                seen,
-                lost,
-                self._engine.queued_bytes() + self._writer.waiting_bytes(),
-                round(time.process_time(), 3),
-                self._measure_self(),
-            )
-        )
+        waiting = self._engine.queued_bytes() + self._writer.waiting_bytes()
+        used, pss = round(time.process_time(), 3), self._measure_self()
+        # Both clocks at one moment: what lies between them would look like a step of the clock.
+        now, wall = time.monotonic_ns(), time.time_ns()
+        self._writer.put(Heartbeat(now, wall, seen, lost, waiting, used, pss))
 
     # The end.
 
