@@ -89,6 +89,7 @@ soak: $(STAMP)  ## the samples of the tests at their full counts
 	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/cluster/test_fleet_size.py -s
 	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/cluster/test_chaos.py -s
 	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/integration/test_strace_agreement.py --timeout 1200
+	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/integration/test_hunter_placement.py tests/integration/test_hunter_tracers.py --timeout 2400
 
 .PHONY: bench
 bench: $(STAMP)  ## speed as ratios, measured side by side in one run

@@ -12,6 +12,7 @@ from tests.integration.hunter_session import HunterSession, wait_until
 from tests.integration.tracee import TARGETS, Tracee
 
 CPUS = sorted(os.sched_getaffinity(0))
+KILLS = 50 if os.environ.get("HYPOTHESIS_PROFILE") == "soak" else 2
 
 pytestmark = pytest.mark.skipif(
     len(CPUS) < 2, reason="one CPU only: there is no other place to move a target from"
@@ -65,7 +66,7 @@ def test_children_of_a_narrowed_process_get_the_mask_it_had(
 def test_masks_come_back_when_hunter_is_killed(
     hunt_pid: Callable[..., HunterSession], busy: Tracee
 ) -> None:
-    for _ in range(3):
+    for _ in range(KILLS):
         hunter = hunt_pid(busy.pid)
         wait_narrowed(busy)
         hunter.kill()
