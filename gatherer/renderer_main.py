@@ -29,6 +29,8 @@ from gatherer.spool import SpoolReader, restart_of
 
 REPORT_SECONDS = 0.1
 """Time between two reports of a spool while there is something to render."""
+NICE = 10
+"""How much the renderer gives way to what receives the stream, on a machine that is full."""
 _STDIN, _STDOUT = 0, 1
 
 RenderingFactory = Callable[[Path], Rendering]
@@ -244,6 +246,8 @@ def main() -> int:
     """Renders as the command line says; returns the exit code."""
     # Ctrl-C is for gatherer, which decides what becomes of the rest.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What is not rendered yet is on disk; what is not received in time is lost.
+    os.nice(NICE)
     lines, max_log_size = LinesConfig(**json.loads(sys.argv[-2])), int(sys.argv[-1])
 
     def make(spool: Path) -> Rendering:
