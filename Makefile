@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 REPORTS := dist/reports
 PYTEST := $(BIN)/pytest -q
 # Programs that integration and cluster tests run; installed by `make test` when it is root.
-DEBIAN := strace runc busybox-static gcc libc6-dev qemu-user-static
+DEBIAN := strace runc busybox-static gcc libc6-dev qemu-user-static docker-compose
 # Unpacked below dist/, not installed: its package would start a system service.
 EXPORTER := dist/debian/usr/bin/prometheus-node-exporter
 
@@ -93,7 +93,7 @@ soak: $(STAMP)  ## the samples of the tests at their full counts
 
 .PHONY: bench
 bench: $(STAMP)  ## speed as ratios, measured side by side in one run
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(ARGS)
 
 .PHONY: zipapp
 zipapp: $(STAMP)  ## dist/hunter.pyz

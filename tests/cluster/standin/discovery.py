@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.cluster.standin import workloads
+from tests.cluster.standin import plain_objects, workloads
 
 Object = dict[str, Any]
 
@@ -16,6 +16,7 @@ _CORE: list[tuple[str, str, bool, list[str], list[str]]] = [
     ("namespaces", "Namespace", False, ["create", "get", "list", "watch"], ["ns"]),
     ("nodes", "Node", False, ["get", "list", "watch"], ["no"]),
     ("pods", "Pod", True, ["create", "delete", "get", "list", "watch"], ["po"]),
+    ("serviceaccounts", "ServiceAccount", True, plain_objects.VERBS, ["sa"]),
 ]
 _SUBRESOURCES: list[tuple[str, str, list[str]]] = [
     ("pods/attach", "PodAttachOptions", ["create", "get"]),
@@ -30,7 +31,7 @@ _REVIEWS = {
     "authorization.k8s.io": ("selfsubjectaccessreviews", "SelfSubjectAccessReview"),
     "authentication.k8s.io": ("selfsubjectreviews", "SelfSubjectReview"),
 }
-GROUPS = ("apps", "authentication.k8s.io", "authorization.k8s.io", "batch")
+GROUPS = ("apps", "authentication.k8s.io", "authorization.k8s.io", "batch", plain_objects.RBAC)
 
 
 def api_versions(server: str) -> Object:
@@ -97,7 +98,30 @@ def core_resources() -> Object:
 
 def group_resources(group: str) -> Object:
     """Returns /apis/GROUP/v1 of one of ``GROUPS``."""
+    if group == plain_objects.RBAC:
+        return rbac_resources()
     return review_resources(group) if group in _REVIEWS else workload_resources(group)
+
+
+def rbac_resources() -> Object:
+    """Returns /apis/rbac.authorization.k8s.io/v1."""
+    resources = [
+        {
+            "name": name,
+            "singularName": kind.kind.lower(),
+            "namespaced": kind.namespaced,
+            "kind": kind.kind,
+            "verbs": plain_objects.VERBS,
+        }
+        for name, kind in plain_objects.KINDS.items()
+        if kind.group == plain_objects.RBAC
+    ]
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": f"{plain_objects.RBAC}/v1",
+        "resources": resources,
+    }
 
 
 def review_resources(group: str) -> Object:
@@ -165,22 +189,24 @@ def _aggregated_group(group: str, listed: Object) -> Object:
 
 def openapi_index() -> Object:
     """Returns /openapi/v3."""
-    return {"paths": {"api/v1": {"serverRelativeURL": "/openapi/v3/api/v1"}}}
+    roots = ["api/v1", *(f"apis/{group}/v1" for group in GROUPS)]
+    return {"paths": {root: {"serverRelativeURL": f"/openapi/v3/{root}"} for root in roots}}
 
 
-def openapi_core() -> Object:
-    """Returns /openapi/v3/api/v1: that the server validates fields itself is all kubectl asks."""
+def openapi(group: str) -> Object:
+    """Returns /openapi/v3 of one group: that the server validates fields is all kubectl asks."""
+    listed = group_resources(group) if group else core_resources()
+    root = f"/apis/{group}/v1" if group else "/api/v1"
     parameter = {"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}
-    paths = {
-        f"/api/v1/namespaces/{{namespace}}/{name}/{{name}}": {
-            "patch": {
-                "parameters": [parameter],
-                "x-kubernetes-group-version-kind": {"group": "", "version": "v1", "kind": kind},
-            }
+    paths = {}
+    for resource in listed["resources"]:
+        if "/" in resource["name"]:
+            continue
+        scope = "/namespaces/{namespace}" if resource["namespaced"] else ""
+        kind = {"group": group, "version": "v1", "kind": resource["kind"]}
+        paths[f"{root}{scope}/{resource['name']}/{{name}}"] = {
+            "patch": {"parameters": [parameter], "x-kubernetes-group-version-kind": kind}
         }
-        for name, kind, namespaced, _, _ in _CORE
-        if namespaced
-    }
     return {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": "v1.36.2"},

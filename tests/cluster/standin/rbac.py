@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.cluster.standin import workloads
+from tests.cluster.standin import manifest_rules, workloads
 from tests.cluster.standin.request_attributes import Attributes
 
 _OWN_RIGHTS = ("authorization.k8s.io", "authentication.k8s.io")
@@ -76,8 +76,14 @@ _READ_WORKLOADS = Rule(
     frozenset({"get", "list"}), frozenset(workloads.KINDS), frozenset({"apps", "batch"})
 )
 
+_MANIFEST = (
+    Rule(frozenset(rule["verbs"]), frozenset(rule["resources"]), frozenset(rule["apiGroups"]))
+    for rule in manifest_rules.rules()
+)
+
 # By the name of the kubeconfig context.
 USERS = {
+    "gatherer": service_account("default", "gatherer", *_MANIFEST),
     "admin": ADMIN,
     "viewer": service_account("default", "viewer", _READ_PODS),
     "getonly": service_account("default", "getonly", _READ_PODS, _exec("get")),

@@ -12,6 +12,7 @@ from tests.cluster.standin.authority import common_name
 from tests.cluster.standin.cluster import Cluster, recorded
 from tests.cluster.standin.exec_routes import ExecRoutes
 from tests.cluster.standin.object_routes import ObjectRoutes
+from tests.cluster.standin.plain_objects import PlainObjectRoutes
 from tests.cluster.standin.pods import timestamp
 from tests.cluster.standin.port_forward_routes import PortForwardRoutes
 from tests.cluster.standin.proxy_routes import ProxyRoutes
@@ -43,6 +44,7 @@ class Server:
         application = web.Application(middlewares=[self._answer], client_max_size=8 << 20)
         objects = ObjectRoutes(self._cluster)
         application.add_routes(objects.routes())
+        application.add_routes(PlainObjectRoutes(self._cluster.store).routes())
         application.add_routes(ExecRoutes(self._cluster, objects.pod).routes())
         application.add_routes(PortForwardRoutes(self._cluster, objects.pod).routes())
         application.add_routes(ProxyRoutes(self._cluster, objects.find_pod).routes())
@@ -123,7 +125,11 @@ class Server:
                 for group in discovery.GROUPS
             ),
             web.get("/openapi/v3", fixed(discovery.openapi_index())),
-            web.get("/openapi/v3/api/v1", fixed(discovery.openapi_core())),
+            web.get("/openapi/v3/api/v1", fixed(discovery.openapi(""))),
+            *(
+                web.get(f"/openapi/v3/apis/{group}/v1", fixed(discovery.openapi(group)))
+                for group in discovery.GROUPS
+            ),
             web.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", self._review_access),
             web.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", self._review_user),
         ]
