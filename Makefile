@@ -99,6 +99,10 @@ bench: $(STAMP)  ## speed as ratios, measured side by side in one run
 zipapp: $(STAMP)  ## dist/hunter.pyz
 	$(BIN)/python build/make_zipapp.py dist/hunter.pyz
 
+.PHONY: bundle
+bundle: $(STAMP)  ## dist/hunter-bundle-ARCH.zip, the Python for containers without one
+	$(BIN)/python build/make_bundle.py
+
 .PHONY: native
 native: $(STAMP)  ## rebuild the hot loop in C for every architecture
 	$(BIN)/python build/make_native.py

@@ -1,4 +1,4 @@
-"""Hatchling hook: puts hunter.pyz into every wheel as gatherer/_data/hunter.pyz."""
+"""Hatchling hook: puts hunter.pyz, and bundles if any were made, into every wheel's _data."""
 
 from __future__ import annotations
 
@@ -30,3 +30,5 @@ class HunterZipappHook(BuildHookInterface[Any]):
         target = root / "dist" / "hunter.pyz"
         build_zipapp(root, target)
         build_data["force_include"][str(target)] = "gatherer/_data/hunter.pyz"
+        for bundle in target.parent.glob("hunter-bundle-*.zip"):
+            build_data["force_include"][str(bundle)] = f"gatherer/_data/{bundle.name}"

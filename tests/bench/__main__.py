@@ -13,7 +13,17 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.bench import capture, guest, latency, rendering, slowdown, spooling, startup, streams
+from tests.bench import (
+    bundling,
+    capture,
+    guest,
+    latency,
+    rendering,
+    slowdown,
+    spooling,
+    startup,
+    streams,
+)
 from tests.bench import target as targets
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +53,7 @@ def sections(
     found["wire"] = streams.measure_wire
     found["spooling"] = partial(spooling.measure, folder)
     found["latency"] = partial(latency.measure, program, folder, 2 * seconds)
+    found["bundled Python"] = partial(bundling.measure, folder)
     found["guest"] = partial(guest.measure, zipapp, 5 * seconds)
     for rate in capture.RATES:
         name = f"capture: ebpf, {rate // 1000} thousand records a second"
