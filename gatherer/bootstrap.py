@@ -1,11 +1,13 @@
 """The program that takes hunter from stdin and becomes it; it runs inside the target.
 
-gatherer.deploy passes its text to `PYTHON -I -S -c TEXT SIZE SHA256 ARGS...`, without comments,
-docstrings and annotations. It must run on CPython 3.8 and later, with the standard library alone.
+gatherer.deploy passes its text to `PYTHON -I -S -c TEXT WHERE SIZE SHA256 ARGS...`, without
+comments, docstrings and annotations; WHERE is `copy` or `memory`. It must run on CPython 3.8 and
+later, with the standard library alone.
 
 It reads exactly SIZE bytes from stdin, because exec v4 cannot half-close it and what follows is
-hunter's own stdin. The file that holds them loses its name before the first byte is in it and is
-run through /proc/self/fd: whatever kills hunter, or keeps it from starting, nothing stays.
+hunter's own stdin. The file that holds them has no name: `copy` takes it away before the first byte
+is in it, `memory` makes one of memfd_create(2), which is on no file system. It is run through
+/proc/self/fd: whatever kills hunter, or keeps it from starting, nothing stays.
 """
 
 from __future__ import annotations
@@ -40,6 +42,26 @@ def receive(size: int) -> bytes:
     return bytes(data)
 
 
+def write(fd: int, data: bytes) -> int:
+    """Writes everything; returns the descriptor."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+    return fd
+
+
+def in_memory(data: bytes) -> int:
+    """Returns a descriptor of a file in memory with `data`."""
+    try:
+        try:
+            fd = os.memfd_create("hunter", 8)  # MFD_NOEXEC_SEAL: all that some kernels allow
+        except OSError:
+            fd = os.memfd_create("hunter", 0)
+        return write(fd, data)
+    except OSError as error:
+        raise failure(NOTHING_WRITABLE, f"memfd_create: {error.strerror}") from None
+
+
 def store(data: bytes) -> int:
     """Returns a descriptor of a nameless file with `data`, in the first place that takes it."""
     refusals = []
@@ -53,10 +75,7 @@ def store(data: bytes) -> int:
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             os.unlink(path)
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(fd, rest) :]
-            return fd
+            return write(fd, data)
         except OSError as error:
             refusals.append(f"{directory}: {error.strerror}")
             if fd >= 0:
@@ -64,13 +83,13 @@ def store(data: bytes) -> int:
     raise failure(NOTHING_WRITABLE, ", ".join(refusals))
 
 
-def main(size: int, sha256: str, arguments: list[str]) -> None:
+def main(where: str, size: int, sha256: str, arguments: list[str]) -> None:
     """Receives hunter, checks it and becomes it."""
     data = receive(size)
     digest = hashlib.sha256(data).hexdigest()
     if digest != sha256:
         raise failure(DIGEST_DIFFERS, f"sha256 {sha256} expected, {digest} received")
-    fd = store(data)
+    fd = in_memory(data) if where == "memory" else store(data)
     os.set_inheritable(fd, True)
     path = f"/proc/self/fd/{fd}"
     # -X hunter changes nothing; it tells who looks at the process list what this is.
@@ -84,4 +103,4 @@ def main(size: int, sha256: str, arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], sys.argv[3:])
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4:])

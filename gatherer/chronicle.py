@@ -217,7 +217,9 @@ class Chronicle:
         self._started_at = self._started_at or self.known_at
         threshold = describe_threshold(self._config, hello)
         output: Path = self._config.output
-        self._view.started(Start(document.target, hello, document.inject, threshold, output))
+        self._view.started(
+            Start(document.target, hello, document.inject, document.explanation, threshold, output)
+        )
 
     def _sample(self, sample: Sample, clock: CaptureClock) -> None:
         self.document.sampled(sample)

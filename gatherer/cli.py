@@ -36,6 +36,7 @@ else:
     _ParamType = click.ParamType
 
 DEFAULT_COMMAND = "capture"
+INJECTIONS = ("auto", "copy", "memory", "bundle", "ephemeral", "sidecar")
 ENGINES = ("auto", "ebpf", "ptrace", "ptrace-python")
 TIMESTAMPS = ("none", "time", "unix", "relative")
 
@@ -226,6 +227,15 @@ The same as `gatherer capture …`; see `gatherer capture --help` for all option
     help="trace in windows so that the target loses at most 10% of its time  [no limit]",
 )  # fmt: skip
 @_option(
+    "--inject", type=click.Choice(INJECTIONS), default="auto",
+    help="how hunter gets into a container  [auto: the best way it leaves open]",
+)  # fmt: skip
+@_option(
+    "--image", metavar="IMAGE",
+    help="image with Python 3.8 or newer for an ephemeral container  [the target's own, or "
+    "python:3.13-slim]",
+)  # fmt: skip
+@_option(
     "--require-trace", is_flag=True,
     help="fail (exit code 3) where only memory evidence may be taken",
 )  # fmt: skip
@@ -399,6 +409,8 @@ def capture_config(given: dict[str, Any], terminal: bool) -> CaptureConfig:
         max_overhead=given["max_overhead"],
         force=given["force"],
         require_trace=given["require_trace"],
+        inject=given["inject"],
+        image=given["image"],
         max_log_size=given["max_log_size"],
         output=given["output"],
         duration=given["duration"],

@@ -114,6 +114,8 @@ class CaptureConfig:
         placement: `auto`, or `off`: whether the target may be moved to the tracer's CPU.
         max_overhead: share of its time that the target may lose, None for any.
         force: go on without memory headroom.
+        inject: how hunter gets into a container.
+        image: for an ephemeral container, None for one that suits.
         require_trace: end with an error where nothing may be traced.
         max_log_size: bytes of lines kept of each process.
         output: the capture directory.
@@ -146,6 +148,8 @@ class CaptureConfig:
     max_overhead: float | None = None
     force: bool = False
     require_trace: bool = False
+    inject: str = "auto"
+    image: str | None = None
     max_log_size: int = DEFAULT_MAX_LOG_SIZE
     output: Path = Path("strace-logs")
     duration: float | None = None
@@ -194,6 +198,8 @@ class CaptureConfig:
                 "-n": target.namespace,
                 "--context": target.context,
                 "--kubeconfig": target.kubeconfig,
+                "--inject": self.inject != "auto",
+                "--image": self.image,
             }
             for option, value in given.items():
                 if value:
@@ -217,6 +223,11 @@ class CaptureConfig:
                 "give a pod with -p POD, pods with -l SELECTOR, or --runtime local",
             )
         self._check_agents()
+        if self.image is not None and self.inject not in ("auto", "ephemeral"):
+            raise ConfigError(
+                f"--image has no meaning with --inject {self.inject}",
+                "it is the image of an ephemeral container: leave one of them out",
+            )
         if self.growth is not None and self.only_pids:
             raise ConfigError(
                 "--growth has no effect with --pid alone", "give a threshold with -m as well"
@@ -283,6 +294,8 @@ class CaptureConfig:
             "max_overhead": self.max_overhead,
             "force": self.force,
             "require_trace": self.require_trace,
+            "inject": self.inject,
+            "image": self.image,
             "install": self.install,
             "duration": self.duration,
             "max_log_size_bytes": self.max_log_size,

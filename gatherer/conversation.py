@@ -118,6 +118,8 @@ class Conversation:
     Attributes:
         reception: the state of the stream.
         inject: how hunter got in, empty before it has.
+        explanation: why that way.
+        container: in which it runs.
         ended_at: CLOCK_MONOTONIC seconds of the end of the stream.
         attempts: how often a lost hunter has been looked for since it was lost; 0 when it is there.
     """
@@ -133,6 +135,8 @@ class Conversation:
     ) -> None:
         self.reception = Reception()
         self.inject = ""
+        self.explanation = ""
+        self.container = ""
         self.ended_at = 0.0
         self.attempts = 0
         self._runtime = runtime
@@ -165,6 +169,8 @@ class Conversation:
         """
         channel = await self._runtime.start(self._image, self._arguments)
         self.inject = channel.inject
+        self.explanation = channel.explanation
+        self.container = channel.container
         self._heard_at = time.monotonic()
         try:
             try:

@@ -11,7 +11,7 @@ from importlib import resources
 
 from gatherer import bootstrap
 from gatherer.errors import DeployError, ExecError
-from gatherer.interpreters import ExecStreams, Interpreter, OpenExec, find_python, interrupted
+from gatherer.interpreters import ExecStreams, Interpreter, OpenExec, interrupted
 from gatherer.kube.answers import exec_error, one_line
 from gatherer.kube.channels import (
     STDERR,
@@ -69,26 +69,6 @@ class StartedHunter:
     stderr: StderrTail
 
 
-async def deploy(
-    open_exec: OpenExec, container: str, data: bytes, sha256: str, arguments: Sequence[str]
-) -> StartedHunter:
-    """Brings hunter in and starts it.
-
-    Args:
-        open_exec: starts commands in the container.
-        container: what messages call it.
-        data: the zipapp.
-        sha256: its hexadecimal digest, checked inside.
-        arguments: hunter's command line; it is in the cluster's audit log, so no secret.
-
-    Raises:
-        DeployError: no interpreter, nothing writable, the digest differs, or hunter ended at once.
-        ExecError: a channel broke.
-    """
-    interpreter = await find_python(open_exec, container)
-    return await start_hunter(open_exec, container, interpreter, data, sha256, arguments)
-
-
 async def start_hunter(
     open_exec: OpenExec,
     container: str,
@@ -96,18 +76,28 @@ async def start_hunter(
     data: bytes,
     sha256: str,
     arguments: Sequence[str],
+    where: str = "copy",
 ) -> StartedHunter:
     """Sends hunter over stdin and waits until it has been received, checked and started.
+
+    Args:
+        open_exec: starts commands in the container.
+        container: what messages call it.
+        interpreter: a Python there.
+        data: the zipapp.
+        sha256: its hexadecimal digest, checked inside.
+        arguments: hunter's command line; it is in the cluster's audit log, so no secret.
+        where: `copy` for a file on a file system, `memory` for one in memory.
 
     Raises:
         DeployError: it was not; the bootstrap's own words tell why.
         ExecError: the channel broke.
     """
-    command = (interpreter.path, "-I", "-S", "-c", bootstrap_text(), str(len(data)), sha256)
+    command = (interpreter.path, "-I", "-S", "-c", bootstrap_text(), where, str(len(data)), sha256)
     streams = await open_exec((*command, *arguments), True)
     try:
         stdout, stderr = await asyncio.wait_for(
-            _send_and_watch(streams, data, container, interpreter), _START_TIMEOUT
+            send_and_watch(streams, data, container, interpreter), _START_TIMEOUT
         )
     except TimeoutError as error:
         await streams.aclose()
@@ -121,7 +111,7 @@ async def start_hunter(
     return StartedHunter(streams, interpreter, stdout, stderr)
 
 
-async def _send_and_watch(
+async def send_and_watch(
     streams: ExecStreams, data: bytes, container: str, interpreter: Interpreter
 ) -> tuple[bytes, StderrTail]:
     """Sends while it listens: a bootstrap that has failed does not read to the end."""
@@ -174,7 +164,7 @@ def start_error(
     if end.code == bootstrap.NOTHING_WRITABLE:
         return DeployError(
             f"nothing is writable in {container}: {words}",
-            "mount an emptyDir at /tmp, or drop readOnlyRootFilesystem",
+            "use --inject memory or ephemeral, or mount an emptyDir at /tmp",
         )
     if end.code == bootstrap.NOT_EXECUTED:
         return DeployError(

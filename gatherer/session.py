@@ -191,6 +191,8 @@ class Session:
             self._renderer.notify(self._spool.size)
         self._instance.wire_bytes = reception.wire_bytes
         self._document.inject = self._conversation.inject
+        self._document.explanation = self._conversation.explanation
+        self._document.container = self._conversation.container
         for arrival in arrivals:
             if arrival.frame.type == FrameType.RECORDS:
                 self._chronicle.known_at = time.monotonic()

@@ -126,6 +126,8 @@ class SessionDocument:
         self.processes: dict[tuple[int, int, int], ProcessEntry] = {}
         self.instance = Instance(restart, target.container_id)
         self.inject = ""
+        self.explanation = ""
+        self.container = ""
         self.end_reason = ""
         self.error = ""
         self.complete = False
@@ -510,6 +512,8 @@ class SessionDocument:
                 "uid": hello.uid if hello else None,
                 "sha256": hello.sha256 if hello else None,
                 "inject": self.inject or None,
+                "inject_reason": self.explanation or None,
+                "container": self.container or None,
                 "peak_pss_bytes": self._peak_pss,
                 "cpu_seconds": self._cpu_seconds,
             },

@@ -14,6 +14,7 @@ from gatherer.renderer_process import RendererProcess
 from gatherer.runtimes import Runtime
 from gatherer.session import RendererFactory
 from gatherer.view import View, make_view
+from gatherer.ways import Injection
 from gatherer.zipapp import hunter_image
 
 if TYPE_CHECKING:
@@ -61,10 +62,20 @@ def make_runtime(config: CaptureConfig) -> Runtime:
 
     cluster = ClusterConnection(target.kubeconfig, target.context, 1)
     namespace = target.namespace or cluster.access.namespace
-    runtime = KubernetesRuntime(target.pod, target.container, namespace=namespace, cluster=cluster)
+    runtime = KubernetesRuntime(
+        target.pod,
+        target.container,
+        namespace=namespace,
+        cluster=cluster,
+        injection=_injection(config),
+    )
     return CheckedRuntime(
         runtime, cluster, Question(namespace, target.pod, target.container, cluster.access.context)
     )
+
+
+def _injection(config: CaptureConfig) -> Injection:
+    return Injection(config.inject, config.image, config.force)
 
 
 def renderer_factory(config: CaptureConfig) -> RendererFactory:
@@ -218,7 +229,11 @@ async def _run_fleet(config: CaptureConfig, stdout: TextIO) -> int:
 
     def make_capture(name: TargetName, own: CaptureConfig, own_view: View) -> Capture:
         runtime = KubernetesRuntime(
-            name.pod, name.container, namespace=name.namespace, cluster=cluster
+            name.pod,
+            name.container,
+            namespace=name.namespace,
+            cluster=cluster,
+            injection=_injection(config),
         )
         question = Question(name.namespace, name.pod, name.container, cluster.access.context)
         checked = CheckedRuntime(runtime, cluster, question, allowed=True)

@@ -258,6 +258,37 @@ class KubernetesApi:
         )
         return user_name(document)
 
+    async def add_ephemeral_container(
+        self, namespace: str, name: str, patch: dict[str, object]
+    ) -> Pod:
+        """Adds an ephemeral container to a pod; returns the pod.
+
+        Args:
+            namespace: of the pod.
+            name: of the pod.
+            patch: a strategic merge patch.
+
+        Raises:
+            Forbidden: the user may not do it, or an admission rule stands against it.
+            ApiError: the server refused.
+            ClusterUnreachable: there was no answer.
+        """
+        document = await self._request(
+            lambda headers: (
+                self._core.patch_namespaced_pod_ephemeralcontainers_without_preload_content(
+                    name,
+                    namespace,
+                    patch,
+                    _content_type="application/strategic-merge-patch+json",
+                    _headers=headers,
+                    _request_timeout=_TIMEOUT,
+                )
+            ),
+            verb="patch",
+            resource="pods/ephemeralcontainers",
+        )
+        return Pod.from_json(document)
+
     async def aclose(self) -> None:
         """Closes the connections."""
         await self._client.close()  # type: ignore[no-untyped-call]

@@ -105,8 +105,8 @@ def _memory(told: Mapping[str, list[str]]) -> Memory | None:
     return None
 
 
-def _mounts(lines: Iterable[str]) -> dict[str, tuple[bool, bool]]:
-    """Returns by mount point whether it is read-only and whether it is noexec; the last counts."""
+def _mounts(lines: Iterable[str]) -> dict[str, tuple[bool, bool, bool]]:
+    """Returns by mount point whether it is read-only, noexec, a tmpfs; the last one counts."""
     found = {}
     for line in lines:
         fields = line.split()
@@ -116,19 +116,21 @@ def _mounts(lines: Iterable[str]) -> dict[str, tuple[bool, bool]]:
         _, _, filesystem = line.partition(" - ")
         # A mount is read-only by its own options or by those of its file system, which come last.
         options = {*fields[5].split(","), *(filesystem.split() or [""])[-1].split(",")}
-        found[point] = ("ro" in options, "noexec" in options)
+        found[point] = ("ro" in options, "noexec" in options, filesystem.startswith("tmpfs "))
     return found
 
 
-def _places(paths: Iterable[str], mounts: Mapping[str, tuple[bool, bool]]) -> tuple[Place, ...]:
+def _places(
+    paths: Iterable[str], mounts: Mapping[str, tuple[bool, bool, bool]]
+) -> tuple[Place, ...]:
     """A shell's test may not know of read-only mounts: where root asks, some look at bits only."""
     places = []
     for path in dict.fromkeys(paths):
         if not path.startswith("/"):
             continue
-        readonly, noexec = mounts.get(_mount_point(path, mounts), (False, False))
+        readonly, noexec, tmpfs = mounts.get(_mount_point(path, mounts), (False, False, False))
         if not readonly:
-            places.append(Place(path, not noexec))
+            places.append(Place(path, not noexec, tmpfs))
     return tuple(places)
 
 

@@ -39,10 +39,12 @@ class Place:
     Attributes:
         path: absolute.
         executable: whether programs in it may be run: its mount is not noexec.
+        in_memory: whether it is on a tmpfs: what is written counts against the memory limit.
     """
 
     path: str
     executable: bool
+    in_memory: bool = False
 
 
 @dataclass(frozen=True)

@@ -43,10 +43,7 @@ def findings(evidence: Evidence) -> list[Finding]:
             "memory",
             finding,
             f"hunter inside the limit wants {byte_count(HEADROOM_BYTES)} of headroom",
-            Level.STOPS,
-            "raise resources.limits.memory of the container, or go on all the same with --force",
-            cause=f"only {byte_count(left)} are left below the memory limit of "
-            f"{byte_count(memory.limit)}, hunter inside it wants {byte_count(HEADROOM_BYTES)}",
+            Level.NOTE,
         ),
     ]
 

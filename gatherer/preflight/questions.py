@@ -139,7 +139,7 @@ async def ask_container(evidence: Evidence, open_exec: OpenExec) -> Evidence:
     """
     try:
         async with within(PROBE_SECONDS):
-            seen, refused = await _look_inside(open_exec)
+            seen, refused = await look_inside(open_exec)
     except TimeoutError:
         return replace(
             evidence,
@@ -153,7 +153,7 @@ async def ask_container(evidence: Evidence, open_exec: OpenExec) -> Evidence:
     return replace(evidence, interior=seen, refused=refused)
 
 
-async def _look_inside(open_exec: OpenExec) -> tuple[Interior | None, str]:
+async def look_inside(open_exec: OpenExec) -> tuple[Interior | None, str]:
     """Asks the first shell that runs, else the first Python; tells what refused to run."""
     refused = ""
     for shell in SHELLS:

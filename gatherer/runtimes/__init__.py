@@ -93,7 +93,11 @@ class HunterChannel(Protocol):
     """A running hunter: its standard streams and its end."""
 
     inject: str
-    """How it got in: `copy`; `none` where the runtime starts it in place."""
+    """How it got in, see `gatherer.ways`; `none` where the runtime starts it in place."""
+    explanation: str
+    """Why that way, in one line."""
+    container: str
+    """Container in which it runs, empty without one."""
     python: str
     """Path of the interpreter that runs it."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gatherer import relay
 from gatherer.bootstrap import RECEIVED
-from gatherer.deploy import StartedHunter, deploy, start_relay
+from gatherer.entry import Entered, Entry
 from gatherer.errors import ExecError, GathererError, HunterGone, NotFound, TargetGone
 from gatherer.kube.answers import one_line
 from gatherer.kube.channels import STDOUT, ExecExited, ExecFailed, ExecInterrupted, StreamData
@@ -24,13 +24,15 @@ from gatherer.kube.endings import (
     sibling_selector,
     successor,
 )
+from gatherer.kube.ephemeral import find
 from gatherer.kube.last_seen import LastSeen
 from gatherer.kube.targets import check_running, choose_container
+from gatherer.patience import within
 from gatherer.runtimes import Exit, HunterChannel, HunterImage, Target, TargetEnd
+from gatherer.ways import Injection
 from hg_shared.messages import SOCKET_PREFIX
 
 if TYPE_CHECKING:
-    from gatherer.interpreters import Interpreter
     from gatherer.kube.access import ClusterAccess
     from gatherer.kube.api import KubernetesApi
     from gatherer.kube.connection import ClusterConnection
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 SUCCESSOR_SECONDS = 5.0
 """How long a controller may take to make a pod in the place of another."""
 SUCCESSOR_POLL_SECONDS = 0.5
+END_SECONDS = 6.0
+"""How long the end of an ephemeral container is waited for."""
+END_POLL_SECONDS = 0.3
 
 
 class KubernetesRuntime:
@@ -53,6 +58,7 @@ class KubernetesRuntime:
         kubeconfig: path; None for where kubectl looks.
         cluster: a connection to the cluster that many targets share, whose context and kubeconfig
             count; None for one of its own.
+        injection: how hunter shall get in.
     """
 
     def __init__(
@@ -64,6 +70,7 @@ class KubernetesRuntime:
         context: str | None = None,
         kubeconfig: str | None = None,
         cluster: ClusterConnection | None = None,
+        injection: Injection | None = None,
     ) -> None:
         self._pod = pod
         self._container = container
@@ -74,11 +81,12 @@ class KubernetesRuntime:
         self._api: KubernetesApi | None = None
         self._target: Target | None = None
         self._instance: Instance | None = None
+        self._injection = injection or Injection()
+        self._entered: Entered | None = None
         self._seen: LastSeen | None = None
         self._cluster = cluster
         if cluster is not None:
             self._access, self._api = cluster.access, cluster.api
-        self._interpreter: Interpreter | None = None
 
     async def resolve(self) -> Target:
         """Finds the container and checks that it runs.
@@ -162,21 +170,21 @@ class KubernetesRuntime:
         return self._target
 
     async def start(self, hunter: HunterImage, arguments: Sequence[str]) -> HunterChannel:
-        """Sends hunter over the stdin of an exec and starts it.
+        """Brings hunter in by the way that was asked for, or the best one, and starts it.
 
         Raises:
-            DeployError: no interpreter, nothing writable, or the digest does not fit.
+            DeployError: no way leads in.
             ExecError: the channel could not be opened or broke.
-            ApiError: the API server refused the exec.
+            ApiError: the API server refused.
         """
         target = self._target or await self.resolve()
-        name = f"container {target.container!r} of pod {target.pod!r}"
-        # Hunter tells its digest in Hello; the bootstrap has checked it by then.
-        command = [*arguments, "--sha256", hunter.sha256]
+        assert self._api is not None
         async with self._cluster.starts if self._cluster is not None else nullcontext():
-            started = await deploy(self._open_exec, name, hunter.data, hunter.sha256, command)
-        self._interpreter = started.interpreter
-        return ExecHunterChannel(started)
+            pod = await self._api.read_pod(target.namespace, target.pod)
+            container = choose_container(pod, target.container)
+            entry = Entry(self._api, self._open_exec_in, pod, container, self._injection)
+            self._entered = await entry.enter(hunter, arguments)
+        return ExecHunterChannel(self._entered)
 
     async def rejoin(self, session: str) -> HunterChannel:
         """Starts a relay to hunter's socket over another exec.
@@ -185,20 +193,26 @@ class KubernetesRuntime:
             HunterGone: hunter or its container does not run any more.
             GathererError: it did not work this time.
         """
-        assert self._interpreter is not None, "nothing was started"
+        assert self._entered is not None, "nothing was started"
         name = SOCKET_PREFIX + session
         try:
             async with self._cluster.starts if self._cluster is not None else nullcontext():
-                started = await start_relay(self._open_exec, self._interpreter, name)
+                started = await self._entered.join(name)
         except GathererError as error:
             # The kubelet's words for a container that does not run.
             if isinstance(error, NotFound) or "container not found" in error.cause:
                 raise HunterGone(f"hunter's container is gone: {error.cause}") from error
             raise
-        return RelayChannel(started)
+        return RelayChannel(replace(self._entered, started=started))
 
     async def aclose(self) -> None:
-        """Closes the connections to the API server; a running hunter keeps its own."""
+        """Closes the connections to the API server; a running hunter keeps its own.
+
+        An ephemeral container is waited for: it ends a moment after hunter.
+        """
+        entered = self._entered
+        if self._api is not None and entered is not None and entered.inject == "ephemeral":
+            await self._see_it_end(self._api, entered.container)
         if self._seen is not None:
             await self._seen.aclose()
             self._seen = None
@@ -248,14 +262,30 @@ class KubernetesRuntime:
             await asyncio.sleep(SUCCESSOR_POLL_SECONDS)
         return ""
 
-    async def _open_exec(self, command: Sequence[str], stdin: bool) -> ExecSession:
+    async def _see_it_end(self, api: KubernetesApi, name: str) -> None:
+        """Waits until an ephemeral container has ended, as far as that takes no time."""
+        assert self._target is not None
+        try:
+            async with within(END_SECONDS):
+                while True:
+                    pod = await api.read_pod(self._target.namespace, self._target.pod)
+                    container = find(pod, name)
+                    if container is None or container.state.kind == "terminated":
+                        return
+                    await asyncio.sleep(END_POLL_SECONDS)
+        except (TimeoutError, GathererError):
+            pass  # The pod is gone, or it ends later: it needs nobody for that.
+
+    async def _open_exec_in(
+        self, container: str, command: Sequence[str], stdin: bool
+    ) -> ExecSession:
         from gatherer.kube.exec_session import open_exec
 
         assert self._access is not None
         assert self._target is not None
         target = self._target
         return await open_exec(
-            self._access, target.namespace, target.pod, target.container, command, stdin=stdin
+            self._access, target.namespace, target.pod, container, command, stdin=stdin
         )
 
 
@@ -263,12 +293,14 @@ class ExecHunterChannel:
     """Hunter at the other end of an exec.
 
     Args:
-        started: hunter as `gatherer.deploy` started it.
+        entered: hunter as `gatherer.entry` brought it in.
     """
 
-    inject = "copy"
-
-    def __init__(self, started: StartedHunter) -> None:
+    def __init__(self, entered: Entered) -> None:
+        started = entered.started
+        self.inject = entered.inject
+        self.explanation = entered.explanation
+        self.container = entered.container
         self.python = started.interpreter.path
         self._streams = started.streams
         self._stdout = started.stdout

@@ -122,6 +122,8 @@ class LocalHunterChannel:
     """
 
     inject = "none"
+    explanation = "this machine's own Python runs it"
+    container = ""
 
     def __init__(self, path: Path) -> None:
         self.python = sys.executable
@@ -239,6 +241,8 @@ class SocketHunterChannel:
     """
 
     inject = "none"
+    explanation = "this machine's own Python runs it"
+    container = ""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.python = sys.executable

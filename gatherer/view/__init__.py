@@ -27,6 +27,7 @@ class Start:
         target: what is captured.
         hello: hunter's Hello.
         inject: how hunter got in.
+        explanation: why that way.
         threshold: which processes are traced, as a sentence.
         directory: the capture directory.
     """
@@ -34,6 +35,7 @@ class Start:
     target: Target
     hello: Hello
     inject: str
+    explanation: str
     threshold: str
     directory: Path
 

@@ -72,10 +72,18 @@ def hunters(cluster: StandInCluster, pod: str, container: str) -> list[int]:
 
 
 def files(cluster: StandInCluster, pod: str, container: str) -> set[str]:
-    """Returns every file of a container that is not of the kernel's own file systems."""
+    """Returns every file that was written in a container: on its root, and in shared memory."""
     root = cluster.rootfs(pod, container)
-    found = set()
-    for place in ("tmp", "var/tmp", "dev/shm", "run", "root", "home"):
-        for path in (root / place).rglob("*"):
-            found.add(str(path.relative_to(root)))
-    return found | {path.name for path in root.iterdir()}
+    mountinfo = (root.parent / "mountinfo").read_text().splitlines()
+    overlay = next(line for line in mountinfo if line.split()[4] == "/")
+    upper = overlay.split("upperdir=")[1].split(",")[0]
+    # The cluster has a mount namespace of its own.
+    layer = Path(f"/proc/{cluster.pid}/root{upper}")
+    found = [(layer, path) for path in layer.rglob("*")]
+    found += [(root, path) for path in (root / "dev/shm").rglob("*")]
+    # A directory shows up when something in it has come and gone.
+    return {
+        str(path.relative_to(base))
+        for base, path in found
+        if not path.is_dir() or path.name.startswith(".hunter")
+    }

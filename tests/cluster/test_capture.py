@@ -169,8 +169,10 @@ def test_too_little_headroom_is_refused(
     cluster: StandInCluster, make_pod: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     make_pod(pod_manifest("tight", ["python3", "-c", HOLDER, "20"], memory="64Mi"))
+    # This user may add no ephemeral container, which would be the way in.
+    command = gatherer(cluster, "-p", "tight", "-m", "20", context="execer")
     done = subprocess.run(
-        [*gatherer(cluster, "-p", "tight", "-m", "20"), "-o", str(tmp_path / "logs")],
+        [*command, "-o", str(tmp_path / "logs")],
         capture_output=True,
         timeout=60,
     )

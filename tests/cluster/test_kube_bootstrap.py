@@ -58,11 +58,17 @@ def zipapp() -> bytes:
 
 
 def run(
-    python: str, data: bytes, sha256: str, *, size: int | None = None, cwd: Path | None = None
+    python: str,
+    data: bytes,
+    sha256: str,
+    *,
+    size: int | None = None,
+    cwd: Path | None = None,
+    where: str = "copy",
 ) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [
-            *(python, "-I", "-S", "-c", bootstrap_text()),
+            *(python, "-I", "-S", "-c", bootstrap_text(), where),
             *(str(size or len(data)), sha256, "--flag", "a b"),
         ],
         input=data + b"the rest is hunter's",

@@ -20,6 +20,7 @@ from gatherer.kube.channels import V4, V5
 from gatherer.runtimes import Exit, HunterChannel, HunterImage
 from gatherer.runtimes import kubernetes as runtime_module
 from gatherer.runtimes.kubernetes import KubernetesRuntime
+from gatherer.ways import Injection
 from tests.cluster.standin.harness import StandInCluster, pod_manifest
 
 # Tells its arguments and descriptor 0's first bytes, loads a module of the zipapp late, echoes.
@@ -56,9 +57,14 @@ async def start(cluster: StandInCluster) -> AsyncIterator[Start]:
     opened: list[Any] = []
 
     async def run(
-        source: str | HunterImage = ECHO, *arguments: str, pod: str = "problempod"
+        source: str | HunterImage = ECHO,
+        *arguments: str,
+        pod: str = "problempod",
+        inject: str = "auto",
     ) -> HunterChannel:
-        runtime = KubernetesRuntime(pod, kubeconfig=str(cluster.kubeconfig))
+        runtime = KubernetesRuntime(
+            pod, kubeconfig=str(cluster.kubeconfig), injection=Injection(inject)
+        )
         opened.append(runtime)
         image = zipapp(source) if isinstance(source, str) else source
         channel = await runtime.start(image, arguments)
@@ -122,12 +128,14 @@ def files_of_hunter(cluster: StandInCluster, pod: str = "problempod") -> list[Pa
 async def test_a_zipapp_comes_in_runs_and_leaves_nothing(
     cluster: StandInCluster, start: Start, monkeypatch: pytest.MonkeyPatch, subprotocol: str
 ) -> None:
-    monkeypatch.setattr(runtime_module.KubernetesRuntime, "_open_exec", opener_with(subprotocol))
+    monkeypatch.setattr(runtime_module.KubernetesRuntime, "_open_exec_in", opener_with(subprotocol))
     image = zipapp(ECHO)
     channel = await start(image, "--frequency", "1 5")
     assert channel.inject == "copy"
     assert channel.python == "/usr/bin/python3"
-    told = f"['--frequency', '1 5', '--sha256', '{image.sha256}'] 1 1\n"
+    identifier = cluster.container_id("problempod", "buggycontainer")
+    about = f"'--container-id', '{identifier}', '--spec-limit', '{256 << 20}'"
+    told = f"['--frequency', '1 5', '--sha256', '{image.sha256}', {about}] 1 1\n"
     assert (await read_line(channel)).decode() == told
     (command,) = hunters(cluster).values()
     assert command.split(b"\0")[1:6] == [b"-I", b"-S", b"-X", b"hunter", b"/proc/self/fd/3"]
@@ -148,10 +156,10 @@ async def test_a_zipapp_comes_in_runs_and_leaves_nothing(
 def opener_with(subprotocol: str) -> Any:
     from gatherer.kube.exec_session import open_exec
 
-    async def open_with(self: Any, command: Any, stdin: bool) -> Any:
+    async def open_with(self: Any, container: str, command: Any, stdin: bool) -> Any:
         target = self._target
         return await open_exec(
-            *(self._access, target.namespace, target.pod, target.container, command),
+            *(self._access, target.namespace, target.pod, container, command),
             stdin=stdin,
             subprotocols=[subprotocol],
         )
@@ -238,12 +246,12 @@ async def test_a_read_only_root_without_any_room(
         assert time.monotonic() < deadline
         time.sleep(0.05)
     with pytest.raises(DeployError) as caught:
-        await start(pod="fullpod")
+        await start(pod="fullpod", inject="copy")
     told = str(caught.value)
     assert "nothing is writable in container 'main' of pod 'fullpod'" in told
     assert "/tmp: Read-only file system" in told
     assert "/dev/shm: No space left on device" in told
-    assert "emptyDir" in told
+    assert "use --inject memory or ephemeral" in told
     wait_gone(cluster, "fullpod")
 
 
@@ -259,6 +267,12 @@ async def test_a_read_only_root_of_another_user_has_dev_shm(
     }
     make_pod(pod_manifest("readonlypod", ["sleep", "1000000"], security=security))
     channel = await start(pod="readonlypod")
+    assert (await read_line(channel)).endswith(b" 1 1\n")
+    (pid,) = hunters(cluster, "readonlypod")
+    assert os.readlink(f"/proc/{pid}/fd/3") == "/memfd:hunter (deleted)"
+    await channel.aclose()
+    wait_gone(cluster, "readonlypod")
+    channel = await start(pod="readonlypod", inject="copy")
     assert (await read_line(channel)).endswith(b" 1 1\n")
     (pid,) = hunters(cluster, "readonlypod")
     held = os.readlink(f"/proc/{pid}/fd/3")

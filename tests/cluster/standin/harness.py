@@ -236,8 +236,16 @@ class StandInCluster:
         return {item["metadata"]["name"] for item in items}
 
     def create_recorded(self, name: str, *, wait: bool = True) -> Object:
-        """Creates one of the recorded pods: barepod, lockedpod, crashpod, sharedpod, ..."""
-        return self.create_pod(manifest(name), wait=wait)
+        """Creates one of the recorded pods: barepod, lockedpod, crashpod, sharedpod, ...
+
+        One that another test has created stays as it is.
+        """
+        try:
+            return self.create_pod(manifest(name), wait=wait)
+        except urllib.error.HTTPError as error:
+            if error.code != 409:
+                raise
+        return self.wait_running(name) if wait else self.pod(name)
 
     def pod(self, name: str, namespace: str = "default") -> Object:
         """Returns a pod as it is now."""

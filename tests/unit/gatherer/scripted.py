@@ -99,6 +99,8 @@ class ScriptedChannel:
     """Plays chunks; then waits for what the script waits for, then ends."""
 
     inject = "copy"
+    explanation = "a script"
+    container = ""
     python = "/usr/bin/python3"
 
     def __init__(self, chunks: Sequence[bytes], ended: Exit, after_stop: Sequence[bytes]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatherer import bootstrap
-from gatherer.deploy import StartedHunter, StderrTail, bootstrap_text, deploy, start_error
+from gatherer.deploy import StartedHunter, StderrTail, bootstrap_text, start_error, start_hunter
 from gatherer.errors import DeployError, ExecError
 from gatherer.interpreters import CANDIDATES, ExecStreams, Interpreter, find_python
 from gatherer.kube.channels import (
@@ -86,8 +86,14 @@ def with_python(*events: ExecEvent) -> Script:
     return Script(answer)
 
 
+async def deploy(script: Script) -> StartedHunter:
+    python = await find_python(script, "container 'c'")
+    arguments = ["--frequency", "5"]
+    return await start_hunter(script, "container 'c'", python, HUNTER, DIGEST, arguments, "memory")
+
+
 def run(script: Script) -> StartedHunter:
-    return asyncio.run(deploy(script, "container 'c'", HUNTER, DIGEST, ["--frequency", "5"]))
+    return asyncio.run(deploy(script))
 
 
 def refusal(script: Script) -> str:
@@ -109,7 +115,7 @@ def test_hunter_is_sent_and_started() -> None:
     assert script.open == 1
     command = script.commands[-1]
     assert command[:4] == ("/usr/bin/python3", "-I", "-S", "-c")
-    assert command[5:] == (str(len(HUNTER)), DIGEST, "--frequency", "5")
+    assert command[5:] == ("memory", str(len(HUNTER)), DIGEST, "--frequency", "5")
 
 
 def test_stdout_that_overtakes_the_announcement_is_kept() -> None:

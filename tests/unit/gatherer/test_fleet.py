@@ -73,7 +73,7 @@ class ScriptedCapture:
     def greet(self) -> None:
         self.running = True
         self._view.started(
-            Start(None, HELLO, "copy", "over 2%", self.config.output)  # type: ignore[arg-type]
+            Start(None, HELLO, "copy", "its Python", "over 2%", self.config.output)  # type: ignore[arg-type]
         )
 
     def end(self, code: int = 0) -> None:

@@ -20,7 +20,7 @@ from tests.unit.gatherer.scripted import HELLO
 WEB, DB = TargetName("shop", "web-1", "main"), TargetName("shop", "db-0", "pg")
 START = Start(
     Target("kubernetes", "ctx", "shop", "web-1", "main", "node1", "image:1"),
-    HELLO, "copy", "processes over 50% of 128.0 MiB", Path("logs/shop_web-1_main"),
+    HELLO, "copy", "its Python", "processes over 50% of 128.0 MiB", Path("logs/shop_web-1_main"),
 )  # fmt: skip
 PROCESS = ProcessStatus("leak\x1b[2J", 7, "leak-7.log", "traced", 5 << 20, 100, 2)
 STATUS = Status(3.0, (PROCESS,), 100, 2, 64 << 20, 128 << 20, 4 << 20, False)

@@ -12,7 +12,7 @@ from hg_shared.wire import Content, decode
 class Recorder:
     """Keeps what it is sent, and tells."""
 
-    inject = python = ""
+    inject = python = explanation = container = ""
 
     def __init__(self, breaks: bool = False) -> None:
         self.sent: list[Content] = []

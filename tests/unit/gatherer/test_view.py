@@ -20,6 +20,7 @@ START = Start(
     Target("kubernetes", "ctx", "default", "pod", "box" + EVIL, "node1", "image"),
     replace(HELLO, engine_reason=EVIL, python=EVIL, executable=EVIL),
     "copy",
+    "its Python " + EVIL,
     "rss of at least 50%",
     Path("strace-logs"),
 )
@@ -68,8 +69,8 @@ def test_plain_lines() -> None:
     play(make_view(ViewConfig("plain"), stream))
     lines = stream.getvalue().splitlines()
     assert lines[0] == ("target: default/pod/box\\x1b]0;evil\\x07[bold]\\u202e\\x0a on node node1")
-    assert lines[3] == "threshold: rss of at least 50%"
-    assert lines[5] == (
+    assert lines[4] == "threshold: rss of at least 50%"
+    assert lines[6] == (
         "14:13:22.123 scan: 7 leak uses 83886080 bytes (80.0 MiB) = 62.5% of 134217728 bytes"
         " (128.0 MiB) (/sys/fs/cgroup/memory.max), threshold 67108864 bytes (64.0 MiB):"
         " chosen by memory"

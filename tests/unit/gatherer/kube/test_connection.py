@@ -6,21 +6,28 @@ from typing import cast
 
 import pytest
 
+from gatherer.entry import Entry
 from gatherer.kube.connection import ClusterConnection
+from gatherer.kube.models import Container, ContainerState, Pod
 from gatherer.runtimes import HunterImage, Target
-from gatherer.runtimes import kubernetes as runtime_module
 from gatherer.runtimes.kubernetes import KubernetesRuntime
 
 
 async def test_no_more_hunters_are_brought_in_at_once_than_the_limit_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    container = Container("main", state=ContainerState(kind="running"))
+
+    async def read_pod(*_: object) -> Pod:
+        return Pod("default", "web", containers=(container,))
+
+    api = SimpleNamespace(read_pod=read_pod)
     cluster = cast(
-        "ClusterConnection", SimpleNamespace(access=None, api=None, starts=asyncio.Semaphore(3))
+        "ClusterConnection", SimpleNamespace(access=None, api=api, starts=asyncio.Semaphore(3))
     )
     at_once, most = 0, 0
 
-    async def deploy(*_: object) -> object:
+    async def enter(*_: object) -> object:
         nonlocal at_once, most
         at_once += 1
         most = max(most, at_once)
@@ -28,9 +35,10 @@ async def test_no_more_hunters_are_brought_in_at_once_than_the_limit_says(
             await asyncio.sleep(0)
         at_once -= 1
         interpreter = SimpleNamespace(path="/usr/bin/python3")
-        return SimpleNamespace(interpreter=interpreter, streams=None, stdout=b"", stderr=None)
+        started = SimpleNamespace(interpreter=interpreter, streams=None, stdout=b"", stderr=None)
+        return SimpleNamespace(started=started, inject="copy", explanation="", container="main")
 
-    monkeypatch.setattr(runtime_module, "deploy", deploy)
+    monkeypatch.setattr(Entry, "enter", enter)
     runtimes = [KubernetesRuntime(f"web-{number}", cluster=cluster) for number in range(10)]
     for runtime in runtimes:
         runtime._target = Target("kubernetes", pod="web", container="main")

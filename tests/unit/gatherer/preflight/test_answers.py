@@ -33,9 +33,9 @@ def test_a_container_on_cgroup_v1() -> None:
 
 
 def test_read_only_roots_and_noexec_mounts() -> None:
-    assert seen("lockedpod").places == (Place("/dev/shm", False),)
+    assert seen("lockedpod").places == (Place("/dev/shm", False, True),)
     assert Place("/tmp", True) in seen("problempod").places
-    assert Place("/dev/shm", False) in seen("problempod").places
+    assert Place("/dev/shm", False, True) in seen("problempod").places
 
 
 def test_a_container_without_python() -> None:

@@ -162,9 +162,12 @@ async def test_a_start_that_fails_is_explained_as_doctor_would(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     interior = replace(seen("problempod"), interpreters=(), places=())
-    asked(monkeypatch, lambda: replace(target("problempod"), interior=interior))
+    # With the right to add one, hunter would run in an ephemeral container.
+    rights = without(("patch", "pods/ephemeralcontainers"))
+    seen_so = replace(target("problempod"), interior=interior, rights=rights)
+    asked(monkeypatch, lambda: seen_so)
     error = await failure(DeployError("exit code 127", "look"))
-    assert "container 'buggycontainer' has no Python" in error.cause
+    assert "neither in container 'buggycontainer': it has no Python" in error.cause
     assert error.remedy
     assert error.exit_code == 3
 

@@ -69,6 +69,16 @@ def closed(name: str) -> Evidence:
     return replace(evidence, interior=replace(evidence.interior, processes=shut))
 
 
+def alone(evidence: Evidence) -> Evidence:
+    """Nobody may add an ephemeral container."""
+    return replace(evidence, rights=without(("patch", "pods/ephemeralcontainers")))
+
+
+def without_places(evidence: Evidence) -> Evidence:
+    assert evidence.interior is not None
+    return replace(evidence, interior=replace(evidence.interior, places=()))
+
+
 def foreign_user() -> Evidence:
     evidence = closed("lockedpod")
     assert evidence.interior is not None
@@ -262,52 +272,46 @@ KINDS = [
     ),
     Kind(
         "no shell, no Python",
-        lambda: replace(target("barepod"), refused="'sh' could not be run in the container"),
+        lambda: alone(replace(target("barepod"), refused="'sh' could not be run")),
         "way in",
         STOPS,
-        ("container 'barecontainer' has no shell and no Python",),
-        ("add CPython 3.8",),
+        ("in container 'barecontainer': it has no shell and no Python", "nor beside it"),
+        ("patch pods/ephemeralcontainers", "add CPython 3.8"),
     ),
     Kind(
         "a shell and no Python",
-        lambda: inside("barepod", "barepod"),
+        lambda: alone(without_places(inside("barepod", "barepod"))),
         "way in",
         STOPS,
-        ("container 'barecontainer' has no Python",),
+        ("it has no Python, and no writable place to run one from",),
         ("add CPython 3.8",),
     ),
     Kind(
         "Python too old",
-        lambda: inside("problempod", **{"3.11.2": "3.6.8 ctypes /usr/bin/python3"}),
+        lambda: alone(
+            without_places(inside("problempod", **{"3.11.2": "3.6.8 ctypes /usr/bin/python3"}))
+        ),
         "way in",
         STOPS,
-        ("only /usr/bin/python3 3.6.8",),
+        ("only /usr/bin/python3 3.6.8, older than 3.8",),
         ("3.8 or later",),
     ),
     Kind(
         "Python without ctypes",
-        lambda: inside("problempod", **{"3.11.2": "3.12.1 - /usr/bin/python3"}),
-        "way in",
-        STOPS,
-        ("only /usr/bin/python3 3.12.1",),
-        ("with ctypes",),
-    ),
-    Kind(
-        "nothing writable",
-        lambda: replace(
-            inside("lockedpod", "lockedpod"), interior=replace(seen("lockedpod"), places=())
+        lambda: alone(
+            without_places(inside("problempod", **{"3.11.2": "3.12.1 - /usr/bin/python3"}))
         ),
         "way in",
         STOPS,
-        ("nothing is writable in container 'lockedcontainer'",),
-        ("emptyDir at /tmp",),
+        ("only /usr/bin/python3 3.12.1, without ctypes",),
+        ("patch pods/ephemeralcontainers",),
     ),
     Kind(
         "no headroom, cgroup v2",
-        lambda: inside("cgroup2-tight"),
-        "memory",
+        lambda: alone(inside("cgroup2-tight")),
+        "way in",
         STOPS,
-        ("left below the memory limit of 64.0 MiB",),
+        ("are left below its memory limit of 64.0 MiB", "nor beside it"),
         ("resources.limits.memory", "--force"),
     ),
     Kind(

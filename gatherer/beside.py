@@ -1,0 +1,60 @@
+"""Starts an ephemeral container beside the target, in which hunter then runs.
+
+It ends by itself when hunter has ended (`gatherer.keeper`); that its entry stays in the pod's spec
+cannot be helped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from gatherer.deploy import program_text
+from gatherer.errors import Forbidden
+from gatherer.kube import ephemeral
+
+if TYPE_CHECKING:
+    from gatherer.kube.api import KubernetesApi
+
+START_SECONDS = 120.0
+"""How long its image may take to be pulled."""
+_LOOK_SECONDS = 0.3
+
+
+async def start_beside(
+    api: KubernetesApi, namespace: str, pod: str, target: str, image: str, python: str = "python3"
+) -> str:
+    """Adds an ephemeral container to a pod and waits until it runs; returns its name.
+
+    Args:
+        api: of the server.
+        namespace: of the pod.
+        pod: its name.
+        target: container whose PID namespace it joins.
+        image: that has a Python.
+        python: path of that Python.
+
+    Raises:
+        Forbidden: the user may not add one, or an admission rule stands against it.
+        ApiError: the API server refused.
+        DeployError: it does not start; the message says why.
+    """
+    name = ephemeral.new_name()
+    command = (python, "-I", "-S", "-c", program_text("keeper"))
+    try:
+        await api.add_ephemeral_container(
+            namespace, pod, ephemeral.container_patch(name, image, target, command)
+        )
+    except Forbidden as error:
+        if "PodSecurity" in error.cause:
+            error.remedy = "the namespace allows no SYS_PTRACE; ask for an exemption"
+        raise
+    end = time.monotonic() + START_SECONDS
+    while True:
+        found = await api.read_pod(namespace, pod)
+        if ephemeral.is_running(found, name):
+            return name
+        if time.monotonic() > end:
+            raise ephemeral.never_started(found, name, START_SECONDS)
+        await asyncio.sleep(_LOOK_SECONDS)

@@ -1,0 +1,306 @@
+"""Brings hunter into a pod by the way that was asked for, or by the best one that is left.
+
+The order of `auto`: in the target, by its own Python, or by a bundled one; in a container that
+shares its PID namespace, when the target has no room for hunter or no right to trace; in an
+ephemeral container. Where a container can be entered but nothing may be traced from anywhere that
+is there already, hunter goes in all the same, for the memory evidence: an ephemeral container stays
+in the pod's spec for good, so it is not made for that alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from gatherer.beside import start_beside
+from gatherer.bundle import find_bundle
+from gatherer.bundling import Porter
+from gatherer.deploy import StartedHunter, start_hunter, start_relay
+from gatherer.errors import ApiError, DeployError
+from gatherer.interpreters import ExecStreams, Interpreter, OpenExec, find_python
+from gatherer.kube.ephemeral import DEFAULT_IMAGE
+from gatherer.kube.models import Container, Pod
+from gatherer.patience import within
+from gatherer.preflight.evidence import Interior
+from gatherer.preflight.questions import PROBE_SECONDS, look_inside
+from gatherer.runtimes import HunterImage
+from gatherer.text import byte_count
+from gatherer.ways import INSIDE, Injection, NoWay, Way, free_memory, inside, may_trace
+from hg_shared.headroom import HEADROOM_BYTES
+
+if TYPE_CHECKING:
+    from gatherer.kube.api import KubernetesApi
+
+OpenExecIn = Callable[[str, Sequence[str], bool], Awaitable[ExecStreams]]
+"""Starts a command in a container of the pod, given its name first."""
+
+
+Join = Callable[[str], Awaitable[StartedHunter]]
+
+
+@dataclass(frozen=True)
+class Entered:
+    """Hunter, running.
+
+    Attributes:
+        started: its streams.
+        inject: `copy`, `memory`, `bundle`, `sidecar` or `ephemeral`.
+        container: in which it runs.
+        explanation: why this way, in one line.
+        join: starts another channel to it, given the name of its socket.
+    """
+
+    started: StartedHunter
+    inject: str
+    container: str
+    explanation: str
+    join: Join
+
+
+class Entry:
+    """The ways into one container of a pod.
+
+    Args:
+        api: of the server.
+        open_exec: starts commands in containers of the pod.
+        pod: as it is now.
+        container: the target.
+        injection: how hunter shall get in.
+    """
+
+    def __init__(
+        self,
+        api: KubernetesApi,
+        open_exec: OpenExecIn,
+        pod: Pod,
+        container: Container,
+        injection: Injection,
+    ) -> None:
+        self._api = api
+        self._open_exec = open_exec
+        self._pod = pod
+        self._target = container
+        self._inject = injection.kind
+        self._image = injection.image
+        self._force = injection.force
+
+    async def enter(self, hunter: HunterImage, arguments: Sequence[str]) -> Entered:
+        """Brings hunter in and starts it.
+
+        Args:
+            hunter: the zipapp.
+            arguments: its command line, without what depends on the way.
+
+        Raises:
+            DeployError: no way leads in; the message says what stands in each.
+            ExecError: a channel could not be opened or broke.
+            ApiError: the API server refused.
+        """
+        command = [*arguments, "--sha256", hunter.sha256, *self._about_target()]
+        if self._inject == "ephemeral":
+            return await self._beside(None, "asked for", hunter, command)
+        if self._inject == "sidecar":
+            found = await self._in_sidecar("asked for", hunter, command)
+            if found is None:
+                raise DeployError(
+                    f"no other container of pod {self._pod.name!r} can run hunter for"
+                    f" {self._target.name!r}: {self._no_sidecar()}",
+                    "use --inject ephemeral",
+                )
+            return found
+        interior = await self._probe(self._target.name)
+        way = inside(interior, self._inject, self._force)
+        if self._inject in INSIDE:
+            if isinstance(way, NoWay):
+                raise self._refusal(way)
+            return await self._go_in(way, interior, hunter, command)
+        return await self._best(interior, way, hunter, command)
+
+    async def _best(
+        self,
+        interior: Interior | None,
+        way: Way | NoWay,
+        hunter: HunterImage,
+        command: Sequence[str],
+    ) -> Entered:
+        traceable = interior is not None and may_trace(interior)
+        if isinstance(way, Way) and (traceable or not self._pod.shares_process_namespace):
+            try:
+                return await self._go_in(way, interior, hunter, command)
+            except DeployError as error:
+                if way.kind != "bundle":
+                    raise
+                way = NoWay(f"{way.reason}; {error.cause}")
+        reason = way.cause if isinstance(way, NoWay) else "nothing may be traced from inside it"
+        found = await self._in_sidecar(reason, hunter, command)
+        if found is not None:
+            return found
+        if isinstance(way, Way):
+            return await self._go_in(way, interior, hunter, command)
+        try:
+            return await self._beside(interior, reason, hunter, command)
+        except (ApiError, DeployError) as error:
+            remedy = error.remedy
+            if way.crowded:
+                remedy = f"{remedy}, or go on with --force" if remedy else "go on with --force"
+            raise DeployError(
+                f"hunter cannot run in {self._name(self._target.name)}: {reason}; nor beside it:"
+                f" {error.cause}",
+                remedy,
+            ) from error
+
+    async def _probe(self, container: str) -> Interior | None:
+        try:
+            async with within(PROBE_SECONDS):
+                return (await look_inside(self._exec_in(container)))[0]
+        except TimeoutError as error:
+            raise DeployError(
+                f"looking into {self._name(container)} took more than {PROBE_SECONDS:.0f} s",
+                "see whether the container is out of CPU: `kubectl top pod`",
+            ) from error
+
+    async def _go_in(
+        self,
+        way: Way,
+        interior: Interior | None,
+        hunter: HunterImage,
+        command: Sequence[str],
+        container: str = "",
+    ) -> Entered:
+        """Takes a way into the target, or into another container that was found to do."""
+        where = container or self._target.name
+        if way.kind == "bundle":
+            assert interior is not None
+            return await self._bundled(way, interior, hunter, command, where)
+        assert way.python is not None
+        started = await start_hunter(
+            self._exec_in(where), self._name(where), way.python, hunter.data, hunter.sha256,
+            command, way.kind,
+        )  # fmt: skip
+        join = partial(start_relay, self._exec_in(where), way.python)
+        return Entered(started, way.kind, where, way.reason, join)
+
+    async def _bundled(
+        self,
+        way: Way,
+        interior: Interior,
+        hunter: HunterImage,
+        command: Sequence[str],
+        where: str,
+    ) -> Entered:
+        bundle = await asyncio.to_thread(find_bundle, interior.machine, hunter)
+        left = free_memory(interior)
+        places = [
+            place
+            for place in way.places
+            # A file on a tmpfs is memory of the container, also when it has lost its name.
+            if not place.in_memory
+            or self._force
+            or left is None
+            or left >= HEADROOM_BYTES + bundle.size
+        ]
+        failure = DeployError(
+            f"a Python of {byte_count(bundle.size)} has no room in {self._name(where)}: what is"
+            " writable there is memory below its limit",
+            "use --inject ephemeral, or --force",
+        )
+        for place in places:
+            porter = Porter(
+                self._exec_in(where), self._name(where), interior.shell, place.path, bundle
+            )
+            try:
+                started = await porter.start(hunter.data, hunter.sha256, command)
+            except DeployError as error:
+                failure = error
+                continue
+            why = (
+                f"{way.reason}; Python {bundle.version} of {byte_count(bundle.size)} was brought to"
+                f" {place.path} and removed once it was loaded"
+            )
+            return Entered(started, "bundle", where, why, porter.join)
+        raise failure
+
+    async def _in_sidecar(
+        self, reason: str, hunter: HunterImage, command: Sequence[str]
+    ) -> Entered | None:
+        """Starts hunter in another container that sees the target's processes, if one will do."""
+        if not self._pod.shares_process_namespace:
+            return None
+        for other in (*self._pod.containers, *self._pod.init_containers):
+            if other.name == self._target.name or other.state.kind != "running":
+                continue
+            interior = await self._probe(other.name)
+            way = inside(interior, "auto", self._force)
+            if isinstance(way, NoWay) or interior is None or not may_trace(interior):
+                continue
+            try:
+                entered = await self._go_in(
+                    way, interior, hunter, [*command, "--outside"], other.name
+                )
+            except DeployError:
+                continue
+            why = f"container {other.name!r} shares the PID namespace ({reason}); {way.reason}"
+            return replace(entered, inject="sidecar", explanation=why)
+        return None
+
+    def _no_sidecar(self) -> str:
+        if not self._pod.shares_process_namespace:
+            return "the pod does not set shareProcessNamespace"
+        return "none has a Python or a place for one, and the right to trace"
+
+    async def _beside(
+        self,
+        interior: Interior | None,
+        reason: str,
+        hunter: HunterImage,
+        command: Sequence[str],
+    ) -> Entered:
+        """Starts hunter in an ephemeral container."""
+        image, python = self._image or DEFAULT_IMAGE, "python3"
+        if not self._image and interior is not None and interior.python is not None:
+            # The node has the target's own image already.
+            image, python = self._target.image, interior.python.path
+        name = await start_beside(
+            self._api, self._pod.namespace, self._pod.name, self._target.name, image, python
+        )
+        found: Interpreter = await find_python(self._exec_in(name), self._name(name))
+        started = await start_hunter(
+            self._exec_in(name), self._name(name), found, hunter.data, hunter.sha256,
+            [*command, "--outside"], "memory",
+        )  # fmt: skip
+        why = (
+            f"{reason}; container {name!r} of image {image!r} runs outside the target's memory"
+            " limit and ends with the capture, Kubernetes keeps its entry in the pod's spec"
+        )
+        join = partial(start_relay, self._exec_in(name), found)
+        return Entered(started, "ephemeral", name, why, join)
+
+    def _about_target(self) -> list[str]:
+        """Returns what tells hunter which processes are the target's."""
+        arguments = []
+        identifier = self._target.container_id.rpartition("//")[2]
+        if identifier:
+            arguments += ["--container-id", identifier]
+        if self._target.memory_limit is not None:
+            arguments += ["--spec-limit", str(self._target.memory_limit)]
+        return arguments
+
+    def _refusal(self, way: NoWay) -> DeployError:
+        remedy = "leave --inject out, or use --inject ephemeral"
+        if way.crowded:
+            remedy = "use --inject ephemeral, or go on with --force"
+        return DeployError(
+            f"hunter cannot run in {self._name(self._target.name)}: {way.cause}", remedy
+        )
+
+    def _exec_in(self, container: str) -> OpenExec:
+        async def open_exec(command: Sequence[str], stdin: bool) -> ExecStreams:
+            return await self._open_exec(container, command, stdin)
+
+        return open_exec
+
+    def _name(self, container: str) -> str:
+        return f"container {container!r} of pod {self._pod.name!r}"

@@ -1,0 +1,276 @@
+"""The order of the ways in, over scripted containers; tests/cluster takes them in real ones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+
+from gatherer import entry as module
+from gatherer.bundle import Bundle
+from gatherer.deploy import StartedHunter, StderrTail
+from gatherer.entry import Entered, Entry
+from gatherer.errors import DeployError, Forbidden
+from gatherer.interpreters import ExecStreams, Interpreter
+from gatherer.kube.models import Container, ContainerState, Pod
+from gatherer.preflight.evidence import Interior, Memory, Place, Process
+from gatherer.runtimes import HunterImage
+from gatherer.ways import Injection
+from hg_shared.rights import Rights
+
+PYTHON = Interpreter("/usr/bin/python3", (3, 11, 2))
+HUNTER = HunterImage(b"zipapp", "ab" * 32)
+RUNNING = ContainerState(kind="running")
+APP = Container(
+    "app", image="app:1", memory_limit=128 << 20, state=RUNNING, container_id="containerd://abc123"
+)
+SIDECAR = Container("tools", image="tools:1", state=RUNNING)
+POD = Pod("shop", "web-1", containers=(APP, SIDECAR))
+SHARED = replace(POD, shares_process_namespace=True)
+
+FULL = Interior(
+    asked="sh",
+    shell="sh",
+    rights=Rights(0, [], 0, False, None),
+    machine="x86_64",
+    memory=Memory(2, 128 << 20, 10 << 20, 0),
+    places=(Place("/tmp", True), Place("/dev/shm", False, True)),
+    interpreters=(PYTHON,),
+    processes=(Process(1, "app", 1 << 20, {}, True),),
+)
+BARE = replace(FULL, interpreters=())
+SEALED = replace(BARE, places=())
+TIGHT = replace(FULL, memory=Memory(2, 128 << 20, 120 << 20, 0))
+DENIED = replace(FULL, processes=(Process(1, "app", 1 << 20, {}, False),))
+
+
+class World:
+    """What containers show, and what was done in them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **seen: Interior | None) -> None:
+        self.seen = seen
+        self.done: list[tuple[Any, ...]] = []
+        self.commands: list[list[str]] = []
+        self.no_bundle = False
+        self.no_ephemeral = False
+        for name in ("look_inside", "start_hunter", "start_beside", "find_python"):
+            monkeypatch.setattr(module, name, getattr(self, name))
+        monkeypatch.setattr(module, "Porter", partial(ScriptedPorter, self))
+        monkeypatch.setattr(module, "find_bundle", self.find_bundle)
+
+    async def open_exec(self, container: str, command: Sequence[str], stdin: bool) -> ExecStreams:
+        raise AssertionError(container)
+
+    async def look_inside(self, open_exec: Any) -> tuple[Interior | None, str]:
+        try:
+            await open_exec((), False)
+        except AssertionError as error:
+            name = str(error)
+            self.done.append(("probe", name))
+            return self.seen[name], ""
+        raise AssertionError
+
+    def find_bundle(self, machine: str, hunter: HunterImage) -> Bundle:
+        if self.no_bundle:
+            raise DeployError("there is no bundled Python for x86_64", "make one")
+        return Bundle(machine, "3.12.1", {"lib/ld.so": b"x" * (8 << 20)})
+
+    async def start_hunter(
+        self, _: Any, name: str, python: Interpreter, data: bytes, sha256: str,
+        command: list[str], where: str,
+    ) -> StartedHunter:  # fmt: skip
+        self.done.append((where, name.split("'")[1]))
+        self.commands.append(command)
+        return self.started(python)
+
+    def started(self, python: Interpreter) -> StartedHunter:
+        return StartedHunter(None, python, b"", StderrTail())  # type: ignore[arg-type]
+
+    async def start_beside(
+        self, api: Any, namespace: str, pod: str, target: str, image: str, python: str
+    ) -> str:
+        if self.no_ephemeral:
+            raise Forbidden("cannot patch pods/ephemeralcontainers", "ask for the right")
+        self.done.append(("beside", target, image, python))
+        return "hunter-1"
+
+    async def find_python(self, open_exec: Any, name: str) -> Interpreter:
+        return PYTHON
+
+    def enter(self, pod: Pod = POD, inject: str = "auto", **more: Any) -> Entered:
+        entry = Entry(
+            None,  # type: ignore[arg-type]
+            self.open_exec,
+            pod,
+            APP,
+            Injection(inject, **more),
+        )
+        return asyncio.run(entry.enter(HUNTER, ["--frequency", "5"]))
+
+
+class ScriptedPorter:
+    def __init__(
+        self, world: World, open_exec: Any, name: str, shell: str, place: str, bundle: Bundle
+    ) -> None:
+        self.world = world
+        self.name = name.split("'")[1]
+        self.place = place
+
+    async def start(self, data: bytes, sha256: str, command: list[str]) -> StartedHunter:
+        self.world.done.append(("bundle", self.name, self.place))
+        self.world.commands.append(command)
+        if self.place == "/full":
+            raise DeployError("no space left", "")
+        return self.world.started(PYTHON)
+
+    async def join(self, name: str) -> StartedHunter:
+        return self.world.started(PYTHON)
+
+
+ABOUT = ["--container-id", "abc123", "--spec-limit", str(128 << 20)]
+
+
+def test_a_python_in_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, app=FULL)
+    entered = world.enter()
+    assert world.done == [("probe", "app"), ("copy", "app")]
+    assert world.commands == [["--frequency", "5", "--sha256", HUNTER.sha256, *ABOUT]]
+    assert (entered.inject, entered.container) == ("copy", "app")
+
+
+def test_no_python_brings_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, app=BARE)
+    entered = world.enter()
+    assert world.done[-1] == ("bundle", "app", "/tmp")
+    assert entered.explanation == (
+        "it has no Python; Python 3.12.1 of 8.0 MiB was brought to /tmp and removed once it was"
+        " loaded"
+    )
+
+
+def test_a_place_without_room_is_followed_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = (Place("/full", True), Place("/data", True))
+    world = World(monkeypatch, app=replace(BARE, places=places))
+    world.enter()
+    assert world.done[1:] == [("bundle", "app", "/full"), ("bundle", "app", "/data")]
+
+
+def test_a_tmpfs_counts_as_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    crowd = Memory(2, 128 << 20, 75 << 20, 0)  # 53 MiB are left: enough for hunter alone
+    places = (Place("/tmp", True, True),)
+    world = World(monkeypatch, app=replace(BARE, places=places, memory=crowd))
+    assert world.enter().inject == "ephemeral"
+    assert world.enter(force=True).inject == "bundle"
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        (SEALED, "it has no Python, and no writable place to run one from"),
+        (None, "it has no shell and no Python that can be run"),
+    ],
+)
+def test_what_cannot_be_entered_is_traced_from_beside(
+    monkeypatch: pytest.MonkeyPatch, seen: Interior | None, reason: str
+) -> None:
+    world = World(monkeypatch, app=seen)
+    entered = world.enter()
+    assert world.done[1:] == [("beside", "app", "python:3.13-slim", "python3"),
+                              ("memory", "hunter-1")]  # fmt: skip
+    assert world.commands[-1][-5:] == [*ABOUT, "--outside"]
+    assert entered.explanation.startswith(reason)
+    assert (entered.inject, entered.container) == ("ephemeral", "hunter-1")
+
+
+def test_without_a_bundle_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, app=BARE)
+    world.no_bundle = True
+    entered = world.enter()
+    assert entered.inject == "ephemeral"
+    assert "no Python; there is no bundled Python for x86_64" in entered.explanation
+
+
+def test_without_headroom_the_targets_own_image_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, app=TIGHT)
+    world.enter()
+    assert world.done[1] == ("beside", "app", "app:1", "/usr/bin/python3")
+    world.enter(image="mine:2")
+    assert world.done[-2] == ("beside", "app", "mine:2", "python3")
+
+
+def test_without_headroom_and_rights_both_causes_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(monkeypatch, app=TIGHT)
+    world.no_ephemeral = True
+    with pytest.raises(DeployError) as caught:
+        world.enter()
+    assert str(caught.value) == (
+        "hunter cannot run in container 'app' of pod 'web-1': only 8.0 MiB are left below its"
+        " memory limit of 128.0 MiB, 48.0 MiB are asked for; nor beside it: cannot patch"
+        " pods/ephemeralcontainers; ask for the right, or go on with --force"
+    )
+    assert world.enter(force=True).inject == "copy"
+
+
+def test_a_sidecar_comes_before_an_ephemeral_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, app=SEALED, tools=FULL)
+    entered = world.enter(SHARED)
+    assert world.done[1:] == [("probe", "tools"), ("copy", "tools")]
+    assert world.commands[-1][-1] == "--outside"
+    assert (entered.inject, entered.container) == ("sidecar", "tools")
+    assert "container 'tools' shares the PID namespace (it has no Python" in entered.explanation
+    assert world.enter(POD).inject == "ephemeral"
+
+
+def test_a_sidecar_without_python_can_have_the_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, app=DENIED, tools=BARE)
+    entered = world.enter(SHARED)
+    assert world.done[1:] == [("probe", "tools"), ("bundle", "tools", "/tmp")]
+    assert "nothing may be traced from inside it" in entered.explanation
+
+
+def test_a_sidecar_that_may_not_trace_is_no_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, app=DENIED, tools=DENIED)
+    assert world.enter(SHARED).inject == "copy"
+    world = World(monkeypatch, app=SEALED, tools=DENIED)
+    assert world.enter(SHARED).inject == "ephemeral"
+
+
+def test_denied_tracing_alone_makes_no_ephemeral_container(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert World(monkeypatch, app=DENIED).enter().inject == "copy"
+
+
+@pytest.mark.parametrize(
+    ("inject", "seen", "words"),
+    [
+        ("copy", BARE, "hunter cannot run in container 'app' of pod 'web-1': it has no Python"),
+        ("memory", BARE, "leave --inject out, or use --inject ephemeral"),
+        ("bundle", SEALED, "no writable place to run one from"),
+        ("memory", TIGHT, "use --inject ephemeral, or go on with --force"),
+        ("sidecar", FULL, "the pod does not set shareProcessNamespace"),
+    ],
+)
+def test_a_way_that_is_asked_for_and_closed(
+    monkeypatch: pytest.MonkeyPatch, inject: str, seen: Interior, words: str
+) -> None:
+    world = World(monkeypatch, app=seen)
+    with pytest.raises(DeployError) as caught:
+        world.enter(inject=inject)
+    assert words in str(caught.value)
+
+
+def test_asked_for_beside_the_target_it_is_not_even_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(monkeypatch)
+    entered = world.enter(inject="ephemeral")
+    assert world.done[0] == ("beside", "app", "python:3.13-slim", "python3")
+    assert entered.explanation.startswith("asked for; container 'hunter-1' of image")
+    assert entered.explanation.endswith("Kubernetes keeps its entry in the pod's spec")
