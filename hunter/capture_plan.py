@@ -110,7 +110,7 @@ itimerspec64:32
 sigevent:64 io_uring_params:120 socklen:4 mq_attr:64,64,32 perf_attr:136 user_desc:16
 mmap_args:24 notif_sizes:6 file_handle:136 seccomp_action:4 tscs1:4 fprog:16,16,8 kcmp_slot:12
 shmid_set:48 shmid_stat:112 msqid_set:104 msqid_stat:104 semid_stat:88 landlock_beneath:12
-landlock_port:16 bare_char:1 ifreq:40,40,32
+landlock_port:16 bare_char:1 ifreq:40,40,32 old_sigset:4
 """
 # Elements of arrays whose count is an argument or the return value.
 _ARRAYS = """\

@@ -77,10 +77,7 @@ _fs_magic = named("fs_magic")
 _statfs_flags = named("statfs_flags")
 
 
-def statfs(abi: int) -> tuple[int, Text]:
-    """Struct statfs."""
-    packed = _STATFS[abi in WIDE_ABIS]
-
+def _statfs(packed: Struct) -> Text:
     def text(data: bytes) -> str:
         kind, size, blocks, free, available, files, ffree, v0, v1, length, fragment, flags = (
             packed.unpack_from(data)
@@ -93,7 +90,19 @@ def statfs(abi: int) -> tuple[int, Text]:
         )
         return shown + (f", f_flags={_statfs_flags(flags)}}}" if flags & 0x20 else "}")
 
-    return packed.size, text
+    return text
+
+
+def statfs(abi: int) -> tuple[int, Text]:
+    """Struct statfs."""
+    packed = _STATFS[abi in WIDE_ABIS]
+    return packed.size, _statfs(packed)
+
+
+def statfs64(_abi: int) -> tuple[int, Text]:
+    """Struct statfs64 of 32-bit x86."""
+    packed = Struct("<IIQQQQQiiIII")
+    return packed.size, _statfs(packed)
 
 
 _FLOCK = Layout("hh4xqqi", "hhiii")
@@ -207,6 +216,7 @@ KINDS: dict[str, Callable[[Place], Render]] = {
     "stat64": one(stat64),
     "statx": one(statx),
     "statfs": one(statfs),
+    "statfs64": one(statfs64),
     "open_how": one(_open_how),
     "flock": one(_flock(_FLOCK, False)),
     "flock64": one(_flock(_FLOCK64, False)),

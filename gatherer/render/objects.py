@@ -10,6 +10,7 @@ from gatherer.render.layout import Layout, Text, fields, one
 from gatherer.render.memory import Args, Memory, Place, Render, key
 from gatherer.render.sockets import sockaddr_text
 from gatherer.render.text import address, hexadecimal, quote, quote_hex
+from gatherer.render.values import value_formatter
 from hg_shared.abi_flags import flag_table
 from hg_shared.records import Abi
 from hg_shared.syscalls import IN
@@ -107,7 +108,7 @@ _SETTERS = frozenset(
     (0x8914, 0x8916, 0x8918, 0x891A, 0x891C, 0x891E, 0x8922, 0x8924, 0x8943, 0x8971)
 )
 _SIOCGIFNAME = 0x8910
-_MAP = Struct("<QQHBBB")
+_MAP = {40: Struct("<QQHBBB"), 32: Struct("<IIHBBB")}
 
 
 def _interface_value(command: int, data: bytes) -> str:
@@ -125,7 +126,7 @@ def _interface_value(command: int, data: bytes) -> str:
         length = 6 if family in (1, 772) else 7
         shown = ":".join(f"{byte:02x}" for byte in value[2 : 2 + length])
         return f"ifr_hwaddr={{sa_family={_arp(family)}, sa_data={shown}}}"
-    start, end, base, irq, dma, port = (*_MAP.unpack_from(value), 0)[:6]
+    start, end, base, irq, dma, port = _MAP[len(data)].unpack_from(value)
     return (
         f"ifr_map={{mem_start={hexadecimal(start)}, mem_end={hexadecimal(end)},"
         f" base_addr={hexadecimal(base)}, irq={hexadecimal(irq)}, dma={hexadecimal(dma)},"
@@ -136,12 +137,13 @@ def _interface_value(command: int, data: bytes) -> str:
 def interface_request(place: Place) -> Render:
     """Struct ifreq: the name, and what the command is about once it is known."""
     index, wanted = place.index, place.key
+    size = 40 if place.word == 8 else 32
 
     def render(args: Args, memory: Memory, rval: int) -> str:
         found = memory.get(wanted)
-        if found is None or len(found[1]) < 40 or place.word == 4:
+        if found is None or len(found[1]) < size:
             return address(args[index])
-        data = found[1]
+        data = found[1][:size]
         command = args[1] & 0xFFFFFFFF
         name = f"ifr_name={quote(data[:16].partition(bytes(1))[0])}"
         failed = -4096 < rval < 0
@@ -212,6 +214,25 @@ def ambient_capability(place: Place) -> Render:
     return render
 
 
+def mapping_arguments(place: Place) -> Render:
+    """The arguments of the mmap of 32-bit x86, which it takes in memory."""
+    index, wanted = place.index, place.key
+    protection = value_formatter("mmap_prot", place.abi) or hexadecimal
+    flags_text = value_formatter("mmap_flags", place.abi) or hexadecimal
+
+    def render(args: Args, memory: Memory, _rval: int) -> str:
+        found = memory.get(wanted)
+        if found is None or len(found[1]) < 24:
+            return address(args[index])
+        start, length, prot, flags, fd, offset = Struct("<IIIIiI").unpack_from(found[1])
+        return (
+            f"{address(start)}, {length}, {protection(prot)}, {flags_text(flags)}, {fd},"
+            f" {hexadecimal(offset)}"
+        )
+
+    return render
+
+
 def _set_of(table: str) -> Format:
     return named(table, mask=0xFFFFFFFFFFFFFFFF)
 
@@ -224,6 +245,7 @@ KINDS: dict[str, Callable[[Place], Render]] = {
     "semid_stat": _wide(_sem_stat),
     "ifreq": interface_request,
     "file_handle": file_handle,
+    "mmap_args": mapping_arguments,
     "ambient_capability": ambient_capability,
     "fprog": one(fields(Layout("H6xQ", "H2xI"), "{len=%s, filter=%s}", str, address)),
     "kcmp_slot": one(fields(Layout("III"), "{efd=%s, tfd=%s, toff=%s}", str)),

@@ -170,10 +170,11 @@ def signal_set(place: Place) -> Render:
     """sigset_t; the kernel takes one of 8 bytes only, sigpending less of it too."""
     index, wanted = place.index, place.key
     least = 1 if place.kind == "sigset_part" else place.word
+    most = 4 if place.kind == "old_sigset" else 8
 
     def render(args: Args, memory: Memory, _rval: int) -> str:
         found = memory.get(wanted)
-        if found is None or not least <= found[0] <= 8 or len(found[1]) < found[0]:
+        if found is None or not least <= found[0] <= most or len(found[1]) < found[0]:
             return address(args[index])
         return sigset_text(found[1])
 
@@ -426,6 +427,7 @@ KINDS: dict[str, Callable[[Place], Render]] = {
     "optlen": socket_length,
     "sigset": signal_set,
     "sigset_part": signal_set,
+    "old_sigset": signal_set,
     "sigset_pack": signal_set_pack,
     "seccomp_action": _pointed("<I", named("seccomp_ret")),
     "tscs1": _pointed("<I", named("pr_tsc")),

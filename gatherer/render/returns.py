@@ -72,6 +72,7 @@ _DESCRIBED = {
     "ioprio": (False, "", True),
     "time": (False, "", True),
     "sig": (False, "", False),
+    "sighandler": (True, "", True),
     "pr_mce_policy": (False, "", True),
     "pr_spec_flags": (True, "", True),
 }

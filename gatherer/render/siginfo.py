@@ -36,6 +36,7 @@ _ARCHES = {
 }
 _ABIS = {0xC000003E: Abi.X86_64, 0x40000003: Abi.I386, 0xC00000B7: Abi.AARCH64}
 _NOINFO = 32767
+_SIGCHLD = 17
 _ADDRESSED = frozenset((4, 5, 7, 8, 11))
 
 
@@ -74,6 +75,23 @@ def siginfo_text(data: bytes) -> str:
             parts.append(f"si_errno={known[0] if known else error & 0xFFFFFFFF}")
         parts.extend(_user(data, code) if code <= 0 else _kernel(data, signal, code))
     return "{" + ", ".join(parts) + "}"
+
+
+def widened(data: bytes) -> bytes:
+    """Returns a siginfo_t of 32-bit x86 as a 64-bit kernel would have it.
+
+    Args:
+        data: at least 32 bytes of it.
+    """
+    signal, error, code = Struct("<iii").unpack_from(data)
+    head = _HEAD.pack(signal, error, code)
+    if signal == _SIGCHLD and code > 0:
+        pid, uid, status, user, system = Struct("<iIiii").unpack_from(data, 12)
+        return head + _CHILD.pack(pid, uid, status, user, system)
+    if code > 0 and signal in _ADDRESSED:
+        return head + _POINTER.pack(int.from_bytes(data[12:16], "little")) + data[16:]
+    first, second, value = Struct("<iII").unpack_from(data, 12)
+    return head + _VALUE.pack(first, second & 0xFFFFFFFF, value) + data[24:]
 
 
 def _source(data: bytes) -> list[str]:

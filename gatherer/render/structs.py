@@ -9,7 +9,7 @@ from gatherer.render.flags import flag_text, named, sigset_text
 from gatherer.render.layout import WIDE_ABIS, Layout, Text, fields, one
 from gatherer.render.memory import Args, Memory, Place, Render, key
 from gatherer.render.pointers import moment
-from gatherer.render.siginfo import siginfo_text
+from gatherer.render.siginfo import siginfo_text, widened
 from gatherer.render.text import address, hexadecimal, quote
 from hg_shared.abi_flags import flag_table
 from hg_shared.linux_abi import signal_name
@@ -244,8 +244,10 @@ def _timex(_abi: int) -> tuple[int, Text]:
     return 160, text
 
 
-def _siginfo(_abi: int) -> tuple[int, Text]:
-    return 48, siginfo_text
+def _siginfo(abi: int) -> tuple[int, Text]:
+    return (
+        (48, siginfo_text) if abi in WIDE_ABIS else (32, lambda data: siginfo_text(widened(data)))
+    )
 
 
 _mq_flags = named("mq_flags", mask=0xFFFFFFFFFFFFFFFF)

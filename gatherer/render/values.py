@@ -348,6 +348,11 @@ def _ptracer(value: int) -> str:
     return "PR_SET_PTRACER_ANY" if value == 0xFFFFFFFFFFFFFFFF else str(signed32(value))
 
 
+def handler_text(value: int) -> str:
+    """Returns a signal handler: one of the two that are no function, or its address."""
+    return {0: "SIG_DFL", 1: "SIG_IGN", U32: "SIG_ERR"}.get(value) or hexadecimal(value)
+
+
 def _eth_protocol(_abi: int) -> Format:
     protocols = named("eth_protocol")
     return lambda v: f"htons({protocols((v >> 8 & 0xFF) | (v << 8 & 0xFF00))})"
@@ -425,6 +430,7 @@ _PLAIN: dict[str, Format] = {
     "sig_or_zero": _sig_or_zero,
     "clone_flags": clone_flags_text,
     "ptracer": _ptracer,
+    "sighandler": handler_text,
 }
 _SPECIAL: dict[str, Callable[[int], Format]] = {
     "open_flags": _open_flags,

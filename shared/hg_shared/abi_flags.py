@@ -5,7 +5,8 @@ Style F: flags, in the order in which strace prints them; a name without a value
 value before it. E: an enumeration; a name without a value follows the one before it. The default
 is the comment strace prints for a value without a name, `-` for none.
 
-Facts from the kernel's uapi headers, Linux 6.1 to 7.0, x86_64; `aarch64.` tables are what differs.
+Facts from the kernel's uapi headers, Linux 6.1 to 7.0, x86_64; `aarch64.` and `i386.` tables are
+what differs.
 """
 
 from __future__ import annotations
@@ -442,6 +443,11 @@ fcntl_cmd E F_???: F_DUPFD F_GETFD F_SETFD F_GETFL F_SETFL F_GETLK F_SETLK F_SET
  F_OFD_SETLKW F_SETLEASE=400 F_GETLEASE F_NOTIFY F_DUPFD_QUERY F_CREATED_QUERY F_DUPFD_CLOEXEC=406
  F_SETPIPE_SZ F_GETPIPE_SZ F_ADD_SEALS F_GET_SEALS F_GET_RW_HINT F_SET_RW_HINT F_GET_FILE_RW_HINT
  F_SET_FILE_RW_HINT
+i386.fcntl_cmd E F_???: F_DUPFD F_GETFD F_SETFD F_GETFL F_SETFL F_GETLK F_SETLK F_SETLKW F_SETOWN
+ F_GETOWN F_SETSIG F_GETSIG F_GETLK64 F_SETLK64 F_SETLKW64 F_SETOWN_EX=f F_GETOWN_EX
+ F_GETOWNER_UIDS F_OFD_GETLK=24 F_OFD_SETLK F_OFD_SETLKW F_SETLEASE=400 F_GETLEASE F_NOTIFY
+ F_DUPFD_QUERY F_CREATED_QUERY F_DUPFD_CLOEXEC=406 F_SETPIPE_SZ F_GETPIPE_SZ F_ADD_SEALS
+ F_GET_SEALS F_GET_RW_HINT F_SET_RW_HINT F_GET_FILE_RW_HINT F_SET_FILE_RW_HINT
 fd_flags F FD_???: FD_CLOEXEC=1
 lock_type E F_???: F_RDLCK F_WRLCK F_UNLCK F_EXLCK=4 F_SHLCK=8
 owner_type E F_OWNER_???: F_OWNER_TID F_OWNER_PID F_OWNER_PGRP
@@ -598,6 +604,7 @@ si_code_sigsys E -: SYS_SECCOMP=1 SYS_USER_DISPATCH
 """
 
 _parsed: Dict[str, Table] = {}
+_SPECIAL: Dict[int, str] = {Abi.AARCH64: "aarch64", Abi.ARM: "aarch64", Abi.I386: "i386"}
 
 
 def flag_table(name: str, abi: int = Abi.X86_64) -> Optional[Table]:
@@ -605,7 +612,7 @@ def flag_table(name: str, abi: int = Abi.X86_64) -> Optional[Table]:
 
     Args:
         name: such as `mmap_prot`.
-        abi: an `Abi`; some tables of aarch64 differ.
+        abi: an `Abi`; some tables of aarch64 and i386 differ.
     """
     if not _parsed:
         for line in TEXT.replace("\n ", " ").splitlines():
@@ -614,8 +621,9 @@ def flag_table(name: str, abi: int = Abi.X86_64) -> Optional[Table]:
             _parsed[table] = Table(
                 style == "F", "" if default == "-" else default, _names(rest, style == "F")
             )
-    if abi in (Abi.AARCH64, Abi.ARM):
-        special = _parsed.get(f"aarch64.{name}")
+    architecture = _SPECIAL.get(abi)
+    if architecture is not None:
+        special = _parsed.get(f"{architecture}.{name}")
         if special is not None:
             return special
     return _parsed.get(name)

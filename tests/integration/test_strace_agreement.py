@@ -16,6 +16,7 @@ from hunter.memory import procfs
 from tests.integration.comparison import Agreement, Thread, agreement, plain, program, threads
 from tests.integration.scripts import script
 from tests.integration.workload_runs import (
+    NARROW,
     compile_workloads,
     names,
     under_gatherer,
@@ -23,7 +24,7 @@ from tests.integration.workload_runs import (
 )
 
 AT_LEAST = {"ebpf": 0.95, "ptrace": 0.97, "ptrace-python": 0.97}
-LOW_ADDRESSES = frozenset(("compat_calls",))
+LOW_ADDRESSES = frozenset(("compat_calls", NARROW))
 """Programs with memory below 4 GiB."""
 WITHOUT = {"python/threads": "futex"}
 """Calls that are left out: who waits for the interpreter's lock is not the same in two runs."""

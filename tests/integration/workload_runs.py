@@ -14,6 +14,8 @@ from tests.integration.hunter_session import wait_until
 
 WORKLOADS = Path(__file__).parent / "workloads"
 PYTHON = WORKLOADS / "python"
+NARROW = "narrow"
+"""The 32-bit program."""
 PATIENCE = 60.0
 _ENVIRONMENT = {
     "PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC", "PYTHONHASHSEED": "0",
@@ -23,7 +25,7 @@ _ENVIRONMENT = {
 
 
 def compile_workloads(folder: Path) -> Path:
-    """Compiles the C programs into one binary.
+    """Compiles the C programs into one binary, and the 32-bit one beside it.
 
     Args:
         folder: where it goes.
@@ -43,14 +45,20 @@ def compile_workloads(folder: Path) -> Path:
         _, err = process.communicate()
         assert process.returncode == 0, err
     subprocess.run(["gcc", "-pthread", "-pie", "-o", binary, *objects], check=True)
+    flags = (
+        "-m32", "-O1", "-Wall", "-Wno-int-conversion", "-mno-sse", "-ffreestanding", "-nostdlib",
+        "-static", "-fno-pic", "-fno-stack-protector", "-fno-asynchronous-unwind-tables",
+    )  # fmt: skip
+    narrow = ["gcc", *flags, "-o", folder / NARROW, WORKLOADS / NARROW / f"{NARROW}.c"]
+    subprocess.run(narrow, check=True)
     return binary
 
 
 def names(binary: Path) -> list[str]:
-    """Returns the names of all programs, those in Python as `python/name`."""
+    """Returns the names of all programs: C, 32-bit C, and those in Python as `python/name`."""
     listed = subprocess.run([binary, "--list"], check=True, capture_output=True, text=True)
     python = [f"python/{path.stem}" for path in sorted(PYTHON.glob("*.py"))]
-    return listed.stdout.split() + python
+    return [*listed.stdout.split(), NARROW, *python]
 
 
 class Waiting:
@@ -81,6 +89,8 @@ class Waiting:
             if name in self.scripts:
                 (place / "script").write_bytes(self.scripts[name])
                 command = [binary, "--play", place]
+            if name == NARROW:
+                command = [binary, "--run", place, binary.with_name(NARROW)]
             if name.startswith("python/"):
                 program = PYTHON / f"{name.partition('/')[2]}.py"
                 command = [binary, "--run", place, sys.executable, "-s", "-S", "-B", program]

@@ -49,6 +49,7 @@ creat path mode -> fd
 close fd
 close_range uint uint close_range_flags
 lseek fd off whence
+lseek/i386 fd int whence
 _llseek fd off_high unused <loff whence
 stat,lstat path <stat
 stat64,lstat64 path <stat64
@@ -425,7 +426,20 @@ futex=10 ptr futex_op uint unused unused futex_bitset
 futex=11 ptr futex_op uint timespec ptr
 futex=12 ptr futex_op uint uint ptr uint
 futex=13 ptr futex_op unused timespec
-futex_time64 ptr futex_op uint timespec64 ptr hex
+futex_time64 ?1&127 ptr futex_op uint ptr ptr hex32
+futex_time64=0 ptr futex_op uint timespec64
+futex_time64=1 ptr futex_op uint
+futex_time64=9 ptr futex_op uint timespec64 unused futex_bitset
+futex_time64=2 ptr futex_op uint
+futex_time64=3 ptr futex_op uint uint ptr
+futex_time64=4 ptr futex_op uint uint ptr uint
+futex_time64=5 ptr futex_op uint uint ptr futex_wake_op
+futex_time64=6 ptr futex_op unused timespec64
+futex_time64=7,8 ptr futex_op
+futex_time64=10 ptr futex_op uint unused unused futex_bitset
+futex_time64=11 ptr futex_op uint timespec64 ptr
+futex_time64=12 ptr futex_op uint uint ptr uint
+futex_time64=13 ptr futex_op unused timespec64
 futex_waitv ptr uint hex timespec64 clockid
 futex_wake ptr hex int hex
 futex_wait ptr hex hex hex timespec64 clockid
@@ -463,10 +477,10 @@ pause
 restart_syscall restarted
 sigreturn !sigframe
 sigaction sig ptr ptr
-sigprocmask sigmask_how ptr ptr
-sigpending ptr
+sigprocmask sigmask_how !old_sigset <old_sigset
+sigpending <old_sigset
 sigsuspend ptr
-signal sig ptr -> hex
+signal sig sighandler -> sighandler
 sgetmask
 ssetmask hex
 """
@@ -476,6 +490,7 @@ poll +pollfds:1 uint int
 ppoll +pollfds:1 uint +timespec sigset:4 ulong
 ppoll_time64 +pollfds:1 uint +timespec64 sigset:4 ulong
 select int +fdset:0 +fdset:0 +fdset:0 +timeval
+select/i386 ptr
 _newselect int +fdset:0 +fdset:0 +fdset:0 +timeval
 pselect6 int +fdset:0 +fdset:0 +fdset:0 +timespec sigset_pack
 pselect6_time64 int +fdset:0 +fdset:0 +fdset:0 +timespec64 sigset_pack

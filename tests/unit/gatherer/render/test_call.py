@@ -515,6 +515,65 @@ def test_32_bit_calls_have_their_own_table() -> None:
     assert numbers(Abi.I386)["read"] == 3
 
 
+def test_32_bit_structures_and_halves() -> None:
+    def narrow(name: str, args: tuple[int, ...], *parts: bytes, rval: int = 0) -> str:
+        return text(name, args, rval, *parts, abi=Abi.I386)
+
+    mapped = struct.pack("<IIIIiI", 0, 4096, 3, 0x22, -1, 0)
+    assert narrow("mmap", (P,), at_exit(0, mapped), rval=0x7000000) == (
+        "mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7000000"
+    )
+    assert narrow("ftruncate64", (3, 5, 1)) == "ftruncate64(3, 4294967301) = 0"
+    assert narrow("pread64", (3, 0, 5, 2, 1), rval=-9) == (
+        "pread64(3, NULL, 5, 4294967298) = -1 EBADF (Bad file descriptor)"
+    )
+    assert narrow("_llseek", (3, 2**32 - 1, 2**32 - 1, 0, 1), rval=-22) == (
+        "_llseek(3, -1, NULL, SEEK_CUR) = -1 EINVAL (Invalid argument)"
+    )
+    assert narrow("lseek", (3, 2**32 - 5, 2), rval=7) == "lseek(3, -5, SEEK_END) = 7"
+    assert narrow("fcntl64", (3, 13, 0)) == "fcntl64(3, F_SETLK64, NULL) = 0"
+    assert narrow("signal", (12, 1)) == "signal(SIGUSR2, SIG_IGN) = 0 (SIG_DFL)"
+    child = struct.pack("<iiiiIiii", 17, 0, 1, 44, 1000, 3, 2, 0)
+    assert narrow("waitid", (0, 0, P, 4, 0), at_exit(2, child.ljust(128, bytes(1)))) == (
+        "waitid(P_ALL, 0, {si_signo=SIGCHLD, si_code=CLD_EXITED, si_pid=44, si_uid=1000,"
+        " si_status=3, si_utime=2 /* 0.02 s */, si_stime=0}, WEXITED, NULL) = 0"
+    )
+
+
+def test_arrays_that_end_before_their_memory_say_where() -> None:
+    two = struct.pack("<4Q", 0x10, 1, 0x20, 2)
+    assert text("writev", (3, P, 5), -14, at_exit(1, two, 80)) == (
+        f"writev(3, [{{iov_base=0x10, iov_len=1}}, {{iov_base=0x20, iov_len=2}},"
+        f" ... /* {P + 32:#x} */], 5) = -1 EFAULT (Bad address)"
+    )
+    pointers = struct.pack("<2Q", 0x1000, 0x2000)
+    assert text(
+        "execve", (0, P, 0), -14, at_entry(1, pointers, 0xFFFFFFFF),
+        encode_capture(1, 1, b"ls", 2, at_entry=True),
+    ).startswith(f'execve(NULL, ["ls", 0x2000, ... /* {P + 16:#x} */], NULL)')  # fmt: skip
+    vectors = (2**64 - 100, P)
+    assert text("writev", (3, P, vectors[0]), -22, at_exit(1, two, 80)).startswith(
+        f"writev(3, {P:#x}, {vectors[0]})"
+    )
+
+
+def test_ioctl_arguments_are_pointers_or_numbers_by_their_command() -> None:
+    assert text("ioctl", (3, 0x5401, 0), -25).startswith("ioctl(3, TCGETS, NULL)")
+    assert text("ioctl", (3, 0x89A0, 5), -25).startswith("ioctl(3, SIOCBRADDBR, 0x5)")
+    assert text("ioctl", (3, 0xC0045878, 7), -25).startswith("ioctl(3, FITHAW) = -1 ENOTTY")
+    assert text("ioctl", (3, 0xDEADBEEF, 0), -25).startswith(
+        "ioctl(3, _IOC(_IOC_READ|_IOC_WRITE, 0xbe, 0xef, 0x1ead), 0)"
+    )
+    name = b"lo".ljust(16, b"\0")
+    flags = (0x49).to_bytes(2, "little").ljust(24, b"\0")
+    assert text("ioctl", (3, 0x8913, P), 0, at_exit(2, name + flags)) == (
+        'ioctl(3, SIOCGIFFLAGS, {ifr_name="lo", ifr_flags=IFF_UP|IFF_LOOPBACK|IFF_RUNNING}) = 0'
+    )
+    assert text("ioctl", (3, 0x8913, P), -19, at_exit(2, name + flags)).startswith(
+        'ioctl(3, SIOCGIFFLAGS, {ifr_name="lo"}) = -1 ENODEV'
+    )
+
+
 def test_errors() -> None:
     assert error_text(-2) == "-1 ENOENT (No such file or directory)"
     assert error_text(-512) == "? ERESTARTSYS (To be restarted if SA_RESTART is set)"
