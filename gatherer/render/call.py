@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from gatherer.render import files, ioctls, objects, pointers, sockets, structs
+from gatherer.render import (
+    files,
+    ioctls,
+    objects,
+    pointers,
+    readiness,
+    sockets,
+    structs,
+    vectors,
+)
 from gatherer.render.descriptors import Descriptors
 from gatherer.render.memory import KINDS as MEMORY_KINDS
 from gatherer.render.memory import NOTHING, Args, Memory, Place, Render, decode, key
@@ -28,6 +37,8 @@ NO_RETURN = frozenset(("exit", "exit_group"))
 _KINDS = {
     **MEMORY_KINDS,
     **pointers.KINDS,
+    **readiness.KINDS,
+    **vectors.KINDS,
     **structs.KINDS,
     **files.KINDS,
     **sockets.KINDS,

@@ -8,7 +8,7 @@ from struct import Struct
 from gatherer.render.flags import file_mode, flag_text, named
 from gatherer.render.layout import WIDE_ABIS, Layout, Text, fields, many, one
 from gatherer.render.memory import Place, Render
-from gatherer.render.pointers import poll_events
+from gatherer.render.readiness import poll_events
 from gatherer.render.text import device, hexadecimal
 from hg_shared.abi_flags import flag_table
 from hg_shared.records import Abi

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gatherer.render import pointers, structs
+from gatherer.render import pointers, readiness, structs
 from gatherer.render.flags import flag_text, mode_text, named
 from gatherer.render.memory import Args, Memory, Place
 from gatherer.render.text import hexadecimal
@@ -156,9 +156,9 @@ def _readiness(syscall: Syscall, abi: int, limit: int) -> Returned:
 
     def returned(args: Args, memory: Memory, rval: int) -> str:
         if polls:
-            text = pointers.poll_text(args, memory, rval, limit)
+            text = readiness.poll_text(args, memory, rval, limit)
         else:
-            text = pointers.select_text(args, memory, rval)
+            text = readiness.select_text(args, memory, rval)
         if rval:
             left = [shown for time in times if (shown := time(args, memory))]
             text = ", ".join([text, *left] if text else left)

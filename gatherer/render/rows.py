@@ -12,7 +12,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any
 
-from gatherer.render import files, ioctls, objects, sockets, structs
+from gatherer.render import files, ioctls, objects, readiness, sockets, structs, vectors
 from gatherer.render.flags import Cached
 from gatherer.render.memory import KINDS as MEMORY_KINDS
 from gatherer.render.memory import NOTHING, Place, Render, decode
@@ -47,7 +47,14 @@ _ALONE = {
     },
 }  # fmt: skip
 """Kinds whose text needs the captures alone; without them it is the address."""
-_GENERAL = frozenset((*MEMORY_KINDS, *POINTER_KINDS, *sockets.KINDS, *objects.KINDS, *ioctls.KINDS))
+_GENERAL = frozenset(
+    kind
+    for kinds in (
+        MEMORY_KINDS, POINTER_KINDS, readiness.KINDS, vectors.KINDS, sockets.KINDS, objects.KINDS,
+        ioctls.KINDS,
+    )
+    for kind in kinds
+)  # fmt: skip
 """Kinds that need more: other arguments, the return value, several captures."""
 _ALWAYS = ("optlen", "offp", "loffp", "clone_args")
 _SPREAD = frozenset(

@@ -14,10 +14,10 @@ from gatherer.render.memory import (
     Render,
     array_text,
     buffer_text,
-    iovec_text,
     key,
 )
 from gatherer.render.text import address, escape, hexadecimal, quote, signed32
+from gatherer.render.vectors import iovec_text
 from hg_shared.abi_flags import flag_table
 
 _INT = Struct("<i")
