@@ -27,6 +27,8 @@ AT_FDCWD = -100
 MAX_DESCRIPTORS = 65536
 U32 = 0xFFFFFFFF
 _PAIR = Struct("<ii")
+_CMSG = Struct("<QII")
+_CONTROL_HOP = 3
 _CWD = -1
 _DUPLICATES = (0, 1030)
 _EINPROGRESS = -115
@@ -50,6 +52,7 @@ _DEVICES = {
 }  # fmt: skip
 # Where the path stands; in front of it the directory that it is relative to.
 _PATHS = {"open": 0, "creat": 0, "openat": 1, "openat2": 1, "open_tree": 1}
+_rights = re.compile(r"(cmsg_type=SCM_RIGHTS, cmsg_data=\[)([^\]]*)")
 _angle = re.compile(r"[<>](?=([0-7])?)")
 
 
@@ -260,6 +263,26 @@ def _pair(index: int, text: str) -> Callable[[DescriptorTable, Record, Memory], 
     return changes
 
 
+def _passed(_table: DescriptorTable, record: Record, memory: Memory) -> Changes:
+    """A message may bring descriptors (SCM_RIGHTS)."""
+    found = memory.get(key(1, _CONTROL_HOP))
+    if record.rval < 0 or found is None:
+        return {}
+    changes: Changes = {}
+    control, at = found[1], 0
+    while at + _CMSG.size <= len(control):
+        length, level, kind = _CMSG.unpack_from(control, at)
+        if length < _CMSG.size:
+            break
+        if (level, kind) == (1, 1):
+            end = min(at + length, len(control)) - 3
+            for place in range(at + _CMSG.size, end, 4):
+                number = int.from_bytes(control[place : place + 4], "little")
+                changes[number] = _captured(memory, hop=len(changes))
+        at += (length + 7) // 8 * 8
+    return changes
+
+
 def _addressed(table: DescriptorTable, record: Record, memory: Memory) -> Changes:
     """Bind, connect and listen give a socket addresses."""
     if record.rval < 0 and record.rval != _EINPROGRESS:
@@ -327,6 +350,7 @@ _CHANGES: dict[str, Callable[[DescriptorTable, Record, Memory], Changes]] = {
     "pipe": _pair(0, "pipe"),
     "pipe2": _pair(0, "pipe"),
     "socketpair": _pair(3, ""),
+    "recvmsg": _passed,
     "bind": _addressed,
     "connect": _addressed,
     "listen": _addressed,
@@ -380,6 +404,7 @@ class Descriptors:
             "dirfd": self._directory,
             "pipefds": self._within(known["pipefds"], r"-?\d+", self.new_text),
             "pollfds": self._within(known["pollfds"], r"(?<=fd=)-?\d+", self.text),
+            "msghdr": self._message(known["msghdr"]),
             "fdset": self._within(known["fdset"], r"\d+", self.text),
         }
         return {**known, **found}
@@ -413,6 +438,19 @@ class Descriptors:
             return self.text(number)
 
         return render
+
+    def _message(self, factory: Callable[[Place], Render]) -> Callable[[Place], Render]:
+        def described(found: re.Match[str]) -> str:
+            numbers = found[2].split(", ")
+            return found[1] + ", ".join(
+                self.new_text(int(number)) if number.isdecimal() else number for number in numbers
+            )
+
+        def make(place: Place) -> Render:
+            render = factory(place)
+            return lambda args, memory, rval: _rights.sub(described, render(args, memory, rval))
+
+        return make
 
     @staticmethod
     def _within(

@@ -580,6 +580,11 @@ class PtraceEngine(ABC):
             at = args[descriptors.pair_argument(abi, nr)]
             held = read(at, _PAIR.size) if rval >= 0 and at else None
             numbers = list(_PAIR.unpack(held)) if held and len(held) == _PAIR.size else []
+        elif how == descriptors.PASSED:
+            head = read(args[1], descriptors.MSGHDR_SIZE) if rval >= 0 else None
+            address, size = descriptors.control_of(head or b"")
+            control = read(address, size) if size else None
+            numbers = descriptors.passed(control or b"")
         sockets = Sockets(tid)
         return b"".join(
             _fd_capture(FD_ARGUMENT, hop, fd_text(tid, str(number), sockets))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from struct import pack
+
 from hg_shared.records import Abi
 from hg_shared.syscalls import numbers
 from hunter import descriptors
@@ -31,3 +33,16 @@ def test_what_a_call_made() -> None:
     assert returned(descriptors.FIRST, (7,), 0) == 7
     assert returned(descriptors.FIRST, (7,), -115) == 7
     assert returned(descriptors.FIRST, (7,), -111) == -1
+
+
+def test_descriptors_that_come_with_a_message() -> None:
+    control = pack("<QIIii", 24, 1, 1, 7, 9) + pack("<QIIi4x", 20, 1, 2, 3)
+    assert descriptors.passed(control) == [7, 9]
+    assert descriptors.passed(pack("<QIIi4x", 20, 1, 1, 5) + control) == [5, 7, 9]
+    for end in range(len(control)):
+        assert set(descriptors.passed(control[:end])) <= {7, 9}
+    assert descriptors.passed(bytes(64)) == []
+    head = pack("<QIIQQQQ", 0, 0, 0, 0, 1, 0x1000, 1 << 40)
+    assert descriptors.control_of(head) == (0x1000, descriptors.MAX_CONTROL)
+    assert descriptors.control_of(head[:40]) == (0, 0)
+    assert descriptors.makers(Abi.X86_64)[NR["recvmsg"]] == descriptors.PASSED

@@ -137,6 +137,21 @@ def test_sockets_as_far_as_their_calls_tell() -> None:
     assert address_text(b"\2") == address_text(b"") == address_text(pack("<H14s", 1, b"/x")) == ""
 
 
+def test_descriptors_that_come_with_a_message() -> None:
+    control = text(1, pack("<QIIii", 24, 1, 1, 7, 9), 3)
+    read = text(FD_ARGUMENT, b"/passed") + text(FD_ARGUMENT, b"pipe:[5]", 1)
+    printed = lines(
+        call("recvmsg", 10, 1, 3, PATH, captures=control + read),
+        call("fsync", 20, 0, 7),
+        call("fsync", 30, 0, 9),
+        call("recvmsg", 40, 1, 3, PATH, captures=control),
+        call("fsync", 50, 0, 7),
+    )
+    assert printed[1:3] == ["fsync(7</passed>) = 0", "fsync(9<pipe:[5]>) = 0"]
+    # The number was used again, and nobody read for what.
+    assert printed[4] == "fsync(7) = 0"
+
+
 def test_names_that_change() -> None:
     assert lines(
         call("unlink", 10, 0, PATH, captures=text(0, b"/home/a")),
