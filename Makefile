@@ -87,7 +87,8 @@ cluster-up: $(STAMP) system-packages  ## start the stand-in cluster for people; 
 soak: $(STAMP)  ## the samples of the tests at their full counts
 	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/unit --timeout 1200
 	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/cluster/test_fleet_size.py -s
-	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/cluster/test_chaos.py tests/cluster/test_gatherer_kills.py -s
+	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/cluster/test_chaos.py tests/cluster/test_gatherer_kills.py \
+	  tests/cluster/test_slow_link.py -s
 	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/integration/test_hunter_kills.py -s --timeout 1800
 	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/integration/test_strace_agreement.py --timeout 1200
 	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/integration/test_hunter_placement.py tests/integration/test_hunter_tracers.py --timeout 2400

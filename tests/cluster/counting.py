@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ from tests.cluster.standin.harness import StandInCluster, pod_manifest
 PROGRAM = """
 import os, time
 fd = os.open("/etc/hostname", os.O_RDONLY)
+schedule = os.open("/proc/self/schedstat", os.O_RDONLY)
 print("ready", flush=True)
+def delayed():
+    return int(os.pread(schedule, 100, 0).split()[1])
 def read(name):
     try:
         order = os.open(name, os.O_RDONLY)
@@ -33,18 +37,22 @@ while True:
         time.sleep(0.01)
         continue
     os.unlink("/tmp/order")
-    first, count, rest = text.split()
-    first, count, pause = int(first), int(count), float(rest)
+    first, count, pause, rate = map(float, text.split())
+    first, count = int(first), int(count)
     worst = 0.0
-    began = before = time.perf_counter()
-    for number in range(first, first + count):
-        os.lseek(fd, number, 0)
-        now = time.perf_counter()
-        worst = max(worst, now - before)
-        before = now
-        if pause and number % 100 == 0:
+    began = due = time.perf_counter()
+    for block in range(first, first + count, 100):
+        since, before = time.perf_counter(), delayed()
+        for number in range(block, min(block + 100, first + count)):
+            os.lseek(fd, number, 0)
+        took = time.perf_counter() - since
+        worst = max(worst, took - (delayed() - before) / 1e9)
+        if rate:
+            due += 100 / rate
+            pause = max(0.0, due - time.perf_counter())
+        if pause:
             time.sleep(pause)
-            before = time.perf_counter()
+    before = time.perf_counter()
     done = os.open("/tmp/done.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.write(done, f"{first} {worst:.6f} {before - began:.6f}\\n".encode())
     os.close(done)
@@ -58,7 +66,7 @@ class Done:
     """What the target measured.
 
     Attributes:
-        worst: longest time between two of its calls, seconds.
+        worst: longest time that a hundred calls took, seconds, without waiting for a CPU.
         seconds: for all of them.
     """
 
@@ -81,23 +89,24 @@ class CountingPod:
         self._next = 0
 
     @staticmethod
-    def manifest(name: str) -> dict[str, Any]:
+    def manifest(name: str, capabilities: Sequence[str] = ("SYS_PTRACE",)) -> dict[str, Any]:
         """Returns the pod's manifest."""
-        capabilities = {"capabilities": {"add": ["SYS_PTRACE"]}}
+        security = {"capabilities": {"add": list(capabilities)}}
         command = ["python3", "-c", PROGRAM]
-        return pod_manifest(name, command, memory="256Mi", security=capabilities)
+        return pod_manifest(name, command, memory="256Mi", security=security)
 
-    def order(self, count: int, pause: float = 0.0) -> range:
+    def order(self, count: int, pause: float = 0.0, rate: float = 0.0) -> range:
         """Has so many counters issued; returns them.
 
         Args:
             count: how many.
-            pause: seconds after each hundred.
+            pause: seconds of rest after each hundred.
+            rate: so many a second instead, as far as it can; 0 for no limit.
         """
         first, self._next = self._next, self._next + count
         (self._tmp / "done").unlink(missing_ok=True)
         order = self._tmp / "order.new"
-        order.write_text(f"{first} {count} {pause}\n")
+        order.write_text(f"{first} {count} {pause} {rate}\n")
         order.rename(self._tmp / "order")
         return range(first, first + count)
 

@@ -177,7 +177,7 @@ class FaultyProxy:
         if self.refusing or self._refuse:
             self._refuse = max(self._refuse - 1, 0)
             return
-        back, forth = await asyncio.open_connection(*self._upstream, limit=CHUNK)
+        back, forth = await asyncio.open_connection(sock=await self._connect(), limit=CHUNK)
         connection = _Connection(writer, forth)
         self._connections.append(connection)
         if self._faults:
@@ -201,6 +201,19 @@ class FaultyProxy:
             await asyncio.gather(*pumps, *watches, return_exceptions=True)
             connection.end(hit.kind if hit is not None else "close")
             self._connections.remove(connection)
+
+    async def _connect(self) -> socket.socket:
+        """Returns a connection to the server; behind a slow one little is kept."""
+        upstream = socket.socket()
+        upstream.setblocking(False)
+        if self._rate:
+            upstream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        try:
+            await asyncio.get_running_loop().sock_connect(upstream, self._upstream)
+        except BaseException:
+            upstream.close()
+            raise
+        return upstream
 
     async def _strike(self, connection: _Connection) -> None:
         await connection.struck.wait()
