@@ -110,16 +110,17 @@ itimerspec64:32
 sigevent:64 io_uring_params:120 socklen:4 mq_attr:64,64,32 perf_attr:136 user_desc:16
 mmap_args:24 notif_sizes:6 file_handle:136 seccomp_action:4 tscs1:4 fprog:16,16,8 kcmp_slot:12
 shmid_set:48 shmid_stat:112 msqid_set:104 msqid_stat:104 semid_stat:88 landlock_beneath:12
-landlock_port:16 bare_char:1 ifreq:40,40,32 old_sigset:4
+landlock_port:16 bare_char:1 ifreq:40,40,32 old_sigset:4 xattr_args:16 cache_range:16
+cache_state:40
 """
 # Elements of arrays whose count is an argument or the return value.
 _ARRAYS = """\
-pollfds:8 epoll_events:12,16,12 gids:4 ints:4 ptrs:8,8,4 io_events:32 sembufs:6
+pollfds:8 epoll_events:12,16,12 gids:4 ints:4 ptrs:8,8,4 io_events:32 sembufs:6 futex_waiters:24
 """
 # Byte strings that are structures: at most so many bytes.
 _BYTES = """\
-sockaddr:128 sigset:128 sigset_part:128 landlock_attr:24 clone_args:128 open_how:64 cpuset:128
-bpf_attr:128 sock_optval:256
+sockaddr:128 sigset:128 sigset_part:128 landlock_attr:24 mount_attr:32 clone_args:128 open_how:64
+cpuset:128 bpf_attr:128 sock_optval:256
 """
 _BUFFERS = {"buf": 0, "keybuf": 0, "strbuf": 0, "attribute": 0, "hexbuf": 0, "cstr": 0, "msgbuf": 8}
 _COLUMN: Dict[int, int] = {Abi.X86_64: 0, Abi.AARCH64: 1, Abi.I386: 2}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from struct import Struct
 
 from gatherer.render.flags import Format, flag_text, mode_text, named
-from gatherer.render.layout import Layout, Text, fields, one
+from gatherer.render.layout import Layout, Text, fields, many, one
 from gatherer.render.memory import Args, Memory, Place, Render, key
 from gatherer.render.sockets import sockaddr_text
 from gatherer.render.text import address, hexadecimal, quote, quote_hex
@@ -233,6 +233,21 @@ def mapping_arguments(place: Place) -> Render:
     return render
 
 
+def _futex_waiter(_abi: int) -> tuple[int, Text]:
+    packed = Struct("<QQII")
+    flags_text = named("futex_waiter")
+
+    def text(data: bytes) -> str:
+        value, pointer, flags, reserved = packed.unpack(data)
+        more = f", __reserved={reserved:#x}" if reserved else ""
+        return (
+            f"{{val={hexadecimal(value)}, uaddr={address(pointer)},"
+            f" flags={flags_text(flags)}{more}}}"
+        )
+
+    return packed.size, text
+
+
 def _set_of(table: str) -> Format:
     return named(table, mask=0xFFFFFFFFFFFFFFFF)
 
@@ -247,6 +262,28 @@ KINDS: dict[str, Callable[[Place], Render]] = {
     "file_handle": file_handle,
     "mmap_args": mapping_arguments,
     "ambient_capability": ambient_capability,
+    "mount_attr": one(
+        fields(
+            Layout("QQQQ"),
+            "{attr_set=%s, attr_clr=%s, propagation=%s, userns_fd=%s}",
+            _set_of("mount_attr"),
+            _set_of("mount_attr"),
+            _set_of("mount_flags"),
+            str,
+        )
+    ),
+    "xattr_args": one(
+        fields(Layout("QII"), "{value=%s, size=%s, flags=%s}", address, str, named("xattr_flags"))
+    ),
+    "cache_range": one(fields(Layout("QQ"), "{off=%s, len=%s}", str)),
+    "cache_state": one(
+        fields(
+            Layout("QQQQQ"),
+            "{nr_cache=%s, nr_dirty=%s, nr_writeback=%s, nr_evicted=%s, nr_recently_evicted=%s}",
+            str,
+        )
+    ),
+    "futex_waiters": many(_futex_waiter),
     "fprog": one(fields(Layout("H6xQ", "H2xI"), "{len=%s, filter=%s}", str, address)),
     "kcmp_slot": one(fields(Layout("III"), "{efd=%s, tfd=%s, toff=%s}", str)),
     "landlock_attr": _landlock_attr,

@@ -154,13 +154,13 @@ listxattr,llistxattr path <strbuf:r size
 flistxattr fd <strbuf:r size
 removexattr,lremovexattr path str
 fremovexattr fd str
-setxattrat dirfd path at_flags str ptr size
-getxattrat dirfd path at_flags str ptr size
+setxattrat dirfd path at_flags str xattr_args size
+getxattrat dirfd path at_flags str xattr_args size
 listxattrat dirfd path at_flags <strbuf:r size
 removexattrat dirfd path at_flags str
 file_getattr,file_setattr dirfd path ptr size at_flags
 open_tree dirfd path open_tree_flags -> fd
-open_tree_attr dirfd path open_tree_flags ptr size -> fd
+open_tree_attr dirfd path open_tree_flags mount_attr:4 size -> fd
 move_mount dirfd path dirfd path move_mount_flags
 fsopen str fsopen_flags -> fd
 fsconfig ?1 fd fsconfig_cmd ptr ptr int
@@ -171,9 +171,9 @@ fsconfig=3,4 fd fsconfig_cmd str path int
 fsconfig=5 fd fsconfig_cmd str ptr int
 fsmount fd fsmount_flags mount_attr_flags -> fd
 fspick dirfd path fspick_flags -> fd
-mount_setattr dirfd path mount_at_flags ptr size
+mount_setattr dirfd path mount_at_flags mount_attr:4 size
 statmount,listmount ptr ptr size hex
-cachestat uint_fd ptr ptr hex
+cachestat uint_fd cache_range <cache_state hex32
 fanotify_init fanotify_init_flags open_flags -> fd
 fanotify_mark fd fanotify_mark_flags fan_events dirfd path
 fanotify_mark/i386 fd fanotify_mark_flags fan_events unused dirfd path
@@ -282,7 +282,7 @@ pkey_free int
 memfd_create str memfd_flags -> fd
 memfd_secret cloexec_flags -> fd
 mseal ptr size hex
-map_shadow_stack ptr size hex -> hex
+map_shadow_stack ptr size shadow_stack_flags -> hex
 membarrier ?1&1 membarrier_cmd membarrier_flags
 membarrier=1 membarrier_cmd membarrier_flags int
 userfaultfd uffd_flags -> fd
@@ -440,9 +440,9 @@ futex_time64=10 ptr futex_op uint unused unused futex_bitset
 futex_time64=11 ptr futex_op uint timespec64 ptr
 futex_time64=12 ptr futex_op uint uint ptr uint
 futex_time64=13 ptr futex_op unused timespec64
-futex_waitv ptr uint hex timespec64 clockid
-futex_wake ptr hex int hex
-futex_wait ptr hex hex hex timespec64 clockid
+futex_waitv futex_waiters:1 uint hex32 timespec64 clockid
+futex_wake ptr hex int futex2_flags
+futex_wait ptr hex hex futex2_flags timespec64 clockid
 futex_requeue ptr hex int int
 reboot ?2 reboot_magic reboot_magic reboot_cmd
 reboot=0xa1b2c3d4 reboot_magic reboot_magic reboot_cmd str

@@ -491,6 +491,9 @@ static void handles(void) {
     SYS(open_tree, AT_FDCWD, "nowhere", 1 | O_CLOEXEC);
     SYS(move_mount, 99, "", AT_FDCWD, "nowhere", 4);
     SYS(mount_setattr, AT_FDCWD, "nowhere", AT_EMPTY_PATH, NULL, 0);
+    uint64_t attr[] = {1 | 2, 0x70, 1 << 18, 5};
+    SYS(mount_setattr, AT_FDCWD, "nowhere", AT_EMPTY_PATH | 0x8000, attr, sizeof attr);
+    SYS(mount_setattr, AT_FDCWD, "nowhere", 0, attr, 8);
 }
 
 const struct workload files_workloads[] = {

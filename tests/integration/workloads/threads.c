@@ -121,6 +121,13 @@ static void futex_errors(void) {
     SYS(futex, BAD, FUTEX_WAKE, 1);
     SYS(futex, NULL, FUTEX_WAIT, 0, NULL);
     SYS(futex, 1L, FUTEX_WAIT, 0, NULL);
+    struct {
+        uint64_t value, address;
+        uint32_t flags, reserved;
+    } waiters[] = {{5, (uintptr_t)&word, 2 | 128, 0}, {0, 4096, 3, 7}};
+    SYS(futex_waitv, waiters, 2, 0, &past, CLOCK_MONOTONIC);
+    SYS(futex_waitv, waiters, 1, 1, NULL, 99);
+    SYS(futex_waitv, BAD, 1, 0, NULL, CLOCK_REALTIME);
 }
 
 static void *hits_itself(void *given) {
