@@ -161,6 +161,9 @@ def joint_error(targets: Iterable[TargetOutcome]) -> GathererError | None:
     return error
 
 
+_AGENT_LINES = ("  rss: ", "  oom kills: +")
+
+
 def _target_lines(target: TargetOutcome) -> list[str]:
     summary, name = target.summary, target.name.directory
     if summary is None:
@@ -183,4 +186,7 @@ def _target_lines(target: TargetOutcome) -> list[str]:
         )
     if summary.spool is not None:
         lines.append(f"    what was not rendered is in {printable(summary.spool.name)}")
-    return lines
+    # All that agents gave is in the target's session.json.
+    return lines + [
+        f"  {printable(line, 300)}" for line in summary.agents if line.startswith(_AGENT_LINES)
+    ]

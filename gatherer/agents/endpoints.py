@@ -172,18 +172,18 @@ class PodEndpoint:
         ports = ", ".join(map(str, self._ports))
         if refused is not None:
             raise ScrapeError(
-                f"{self.where} has no {printable(path, 80)} on port {ports}",
+                f"it has no {printable(path, 80)} on port {ports}",
                 "give its address with --agent URL",
             )
         if forbidden:
             ((way, denied),) = forbidden.items()
             reached = "its loopback is not reached" if way == "port-forward" else "nobody listens"
             raise ScrapeError(
-                f"{self.where} does not answer on port {ports}, and {reached}: {denied.cause}",
+                f"it does not answer on port {ports}, and {reached}: {denied.cause}",
                 denied.remedy,
             ) from denied
         raise ScrapeError(
-            f"nobody listens on port {ports} of {self.where}",
+            f"nobody listens on port {ports}",
             "see its log for the port it listens on, and give --agent URL",
         )
 
@@ -286,13 +286,13 @@ class UrlEndpoint:
         except ssl.SSLError as error:
             reason = getattr(error, "verify_message", "") or error.reason or str(error)
             raise ScrapeError(
-                f"TLS with {self.where} failed: {printable(reason, 120)}",
+                f"TLS failed: {printable(reason, 120)}",
                 "give an http URL, or one whose certificate this machine trusts",
             ) from error
         except OSError as error:
             words = error.strerror or str(error)
             raise ScrapeError(
-                f"no connection to {self.where}: {printable(words, 120)}",
+                f"no connection: {printable(words, 120)}",
                 "check the URL given with --agent",
             ) from error
         except ValueError as error:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,14 @@ def test_a_reader_that_has_gone_changes_nothing(style: str) -> None:
     view.status(FLEET)
     view.summary(SUMMARY)
     view.close()
+
+
+def test_what_an_agent_says_of_a_targets_memory_is_in_its_summary() -> None:
+    (web, _) = SUMMARY.targets
+    assert web.summary is not None
+    agents = ("agent coroot: coroot/x, port 80", "  rss: 1 before", "  cache: 2", "  oom kills: +1")
+    outcome = replace(web, summary=replace(web.summary, agents=agents))
+    lines = replace(SUMMARY, targets=(outcome,)).lines()
+    assert "    rss: 1 before" in lines
+    assert "    oom kills: +1" in lines
+    assert not any("cache" in line or "coroot/x" in line for line in lines)
