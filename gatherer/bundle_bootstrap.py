@@ -1,8 +1,8 @@
 """The first program that the bundled Python runs inside the target: it becomes hunter.
 
 gatherer.bundling passes its text to the interpreter of the bundle, `-I -S -c TEXT DIRECTORY DIGEST
-SIZE SHA256 ARGS...`, without comments, docstrings and annotations. With a SIZE of 0 what it becomes
-is no hunter but the program in the first of ARGS, which joins one. It checks the bundle's files
+SIZE SHA256 ARGS...`, without comments, docstrings and annotations. When the first of ARGS is `join`
+what it takes from stdin, and becomes, is no hunter but gatherer.relay. It checks the bundle's files
 (a container may have no program that does), takes hunter from stdin as gatherer.bootstrap does,
 loads everything that would be read later, and removes the bundle's directory: from then on nothing
 of it has a name, whatever kills hunter.
@@ -17,6 +17,7 @@ import sys
 RECEIVED = b"hunter: received\n"
 """What it writes to stderr just before it becomes hunter."""
 
+JOIN = "join"
 STDIN_ENDED = 97
 DIGEST_DIFFERS = 98
 
@@ -110,15 +111,15 @@ def main(directory: str, digest: str, size: int, sha256: str, arguments: list[st
         check(directory, digest)
         data = receive(size)
         got = digest_of(data)
-        if size and got != sha256:
+        if got != sha256:
             raise failure(DIGEST_DIFFERS, f"sha256 {sha256} expected, {got} received")
         sys.path[:] = [nameless(data), load(directory)]
     finally:
         remove(directory)
     os.write(2, RECEIVED)
-    if not size:
+    if arguments[:1] == [JOIN]:
         sys.argv[:] = arguments
-        exec(arguments[0], {"__name__": "__main__"})  # noqa: S102
+        exec(data.decode(), {"__name__": "__main__"})  # noqa: S102
         return 0
     sys.argv[:] = ["hunter", *arguments]
     return int(importlib.import_module("hunter.cli").main(arguments))

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import hashlib
 import os
 import shlex
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from gatherer.bundle import LOADER, PROGRAM, Bundle
+from gatherer.bundle_bootstrap import JOIN
 from gatherer.deploy import StartedHunter, StderrTail, program_text, send_and_watch
 from gatherer.errors import DeployError
 from gatherer.interpreters import ExecStreams, Interpreter, OpenExec, interrupted
@@ -85,7 +87,9 @@ class Porter:
             DeployError: as `start` does.
             ExecError: a channel broke.
         """
-        return await self._run(b"", ("0", "", program_text("relay"), name))
+        program = program_text("relay").encode()
+        digest = hashlib.sha256(program).hexdigest()
+        return await self._run(program, (str(len(program)), digest, JOIN, name))
 
     async def _run(self, data: bytes, words: Sequence[str]) -> StartedHunter:
         directory = str(PurePosixPath(self._place) / f".hunter-{os.urandom(6).hex()}")

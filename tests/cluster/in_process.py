@@ -16,6 +16,7 @@ from gatherer.runtimes.kubernetes import KubernetesRuntime
 from gatherer.session import RendererFactory
 from gatherer.summary import Summary
 from gatherer.view import Start, Status
+from gatherer.ways import Injection
 from gatherer.zipapp import hunter_image
 from tests.cluster.faulty_proxy import FaultyProxy
 from tests.cluster.kube_access import edited_kubeconfig
@@ -118,7 +119,11 @@ class ProxiedCapture:
         await self.proxy.start()
         server = f"https://127.0.0.1:{self.proxy.port}"
         edited_kubeconfig(self._cluster, self._kubeconfig, server=server)
-        self._runtime = KubernetesRuntime(self.config.target.pod, kubeconfig=str(self._kubeconfig))
+        self._runtime = KubernetesRuntime(
+            self.config.target.pod,
+            kubeconfig=str(self._kubeconfig),
+            injection=Injection(self.config.inject),
+        )
         self.capture = Capture(
             self.config,
             self._runtime,

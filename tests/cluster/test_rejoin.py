@@ -57,6 +57,27 @@ async def test_a_broken_connection_loses_nothing(
     assert pod.tracer() == 0
 
 
+@pytest.mark.parametrize("inject", ["memory", "ephemeral"])
+async def test_hunter_is_joined_again_whatever_way_it_came_in(
+    cluster: StandInCluster, pod: CountingPod, tmp_path: Path, inject: str
+) -> None:
+    async with ProxiedCapture(
+        cluster, "counting", tmp_path, renderer_factory, inject=inject, linger=30.0
+    ) as capture:
+        await capture.attached()
+        order = pod.order(5_000, 0.005)
+        await capture.until(lambda: counters(capture.output)[-1:] > [1000])
+        capture.proxy.strike("reset")
+        await capture.until(lambda: capture.view.of("reconnect"), 60)
+        await issued(capture, pod, order)
+        summary = await capture.stop()
+    assert compare(capture.output, order).problems == ()
+    assert (summary.exit_code, summary.complete, summary.lost) == (0, True, 0)
+    assert capture.document()["hunter"]["inject"] == inject
+    assert counters(capture.output) == list(order)
+    assert pod.tracer() == 0
+
+
 async def test_a_silent_connection_is_given_up_for_a_new_one(
     cluster: StandInCluster, pod: CountingPod, tmp_path: Path
 ) -> None:
