@@ -94,7 +94,7 @@ class Hunter:
             machine,
             platform.release(),
             kernel.syscalls_are_allowed(),
-            library.refusal(),
+            library.refusal() or kernel.memory_refusal(),
             self._load_ebpf(machine),
         )
         self._engine = self._ebpf or self._make_engine(machine)

@@ -31,7 +31,7 @@ from hg_shared.records import (
 from hunter import capture_plan, captures, descriptors
 from hunter.engines import IDLE_INTERVAL, INTERVAL, Counters, Follow, Notice
 from hunter.engines.queue import Queue
-from hunter.errors import HunterError, ProcessGone
+from hunter.errors import HunterError, NotPermitted, ProcessGone
 from hunter.fds import CWD, Sockets, fd_text
 from hunter.memory import procfs
 from hunter.tracing import kernel, syscall_info
@@ -358,7 +358,8 @@ class PtraceEngine(ABC):
         number = syscall_info.number_of(abi, nr)
         plan = capture_plan.call_plan(abi, number)
         if plan is not None:
-            data += captures.read_in_flight(plan[1], args, self._reader(process), self._limit)
+            # It runs, as far as anybody knows: without the file there is nothing to read it by.
+            data += captures.read_in_flight(plan[1], args, self._reader(process, 0), self._limit)
         head = HEAD.pack(
             start, max(now - start, 0), 0, *args, tid, process.ordinal, number,
             Kind.IN_FLIGHT, abi, len(data),
@@ -443,8 +444,11 @@ class PtraceEngine(ABC):
 
     def _attach(self, ordinal: int, pid: int) -> None:
         now = time.monotonic_ns()
+        memory = -1
         try:
             memory = kernel.open_memory(pid)
+        except NotPermitted:
+            pass  # ptrace(2) may still be allowed, and reads word by word then
         except HunterError as error:
             self._notices.append(Notice("attach_failed", ordinal, now, str(error)))
             return
@@ -472,7 +476,8 @@ class PtraceEngine(ABC):
                         refused.add(tid)
                         failure = failure or error
         if not process.threads:
-            os.close(memory)
+            if memory >= 0:
+                os.close(memory)
             text = str(failure or ProcessGone(f"process {pid} is gone"))
             self._notices.append(Notice("attach_failed", ordinal, now, text))
             return
@@ -515,13 +520,31 @@ class PtraceEngine(ABC):
             except HunterError:
                 pass  # it ended; its wait status comes
 
-    def _reader(self, process: Process) -> captures.Read:
+    def _reader(self, process: Process, tid: int) -> captures.Read:
+        """Returns what reads a process's memory.
+
+        Args:
+            process: the process.
+            tid: a thread of it that is stopped, 0 when none is known to be.
+        """
         memory = process.memory
+        if memory < 0 and tid:
+            return self._peeker(tid)
 
         def read(address: int, length: int) -> Optional[bytes]:
             try:
                 return os.pread(memory, length, address)
             except (OSError, OverflowError):
+                return None
+
+        return read
+
+    @staticmethod
+    def _peeker(tid: int) -> captures.Read:
+        def read(address: int, length: int) -> Optional[bytes]:
+            try:
+                return kernel.peek(tid, address, length)
+            except OSError:
                 return None
 
         return read
@@ -552,7 +575,7 @@ class PtraceEngine(ABC):
         process = self._owners.get(tid)
         if plan is None or not plan[0] or process is None:
             return b""
-        read = self._reader(process)
+        read = self._reader(process, tid)
         return captures.read_captures(plan[0], args, 0, read, self._limit, True, stack)
 
     def _read_exit(self, tid: int, process: Process, begun: Entered, rval: int) -> bytes:
@@ -560,7 +583,7 @@ class PtraceEngine(ABC):
         _, (arch, nr, *args), data = begun
         abi = self._call_abi(arch, nr)
         plan = capture_plan.call_plan(abi, syscall_info.number_of(abi, nr))
-        read = self._reader(process)
+        read = self._reader(process, tid)
         if plan is not None:
             data += captures.read_captures(plan[1], args, rval, read, self._limit, False)
         return data + self._read_fds(tid, abi, nr, args, rval, read) if self._decode_fds else data
@@ -781,7 +804,8 @@ class PtraceEngine(ABC):
         except HunterError:
             pass  # killed, or a file it may not read: the old memory is gone and reads as nothing
         else:
-            os.close(process.memory)
+            if process.memory >= 0:
+                os.close(process.memory)
             process.memory = memory
             self._memory_changed(process)
         command = procfs.stat(tid)

@@ -209,7 +209,10 @@ class PtracePythonEngine(PtraceEngine):
                     else:
                         data = self._read_exit(tid, process, begun, rval)
                 except (OSError, OverflowError):
-                    data = encode_capture(step[3], 0, None, 0)
+                    if process.memory < 0:
+                        data = self._read_exit(tid, process, begun, rval)
+                    else:
+                        data = encode_capture(step[3], 0, None, 0)
             ptrace(resume, tid, 0, 0)
             if arch == native and nr < BIG_NUMBER:
                 head = pack(

@@ -202,16 +202,63 @@ def syscalls_are_allowed() -> str:
     return ""
 
 
+_peek = ctypes.CDLL(None, use_errno=True).ptrace
+_peek.restype = ctypes.c_long
+_peek.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
+_PTRACE_PEEKDATA = 2
+_WORD = ctypes.sizeof(ctypes.c_long)
+MAX_PEEK = 4096
+"""Bytes at most: each word is a system call in the target's stop."""
+
+
+def peek(tid: int, address: int, length: int) -> bytes:
+    """Reads memory of a stopped thread word by word, where /proc/PID/mem cannot be opened.
+
+    Args:
+        tid: a stopped tracee.
+        address: in its memory.
+        length: bytes, of which no more than `MAX_PEEK` are read.
+
+    Returns:
+        What can be read up to the first word that cannot.
+
+    Raises:
+        OSError: there is nothing to be read at the address.
+    """
+    length = min(length, MAX_PEEK)
+    start = address - address % _WORD
+    data = bytearray()
+    for at in range(start, address + length, _WORD):
+        ctypes.set_errno(0)
+        word = _peek(_PTRACE_PEEKDATA, tid, at & 0xFFFFFFFFFFFFFFFF, None)
+        error = ctypes.get_errno()
+        if error:
+            if len(data) > address - start:
+                break
+            raise OSError(error, os.strerror(error))
+        data += word.to_bytes(_WORD, sys.byteorder, signed=True)
+    return bytes(data[address - start : address - start + length])
+
+
+def memory_refusal() -> str:
+    """Says why /proc/PID/mem cannot be opened here at all, empty when it can."""
+    try:
+        os.close(open_memory(os.getpid()))
+    except HunterError as error:
+        return str(error)
+    return ""
+
+
 def open_memory(pid: int) -> int:
     """Opens /proc/PID/mem for reading; after execve it must be opened anew.
 
     Raises:
         ProcessGone: no such process.
-        NotPermitted: the access check of ptrace(2) fails.
+        NotPermitted: the access check of ptrace(2) fails, or something stands before the file.
     """
     try:
         return os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError as error:
         raise ProcessGone(f"/proc/{pid}/mem: no such process") from error
-    except PermissionError as error:
+    except OSError as error:
         raise NotPermitted(f"/proc/{pid}/mem: {error.strerror}") from error
