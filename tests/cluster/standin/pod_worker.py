@@ -349,6 +349,12 @@ class PodWorker:
         partial.write_text(text)
         return partial.rename(path)
 
+    def _note_oom_kill(self, directory: Path, container: str) -> None:
+        """Writes down for node agents that the kernel has killed a container's first process."""
+        metadata = self.pod["metadata"]
+        with (directory / ".oom-kills").open("a") as file:
+            file.write(f"{metadata['namespace']} {metadata['name']} {container}\n")
+
     async def _launch(self, container: Object, container_id: str, config: Object) -> Child:
         stdin = os.open(os.devnull, os.O_RDONLY)
         writing: int | None = None
