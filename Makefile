@@ -90,6 +90,7 @@ soak: $(STAMP)  ## the samples of the tests at their full counts
 	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/cluster/test_chaos.py tests/cluster/test_gatherer_kills.py \
 	  tests/cluster/test_slow_link.py -s
 	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/integration/test_hunter_kills.py -s --timeout 1800
+	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/integration/test_hunter_hostile.py --timeout 600
 	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/integration/test_strace_agreement.py --timeout 1200
 	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/integration/test_hunter_placement.py tests/integration/test_hunter_tracers.py --timeout 2400
 
