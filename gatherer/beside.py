@@ -41,7 +41,7 @@ async def start_beside(
         DeployError: it does not start; the message says why.
     """
     name = ephemeral.new_name()
-    command = (python, "-I", "-S", "-c", program_text("keeper"))
+    command = (python, "-I", "-B", "-S", "-c", program_text("keeper"))
     try:
         await api.add_ephemeral_container(
             namespace, pod, ephemeral.container_patch(name, image, target, command)

@@ -93,7 +93,7 @@ def main(where: str, size: int, sha256: str, arguments: list[str]) -> None:
     os.set_inheritable(fd, True)
     path = f"/proc/self/fd/{fd}"
     # -X hunter changes nothing; it tells who looks at the process list what this is.
-    command = [sys.executable, "-I", "-S", "-X", "hunter", path, *arguments]
+    command = [sys.executable, "-I", "-B", "-S", "-X", "hunter", path, *arguments]
     try:
         os.stat(path)
         os.write(2, RECEIVED)

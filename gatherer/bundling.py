@@ -115,7 +115,7 @@ class Porter:
         interpreter = Interpreter(f"{directory}/{PROGRAM}", (major, minor, micro))
         command = (
             *(f"{directory}/{LOADER}", "--library-path", f"{directory}/lib"),
-            *(f"{directory}/{PROGRAM}", "-I", "-S", "-c", program_text("bundle_bootstrap")),
+            *(f"{directory}/{PROGRAM}", "-I", "-B", "-S", "-c", program_text("bundle_bootstrap")),
             *(directory, self._bundle.digest, *words),
         )
         streams = await self._open_exec(command, True)

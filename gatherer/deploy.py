@@ -93,7 +93,10 @@ async def start_hunter(
         DeployError: it was not; the bootstrap's own words tell why.
         ExecError: the channel broke.
     """
-    command = (interpreter.path, "-I", "-S", "-c", bootstrap_text(), where, str(len(data)), sha256)
+    command = (
+        *(interpreter.path, "-I", "-B", "-S", "-c", bootstrap_text()),
+        *(where, str(len(data)), sha256),
+    )
     streams = await open_exec((*command, *arguments), True)
     try:
         stdout, stderr = await asyncio.wait_for(
@@ -192,7 +195,7 @@ async def start_relay(open_exec: OpenExec, interpreter: Interpreter, name: str) 
     Raises:
         ExecError: the channel could not be opened.
     """
-    command = (interpreter.path, "-I", "-S", "-c", program_text("relay"), name)
+    command = (interpreter.path, "-I", "-B", "-S", "-c", program_text("relay"), name)
     return StartedHunter(await open_exec(command, True), interpreter, b"", StderrTail())
 
 

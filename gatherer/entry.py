@@ -28,7 +28,18 @@ from gatherer.preflight.evidence import Interior
 from gatherer.preflight.questions import PROBE_SECONDS, look_inside
 from gatherer.runtimes import HunterImage
 from gatherer.text import byte_count
-from gatherer.ways import INSIDE, Injection, NoWay, Way, free_memory, inside, may_trace
+from gatherer.ways import (
+    INSIDE,
+    Injection,
+    NoWay,
+    Way,
+    free_memory,
+    goes_inside,
+    in_sidecar,
+    inside,
+    sidecar_reason,
+    why_not_inside,
+)
 from hg_shared.headroom import HEADROOM_BYTES
 
 if TYPE_CHECKING:
@@ -126,15 +137,14 @@ class Entry:
         hunter: HunterImage,
         command: Sequence[str],
     ) -> Entered:
-        traceable = interior is not None and may_trace(interior)
-        if isinstance(way, Way) and (traceable or not self._pod.shares_process_namespace):
+        if goes_inside(way, interior, self._pod.shares_process_namespace):
             try:
                 return await self._go_in(way, interior, hunter, command)
             except DeployError as error:
                 if way.kind != "bundle":
                     raise
                 way = NoWay(f"{way.reason}; {error.cause}")
-        reason = way.cause if isinstance(way, NoWay) else "nothing may be traced from inside it"
+        reason = why_not_inside(way)
         found = await self._in_sidecar(reason, hunter, command)
         if found is not None:
             return found
@@ -233,8 +243,8 @@ class Entry:
             if other.name == self._target.name or other.state.kind != "running":
                 continue
             interior = await self._probe(other.name)
-            way = inside(interior, "auto", self._force)
-            if isinstance(way, NoWay) or interior is None or not may_trace(interior):
+            way = in_sidecar(interior, self._force)
+            if way is None:
                 continue
             try:
                 entered = await self._go_in(
@@ -242,7 +252,7 @@ class Entry:
                 )
             except DeployError:
                 continue
-            why = f"container {other.name!r} shares the PID namespace ({reason}); {way.reason}"
+            why = sidecar_reason(other.name, reason, way)
             return replace(entered, inject="sidecar", explanation=why)
         return None
 

@@ -63,7 +63,7 @@ _PROBE = (
 _PROBE_SCRIPT = (
     f"for python in {' '.join((*CANDIDATES, *_GLOBS))}; do\n"
     'command -v "$python" >/dev/null 2>&1 || continue\n'
-    f'"$python" -E -S -c \'{_PROBE}\' "$python" </dev/null 2>/dev/null && break\n'
+    f'"$python" -B -E -S -c \'{_PROBE}\' "$python" </dev/null 2>/dev/null && break\n'
     "done\n"
     ":"
 )
@@ -157,7 +157,7 @@ async def _probe_with_shell(open_exec: OpenExec) -> list[Interpreter] | None:
 async def _probe_directly(open_exec: OpenExec) -> list[Interpreter]:
     found: list[Interpreter] = []
     for candidate in CANDIDATES:
-        end, output = await _run(open_exec, (candidate, "-E", "-S", "-c", _PROBE, candidate))
+        end, output = await _run(open_exec, (candidate, "-B", "-E", "-S", "-c", _PROBE, candidate))
         if isinstance(end, ExecExited):
             found += parse_interpreters(output)
             if any(interpreter.usable for interpreter in found):

@@ -69,9 +69,15 @@ def make_runtime(config: CaptureConfig) -> Runtime:
         cluster=cluster,
         injection=_injection(config),
     )
-    return CheckedRuntime(
-        runtime, cluster, Question(namespace, target.pod, target.container, cluster.access.context)
+    question = Question(
+        namespace,
+        target.pod,
+        target.container,
+        cluster.access.context,
+        cluster.access.server,
+        config.force,
     )
+    return CheckedRuntime(runtime, cluster, question)
 
 
 def _injection(config: CaptureConfig) -> Injection:

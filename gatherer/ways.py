@@ -9,8 +9,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import TypeGuard
 
 from gatherer.interpreters import MINIMUM_VERSION, Interpreter
 from gatherer.preflight.evidence import Interior, Place, Process
@@ -96,6 +98,87 @@ def inside(interior: Interior | None, asked: str = "auto", force: bool = False) 
         return Way("copy", f"{python} runs it from a file without a name in {where}", python)
     why = "" if asked != "auto" else ", as nothing on its disk is writable"
     return Way("memory", f"{python} runs it from memory{why}", python)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The way that `auto` takes, as far as it can be told before it is tried.
+
+    Attributes:
+        inject: `copy`, `memory`, `bundle`, `sidecar` or `ephemeral`.
+        container: in which hunter runs, empty for an ephemeral one.
+        reason: why this way, for one line.
+        interior: what the probe saw in that container; None for an ephemeral one.
+        crowded: whether want of memory alone keeps hunter out of the target.
+    """
+
+    inject: str
+    container: str
+    reason: str
+    interior: Interior | None = None
+    crowded: bool = False
+
+
+def plan(
+    name: str,
+    interior: Interior | None,
+    others: Iterable[tuple[str, Interior | None]] | None = None,
+    force: bool = False,
+) -> Plan:
+    """Returns the way that `auto` takes.
+
+    Args:
+        name: of the target's container.
+        interior: what the probe saw in it.
+        others: the pod's other containers that run, None where its PID namespace is not shared.
+        force: go on without memory headroom.
+    """
+    way = inside(interior, force=force)
+    if goes_inside(way, interior, others is not None):
+        return Plan(way.kind, name, way.reason, interior)
+    reason = why_not_inside(way)
+    for other, seen in others or ():
+        sidecar = in_sidecar(seen, force)
+        if sidecar is not None:
+            return Plan("sidecar", other, sidecar_reason(other, reason, sidecar), seen)
+    if isinstance(way, Way):
+        return Plan(way.kind, name, way.reason, interior)
+    return Plan("ephemeral", "", reason, None, way.crowded)
+
+
+def goes_inside(way: Way | NoWay, interior: Interior | None, shared: bool) -> TypeGuard[Way]:
+    """Tells whether hunter goes into the target before any other container is looked at.
+
+    Args:
+        way: into the target.
+        interior: of the target.
+        shared: whether the pod's containers share a PID namespace.
+    """
+    traceable = interior is not None and may_trace(interior)
+    return isinstance(way, Way) and (traceable or not shared)
+
+
+def why_not_inside(way: Way | NoWay) -> str:
+    """Returns why hunter does not go into the target, when `goes_inside` says so."""
+    return way.cause if isinstance(way, NoWay) else "nothing may be traced from inside it"
+
+
+def in_sidecar(interior: Interior | None, force: bool = False) -> Way | None:
+    """Returns how hunter can run in a container that sees the target's processes, if it can.
+
+    Args:
+        interior: what the probe saw in it.
+        force: go on without memory headroom.
+    """
+    way = inside(interior, force=force)
+    if isinstance(way, NoWay) or interior is None or not may_trace(interior):
+        return None
+    return way
+
+
+def sidecar_reason(name: str, reason: str, way: Way) -> str:
+    """Returns why hunter runs in a sidecar, in one line."""
+    return f"container {name!r} shares the PID namespace ({reason}); {way.reason}"
 
 
 def _bundle(interior: Interior, asked: bool) -> Way | NoWay:

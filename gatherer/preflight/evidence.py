@@ -23,6 +23,7 @@ class Question:
         container: its name, None for the only or default one.
         context: kubeconfig context, empty when there is none.
         server: URL of the API server, empty when no kubeconfig could be read.
+        force: whether a capture would go on without memory headroom.
     """
 
     namespace: str
@@ -30,6 +31,7 @@ class Question:
     container: str | None = None
     context: str = ""
     server: str = ""
+    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,8 @@ class Evidence:
         node: the pod's node, None when it may not be read.
         interior: what the probe saw.
         interior_failure: why it saw nothing, although the container runs.
+        others: what it saw in the pod's other containers, by name; asked where they share the PID
+            namespace and the target's own container will not do.
         refused: what the runtime said to the shells and Pythons that could not be run.
         agents: on the node, None when they were not looked for.
     """
@@ -189,6 +193,7 @@ class Evidence:
     node: Node | None = None
     interior: Interior | None = None
     interior_failure: GathererError | None = None
+    others: Mapping[str, Interior | None] = field(default_factory=dict)
     refused: str = ""
     agents: tuple[Agent, ...] | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -32,6 +32,7 @@ from gatherer.preflight.answers import interior
 from gatherer.preflight.evidence import Evidence, Interior, Question
 from gatherer.preflight.probe import python_program, shell_script
 from gatherer.preflight.rights import RIGHTS, missing
+from gatherer.ways import goes_inside, in_sidecar, inside
 
 if TYPE_CHECKING:
     from gatherer.kube.access import ClusterAccess
@@ -85,14 +86,50 @@ async def ask_inside(access: ClusterAccess, evidence: Evidence) -> Evidence:
         return evidence
     from gatherer.kube.exec_session import open_exec
 
-    question, container = evidence.question, evidence.container.name
+    question = evidence.question
 
-    async def run(command: Sequence[str], stdin: bool) -> ExecStreams:
-        return await open_exec(
-            access, question.namespace, question.pod, container, command, stdin=stdin
-        )
+    def execs_in(container: str) -> OpenExec:
+        async def run(command: Sequence[str], stdin: bool) -> ExecStreams:
+            return await open_exec(
+                access, question.namespace, question.pod, container, command, stdin=stdin
+            )
 
-    return await ask_container(evidence, run)
+        return run
+
+    seen = await ask_container(evidence, execs_in(evidence.container.name))
+    return await ask_others(seen, execs_in) if wants_others(seen) else seen
+
+
+def wants_others(evidence: Evidence) -> bool:
+    """Whether hunter may have to run in another container that sees the target's processes."""
+    pod, interior = evidence.pod, evidence.interior
+    if pod is None or not pod.shares_process_namespace or evidence.interior_failure is not None:
+        return False
+    way = inside(interior, force=evidence.question.force)
+    return not goes_inside(way, interior, shared=True)
+
+
+async def ask_others(evidence: Evidence, execs_in: Callable[[str], OpenExec]) -> Evidence:
+    """Returns the evidence with what the pod's other containers show, the first that will do last.
+
+    Args:
+        evidence: about a container that will not do.
+        execs_in: gives what starts commands in a container.
+    """
+    assert evidence.pod is not None
+    assert evidence.container is not None
+    others: dict[str, Interior | None] = {}
+    for other in (*evidence.pod.containers, *evidence.pod.init_containers):
+        if other.name == evidence.container.name or other.state.kind != "running":
+            continue
+        try:
+            async with within(PROBE_SECONDS):
+                others[other.name] = (await look_inside(execs_in(other.name)))[0]
+        except (TimeoutError, GathererError):
+            others[other.name] = None
+        if in_sidecar(others[other.name], evidence.question.force) is not None:
+            break
+    return replace(evidence, others=others)
 
 
 async def ask_cluster(api: KubernetesApi, question: Question) -> Evidence:

@@ -9,11 +9,13 @@ from gatherer.preflight.evidence import Evidence, Interior, Process
 from gatherer.preflight.findings import Finding, Level
 from gatherer.preflight.node import MACHINES, too_old
 from gatherer.preflight.privileges import is_refusal, profile_name
+from gatherer.preflight.way_in import choice
 from hg_shared.linux_abi import ERRNO
 from hg_shared.rights import Refusal, why_refused
 
 _EBPF_KERNEL = (5, 8)
 _EVIDENCE = "memory evidence only"
+_EPHEMERAL = "or use --inject ephemeral, whose container has SYS_PTRACE and its own profile"
 
 SYS_PTRACE_MANIFEST = """\
 securityContext:
@@ -25,37 +27,48 @@ securityContext:
 
 
 def findings(evidence: Evidence) -> list[Finding]:
-    """Returns the row `tracing`."""
-    interior = evidence.interior
-    if interior is None:
-        return []
-    if evidence.machine not in MACHINES or too_old(evidence.kernel):
-        return []  # the row `node` says so
+    """Returns the row `tracing`: of the container hunter would run in."""
+    chosen = choice(evidence)
+    if chosen is None or evidence.machine not in MACHINES or too_old(evidence.kernel):
+        return []  # the row `node` says so, if anything is known
+    if chosen.inject == "ephemeral":
+        return [_beside(evidence.interior)]
+    return [_inside(evidence, chosen.interior)] if chosen.interior is not None else []
+
+
+def _beside(interior: Interior | None) -> Finding:
+    """Judges an ephemeral container: it has SYS_PTRACE, and no seccomp profile of the target's."""
+    if interior is not None and interior.rights.yama == 3:
+        return _denied(why_refused(interior.rights, {}))
+    return Finding("tracing", "ptrace: an ephemeral container has SYS_PTRACE", "")
+
+
+def _inside(evidence: Evidence, interior: Interior) -> Finding:
     ebpf = no_ebpf(evidence, interior)
     if not ebpf:
-        return [Finding("tracing", "ebpf", "BPF and PERFMON, or SYS_ADMIN, are in effect")]
+        return Finding("tracing", "ebpf", "BPF and PERFMON, or SYS_ADMIN, are in effect")
     refused = _refused_by_seccomp(evidence, interior)
     if refused is not None:
-        return [_denied(refused)]
+        return _denied(refused)
     target = candidate(interior)
     if target is None:
-        return [Finding("tracing", "not known", "no process to judge by", Level.UNKNOWN)]
+        return Finding("tracing", "not known", "no process to judge by", Level.UNKNOWN)
     who = f"process {target.pid}"
     if target.tracer or not target.opens:
         refusal = why_refused(interior.rights, target.status)
-        manifest = SYS_PTRACE_MANIFEST if "add SYS_PTRACE" in refusal.remedy else ""
-        return [_denied(Refusal(f"{who}: {refusal.cause}", refusal.remedy), manifest)]
+        lacking = "add SYS_PTRACE" in refusal.remedy
+        remedy = f"{refusal.remedy}; {_EPHEMERAL}" if lacking else refusal.remedy
+        manifest = SYS_PTRACE_MANIFEST if lacking else ""
+        return _denied(Refusal(f"{who}: {refusal.cause}", remedy), manifest)
     unseen = interior.rights.seccomp and "ptrace" not in interior.calls
     if unseen and profile_name(evidence).startswith("Localhost"):
-        return [
-            Finding(
-                "tracing",
-                f"{who} may be traced unless the seccomp profile forbids it",
-                f"{profile_name(evidence)} lies on the node",
-                Level.UNKNOWN,
-            )
-        ]
-    return [Finding("tracing", f"ptrace: {who} may be traced", f"not ebpf: {ebpf}")]
+        return Finding(
+            "tracing",
+            f"{who} may be traced unless the seccomp profile forbids it",
+            f"{profile_name(evidence)} lies on the node",
+            Level.UNKNOWN,
+        )
+    return Finding("tracing", f"ptrace: {who} may be traced", f"not ebpf: {ebpf}")
 
 
 def candidate(interior: Interior) -> Process | None:
@@ -82,7 +95,10 @@ def no_ebpf(evidence: Evidence, interior: Interior) -> str:
 
 def _refused_by_seccomp(evidence: Evidence, interior: Interior) -> Refusal | None:
     profile = f" ({name})" if (name := profile_name(evidence)) else ""
-    remedy = "allow ptrace in the profile, or set seccompProfile RuntimeDefault on the container"
+    remedy = (
+        "allow ptrace in the profile, or set seccompProfile RuntimeDefault on the container; "
+        + _EPHEMERAL
+    )
     if interior.killed is not None and interior.rights.seccomp:
         path, number = interior.killed
         return Refusal(

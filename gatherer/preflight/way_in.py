@@ -5,35 +5,44 @@ from __future__ import annotations
 from gatherer.kube.review import Right
 from gatherer.preflight.evidence import Evidence
 from gatherer.preflight.findings import Finding, Level
-from gatherer.ways import NoWay, inside
+from gatherer.ways import Plan, plan
 
 PATCH_EPHEMERAL = Right("patch", "pods/ephemeralcontainers")
 
 
+def choice(evidence: Evidence) -> Plan | None:
+    """Returns the way a capture would take, None when the container was not looked into."""
+    pod, container, interior = evidence.pod, evidence.container, evidence.interior
+    if pod is None or container is None or evidence.container_failure is not None:
+        return None
+    if interior is None and not evidence.refused:
+        return None
+    others = evidence.others.items() if pod.shares_process_namespace else None
+    return plan(container.name, interior, others, evidence.question.force)
+
+
 def findings(evidence: Evidence) -> list[Finding]:
     """Returns the row `way in`."""
-    interior, container = evidence.interior, evidence.container
-    if evidence.container_failure is not None or container is None:
+    chosen = choice(evidence)
+    if chosen is None or evidence.container is None:
         return []
-    if interior is None and not evidence.refused:
-        return []
-    way = inside(interior)
-    if not isinstance(way, NoWay):
-        later = " (if a bundled Python can be had, else ephemeral)" if way.kind == "bundle" else ""
-        return [Finding("way in", f"{way.kind}: {way.reason}{later}", "")]
+    if chosen.inject != "ephemeral":
+        bundle = chosen.inject == "bundle"
+        later = " (if a bundled Python can be had, else ephemeral)" if bundle else ""
+        return [Finding("way in", f"{chosen.inject}: {chosen.reason}{later}", "")]
     allowed = evidence.rights.get(PATCH_EPHEMERAL)
     if allowed is not False:
         doubt = "" if allowed else ", if it may be added"
         return [
             Finding(
                 "way in",
-                f"ephemeral: {way.cause}",
+                f"ephemeral: {chosen.reason}",
                 f"hunter runs beside the container{doubt}; the entry stays in the pod's spec",
                 Level.NOTE,
             )
         ]
     remedy = "allow patch pods/ephemeralcontainers, or add CPython 3.8 or later to the image"
-    if way.crowded:
+    if chosen.crowded:
         remedy = (
             "allow patch pods/ephemeralcontainers, raise resources.limits.memory of the container,"
             " or go on all the same with --force"
@@ -41,11 +50,11 @@ def findings(evidence: Evidence) -> list[Finding]:
     return [
         Finding(
             "way in",
-            f"none: {way.cause}",
+            f"none: {chosen.reason}",
             "hunter runs neither in the container nor beside it",
             Level.STOPS,
             remedy,
-            cause=f"hunter can run neither in container {container.name!r}: {way.cause}; nor"
-            f" beside it: patch pods/ephemeralcontainers is not allowed",
+            cause=f"hunter can run neither in container {evidence.container.name!r}:"
+            f" {chosen.reason}; nor beside it: patch pods/ephemeralcontainers is not allowed",
         )
     ]

@@ -79,6 +79,7 @@ def changes(cluster: StandInCluster, pod: str, container: str) -> set[str]:
                 "places": "/tmp, ",
                 "capabilities": "effective SYS_PTRACE and 14 others",
                 "seccomp": "none",
+                "way in": "copy: /usr/bin/python3 3.11.2 runs it from a file without a name in /tmp",
                 "tracing": "ptrace: process 1 may be traced",
             },
         ),
@@ -90,6 +91,7 @@ def changes(cluster: StandInCluster, pod: str, container: str) -> set[str]:
                 "uid": "1000",
                 "capabilities": "effective none; bounding 14 others",
                 "no_new_privs": "not set",
+                "way in": "memory: ",
                 "tracing": "ptrace: process 1 may be traced",
             },
         ),
@@ -100,6 +102,7 @@ def changes(cluster: StandInCluster, pod: str, container: str) -> set[str]:
                 "capabilities": "effective none; bounding none",
                 "seccomp": "filter (RuntimeDefault)",
                 "no_new_privs": "set",
+                "way in": "memory: ",
                 "tracing": "ptrace: process 1 may be traced",
             },
         ),
@@ -146,6 +149,8 @@ def test_a_seccomp_profile_without_ptrace_is_the_cause(
         "it answers EPERM (Operation not permitted)"
     )
     assert "RuntimeDefault" in told["remedy"]
+    assert "--inject ephemeral" in told["remedy"]
+    assert told["rows"]["way in"]["finding"].startswith("memory: ")
     assert told["rows"]["seccomp"]["meaning"] == "refuses ptrace, process_vm_readv"
     assert told["rows"]["tracing"]["level"] == "limits"
 
@@ -160,6 +165,8 @@ def test_a_bare_container_is_looked_into_without_a_python(
     assert rows["processes"]["finding"].startswith("1, the biggest 1 sleep ")
     assert rows["capabilities"]["finding"].startswith("effective SYS_PTRACE and")
     assert rows["tracing"]["finding"] == "ptrace: process 1 may be traced"
+    assert rows["way in"]["finding"].startswith("bundle: it has no Python")
+    assert (told["exit_code"], told["cause"]) == (0, None)
 
 
 @pytest.mark.parametrize(("verb", "resource"), rbac.CAPTURE)

@@ -114,8 +114,8 @@ def test_hunter_is_sent_and_started() -> None:
     assert started.stderr.text == ""
     assert script.open == 1
     command = script.commands[-1]
-    assert command[:4] == ("/usr/bin/python3", "-I", "-S", "-c")
-    assert command[5:] == ("memory", str(len(HUNTER)), DIGEST, "--frequency", "5")
+    assert command[:5] == ("/usr/bin/python3", "-I", "-B", "-S", "-c")
+    assert command[6:] == ("memory", str(len(HUNTER)), DIGEST, "--frequency", "5")
 
 
 def test_stdout_that_overtakes_the_announcement_is_kept() -> None:

@@ -11,8 +11,8 @@ import pytest
 from gatherer.errors import ClusterUnreachable, ExecError, Forbidden, NotFound, Unauthorized
 from gatherer.kube.node import Node
 from gatherer.preflight.checks import judge
-from gatherer.preflight.evidence import Evidence, Place
-from gatherer.preflight.findings import Level
+from gatherer.preflight.evidence import Evidence, Interior, Place
+from gatherer.preflight.findings import Level, Report
 
 from .situations import (
     document,
@@ -527,7 +527,8 @@ def test_without_shell_and_python_the_spec_is_all_that_is_known() -> None:
 
 
 def test_an_unknown_localhost_profile_without_a_python_is_not_judged() -> None:
-    interior = replace(seen("noptracepod"), calls={}, interpreters=())
+    rights = seen("barepod").rights._replace(seccomp=2)
+    interior = replace(seen("barepod"), rights=rights)
     report = judge(replace(target("noptracepod"), interior=interior))
     assert row(report, "seccomp").level is Level.UNKNOWN
     assert row(report, "tracing").level is Level.UNKNOWN
@@ -562,3 +563,46 @@ def test_a_container_that_was_restarted() -> None:
 
 def test_the_nodes_own_pid_namespace() -> None:
     assert row(judge(pod(hostPID=True)), "pid namespace").finding == "the node's"
+
+
+def shared(app: Interior | None, sidecar: Interior | None, **changes: Any) -> Report:
+    """Sharedpod whose containers look like these from inside."""
+    evidence = replace(target("sharedpod", "app"), interior=app, others={"sidecar": sidecar})
+    return judge(replace(evidence, **changes))
+
+
+def may_not_trace(interior: Interior) -> Interior:
+    shut = tuple(replace(process, opens=False) for process in interior.processes)
+    return replace(interior, processes=shut)
+
+
+def test_a_sidecar_is_taken_when_nothing_may_be_traced_from_the_target() -> None:
+    report = shared(may_not_trace(seen("lockedpod")), seen("problempod"))
+    assert row(report, "way in").finding.startswith("sidecar: container 'sidecar' shares")
+    assert row(report, "tracing").finding == "ptrace: process 1 may be traced"
+    assert report.limiting is None
+
+
+def test_a_sidecar_that_may_not_trace_either_is_not_taken() -> None:
+    report = shared(may_not_trace(seen("lockedpod")), may_not_trace(seen("lockedpod")))
+    assert row(report, "way in").finding.startswith("memory: ")
+    assert row(report, "tracing").finding.startswith("denied: ")
+    assert "--inject ephemeral" in row(report, "tracing").remedy
+
+
+def test_an_ephemeral_container_traces_what_its_target_may_not() -> None:
+    crowded = judge(inside("cgroup2-tight"))
+    assert row(crowded, "way in").finding.startswith("ephemeral: only ")
+    assert row(crowded, "tracing").finding == "ptrace: an ephemeral container has SYS_PTRACE"
+    yama3 = inside("yama3-root-sys-ptrace")
+    assert yama3.interior is not None
+    memory = seen("cgroup2-tight").memory
+    report = judge(replace(yama3, interior=replace(yama3.interior, memory=memory)))
+    assert row(report, "way in").finding.startswith("ephemeral: ")
+    assert "Yama ptrace_scope is 3" in str(row(report, "tracing"))
+
+
+def test_force_lets_hunter_into_a_crowded_container() -> None:
+    evidence = inside("cgroup2-tight")
+    forced = replace(evidence, question=replace(evidence.question, force=True))
+    assert row(judge(forced), "way in").finding.startswith("copy: ")
