@@ -16,6 +16,7 @@ import pytest
 from gatherer.config import TargetConfig
 from gatherer.doctor import run_doctor
 from tests.cluster.agent_pods import agent_pod
+from tests.cluster.captures import capture, session
 from tests.cluster.standin import rbac
 from tests.cluster.standin.harness import StandInCluster, owned_pod, pod_manifest
 
@@ -79,7 +80,7 @@ def changes(cluster: StandInCluster, pod: str, container: str) -> set[str]:
                 "places": "/tmp, ",
                 "capabilities": "effective SYS_PTRACE and 14 others",
                 "seccomp": "none",
-                "way in": "copy: /usr/bin/python3 3.11.2 runs it from a file without a name in /tmp",
+                "way in": "copy: /usr/bin/python3 3.11.2 runs it from a file ",
                 "tracing": "ptrace: process 1 may be traced",
             },
         ),
@@ -323,7 +324,7 @@ def test_an_unusable_kubeconfig_and_an_unreachable_server(
         ("viewer", "problempod"),
         ("getonly", "problempod"),
         (rbac.without("get", "pods"), "problempod"),
-        ("admin", "distroless"),
+        (rbac.without("patch", "pods/ephemeralcontainers"), "distroless"),
     ],
 )
 def test_a_capture_that_cannot_start_says_what_doctor_says(
@@ -332,17 +333,9 @@ def test_a_capture_that_cannot_start_says_what_doctor_says(
     if pod == "distroless":
         make_distroless(cluster, make_pod)
     told = report(cluster, pod, context=context)
-    capture = subprocess.run(
-        [
-            *(sys.executable, "-m", "gatherer", "--kubeconfig", str(cluster.kubeconfig)),
-            *("--context", context, "-p", pod, "-o", str(tmp_path / "logs")),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=90,
-    )
-    assert capture.returncode == told["exit_code"] == 3
-    assert capture.stderr == f"gatherer: error: {told['cause']}; {told['remedy']}\n"
+    done = capture(cluster, tmp_path / "logs", "-p", pod, context=context)
+    assert done.returncode == told["exit_code"] == 3
+    assert done.stderr == f"gatherer: error: {told['cause']}; {told['remedy']}\n"
 
 
 def test_one_pod_of_a_workload_is_looked_at(cluster: StandInCluster, make_pod: MakePod) -> None:
@@ -437,12 +430,68 @@ def test_a_missing_container_label_is_explained_by_the_agents_mounts(
     assert "containerd 1.6.20, tries /run/containerd/containerd.sock" in row["meaning"]
 
 
-def test_nothing_is_compiled_into_the_container(cluster: StandInCluster, make_pod: MakePod) -> None:
+def test_nothing_is_compiled_into_the_container(
+    cluster: StandInCluster, make_pod: MakePod, tmp_path: Path
+) -> None:
     """Images of python.org come without .pyc files, which an import by root would write."""
     make_pod(pod_manifest("uncompiled", ["python3", "-B", "-c", "import time\ntime.sleep(1000)"]))
     library = cluster.rootfs("uncompiled", "main") / "usr/lib/python3.11"
-    for cache in (library / "__pycache__", library / "ctypes/__pycache__"):
+    for cache in list(library.rglob("__pycache__")):
         shutil.rmtree(cache)
     assert report(cluster, "uncompiled")["exit_code"] == 0
-    assert not (library / "__pycache__").exists()
-    assert not (library / "ctypes/__pycache__").exists()
+    done = capture(cluster, tmp_path / "logs", "-p", "uncompiled", "-m", "0", "--duration", "1")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(library.rglob("__pycache__")) == []
+
+
+def shared_pod() -> dict[str, Any]:
+    """An app that may not trace, and a neighbour that may."""
+    pod = pod_manifest(
+        "pair",
+        memory="256Mi",
+        shareProcessNamespace=True,
+        env={"CAP_MIB": "40"},
+        security={"seccompProfile": {"type": "Localhost", "localhostProfile": "no-ptrace.json"}},
+    )
+    pod["spec"]["containers"].append(
+        {
+            "name": "neighbour",
+            "image": "pyapp:dev",
+            "imagePullPolicy": "Never",
+            "command": ["sleep", "1000"],
+            "securityContext": {"capabilities": {"add": ["SYS_PTRACE"]}},
+        }
+    )
+    return pod
+
+
+@pytest.mark.parametrize(
+    ("pod", "container", "way"),
+    [
+        ("lockedpod", "lockedcontainer", "memory"),
+        ("barepod", "barecontainer", "bundle"),
+        ("pair", "main", "sidecar"),
+    ],
+)
+def test_a_capture_takes_the_way_that_doctor_names(
+    cluster: StandInCluster,
+    fixture_pods: None,
+    make_pod: MakePod,
+    tmp_path: Path,
+    pod: str,
+    container: str,
+    way: str,
+) -> None:
+    if pod == "pair":
+        make_pod(shared_pod())
+    told = report(cluster, pod, container)
+    assert told["rows"]["way in"]["finding"].startswith(f"{way}: ")
+    assert told["rows"]["tracing"]["finding"].startswith("ptrace: process ")
+    output = tmp_path / "logs"
+    done = capture(
+        cluster, output, "-p", pod, "-c", container, "-m", "0", "-f", "0.5", "--duration", "2"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    written = session(output)
+    assert written["hunter"]["inject"] == way
+    assert written["tracing"] == "on"
