@@ -64,7 +64,7 @@ def heartbeat_seconds(linger: float) -> float:
     Args:
         linger: seconds it waits for a lost gatherer.
     """
-    return min(5.0, linger / 3)
+    return min(5.0, linger / 5)
 
 
 @dataclass(frozen=True)
@@ -308,7 +308,8 @@ class Conversation:
         """Makes attempts until one works, or the time is over."""
         backoff = FIRST_BACKOFF
         # A connection that hangs must not take all the time that hunter waits.
-        patience = min(self._timing.join, max(MIN_JOIN, self._linger / 4))
+        first = patience = min(self._timing.join, max(MIN_JOIN, self._linger / 5))
+        hung = 0
         while True:
             self.attempts += 1
             try:
@@ -318,7 +319,8 @@ class Conversation:
                 return None, gone.cause
             except TimeoutError:
                 problem = f"no answer within {patience:g} s"
-                patience = min(self._timing.join, 2 * patience)
+                patience = min(self._timing.join, first * 2**hung)
+                hung += 1
             except GathererError as error:
                 problem = error.cause
             # After a sleep of the laptop the time is over at once, but hunter may be there.

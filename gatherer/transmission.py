@@ -28,7 +28,7 @@ class Transmission:
     """
 
     def __init__(self, linger: float) -> None:
-        self._ping_seconds = min(PING_SECONDS, linger / 3)
+        self._ping_seconds = min(PING_SECONDS, linger / 5)
         self._durable = 0
         self._acked = 0
         self._bytes = 0

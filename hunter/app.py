@@ -62,7 +62,9 @@ START_TIME_TICKS = 5
 # Processes whose descriptors are read at each scan.
 REFRESHED_PROCESSES = 64
 HEARTBEAT_NS = 5_000_000_000
-HEARTBEATS_PER_LINGER = 3
+HEARTBEATS_PER_LINGER = 5
+# Eighths of the buffer: a ptrace engine's queue, and frames that are not acknowledged.
+QUEUE_SHARE, FRAMES_SHARE = 5, 3
 # How long letting go may take before hunter exits and leaves it to the kernel, which then detaches.
 DETACH_SECONDS = 2.0
 # How long the last words may take when nobody can say that they have arrived.
@@ -122,7 +124,7 @@ class Hunter:
         self._full = False
         self._error = ""
         self._connection = Connection(
-            config.buffer_bytes // 2, config.linger, self._wake_read, self._read_wake
+            config.buffer_bytes * FRAMES_SHARE // 8, config.linger, self._wake_read, self._read_wake
         )
         self._writer = self._connection.writer
 
@@ -162,7 +164,7 @@ class Hunter:
             return IdleEngine()
         config = self._config
         # The other half holds what is framed and not acknowledged.
-        size, buffer = config.string_size, config.buffer_bytes // 2
+        size, buffer = config.string_size, config.buffer_bytes * QUEUE_SHARE // 8
         if self._choice.engine == "ptrace-python":
             return PtracePythonEngine(machine, size, buffer, wanted, config.decode_fds)
         most = min(len(os.sched_getaffinity(0)), MAX_TRACERS)

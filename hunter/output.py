@@ -27,9 +27,13 @@ from hunter.link import Link
 MAX_MESSAGES = 4096
 # Bytes of records in one drain after which the next one follows at once.
 BEHIND_BYTES = 256 << 10
-# Share of the queue in one drain after which the next one follows soon, and how soon.
-BUSY_SHARE = 8
+# Bytes of records in one drain of a ptrace engine after which the next one follows soon, and how
+# soon: at its highest rate the queue is full after 80 ms.
+BUSY_BYTES = 32 << 10
 BUSY_INTERVAL = 0.02
+# Share of the limit in the queue from which on sent frames are given up for it: soon, for the queue
+# has room for heads and captures apart, and one of them is full before the other.
+PRESSING_SHARE = 8
 # Bytes of records a second from which on they are not compressed, if the descriptor takes so many
 # bytes a second: a slower link than that is worth the time of compressing.
 PLAIN_RATE = 25_000_000
@@ -228,7 +232,7 @@ class Writer:
             else:
                 rows += len(batch.heads) + len(batch.captures)
         self._behind = slots >= BEHIND_BYTES
-        self._busy = rows > self._limit // BUSY_SHARE
+        self._busy = rows > BUSY_BYTES
         self._next_drain = begun if self._behind else begun + int(self._interval() * SECOND)
         if slots:
             self._since, since = begun, self._since
@@ -247,7 +251,7 @@ class Writer:
         if (
             self._link is not None
             and not backlog.behind
-            and engine.queued_bytes() > self._limit // 2
+            and engine.queued_bytes() > self._limit // PRESSING_SHARE
         ):
             with self._lock:
                 backlog.give_up(self._limit // 4)

@@ -120,8 +120,8 @@ class HunterSession:
                         self.batches.append(content)
                     else:
                         self.messages.append(content)
-                    if isinstance(content, Goodbye) and self.acknowledge:
-                        self.send(Ack(frame.seq))
+                if self.acknowledge and self.sequence:
+                    self.send(Ack(self.sequence[-1]))
                 self._changed.notify_all()
         self.decoder.receive_eof()
         with self._changed:
