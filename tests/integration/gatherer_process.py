@@ -35,8 +35,10 @@ class GathererProcess:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("GATHERER_")}
         environment["TMPDIR"] = str(output.parent)
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, env=environment
-        )
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, env=environment,
+            # communicate() reads past what a buffer has taken from the pipe already.
+            bufsize=0,
+        )  # fmt: skip
         self.said: list[dict[str, Any]] = []
 
     def wait_for(self, event: str) -> dict[str, Any]:

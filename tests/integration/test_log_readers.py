@@ -85,9 +85,9 @@ class Run:
         finally:
             gatherer.close()
             for process in (shell, strace):
-                if process is not None and process.poll() is None:
+                if process is not None:
                     process.kill()
-                    process.wait()
+                    process.communicate()
         logs = [path.read_text() for path in sorted((folder / "logs").glob("*.log"))]
         lines = [line for log in logs for line in log.splitlines()]
         lines.sort(key=lambda line: line.split()[1])
