@@ -54,9 +54,9 @@ def pods(cluster: StandInCluster) -> dict[str, str]:
 def run(
     cluster: StandInCluster, output: Path, pod: str, container: str, *arguments: str
 ) -> dict[str, Any]:
-    """Captures for 2 s, checks that it went well and left nothing; returns session.json."""
+    """Captures for 1 s, checks that it went well and left nothing; returns session.json."""
     done = capture(
-        cluster, output, "-p", pod, "-c", container, "-f", "0.5", "--duration", "2", *arguments
+        cluster, output, "-p", pod, "-c", container, "-f", "0.3", "--duration", "1", *arguments
     )
     assert (done.returncode, done.stderr) == (0, "")
     told = session(output)
@@ -133,17 +133,13 @@ def test_bare_a_bundled_python_runs_and_is_gone(
 @pytest.mark.parametrize(
     ("pod", "inject"),
     [
-        ("problempod", "copy"),
-        ("problempod", "memory"),
+        # What the automatic choice takes in these pods is tested above.
         ("problempod", "bundle"),
-        ("problempod", "ephemeral"),
         ("lockedpod", "copy"),
         ("restrictedpod", "ephemeral"),
-        ("barepod", "bundle"),
         ("barepod", "ephemeral"),
         ("sharedpod", "memory"),
         ("sharedpod", "sidecar"),
-        ("sharedpod", "ephemeral"),
     ],
 )
 def test_each_way_can_be_forced(
