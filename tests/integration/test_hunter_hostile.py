@@ -58,7 +58,7 @@ def test_hunter_goes_on_whatever_it_hears(
     seed: int,
 ) -> None:
     counter = Counter(start, compiled("counter"), tmp_path, 1)
-    hunter = hunt_pid(counter.pid, "--linger", 3)
+    hunter = hunt_pid(counter.pid, "--linger", 6)
     hunter.wait_for(lambda: hunter.count(Kind.SYSCALL) > 200, "200 calls")
     random = Random(seed)
     mutator = Mutator(random)
