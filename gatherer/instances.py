@@ -15,6 +15,7 @@ from gatherer.text import byte_count, printable
 from hg_shared.linux_abi import signal_name
 from hg_shared.messages import Goodbye, Hello, Sample
 
+OOM_KILLED = "OOMKilled"
 _KILLED = 128
 _LAST_SIGNAL = 64
 MAX_DISCREPANCIES = 20
@@ -30,17 +31,19 @@ class ContainerMemory:
         usage_bytes: memory usage, None when unknown.
         limit_bytes: its limit, None when unlimited.
         oom_kills: processes the kernel has killed in it so far, None when unknown.
+        before_kill_bytes: usage before the latest of them, None when there was none.
     """
 
     time_ns: int = 0
     usage_bytes: int | None = None
     limit_bytes: int | None = None
     oom_kills: int | None = None
+    before_kill_bytes: int | None = None
 
     def after(self, sample: Sample) -> ContainerMemory:
         """Returns the state after another sample.
 
-        One that is taken right after an OOM kill finds the victim's memory half freed: what was
+        Those that are taken right after an OOM kill find the victim's memory half freed: what was
         used before it is what matters then.
 
         Args:
@@ -48,9 +51,10 @@ class ContainerMemory:
         """
         values = sample.values
         usage, kills = values.get("usage_bytes"), values.get("oom_kills")
+        before = self.before_kill_bytes
         if kills is not None and self.oom_kills is not None and kills > self.oom_kills:
-            usage = max(usage or 0, self.usage_bytes or 0)
-        return ContainerMemory(sample.time_ns, usage, values.get("limit_bytes"), kills)
+            before = max(usage or 0, self.usage_bytes or 0)
+        return ContainerMemory(sample.time_ns, usage, values.get("limit_bytes"), kills, before)
 
 
 @dataclass
@@ -98,6 +102,13 @@ class Instance:
         if len(self.discrepancies) < MAX_DISCREPANCIES:
             self.discrepancies.append(sentence)
 
+    @property
+    def last_usage_bytes(self) -> int | None:
+        """Memory usage before the end: at the last sample, or before the OOM kill that was it."""
+        killed = self.end is not None and self.end.reason == OOM_KILLED
+        before = self.memory.before_kill_bytes
+        return before if killed and before is not None else self.memory.usage_bytes
+
     def end_fields(self) -> dict[str, Any]:
         """Returns how it ended, as session.json and events.jsonl have it; empty when unknown."""
         end = self.end
@@ -114,7 +125,7 @@ class Instance:
             "restart_count": end.restart_count,
             "restarts": end.restarts,
             "successor": end.successor or None,
-            "usage_bytes": memory.usage_bytes,
+            "usage_bytes": self.last_usage_bytes,
             "limit_bytes": memory.limit_bytes,
             "oom_kills": memory.oom_kills,
         }
@@ -130,10 +141,11 @@ class Instance:
         if signal := _signal(end):
             words.append(signal)
         memory = self.memory
-        if memory.usage_bytes is not None:
+        usage = self.last_usage_bytes
+        if usage is not None:
             limit = memory.limit_bytes
             of = f" of {byte_count(limit)}" if limit is not None else ", no limit"
-            words.append(f"memory at the last sample {byte_count(memory.usage_bytes)}{of}")
+            words.append(f"memory at the last sample {byte_count(usage)}{of}")
         if end.restart_count:
             words.append(f"restarted {end.restart_count} times so far")
         if end.message:

@@ -265,7 +265,8 @@ async def test_hunter_is_told_to_leave_when_gatherer_fails(tmp_path: Path) -> No
 async def test_the_memory_before_an_oom_kill_is_told(tmp_path: Path) -> None:
     before = sample(None, usage_bytes=127 * MIB, limit_bytes=128 * MIB, oom_kills=0)
     freed = sample(None, usage_bytes=85 * MIB, limit_bytes=128 * MIB, oom_kills=1)
-    runtime = ScriptedRuntime(stream(HELLO, process(), before, freed), KILLED, end=LAST)
+    later = sample(None, usage_bytes=51 * MIB, limit_bytes=128 * MIB, oom_kills=1)
+    runtime = ScriptedRuntime(stream(HELLO, process(), before, freed, later), KILLED, end=LAST)
     await session(tmp_path, runtime).run()
     [event] = target_ends(tmp_path)
     assert (event["usage_bytes"], event["oom_kills"]) == (127 * MIB, 1)
