@@ -29,7 +29,8 @@ Figures = dict[str, float]
 def measure(program: Path, zipapp: Path, folder: Path, seconds: float, mix: str) -> Figures:
     """Measures one target untraced, under strace twice and under each engine.
 
-    Every slowdown is against the speed just before. Nobody is pinned but where it is said: strace
+    Every slowdown is against the speed just before; two tracers are compared by their rates.
+    Nobody is pinned but where it is said: strace
     with its target on one CPU, the best strace can do; hunter places its target itself.
 
     Args:
@@ -44,9 +45,9 @@ def measure(program: Path, zipapp: Path, folder: Path, seconds: float, mix: str)
     target = Target(program, threads, mode, None)
     anywhere = os.sched_getaffinity(target.pid)
     try:
-        figures["strace: slowdown"] = _under_strace(target, folder, seconds, None)
+        figures["strace: slowdown"] = _under_strace(target, folder, seconds, None)[0]
         _pin(target.pid, {LAST})
-        figures[f"{PINNED}: slowdown"] = _under_strace(target, folder, seconds, LAST)
+        figures[f"{PINNED}: slowdown"], pinned = _under_strace(target, folder, seconds, LAST)
         _pin(target.pid, anywhere)
         # At this age hunter takes the target for settled: it may be moved.
         while time.monotonic() - target.started < SETTLED_SECONDS:
@@ -57,8 +58,8 @@ def measure(program: Path, zipapp: Path, folder: Path, seconds: float, mix: str)
     finally:
         target.stop()
     for engine in ENGINES:
-        ratio = figures[f"{PINNED}: slowdown"] / figures[f"{engine}: slowdown"]
-        figures[f"{engine}: speed against {PINNED}"] = ratio
+        rate = figures.pop(f"{engine}: rate")
+        figures[f"{engine}: speed against {PINNED}"] = rate / pinned
     return figures
 
 
@@ -97,6 +98,7 @@ def under_hunter(
         "hunter CPU, percent": 100 * cpu / seconds,
     }
     if watched is target:
+        figures["rate"] = during
         figures["thousand records a second"] = during * (1 - goodbye.lost / max(goodbye.seen, 1))
         figures["thousand records a second"] /= 1000
         figures["wire bytes a record"] = received.wire / max(received.records, 1)
@@ -128,10 +130,14 @@ def measure_filters(program: Path, zipapp: Path, seconds: float) -> Figures:
     return {name: value for name, value in figures.items() if "slowdown" in name}
 
 
-def _under_strace(target: Target, folder: Path, seconds: float, cpu: int | None) -> float:
+def _under_strace(
+    target: Target, folder: Path, seconds: float, cpu: int | None
+) -> tuple[float, float]:
+    """Returns the slowdown, and calls a second while strace traces."""
     before = target.rate(seconds)
     with tracers.strace(target.pid, folder, cpu):
-        return before / target.rate(seconds)
+        during = target.rate(seconds)
+    return before / during, during
 
 
 def _pin(pid: int, cpus: set[int]) -> None:

@@ -57,14 +57,14 @@ def test_a_client_that_does_not_read_loses_records_and_stops_nobody(
     before = progress()
 
     def both_went_on() -> bool:
-        # Five calls a round: far more than queue, frames and pipe hold.
-        return all(now > then + 6000 for now, then in zip(progress(), before, strict=True))
+        # Five calls a round: far more than queue, backlog and pipe hold, compressed as they are.
+        return all(now > then + 10_000 for now, then in zip(progress(), before, strict=True))
 
-    wait_until(both_went_on, "both programs go on unread")
+    wait_until(both_went_on, "both programs go on unread", 90)
     hunter.resume_reading()
     hunter.wait_for(lambda: hunter.count(Kind.LOST) >= 2, "LOST records")
     goodbye = hunter.stop()
-    assert goodbye.lost > 5000
+    assert goodbye.lost > 1000
     check_totals(hunter, goodbye)
     for tracee in tracees:
         tracee.tell("end")
