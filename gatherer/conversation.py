@@ -21,7 +21,7 @@ from hg_shared.messages import Goodbye, Stop
 from hg_shared.wire import encode
 
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 2.0
-"""Seconds between two attempts to join; doubled each time."""
+"""Seconds between two attempts to join; doubled each time, up to a tenth of what hunter waits."""
 MIN_SILENCE = 1.5
 STOPPED_SECONDS = 1.0
 """An event loop that wakes so much later than it wanted was stopped, with its process."""
@@ -307,6 +307,7 @@ class Conversation:
     async def _look(self, deadline: float) -> tuple[HunterChannel | None, str]:
         """Makes attempts until one works, or the time is over."""
         backoff = FIRST_BACKOFF
+        longest = min(LAST_BACKOFF, self._linger / 10)
         # A connection that hangs must not take all the time that hunter waits.
         first = patience = min(self._timing.join, max(MIN_JOIN, self._linger / 5))
         hung = 0
@@ -327,7 +328,7 @@ class Conversation:
             if time.monotonic() > deadline and self.attempts > 1:
                 return None, f"it could not be reached again: {problem}"
             await asyncio.sleep(backoff * random.uniform(0.5, 1.0))
-            backoff = min(2 * backoff, LAST_BACKOFF)
+            backoff = min(2 * backoff, longest)
 
     async def _until_target_ended(self) -> None:
         """Returns when the runtime says that the target has ended."""

@@ -46,6 +46,7 @@ class HunterSession:
         python: interpreter that runs it, with options.
         prefix: what runs the interpreter, such as strace.
         pings: say every half second that somebody listens.
+        forgets: acknowledge frames as they come, and not only the Goodbye.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class HunterSession:
         python: Sequence[str] = (sys.executable, "-I", "-S"),
         prefix: Sequence[object] = (),
         pings: bool = True,
+        forgets: bool = True,
     ) -> None:
         self.pyz = pyz
         command = [str(word) for word in (*prefix, *python, pyz, *options)]
@@ -69,6 +71,7 @@ class HunterSession:
         self.raw = bytearray()
         self.sequence: list[int] = []
         self.acknowledge = True
+        self._forgets = forgets
         self._changed = threading.Condition()
         self._reading = threading.Event()
         self._reading.set()
@@ -120,7 +123,8 @@ class HunterSession:
                         self.batches.append(content)
                     else:
                         self.messages.append(content)
-                if self.acknowledge and self.sequence:
+                ended = any(isinstance(message, Goodbye) for message in self.messages[-1:])
+                if self.acknowledge and self.sequence and (self._forgets or ended):
                     self.send(Ack(self.sequence[-1]))
                 self._changed.notify_all()
         self.decoder.receive_eof()

@@ -125,7 +125,7 @@ def hunted(
     """Starts hunter for the target, with an appointment."""
 
     def begin(*options: object) -> HunterSession:
-        hunter = hunt_pid(target.pid, "--trace", "newfstatat", *options)
+        hunter = hunt_pid(target.pid, "--trace", "newfstatat", *options, forgets=False)
         hunter.write(appointment.rendezvous())
         wait_until(lambda: listening(appointment), "hunter listens")
         return hunter
