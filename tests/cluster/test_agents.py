@@ -617,30 +617,3 @@ async def test_the_real_node_exporter_through_the_proxy(
     lines = pull.metrics()
     first = [line for line in lines if line["time"] == lines[0]["time"]]
     assert len(first) == sum(len(family.samples) for family in families) > 300
-
-
-async def test_oom_kills_are_counted_across_restarts(
-    cluster: StandInCluster,
-    make_pod: Callable[..., dict[str, Any]],
-    make_agent: Callable[..., str],
-    tmp_path: Path,
-) -> None:
-    make_agent("coroot", env=YOUNG)
-    make_pod(
-        pod_manifest(
-            "eater",
-            ["python3", "/app/leak.py"],
-            container="app",
-            env={"CAP_MIB": "200", "GROW_MIB_PER_SECOND": "40"},
-            memory="48Mi",
-        )
-    )
-    pull = Pull(cluster, tmp_path, pod="eater", container="app")
-
-    def kills() -> list[dict[str, Any]]:
-        return [line for line in pull.metrics() if line["name"] == "container_oom_kills_total"]
-
-    (report,) = await pull.run(lambda pull: kills())
-    assert report.facts["measures"]["oom_kills"]["delta"] >= 1
-    line = next(line for line in report.lines if line.startswith("oom kills"))
-    assert line.startswith("oom kills: +")

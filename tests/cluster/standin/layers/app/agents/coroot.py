@@ -140,9 +140,11 @@ class Coroot(Agent):
             values = resources(item["cgroup"])
             if values is not None:
                 net = network(item["cgroup"]) or {}
-                values["oom_kills"] = max(values["oom_kills"], oom_kills(item))
                 entry["last"] = {**values, **net}
         for key, entry in list(self.seen.items()):
+            # Heard from the kernel when the process dies, though its cgroup may be gone by now.
+            killed = oom_kills(entry["item"])
+            entry["last"]["oom_kills"] = max(entry["last"].get("oom_kills", 0), killed)
             if now - entry["at"] > GC_SECONDS:
                 del self.seen[key]
             elif now - entry["first"] >= self.min_age:
