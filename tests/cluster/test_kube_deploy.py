@@ -138,7 +138,8 @@ async def test_a_zipapp_comes_in_runs_and_leaves_nothing(
     told = f"['--frequency', '1 5', '--sha256', '{image.sha256}', {about}] 1 1\n"
     assert (await read_line(channel)).decode() == told
     (command,) = hunters(cluster).values()
-    assert command.split(b"\0")[1:6] == [b"-I", b"-S", b"-X", b"hunter", b"/proc/self/fd/3"]
+    flags = [b"-I", b"-B", b"-S", b"-X", b"hunter"]
+    assert command.split(b"\0")[1:7] == [*flags, b"/proc/self/fd/3"]
     assert files_of_hunter(cluster) == []
     await channel.send(b"first bytes after the zipapp\n")
     assert await read_line(channel) == b"first bytes after the zipapp\n"

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from gatherer.errors import ClusterUnreachable, ExecError, GathererError, ServerError
-from gatherer.kube import api, exec_session
+from gatherer.kube import api, exec_session, websocket
 from gatherer.kube.access import ClusterAccess
 from gatherer.kube.api import KubernetesApi
 from gatherer.kube.channels import STDOUT, V5, ExecExited, ExecInterrupted, StreamData
@@ -107,7 +107,7 @@ async def test_a_connection_that_breaks_after_the_status_has_an_exit_code(serve:
 async def test_a_server_that_tells_the_end_and_never_closes(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exec_session, "_CLOSE_TIMEOUT", 0.1)
+    monkeypatch.setattr(exec_session, "CLOSE_TIMEOUT", 0.1)
 
     async def talk(socket: web.WebSocketResponse) -> None:
         await socket.send_bytes(SUCCESS)
@@ -211,7 +211,7 @@ async def test_a_server_that_hangs_up(serve: Serve) -> None:
 
 
 async def test_a_server_that_never_answers(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exec_session, "_OPEN_TIMEOUT", 0.1)
+    monkeypatch.setattr(websocket, "_OPEN_TIMEOUT", 0.1)
     monkeypatch.setattr(api, "_TIMEOUT", 0.1)
     forever = asyncio.Event()
 
@@ -297,7 +297,7 @@ async def test_a_server_that_does_not_read_holds_the_writer_back(serve: Serve) -
 async def test_pings_keep_an_idle_session_and_late_pongs_do_not_end_it(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exec_session, "_PING_INTERVAL", 0.02)
+    monkeypatch.setattr(websocket, "_PING_INTERVAL", 0.02)
 
     async def talk(socket: web.WebSocketResponse) -> None:
         for _ in range(5):
@@ -313,7 +313,7 @@ async def test_pings_keep_an_idle_session_and_late_pongs_do_not_end_it(
 
 
 def test_pings_come_often_enough_for_the_impatient_load_balancer() -> None:
-    assert exec_session._PING_INTERVAL <= 20
+    assert websocket._PING_INTERVAL <= 20
 
 
 async def test_a_proxy_of_the_kubeconfig_is_used(cluster: StandInCluster, tmp_path: Path) -> None:
