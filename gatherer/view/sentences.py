@@ -23,9 +23,10 @@ def start_lines(start: Start) -> list[str]:
         f"hunter: {printable(hello.version, 40)} on Python {printable(hello.python, 40)}"
         f" ({printable(hello.executable, 200)}), {printable(hello.arch, 40)},"
         f" kernel {printable(hello.kernel, 100)}",
-        f"inject: {start.inject}, {printable(start.explanation, 600)}",
         f"engine: {printable(engine, 40)}, {printable(hello.engine_reason, 300)}",
     ]
+    if target.runtime != "local":
+        lines.insert(2, f"inject: {start.inject}, {printable(start.explanation, 600)}")
     if hello.tracing != "on":
         lines.append(
             f"NO SYSTEM CALLS ARE TRACED, {printable(hello.tracing, 400)};"

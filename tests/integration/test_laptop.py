@@ -67,6 +67,8 @@ def test_a_full_disk_ends_the_capture_and_what_was_written_stays(
     capture: Callable[..., GathererProcess], steps: Tracee, small_disk: Path
 ) -> None:
     run = capture(steps.pid, small_disk / "logs")
+    steps.ask("200")
+    wait_until(lambda: len(run.steps()) == 200, "200 steps in the log", 30)
     steps.ask("50000")
     code, err = run.finish()
     assert code == 1

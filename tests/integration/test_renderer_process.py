@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -163,8 +164,12 @@ def test_both_ways_of_rendering_agree_on_recorded_records(
 
 def own_renderers() -> list[psutil.Process]:
     """Returns the renderers that this process has started; other tests have left other children."""
-    children = psutil.Process().children()
-    return [child for child in children if "renderer_main" in " ".join(child.cmdline())]
+    found = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):  # ended, and perhaps not waited for
+            if "renderer_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def spool_of(directory: Path, count: int) -> Path:
