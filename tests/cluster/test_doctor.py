@@ -19,6 +19,7 @@ from tests.cluster.agent_pods import agent_pod
 from tests.cluster.captures import capture, session
 from tests.cluster.standin import rbac
 from tests.cluster.standin.harness import StandInCluster, owned_pod, pod_manifest
+from tests.cluster.test_capture import until
 
 MakePod = Callable[..., dict[str, Any]]
 PODS = ("lockedpod", "restrictedpod", "noptracepod")
@@ -369,9 +370,15 @@ def test_agents_on_the_node_are_listed(cluster: StandInCluster, make_pod: MakePo
     assert none["finding"].startswith("no coroot-node-agent, Parca agent, StackRox Collector on")
     make_pod(agent_pod("coroot"))
     make_pod(agent_pod("collector"))
-    told = report(cluster, "problempod")
-    assert told["exit_code"] == 0
-    collector, coroot = sorted(agent_rows(told), key=lambda row: str(row["finding"]))
+
+    def told_agents() -> list[Any] | None:
+        told = report(cluster, "problempod")
+        assert told["exit_code"] == 0
+        rows = sorted(agent_rows(told), key=lambda row: str(row["finding"]))
+        # Until its log says how it started there is nothing to tell of Collector.
+        return rows if rows[0]["meaning"] != "asked in a capture" else None
+
+    collector, coroot = until(told_agents, "the start of Collector is told")
     assert coroot["finding"].startswith("coroot-node-agent default/coroot-node-agent-x1b2c on")
     assert collector["finding"].startswith("StackRox Collector default/collector-x1b2c on port")
     assert collector["meaning"].startswith("connected to Sensor, driver ")

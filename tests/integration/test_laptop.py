@@ -93,6 +93,7 @@ def test_a_closed_terminal_ends_the_capture_in_order(steps: Tracee, tmp_path: Pa
     leader, follower = pty.openpty()
 
     def take_terminal() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
