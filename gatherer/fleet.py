@@ -395,7 +395,13 @@ class Fleet:
         error = joint_error(outcomes)
         if error is not None and not any(outcome.summary for outcome in outcomes):
             raise error
-        return FleetSummary(self._config.output, outcomes, self._end_reason(), self._exit_code())
+        return FleetSummary(
+            self._config.output,
+            outcomes,
+            self._end_reason(),
+            self._exit_code(),
+            tuple(error for _, error in sorted(self._source_errors.items())),
+        )
 
     def _write(self, last: bool = False) -> None:
         """Replaces targets.json; when that cannot be, the last one that fitted stays."""

@@ -49,12 +49,14 @@ class FleetSummary:
         targets: in the order in which they were found.
         end_reason: why it ended.
         exit_code: what gatherer exits with.
+        not_found: why pods that were asked for are not among the targets.
     """
 
     directory: Path
     targets: tuple[TargetOutcome, ...]
     end_reason: str
     exit_code: int
+    not_found: tuple[GathererError, ...] = ()
 
     @property
     def captured(self) -> list[Summary]:
@@ -118,8 +120,8 @@ class FleetSummary:
         }
 
     def failure(self) -> GathererError | None:
-        """Returns the error that stands for those of all targets, None when there is none."""
-        return joint_error(self.targets)
+        """Returns the error that stands for all there were, None when there is none."""
+        return joint_error(self.targets) or next(iter(self.not_found), None)
 
     def _records(self) -> tuple[int, int, int]:
         captured = self.captured

@@ -258,7 +258,9 @@ def test_what_cannot_be_captured_is_named_and_the_others_go_on(
     make_pod(worker("good", {}))
     bare = pod_manifest("bare", ["sleep", "1000"], image="bare:dev", security=PTRACE)
     make_pod(bare)
-    running = gatherer("-p", "good", "-p", "bare", "-p", "nopod", "--duration", "1")
+    running = gatherer(
+        *("-p", "good", "-p", "bare", "-p", "nopod", "--duration", "1", "--inject", "copy")
+    )
     code, said = running.finish()
     assert code == 3
     assert said.startswith("gatherer: error: 1 of 2 targets failed, first default/bare/main: ")
@@ -268,6 +270,17 @@ def test_what_cannot_be_captured_is_named_and_the_others_go_on(
     assert '"nopod" not found' in notes
     [summary] = running.found("summary")
     assert (summary["exit_code"], summary["complete"]) == (3, False)
+
+
+def test_a_pod_that_is_not_there_is_an_error_beside_others_that_are(
+    cluster: StandInCluster, make_pod: MakePod, gatherer: Callable[..., Gatherer]
+) -> None:
+    make_pod(worker("good", {}))
+    running = gatherer("-p", "good", "-p", "nopod", "--duration", "1")
+    code, said = running.finish()
+    assert (code, said.count("\n")) == (3, 1)
+    assert said.startswith('gatherer: error: pods "nopod" not found')
+    assert session(running.output / "default_good_main")["complete"] is True
 
 
 def test_what_cannot_start_says_why_on_one_line_and_touches_nothing(
