@@ -29,7 +29,7 @@ from gatherer.spool import SpoolReader, restart_of
 
 REPORT_SECONDS = 0.1
 """Time between two reports of a spool while there is something to render."""
-NICE = 10
+NICE = 5
 """How much the renderer gives way to what receives the stream, on a machine that is full."""
 _STDIN, _STDOUT = 0, 1
 
