@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gatherer.capture import Capture
 from gatherer.config import CaptureConfig, TargetConfig
 from gatherer.runtimes import Exit, HunterImage, Target
-from gatherer.session import Session
 from gatherer.supervisor import renderer_factory
 from gatherer.view.json_lines import JsonView
 from hg_shared.framing import FrameDecoder
@@ -35,6 +35,8 @@ class FileChannel:
     """A stream that was written before: as fast as it is read."""
 
     inject = "none"
+    explanation = "a made stream"
+    container = ""
     python = sys.executable
 
     def __init__(self, path: Path, last_seq: int) -> None:
@@ -85,6 +87,9 @@ class FileRuntime:
     async def start(self, hunter: HunterImage, arguments: Sequence[str]) -> FileChannel:
         return self._channel
 
+    async def ended(self) -> None:
+        return None
+
     async def aclose(self) -> None:
         pass
 
@@ -131,7 +136,7 @@ async def _run(stream: Path, output: Path, last_seq: int) -> dict[str, Any]:
         target=TargetConfig("local"), pids=(streams.PID,), output=output, max_log_size=1 << 50
     )
     with open(os.devnull, "w") as nothing:
-        session = Session(
+        session = Capture(
             config,
             FileRuntime(channel),
             HunterImage(b"", "0" * 64),
