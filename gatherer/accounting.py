@@ -125,6 +125,7 @@ class Settlement:
         lost: records that did not.
         transit: of these, the ones that were sent and did not arrive.
         discrepancies: sentences about what does not add up; empty in an honest stream.
+        waiting: of those received, the ones that are in the spool and not yet in the logs.
     """
 
     processes: dict[int, ProcessSettlement]
@@ -133,15 +134,24 @@ class Settlement:
     lost: int
     transit: int
     discrepancies: tuple[str, ...]
+    waiting: int = 0
 
 
-def settle(accounts: Accounts, goodbye: Goodbye | None, declared: Mapping[int, str]) -> Settlement:
+def settle(
+    accounts: Accounts,
+    goodbye: Goodbye | None,
+    declared: Mapping[int, str],
+    *,
+    spooled: bool = False,
+) -> Settlement:
     """Compares what arrived with what hunter says it took.
 
     Args:
-        accounts: what arrived.
+        accounts: what arrived, as far as it is rendered.
         goodbye: hunter's totals, None when it could not say them.
         declared: names of the processes that hunter declared, by ordinal.
+        spooled: everything that hunter sent is in the spool, of which a part is not rendered: what
+            the accounts do not have waits there and is not lost.
 
     Returns:
         Books in which seen = received + lost for each process and in all, whatever hunter says.
@@ -155,6 +165,7 @@ def settle(accounts: Accounts, goodbye: Goodbye | None, declared: Mapping[int, s
         return _without_totals(accounts, problems)
     totals = _totals(goodbye, problems)
     processes: dict[int, ProcessSettlement] = {}
+    waiting = 0
     for ordinal in sorted(accounts.processes.keys() | totals.keys()):
         got = accounts.processes.get(ordinal, ProcessAccount())
         name = declared.get(ordinal, f"process {ordinal}")
@@ -169,6 +180,12 @@ def settle(accounts: Accounts, goodbye: Goodbye | None, declared: Mapping[int, s
                 f"{name}: {got.received} records received, but hunter says {seen} seen, {lost} lost"
             )
             transit, lost = 0, max(lost, got.lost)
+        if spooled:
+            waiting += transit
+            processes[ordinal] = ProcessSettlement(
+                got.received + transit + lost, got.received + transit, lost, 0, reason
+            )
+            continue
         processes[ordinal] = ProcessSettlement(
             got.received + lost + transit, got.received, lost + transit, transit, reason
         )
@@ -182,7 +199,7 @@ def settle(accounts: Accounts, goodbye: Goodbye | None, declared: Mapping[int, s
         # What nobody accounts for is lost.
         unaccounted = max(0, goodbye.seen - seen)
         seen, lost = seen + unaccounted, lost + unaccounted
-    return Settlement(processes, seen, received, lost, transit, _bounded(problems))
+    return Settlement(processes, seen, received, lost, transit, _bounded(problems), waiting)
 
 
 def _without_totals(accounts: Accounts, problems: list[str]) -> Settlement:

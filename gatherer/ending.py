@@ -196,6 +196,15 @@ def _notes(evidence: Evidence) -> tuple[str, ...]:
         )
     if evidence.settlement.transit:
         notes.append(f"{evidence.settlement.transit} records were lost in transit")
+    if evidence.settlement.waiting:
+        notes.append(
+            f"{evidence.settlement.waiting} of the records received are in the spool and not in"
+            " the logs; gatherer render writes them"
+        )
+    elif not evidence.rendered and evidence.goodbye is None:
+        notes.append(
+            "what was received and is not in the logs is not counted; gatherer render does both"
+        )
     if evidence.dropped_lines:
         notes.append(
             f"{evidence.dropped_lines} lines were dropped (log size limit);"

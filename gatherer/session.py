@@ -294,7 +294,11 @@ class Session:
             chronicle.look(progress)
         except LogWriteError as error:
             failure = failure or error
-        settlement = settle(progress.accounts, instance.goodbye, document.declared())
+        reception = self._conversation.reception
+        spooled = self._kept_spool and not (reception.missing_frames or reception.damaged)
+        settlement = settle(
+            progress.accounts, instance.goodbye, document.declared(), spooled=spooled
+        )
         failure = failure or self._denied or hunter_failure(instance.goodbye, ended)
         conclusion = conclude(
             Evidence(
@@ -306,7 +310,7 @@ class Session:
                 end,
                 not self._kept_spool,
                 settlement,
-                self._conversation.reception,
+                reception,
                 tuple(instance.discrepancies),
                 document.dropped_lines_of(instance),
             )

@@ -123,8 +123,11 @@ def test_a_second_ctrl_c_is_made_up_for(gather: Gather, steps: Tracee) -> None:
         capture.interrupt()
         code, _ = capture.finish()
     assert code == 1
+    counted = capture.session()["records"]
+    assert (counted["lost"], counted["received"]) == (0, counted["seen"])
     done = render(capture.output)
     assert done.returncode == 0, done.stderr
+    assert capture.session()["records"] == counted
     assert b"is rendered to its end; complete" in done.stderr
     assert capture.steps() == list(range(1000))
     session = capture.session()

@@ -127,7 +127,12 @@ def test_a_second_ctrl_c_stops_rendering_at_once_and_keeps_the_spool(
         capture.wait_for("summary")
     assert capture.finish()[0] == 1
     spool = capture.output / "records.hgs.partial"
-    assert capture.session()["end_reason"] == "stopped at once"
+    session = capture.session()
+    assert session["end_reason"] == "stopped at once"
+    counts = session["records"]
+    assert (counts["lost"], counts["received"]) == (0, counts["seen"])
+    assert session["processes"][0]["records"] == counts["received"] >= 500
+    assert any("in the spool and not in the logs" in note for note in session["discrepancies"])
     steps_recorded = spooled_batches(spool)
     assert sum(batch.count for batch in steps_recorded) >= 500
 

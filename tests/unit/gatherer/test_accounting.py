@@ -49,6 +49,15 @@ def test_a_lost_note_that_is_lost_itself_is_still_counted() -> None:
     assert (books.lost, books.transit) == (40, 0)
 
 
+def test_what_waits_in_the_spool_is_received_and_not_lost() -> None:
+    accounts = Accounts()
+    accounts.received(1, 10)
+    books = settle(accounts, said([of(1, 15, 2), of(2, 7)]), {1: "a", 2: "b"}, spooled=True)
+    assert (books.seen, books.received, books.lost, books.transit) == (22, 20, 2, 0)
+    assert books.waiting == 10
+    assert (books.processes[1].received, books.processes[2].received) == (13, 7)
+
+
 def test_a_process_without_totals_is_a_discrepancy() -> None:
     accounts = Accounts()
     accounts.received(4, 1)
