@@ -22,7 +22,7 @@ from gatherer.render.runs import SET_ASIDE, Runs
 from gatherer.render.signals import ended_line, signal_line, stopped_line
 from gatherer.render.stamps import SECOND, stamp
 from gatherer.render.text import escape
-from hg_shared.records import HEAD, LOSS_TEXT, Abi, Kind, Record, iter_records
+from hg_shared.records import HEAD, HEAD_SIZE, LOSS_TEXT, Abi, Kind, Record, iter_records
 
 _order = itemgetter(0, 4)
 _PRINTED = frozenset(
@@ -94,6 +94,7 @@ class ProcessLines:
         self._execs: dict[int, Record] = {}
         self._narrow: dict[int, str] = {}
         self._pushed = 0
+        self._printed = -1
         self._split = False
         self._out: list[str] = []
 
@@ -121,14 +122,19 @@ class ProcessLines:
             watermark: see `feed`.
         """
         runs = self._runs
-        if runs is None or not self._running:
+        if runs is None:
             self._take(iter_records(heads, captures))
-            self._print(watermark)
-            self._run(watermark)
+            starts = memoryview(heads).cast("Q")[:: HEAD_SIZE // 8]
+            if watermark > self._printed or (heads and min(starts) <= watermark):
+                self._print(watermark)
             return self._flush()
         runs.add(heads, captures)
-        if not runs.print(watermark, self._out):
-            self._order()
+        if self._running:
+            if runs.print(watermark, self._out):
+                return self._flush()
+            self._running = False
+        if watermark > self._printed or runs.due(watermark):
+            self._take(runs.take(watermark))
             self._print(watermark)
             self._run(watermark)
         return self._flush()
@@ -139,9 +145,9 @@ class ProcessLines:
 
     def _order(self) -> None:
         """Puts what waits in a run where it can be sorted."""
-        if self._running and self._runs is not None:
+        if self._runs is not None:
             self._running = False
-            self._take(self._runs.take())
+            self._take(self._runs.take(_FOREVER))
 
     def _run(self, watermark: int) -> None:
         """Goes back to the short way once nothing waits that it cannot take."""
@@ -156,7 +162,7 @@ class ProcessLines:
             HEAD.pack(*record[:3], *record[3], *record[4:9], len(record[9])) for record in waiting
         ]
         runs.start(watermark + 1 if self._open else 0)
-        runs.add(b"".join(heads), b"".join([record[9] for record in waiting]))
+        runs.put_back(b"".join(heads), b"".join([record[9] for record in waiting]))
         waiting.clear()
         self._running = True
 
@@ -252,6 +258,7 @@ class ProcessLines:
             self._resume(heappop(self._ends))
 
     def _print(self, watermark: int) -> None:
+        self._printed = watermark
         waiting = self._waiting
         waiting.sort(key=_order)
         if self._announced:

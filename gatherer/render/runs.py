@@ -2,8 +2,8 @@
 
 Records wait as the bytes they came in. What is final at a watermark is printed without a sort and
 without a value for each record, as long as no call overlaps another and nothing but calls happened.
-As soon as that is not so, `gatherer.render.lines` takes everything that waits and puts it in order;
-the lines are the same either way.
+As soon as that is not so, `gatherer.render.lines` takes what is final and puts it in order; the
+lines are the same either way, and what is not final yet goes on to wait here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterator
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from struct import Struct
 
 from gatherer.render.call import CallRenderer
@@ -85,6 +85,8 @@ class Runs:
         self._ordered = ordered
         self._notes: list[_Note] = []
         self._serial = 0
+        self._taken = 0
+        self._unsorted = False
         self._calls = calls
         self._stamp = stamp
         self._offset = realtime_offset_ns
@@ -103,14 +105,25 @@ class Runs:
         if not heads:
             return
         self._serial += 1
+        self._add(self._serial, heads, captures)
+
+    def put_back(self, heads: bytes, captures: bytes) -> None:
+        """Takes back what was taken last and could not be printed yet; see `add`."""
+        if heads:
+            self._add(self._taken, heads, captures)
+
+    def _add(self, serial: int, heads: bytes, captures: bytes) -> None:
         kinds = heads[_KIND::HEAD_SIZE]
         if kinds.count(0) != len(kinds) and not kinds.translate(None, SET_ASIDE):
-            heads, captures = self._set_aside(heads, captures)
+            heads, captures = self._set_aside(serial, heads, captures)
             if not heads:
                 return
-        self._chunks.append(_Chunk(self._serial, heads, captures))
+        chunk = _Chunk(serial, heads, captures)
+        # The rings of several CPUs are not read in step.
+        self._unsorted = self._unsorted or bool(self._chunks and self._chunks[-1].low > chunk.low)
+        self._chunks.append(chunk)
 
-    def _set_aside(self, heads: bytes, captures: bytes) -> tuple[bytes, bytes]:
+    def _set_aside(self, serial: int, heads: bytes, captures: bytes) -> tuple[bytes, bytes]:
         """Keeps what is no call apart, by its time, and returns the calls."""
         records = list(iter_records(heads, captures))
         if len({_order(record) for record in records}) < len(records):
@@ -119,7 +132,7 @@ class Runs:
         rows, held = [], []
         for index, record in enumerate(records):
             if record.kind:
-                insort(self._notes, (record.start, record.tid, self._serial, record))
+                insort(self._notes, (record.start, record.tid, serial, record))
             else:
                 rows.append(heads[index * HEAD_SIZE : index * HEAD_SIZE + HEAD_SIZE])
                 held.append(record.captures)
@@ -130,16 +143,31 @@ class Runs:
         """Whether something waits."""
         return bool(self._chunks or self._notes)
 
-    def take(self) -> list[Record]:
-        """Returns the records that wait, which are then the caller's."""
-        waiting = [(chunk.serial, list(chunk.records())) for chunk in self._chunks]
-        waiting += [(serial, [record]) for _, _, serial, record in self._notes]
+    def due(self, watermark: int) -> bool:
+        """Returns whether something that waits starts no later than this, CLOCK_MONOTONIC ns."""
+        notes = self._notes
+        return bool(notes and notes[0][0] <= watermark) or any(
+            chunk.low <= watermark for chunk in self._chunks
+        )
+
+    def take(self, watermark: int) -> list[Record]:
+        """Returns what is final, and all that came before it, in the order in which it came.
+
+        Args:
+            watermark: CLOCK_MONOTONIC ns.
+        """
+        due = [chunk.serial for chunk in self._chunks if chunk.low <= watermark]
+        due += [serial for start, _, serial, _ in self._notes if start <= watermark]
+        if not due:
+            return []
+        last = self._taken = max(due)
+        waiting = [(c.serial, list(c.records())) for c in self._chunks if c.serial <= last]
+        waiting += [(serial, [record]) for _, _, serial, record in self._notes if serial <= last]
         waiting.sort(key=itemgetter(0))
-        records = [record for _, some in waiting for record in some]
-        self._chunks.clear()
-        self._notes.clear()
+        self._chunks = deque(chunk for chunk in self._chunks if chunk.serial > last)
+        self._notes = [note for note in self._notes if note[2] > last]
         self._watermark = -1
-        return records
+        return [record for _, some in waiting for record in some]
 
     def start(self, floor: int) -> None:
         """Says that what starts before this moment needs the caller, CLOCK_MONOTONIC ns."""
@@ -158,10 +186,11 @@ class Runs:
         chunks, notes = self._chunks, self._notes
         if watermark <= self._watermark and self._watermark >= 0:
             # Nothing can be final that was not, but what came may be older than it should be.
-            return (not chunks or chunks[-1].low > self._watermark) and (
-                not notes or notes[0][0] > self._watermark
-            )
+            return not self.due(self._watermark)
         self._watermark = watermark
+        if self._unsorted:
+            self._unsorted = False
+            chunks = self._chunks = deque(sorted(chunks, key=attrgetter("low", "serial")))
         bounds = [_FAR]
         for chunk in reversed(chunks):
             bounds.append(min(bounds[-1], chunk.low))

@@ -28,8 +28,8 @@ LINK = 50_000
 RATE = 100_000
 """Calls a second."""
 SECONDS = 20 if SOAK else 4
-BUFFER = "4Mi" if SOAK else "256Ki"
-ENGINES = ["ebpf", "ptrace"] if SOAK else ["ebpf"]
+SMALL, LARGE = "256Ki", "4Mi"
+CASES = [("ebpf", LARGE), ("ebpf", SMALL), ("ptrace", LARGE)] if SOAK else [("ebpf", SMALL)]
 LONGER = 0.2
 """Seconds that a hundred calls may take longer than in the worst case untraced."""
 
@@ -49,11 +49,15 @@ def resident(process: psutil.Process) -> int:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("engine", "buffer"), CASES)
 async def test_a_slow_link_stops_nobody(
-    cluster: StandInCluster, make_pod: Callable[..., dict[str, Any]], tmp_path: Path, engine: str
+    cluster: StandInCluster,
+    make_pod: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    engine: str,
+    buffer: str,
 ) -> None:
-    name = f"slow-{engine}"
+    name = f"slow-{engine}-{buffer.lower()}"
     capabilities = ["SYS_PTRACE", "BPF", "PERFMON"] if engine == "ebpf" else ["SYS_PTRACE"]
     make_pod(CountingPod.manifest(name, capabilities))
     pod = CountingPod(cluster, name)
@@ -67,7 +71,7 @@ async def test_a_slow_link_stops_nobody(
     output = tmp_path / "logs"
     gatherer = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gatherer", "--kubeconfig", str(config), "--plain", "-p", name),
-        *("--pid", "1", "-e", "lseek", "--engine", engine, "--buffer", BUFFER, "-f", "1"),
+        *("--pid", "1", "-e", "lseek", "--engine", engine, "--buffer", buffer, "-f", "1"),
         *("-o", str(output)),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
@@ -93,15 +97,16 @@ async def test_a_slow_link_stops_nobody(
     session = json.loads((output / "session.json").read_text())
     peak = session["hunter"]["peak_pss_bytes"]
     print(
-        f"\n{engine}: {len(order) / traced.seconds:.0f} calls/s"
+        f"\n{engine}, {buffer}: {len(order) / traced.seconds:.0f} calls/s"
         f" (untraced {len(order) / untraced.seconds:.0f}),"
         f" worst hundred {traced.worst * 1000:.1f} ms (untraced {untraced.worst * 1000:.1f}),"
         f" {books.found} found and {books.lost} lost of {books.issued},"
         f" hunter {peak / (1 << 20):.1f} MiB, gatherer {memory / (1 << 20):.0f} MiB"
     )
     assert books.problems == ()
-    # In the sample a fast machine may compress all of it into what buffers hold.
-    assert books.lost > 0 or not SOAK
+    # In the sample a fast machine may compress all of it into what buffers hold, and with ebpf two
+    # million counters do not fill the large one.
+    assert books.lost > 0 or not SOAK or (engine, buffer) == ("ebpf", LARGE)
     assert session["engine"]["name"] == engine
     code = 4 if books.lost else 0
     assert (gatherer.returncode, session["end_reason"]) == (code, "interrupted")

@@ -123,8 +123,28 @@ def streams(draw: st.DrawFn) -> list[Feed]:
             step = duration + random.randrange(3) * scale
             time += -step if random.random() < overlap else step
         feeds.append((batch, time - random.choice([0, 0, scale, 10 * scale, 2 * SECOND])))
+    if draw(st.booleans()):
+        feeds = out_of_step(feeds, random)
     feeds.append(([], time + SECOND))
     return feeds
+
+
+def out_of_step(feeds: list[Feed], random: Random) -> list[Feed]:
+    """Returns batches as the rings of two CPUs give them: some come before older ones.
+
+    What their watermarks promise is true all the same.
+    """
+    batches = [records for records, _ in feeds]
+    for place in range(len(batches) - 1):
+        if random.random() < 0.4:
+            batches[place], batches[place + 1] = batches[place + 1], batches[place]
+    watermarks: list[int] = []
+    for place in range(len(batches)):
+        later = [r.start for records in batches[place + 1 :] for r in records]
+        final = min(later, default=feeds[-1][1]) - 1
+        stays = bool(watermarks) and random.random() < 0.5
+        watermarks.append(watermarks[-1] if stays else max(0, final, *watermarks))
+    return list(zip(batches, watermarks, strict=True))
 
 
 @given(streams())
