@@ -102,7 +102,7 @@ async def test_a_hunter_that_is_gone_ends_the_capture(tmp_path: Path) -> None:
 async def test_it_is_not_looked_for_for_ever(tmp_path: Path) -> None:
     runtime = broken(*FRAMES[:4])
     runtime.rejoined = [ClusterUnreachable("no connection")] * 5000
-    timing = Timing(tick=0.001, margin=0.02)
+    timing = Timing(tick=0.001, margin=0.02, fate=0.05)
     summary = await session(tmp_path, runtime, timing=timing, linger=0.03).run()
     assert summary.exit_code == 4
     assert "it could not be reached again: no connection" in summary.end_reason
