@@ -10,6 +10,7 @@ from typing import Dict, Optional, Type, Union
 
 from hg_shared.batch import SLOT_COLUMNS, SLOTS, Batch, SlotBatch
 from hg_shared.framing import Frame, FrameType, compressed
+from hg_shared.message_codec import decode_message, encode_message
 from hg_shared.messages import (
     Ack,
     Challenge,
@@ -27,8 +28,6 @@ from hg_shared.messages import (
     Sample,
     Stop,
     TracedProcess,
-    decode_message,
-    encode_message,
 )
 
 MESSAGE_TYPES: Dict[int, Type[Message]] = {

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from hg_shared.framing import Frame, FrameType
+from hg_shared.message_codec import encode_message
 from hg_shared.messages import (
     Ack,
     Goodbye,
@@ -22,7 +23,6 @@ from hg_shared.messages import (
     Ping,
     Rendezvous,
     Stop,
-    encode_message,
 )
 from hg_shared.records import Kind
 from tests.integration.hunter_session import HunterSession

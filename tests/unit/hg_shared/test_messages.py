@@ -9,6 +9,7 @@ from typing import Any, Dict, List
 import pytest
 
 from hg_shared.errors import BadPayload, UnsupportedVersion
+from hg_shared.message_codec import decode_message, encode_message
 from hg_shared.messages import (
     PROTOCOL_VERSION,
     Ack,
@@ -27,8 +28,6 @@ from hg_shared.messages import (
     Sample,
     Stop,
     TracedProcess,
-    decode_message,
-    encode_message,
 )
 
 HELLO = Hello(

@@ -12,7 +12,8 @@ from typing import Any
 from gatherer.kube.channels import ERROR, STDERR, STDOUT
 from hg_shared.batch import BATCH, COLUMNS, ROWS, SLOT_COLUMNS, SLOTS, Batch, SlotBatch
 from hg_shared.framing import FLAG_ZLIB, HEADER, Frame, FrameType
-from hg_shared.messages import FdTable, Heartbeat, encode_message
+from hg_shared.message_codec import encode_message
+from hg_shared.messages import FdTable, Heartbeat
 from hg_shared.records import HEAD, HEAD_SIZE, Kind, encode_capture
 from hg_shared.wire import encode
 from tests.unit.gatherer.scripted import (
