@@ -12,12 +12,35 @@ from struct import unpack_from
 from typing import Tuple
 
 from hunter.engines.ebpf import loader
-from hunter.engines.ebpf.maps import CALIBRATION
-from hunter.engines.ebpf.programs import CALIBRATION_SIZE
+from hunter.engines.ebpf.assembler import FP, R0, R1, R2, R3, R6, R7, R9
+from hunter.engines.ebpf.layout import CALIBRATION, TASK_SIZE
+from hunter.engines.ebpf.program import CURRENT_PID_TGID, NS_PID, Program, Settings
 
 _SIGCHLD = 17
 _CODE = 0x5B
 _SPAN = 1024
+
+
+def calibrate(settings: Settings) -> bytes:
+    """Returns the program that copies the task_struct of the process named in `calibration`.
+
+    The map's value is `layout.CALIBRATION` and the copy.
+    """
+    p = Program(settings)
+    p.mov(R6, R1)
+    p.call(CURRENT_PID_TGID)
+    p.mov(R7, R0)
+    p.namespace_tid()
+    p.map_value(R9, p.fds["calibration"])
+    p.load(4, R1, R9)
+    p.load(4, R2, FP, NS_PID)
+    p.jump_if("ne", R1, R2, "out")
+    p.store(8, R9, 8, R7)
+    p.load(8, R3, R6, 0)
+    p.read_kernel(R9, CALIBRATION.size, TASK_SIZE)
+    p.jump_if("ne", R0, 0, "out")
+    p.store(4, R9, 4, 1)
+    return p.end()
 
 
 def find_offsets(task: bytes, pid: int, tgid: int, code: int) -> Tuple[int, int]:
@@ -48,7 +71,7 @@ def measure_offsets(calibration: int, program: int) -> Tuple[int, int]:
 
     Args:
         calibration: the map.
-        program: the one of `programs.calibrate`.
+        program: the one of `calibrate`.
     """
     read, write = os.pipe()
     child = os.fork()
@@ -59,7 +82,7 @@ def measure_offsets(calibration: int, program: int) -> Tuple[int, int]:
     os.close(read)
     link = -1
     try:
-        size = CALIBRATION.size + CALIBRATION_SIZE
+        size = CALIBRATION.size + TASK_SIZE
         value = CALIBRATION.pack(child, 0, 0).ljust(size, b"\0")
         loader.update(calibration, bytes(4), value)
         link = loader.attach_raw_tracepoint("sched_process_exit", program)

@@ -100,6 +100,12 @@ SPARES = 2048
 SENT = 128
 """Kind of a record that only hunter sees: a SIGNAL of which it is not known what becomes of it."""
 
+# The value of the map `calibration`: pid of a process in hunter's namespace, 1 when its task_struct
+# has been copied, its pid_tgid in the initial namespace, and the copy behind them.
+CALIBRATION = Struct("<IIQ")
+TASK_SIZE = 8192
+"""Bytes of a task_struct that are looked at to find pid, tgid and exit_code."""
+
 SELECTION_KEY = Struct("<II")
 
 LARGE_CAPTURES = 296

@@ -7,10 +7,8 @@ from typing import Dict
 
 from hunter.engines.ebpf import layout, loader
 from hunter.engines.ebpf.plan_table import PlanTable
-from hunter.engines.ebpf.programs import CALIBRATION_SIZE
 
 _INDEX = Struct("<I")
-CALIBRATION = Struct("<IIQ")
 ZEROES = 512
 RINGS = ("small", "large", "events")
 
@@ -45,7 +43,7 @@ def create(plans: PlanTable, ring_bytes: Dict[str, int], follow: bool = False) -
         fds["spares"] = make(loader.QUEUE, 0, 4, layout.SPARES)
     fds["wanted"] = make(loader.HASH, 4, 4, 256)
     fds["routes"] = make(loader.PROG_ARRAY, 4, 4, 4)
-    fds["calibration"] = make(loader.ARRAY, 4, CALIBRATION.size + CALIBRATION_SIZE, 1)
+    fds["calibration"] = make(loader.ARRAY, 4, layout.CALIBRATION.size + layout.TASK_SIZE, 1)
     loader.update(fds["calls"], bytes(4), plans.calls)
     for index, plan in enumerate(plans.plans):
         loader.update(fds["plans"], _INDEX.pack(index), plan)

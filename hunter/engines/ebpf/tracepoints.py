@@ -7,9 +7,10 @@ import threading
 from struct import Struct
 from typing import Dict
 
-from hunter.engines.ebpf import loader, plan_table, programs
-from hunter.engines.ebpf.calibration import measure_offsets
+from hunter.engines.ebpf import loader, plan_table
+from hunter.engines.ebpf.calibration import calibrate, measure_offsets
 from hunter.engines.ebpf.program import Settings
+from hunter.engines.ebpf.programs import learning, signals, sys_enter, sys_exit, tasks
 from hunter.errors import HunterError
 
 _INDEX = Struct("<I")
@@ -29,30 +30,30 @@ class Tracepoints:
     def __init__(self, settings: Settings) -> None:
         self._links: Dict[str, int] = {}
         load = loader.load_program
-        calibrate = load(loader.RAW_TRACEPOINT, "hunter_offsets", programs.calibrate(settings))
-        pid_offset, exit_code_offset = measure_offsets(settings.fds["calibration"], calibrate)
-        os.close(calibrate)
+        copying = load(loader.RAW_TRACEPOINT, "hunter_offsets", calibrate(settings))
+        pid_offset, exit_code_offset = measure_offsets(settings.fds["calibration"], copying)
+        os.close(copying)
         if settings.follow and not pid_offset:
             raise HunterError("children cannot be followed: where the kernel keeps pids is unknown")
         kernel = settings.kernel._replace(pid_offset=pid_offset, exit_code_offset=exit_code_offset)
         self.settings = settings = settings._replace(kernel=kernel)
         made = {
-            "sched_process_exit": programs.exited(settings),
-            "sched_process_exec": programs.executed(settings),
-            "task_newtask": programs.new_task(settings),
-            "signal_deliver": programs.signal_delivered(settings),
+            "sched_process_exit": tasks.exited(settings),
+            "sched_process_exec": tasks.executed(settings),
+            "task_newtask": tasks.new_task(settings),
+            "signal_deliver": signals.signal_delivered(settings),
         }
         if pid_offset:
-            made["signal_generate"] = programs.signal_generated(settings)
+            made["signal_generate"] = signals.signal_generated(settings)
         # Last, so that a thread's first record finds everything else in place.
-        made["sys_exit"] = programs.leave(settings)
-        made["sys_enter"] = programs.enter(settings)
+        made["sys_exit"] = sys_exit.leave(settings)
+        made["sys_enter"] = sys_enter.enter(settings)
         self._programs: Dict[str, int] = {
             name: load(loader.RAW_TRACEPOINT, f"hunter_{name}"[:15], code)
             for name, code in made.items()
         }
-        self._route(plan_table.ENTRY_SIMPLE, programs.entry_captures(settings, False))
-        self.learn = load(loader.PERF_EVENT, "hunter_learn", programs.learn(settings))
+        self._route(plan_table.ENTRY_SIMPLE, sys_enter.entry_captures(settings, False))
+        self.learn = load(loader.PERF_EVENT, "hunter_learn", learning.learn(settings))
         # These have loops, which the verifier follows for a tenth of a second.
         self._slow = threading.Thread(target=self._load_slow, name="verifier", daemon=True)
         self._slow.start()
@@ -63,9 +64,9 @@ class Tracepoints:
 
     def _load_slow(self) -> None:
         settings = self.settings
-        self._route(plan_table.ENTRY_STRINGS, programs.entry_captures(settings, True))
+        self._route(plan_table.ENTRY_STRINGS, sys_enter.entry_captures(settings, True))
         for route in (plan_table.EXIT_VECTORS, plan_table.EXIT_ENTRIES):
-            self._route(route, programs.leave(settings, route))
+            self._route(route, sys_exit.leave(settings, route))
 
     def attach(self) -> None:
         """Puts the programs at their tracepoints, if they are not there."""

@@ -11,12 +11,13 @@ import pytest
 
 from hg_shared.records import Abi
 from hunter.engines.choose import choose
-from hunter.engines.ebpf import layout, loading, programs
-from hunter.engines.ebpf.calibration import find_offsets
+from hunter.engines.ebpf import layout, loading
+from hunter.engines.ebpf.calibration import calibrate, find_offsets
 from hunter.engines.ebpf.engine import ring_sizes
 from hunter.engines.ebpf.maps import RINGS
 from hunter.engines.ebpf.open_calls import parse_syscall
 from hunter.engines.ebpf.program import PidNamespace, Settings, kernel_of
+from hunter.engines.ebpf.programs import learning, signals, sys_enter, sys_exit, tasks
 from hunter.engines.ebpf.slots import Slots
 from hunter.errors import HunterError
 
@@ -137,17 +138,17 @@ def test_programs_of_both_machines_assemble(
     space = PidNamespace(4, 0xF0001234, initial)
     settings = Settings(fds, kernel, space, layout.slot_sizes(32), filtered, follow)
     made = [
-        programs.enter(settings),
-        programs.entry_captures(settings, True),
-        programs.entry_captures(settings, False),
-        *(programs.leave(settings, route) for route in (0, 2, 3)),
-        programs.new_task(settings),
-        programs.executed(settings),
-        programs.exited(settings),
-        programs.signal_delivered(settings),
-        programs.signal_generated(settings),
-        programs.learn(settings),
-        programs.calibrate(settings),
+        sys_enter.enter(settings),
+        sys_enter.entry_captures(settings, True),
+        sys_enter.entry_captures(settings, False),
+        *(sys_exit.leave(settings, route) for route in (0, 2, 3)),
+        tasks.new_task(settings),
+        tasks.executed(settings),
+        tasks.exited(settings),
+        signals.signal_delivered(settings),
+        signals.signal_generated(settings),
+        learning.learn(settings),
+        calibrate(settings),
     ]
     for code in made:
         assert len(code) % 8 == 0

@@ -10,7 +10,7 @@ from hg_shared.records import Abi
 from hg_shared.syscalls import numbers
 from hunter import capture_plan
 from hunter.engines.ebpf import layout, plan_table
-from hunter.engines.ebpf.reading import most_items
+from hunter.engines.ebpf.programs.reading import most_items
 
 ROUTES: Dict[Tuple[int, int], Tuple[int, ...]] = {
     (0, plan_table.ENTRY_SIMPLE): (plan_table.SIGSET, plan_table.SIGFRAME),

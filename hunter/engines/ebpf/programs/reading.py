@@ -13,7 +13,7 @@ from typing import Dict
 from hg_shared.records import AT_ENTRY, UNKNOWN_LENGTH, UNREADABLE, Abi
 from hunter.engines.ebpf import layout, plan_table
 from hunter.engines.ebpf.assembler import FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9
-from hunter.engines.ebpf.program import READ_USER, READ_USER_STRING, Program
+from hunter.engines.ebpf.program import NS_PID, READ_USER, READ_USER_STRING, Program
 
 _WANT = -32
 _INDEX = -40
@@ -31,6 +31,25 @@ SCAN_ENTRIES = 1500
 SHOWN = 32
 _CONTROL_MAX = 256
 _NAME_MAX = 128
+
+
+def empty_scratch(p: Program) -> None:
+    """R7 = this CPU's scratch value with nothing in it, or the end."""
+    p.store(4, FP, NS_PID, 0)
+    p.lookup("scratch", NS_PID)
+    p.jump_if("eq", R0, 0, "out")
+    p.mov(R7, R0)
+    p.store(8, R7, layout.SCRATCH_USED, 0)
+    p.store(8, R7, layout.SCRATCH_RVAL, 0)
+
+
+def find_plan(p: Program) -> None:
+    """R9 = the plan whose index is in r1, or label `read` when there is none."""
+    p.jump_if("eq", R1, 0, "read")
+    p.store(4, FP, NS_PID, R1)
+    p.lookup("plans", NS_PID)
+    p.jump_if("eq", R0, 0, "read")
+    p.mov(R9, R0)
 
 
 def most_items(forms: tuple[int, ...]) -> int:
