@@ -16,7 +16,9 @@ from hunter.engines.ebpf.program import (
     Program,
     Settings,
 )
-from hunter.engines.ebpf.programs.reading import CONTEXT, Reading, empty_scratch, find_plan
+from hunter.engines.ebpf.programs.capture import empty_scratch
+from hunter.engines.ebpf.programs.forms import CONTEXT
+from hunter.engines.ebpf.programs.reading import Reading, find_plan
 from hunter.engines.ebpf.programs.registers import arm64_arguments, x86_arguments
 
 

@@ -15,7 +15,8 @@ from hunter.engines.ebpf.program import (
     Program,
     Settings,
 )
-from hunter.engines.ebpf.programs.reading import Reading, empty_scratch, find_plan
+from hunter.engines.ebpf.programs.capture import empty_scratch
+from hunter.engines.ebpf.programs.reading import Reading, find_plan
 from hunter.engines.ebpf.programs.registers import call_under_way
 
 _PTRACE_EVENT_CLONE = 3
