@@ -11,6 +11,7 @@ Public surface:
 - `gatherer.render.stamps`: the times in front of lines.
 
 Everything is pure and prints ASCII only: no byte of a tracee reaches a terminal unescaped.
-The argument kinds: `values` (numbers and flags), `memory` (strings, buffers, vectors), `pointers`
-(numbers and sets), `structs`, `files` and `sockets` (structures), `siginfo`.
+The argument kinds: `values` (numbers and flags), `strings` (and buffers), `vectors`, `pointers`
+(numbers and sets), `structs`, `files` and `sockets` (structures), `siginfo`; `memory` holds what
+they print.
 """

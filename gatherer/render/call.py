@@ -16,11 +16,11 @@ from gatherer.render import (
     pointers,
     readiness,
     sockets,
+    strings,
     structs,
     vectors,
 )
 from gatherer.render.descriptors import Descriptors
-from gatherer.render.memory import KINDS as MEMORY_KINDS
 from gatherer.render.memory import NOTHING, Args, Memory, Place, Render, decode, key
 from gatherer.render.returns import Returned, plain_text, return_text
 from gatherer.render.rows import Head, Rows
@@ -35,7 +35,7 @@ U64 = 0xFFFFFFFFFFFFFFFF
 NO_RETURN = frozenset(("exit", "exit_group"))
 
 _KINDS = {
-    **MEMORY_KINDS,
+    **strings.KINDS,
     **pointers.KINDS,
     **readiness.KINDS,
     **vectors.KINDS,

@@ -14,10 +14,10 @@ from typing import Any
 
 from gatherer.render import files, ioctls, objects, readiness, sockets, structs, vectors
 from gatherer.render.flags import Cached
-from gatherer.render.memory import KINDS as MEMORY_KINDS
 from gatherer.render.memory import NOTHING, Place, Render, decode
 from gatherer.render.pointers import KINDS as POINTER_KINDS
 from gatherer.render.returns import Returned, plain_text, return_text, stands_alone
+from gatherer.render.strings import KINDS as STRING_KINDS
 from gatherer.render.text import signed32
 from gatherer.render.values import value_formatter
 from hg_shared.syscalls import IN_OUT, INTERRUPTED, OUT, Arg, Syscall, lookup
@@ -37,7 +37,7 @@ CAPTURE_MAX = 512
 _ALONE = {
     **structs.KINDS,
     **files.KINDS,
-    **{kind: MEMORY_KINDS[kind] for kind in ("path", "str", "buf", "hexbuf", "cstr", "name16")},
+    **{kind: STRING_KINDS[kind] for kind in ("path", "str", "buf", "hexbuf", "cstr", "name16")},
     **{
         kind: POINTER_KINDS[kind]
         for kind in (
@@ -50,7 +50,7 @@ _ALONE = {
 _GENERAL = frozenset(
     kind
     for kinds in (
-        MEMORY_KINDS, POINTER_KINDS, readiness.KINDS, vectors.KINDS, sockets.KINDS, objects.KINDS,
+        STRING_KINDS, POINTER_KINDS, readiness.KINDS, vectors.KINDS, sockets.KINDS, objects.KINDS,
         ioctls.KINDS,
     )
     for kind in kinds
