@@ -9,6 +9,7 @@ is closed, it stops where it is.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import select
@@ -31,6 +32,8 @@ REPORT_SECONDS = 0.1
 """Time between two reports of a spool while there is something to render."""
 NICE = 5
 """How much the renderer gives way to what receives the stream, on a machine that is full."""
+GC_THRESHOLD = 100_000
+"""Objects allocated between two collections."""
 _STDIN, _STDOUT = 0, 1
 
 RenderingFactory = Callable[[Path], Rendering]
@@ -248,6 +251,8 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What is not rendered yet is on disk; what is not received in time is lost.
     os.nice(NICE)
+    # Records are tuples by the hundred thousand, none in a cycle.
+    gc.set_threshold(GC_THRESHOLD)
     lines, max_log_size = LinesConfig(**json.loads(sys.argv[-2])), int(sys.argv[-1])
 
     def make(spool: Path) -> Rendering:

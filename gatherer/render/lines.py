@@ -95,6 +95,7 @@ class ProcessLines:
         self._narrow: dict[int, str] = {}
         self._pushed = 0
         self._printed = -1
+        self._rows = False
         self._split = False
         self._out: list[str] = []
 
@@ -106,6 +107,7 @@ class ProcessLines:
             watermark: CLOCK_MONOTONIC ns; nothing that starts before it follows, but the end of
                 calls that were announced as in flight.
         """
+        self._rows = False
         self._order()
         self._take(records)
         self._print(watermark)
@@ -122,6 +124,7 @@ class ProcessLines:
             watermark: see `feed`.
         """
         runs = self._runs
+        self._rows = True
         if runs is None:
             self._take(iter_records(heads, captures))
             starts = memoryview(heads).cast("Q")[:: HEAD_SIZE // 8]
@@ -265,10 +268,16 @@ class ProcessLines:
             self._drop_returned()
         ends, out = self._ends, self._out
         stamped, render = self._stamp, self._calls.call
+        short = self._runs if self._rows else None
         narrow = self._narrow
         count = len(waiting)
         at = 0
         while at < count:
+            if short is not None and not narrow:
+                before = min(watermark, ends[0][0] - 1) + 1 if ends else watermark + 1
+                at = short.print_ordered(waiting, at, before, out)
+                if at == count:
+                    break
             record = waiting[at]
             start, tid = record[0], record[4]
             if start > watermark:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 from operator import attrgetter, itemgetter
 from struct import Struct
 
@@ -37,7 +38,7 @@ _Note = tuple[int, int, int, Record]
 class _Chunk:
     """Heads and captures of one batch, from the first that is not printed yet."""
 
-    __slots__ = ("at", "captures", "heads", "index", "low", "serial", "simple")
+    __slots__ = ("at", "captures", "heads", "index", "low", "lows", "serial", "simple")
 
     def __init__(self, serial: int, heads: bytes, captures: bytes) -> None:
         self.serial = serial
@@ -45,6 +46,7 @@ class _Chunk:
         self.captures = captures
         self.index = 0
         self.at = 0
+        self.lows: list[int] | None = None
         count = len(heads) // HEAD_SIZE
         self.low = min(memoryview(heads).cast("Q")[::_WORDS])
         self.simple = (
@@ -55,8 +57,10 @@ class _Chunk:
 
     def low_from(self, index: int) -> int:
         """Returns the earliest start from a record on."""
-        starts = memoryview(self.heads).cast("Q")[index * _WORDS :: _WORDS]
-        return min(starts) if len(starts) else _FAR
+        if self.lows is None:
+            starts = memoryview(self.heads).cast("Q")[::_WORDS].tolist()
+            self.lows = [_FAR, *accumulate(reversed(starts), min)]
+        return self.lows[-1 - index]
 
     def records(self) -> Iterator[Record]:
         return iter_records(self.heads[self.index * HEAD_SIZE :], self.captures[self.at :])
@@ -168,6 +172,64 @@ class Runs:
         self._notes = [note for note in self._notes if note[2] > last]
         self._watermark = -1
         return [record for _, some in waiting for record in some]
+
+    def print_ordered(self, records: list[Record], at: int, before: int, out: list[str]) -> int:
+        """Prints calls of which each ends before the next record begins.
+
+        Args:
+            records: in the order of start and tid.
+            at: place of the first call.
+            before: they have to end before this moment, CLOCK_MONOTONIC ns.
+            out: lines are appended to it.
+
+        Returns:
+            The place of the first record that is not such a call.
+        """
+        stamp, offset, width = self._stamp, self._offset, self._width
+        append, last = out.append, len(records) - 1
+        base = -_FAR
+        prefixes: dict[int, tuple[str, int]] = {}
+        abi: int = Abi.X86_64
+        rows = self._calls.rows(abi)
+        while at <= last:
+            start, duration, rval, args, tid, _, nr, kind, now, captures = records[at]
+            end = start + duration
+            if (
+                kind
+                or end >= before
+                or (at < last and end >= records[at + 1][0])
+                or duration >= SECOND
+            ):
+                break
+            rel = start - base
+            if not 0 <= rel < SECOND:
+                second = (start + offset) // SECOND
+                if second < 0:
+                    break
+                base = second * SECOND - offset
+                rel = start - base
+                prefixes = {}
+            found = prefixes.get(tid)
+            if found is None:
+                text = f"{tid:<5} {stamp(start)[:-7]}"
+                found = prefixes[tid] = (text, width - len(text) - 7)
+            prefix, pad = found
+            if now != abi:
+                if now > Abi.AARCH64:
+                    break
+                abi, rows = now, self._calls.rows(now)
+            head = (start, duration, rval, *args, tid, nr, kind, abi, 0)
+            try:
+                text = rows[nr](head, captures, pad)
+            except Exception:
+                # What a decoder cannot take is rendered as far as it can be.
+                text = rows.general(head, captures, pad)
+            micros = rel // 1000
+            took = duration // 1000
+            tail = _DURATIONS[took] if took < 4096 else f" <0.{took:06d}>\n"
+            append(f"{prefix}{_NUMBERS[micros // 1000]}{_MICROS[micros % 1000]}{text}{tail}")
+            at += 1
+        return at
 
     def start(self, floor: int) -> None:
         """Says that what starts before this moment needs the caller, CLOCK_MONOTONIC ns."""
