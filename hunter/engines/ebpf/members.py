@@ -1,0 +1,212 @@
+"""The processes that are traced: how they come, and how they go."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Deque, Dict, List, Mapping
+
+from hg_shared.records import Kind
+from hunter.engines import Notice
+from hunter.engines.ebpf import loader
+from hunter.engines.ebpf.children import Children
+from hunter.engines.ebpf.in_flight import InFlight
+from hunter.engines.ebpf.outgoing import Outgoing
+from hunter.engines.ebpf.process import Process
+from hunter.engines.ebpf.slots import Slots
+from hunter.engines.ebpf.tracepoints import Tracepoints
+from hunter.errors import HunterError, ProcessGone
+from hunter.memory import procfs
+
+GRACE_NS = 500_000_000
+MAX_LEARNING_THREADS = 64
+
+
+class Members:
+    """Keeps the traced processes, and the programs at their tracepoints while there are some.
+
+    Args:
+        tracepoints: the programs.
+        slots: the table that the programs see.
+        fds: descriptors of the maps by name.
+        outgoing: where records go.
+        in_flight: notes open calls of processes that are let go.
+        children: the slots in store for children.
+        initial: hunter is in the initial PID namespace.
+    """
+
+    def __init__(
+        self,
+        tracepoints: Tracepoints,
+        slots: Slots,
+        fds: Mapping[str, int],
+        outgoing: Outgoing,
+        in_flight: InFlight,
+        children: Children,
+        initial: bool,
+    ) -> None:
+        self._tracepoints = tracepoints
+        self._slots = slots
+        self._fds = fds
+        self._outgoing = outgoing
+        self._in_flight = in_flight
+        self._children = children
+        self._initial_namespace = initial
+        self._follows = tracepoints.settings.follow
+        self._last_look = 0
+        self.processes: Dict[int, Process] = {}
+        """By ordinal."""
+        self.notices: Deque[Notice] = deque()
+        """What the control thread is to be told."""
+
+    @property
+    def alone(self) -> int:
+        """Ordinal of the only process whose calls are recorded, 0 when there may be others."""
+        if len(self.processes) == 1 and not self._follows:
+            return next(iter(self.processes))
+        return 0
+
+    def begin(self, ordinal: int, pid: int, now: int) -> int:
+        """Begins to trace a process; returns how many threads it has.
+
+        Args:
+            ordinal: its number in this run.
+            pid: its process id.
+            now: CLOCK_MONOTONIC ns.
+
+        Raises:
+            ProcessGone: it has ended.
+            HunterError: it cannot be traced, or is already.
+        """
+        threads = procfs.thread_ids(pid)
+        if not threads:
+            raise ProcessGone(f"process {pid} is gone")
+        nested = len(procfs.status_fields(pid).get("NSpid", "").split()) > 1
+        if nested and not self._initial_namespace:
+            raise HunterError(
+                "it is in a PID namespace inside hunter's; --engine ptrace-python can trace it"
+            )
+        if any(each.pid == pid for each in self.processes.values()):
+            raise HunterError("it is traced already, as a child of another process")
+        self._children.fill()
+        self._tracepoints.attach()
+        slot = self._slots.take(ordinal, now)
+        process = Process(ordinal, pid, slot, now, threads)
+        self.processes[ordinal] = process
+        process.lost_before = self._outgoing.lost(ordinal)
+        try:
+            self._enter(process, threads)
+        except HunterError:
+            if not process.events:
+                self._forget(process)
+                raise
+        return len(threads)
+
+    def _enter(self, process: Process, threads: List[int]) -> None:
+        """Makes the programs see a process, or learn how the kernel numbers it."""
+        pid, number = process.pid, process.slot.to_bytes(4, "little")
+        if self._initial_namespace and self._follows:
+            self._slots.name(process.slot, pid)
+            loader.update(self._fds["members"], pid.to_bytes(4, "little"), number)
+        elif self._initial_namespace:
+            self._slots.enter(process.slot, pid)
+        else:
+            loader.update(self._fds["wanted"], pid.to_bytes(4, "little"), number)
+            for tid in threads[:MAX_LEARNING_THREADS]:
+                process.events += loader.open_task_events(tid, self._tracepoints.learn)
+
+    def adopt(self, ordinal: int, pid: int) -> Process:
+        """Takes in a child that the kernel traces already, from the first that is heard of it."""
+        slot = self._children.take(ordinal)
+        born, creator, comm = self._slots.born(slot)
+        process = Process(ordinal, pid, slot, born, [])
+        process.threads.add(pid)
+        self.processes[ordinal] = process
+        if self._children.follow is not None:
+            command = comm.decode("utf-8", "surrogateescape")
+            self._children.follow.declare(ordinal, pid, creator, born, command)
+        self.notices.append(Notice("followed", ordinal, born, "", creator))
+        return process
+
+    def look_after(self, now: int) -> None:
+        """Looks after processes whose number is not known yet, or that are gone unnoticed.
+
+        Args:
+            now: CLOCK_MONOTONIC ns.
+        """
+        for process in list(self.processes.values()):
+            if process.events and self._slots.tgid(process.slot):
+                process.close_events()
+        if now - self._last_look >= GRACE_NS // 2:
+            self._last_look = now
+            for process in list(self.processes.values()):
+                self._look_after(process, now)
+        self._note_missed(now)
+
+    def _look_after(self, process: Process, now: int) -> None:
+        """Ends a process whose last EXITED record was lost."""
+        stat = procfs.stat(process.pid)
+        if stat is not None and (stat.state not in "ZX" or len(procfs.thread_ids(process.pid)) > 1):
+            process.gone_since = 0
+        elif not process.gone_since:
+            process.gone_since = now
+        elif now - process.gone_since >= GRACE_NS:
+            self.end(process, "exited", now)
+
+    def _note_missed(self, now: int) -> None:
+        """Tells of children for which there was no slot."""
+        for process in self.processes.values():
+            missed = self._slots.missed(process.slot) if process.slot else 0
+            if missed > process.missed:
+                text = f"{missed - process.missed}"
+                self.notices.append(Notice("unfollowed", process.ordinal, now, text))
+                process.missed = missed
+
+    def count_losses(self, process: Process) -> None:
+        """Takes over from the programs how many records of a process found no room."""
+        if process.slot:
+            lost = process.lost_before + self._slots.lost(process.slot)
+            self._outgoing.set_lost(process.ordinal, lost)
+
+    def leave(self, process: Process) -> None:
+        """Lets a process go."""
+        now = time.monotonic_ns()
+        # The records of what ended before are in the rings: they are read before the threads go.
+        self._drop(process)
+        for tid in sorted(self._in_flight.note_all(process, now)):
+            self._outgoing.add(self._outgoing.head(Kind.DETACHED, tid, process.ordinal, now))
+        self.end(process, "detached", now)
+
+    def end(self, process: Process, reason: str, now: int) -> None:
+        """Drops a process that has ended, or has been let go.
+
+        Args:
+            process: the process.
+            reason: exited or detached.
+            now: CLOCK_MONOTONIC ns.
+        """
+        if process.threads or not self._follows:
+            # Threads that were seen to end have gone from the map by themselves.
+            self._in_flight.forget(process)
+        self._forget(process)
+        self.notices.append(Notice("ended", process.ordinal, now, reason, process.status))
+
+    def _drop(self, process: Process) -> None:
+        """Keeps the count of a slot and gives the slot back."""
+        if process.slot:
+            self.count_losses(process)
+            tgid = self._slots.tgid(process.slot)
+            if self._follows and tgid:
+                loader.delete(self._fds["members"], tgid.to_bytes(4, "little"))
+            self._slots.leave(process.slot)
+            process.slot = 0
+
+    def _forget(self, process: Process) -> None:
+        self._drop(process)
+        loader.delete(self._fds["wanted"], process.pid.to_bytes(4, "little"))
+        process.close_events()
+        process.close_memory()
+        self.processes.pop(process.ordinal, None)
+        if not self.processes and not self._children.born:
+            self._tracepoints.detach()
+            self._slots.clear()
