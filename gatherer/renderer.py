@@ -18,7 +18,8 @@ from gatherer.logs import MAX_PROCESSES, LogNames, ProcessKey, too_many_processe
 from gatherer.progress import Drop, Loss, Progress
 from gatherer.reception import Reception
 from gatherer.render.call import CallRenderer
-from gatherer.render.descriptors import Descriptors, DescriptorTable
+from gatherer.render.descriptor_table import DescriptorTable
+from gatherer.render.descriptors import Descriptors
 from gatherer.render.lines import ProcessLines
 from gatherer.selection import Selected
 from hg_shared.batch import Batch

@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 from operator import itemgetter
 
 from gatherer.render.call import NO_RETURN, CallRenderer
-from gatherer.render.descriptors import DescriptorTable
+from gatherer.render.descriptor_table import DescriptorTable
 from gatherer.render.memory import decode
 from gatherer.render.runs import SET_ASIDE, Runs
 from gatherer.render.signals import ended_line, signal_line, stopped_line

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatherer.render.call import CallRenderer
-from gatherer.render.descriptors import Descriptors, DescriptorTable, address_text, shown
+from gatherer.render.descriptor_changes import address_text
+from gatherer.render.descriptor_table import DescriptorTable
+from gatherer.render.descriptors import Descriptors, shown
 from gatherer.render.lines import ProcessLines
 from hg_shared.records import CWD_ARGUMENT, FD_ARGUMENT, Record, encode_capture
 from hg_shared.syscalls import numbers
