@@ -1,0 +1,107 @@
+"""Loads the engine that was asked for, or the best one that may be used here."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import Dict, FrozenSet, List, Optional, Tuple
+
+from hg_shared.records import Abi
+from hg_shared.syscalls.filter import syscall_set
+from hunter import descriptors
+from hunter.config import Config
+from hunter.engines import Engine
+from hunter.engines.choose import Choice, choose
+from hunter.engines.idle import IdleEngine
+from hunter.engines.multi_tracer import MAX_TRACERS, MultiTracer
+from hunter.engines.native import library
+from hunter.engines.ptrace_native import PtraceNativeEngine
+from hunter.engines.ptrace_python import PtracePythonEngine
+from hunter.errors import UsageError
+from hunter.tracing import kernel
+
+QUEUE_EIGHTHS = 5
+"""Of the buffer: a ptrace engine's queue. The rest is for frames that are not acknowledged."""
+
+Wanted = Optional[Dict[int, FrozenSet[int]]]
+
+
+def load(config: Config, capabilities: List[str]) -> Tuple[Engine, Choice]:
+    """Loads the engine.
+
+    Args:
+        config: what to do.
+        capabilities: effective ones, without `CAP_`.
+
+    Returns:
+        The engine, which traces nothing where nothing may be traced, and why it is this one.
+
+    Raises:
+        UsageError: a call that is asked for does not exist, or the engine is not for this machine.
+    """
+    machine, wanted = platform.machine(), _wanted(config)
+    ebpf, refused = _load_ebpf(config, machine, capabilities, wanted)
+    choice = choose(
+        config.engine,
+        machine,
+        platform.release(),
+        kernel.syscalls_are_allowed(),
+        library.refusal() or kernel.memory_refusal(),
+        refused,
+    )
+    return ebpf or _make_ptrace(config, machine, choice, wanted), choice
+
+
+def _wanted(config: Config) -> Wanted:
+    """Returns the numbers of the calls to record by ABI, None for all."""
+    if not config.trace:
+        return None
+    # Gatherer keeps its tables of descriptors from these, and does not show them.
+    more = descriptors.needed if config.decode_fds else None
+    try:
+        return {
+            abi: syscall_set(config.trace, abi) | (more(abi) if more else frozenset())
+            for abi in (Abi.X86_64, Abi.AARCH64, Abi.I386)
+        }
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _load_ebpf(
+    config: Config, machine: str, capabilities: List[str], wanted: Wanted
+) -> Tuple[Optional[Engine], str]:
+    """Tries the ebpf engine where it may be used; returns it, or what stands in its way."""
+    if config.engine not in ("auto", "ebpf"):
+        return None, "not asked for"
+    from hunter.engines.ebpf import loading
+
+    return loading.load(
+        machine,
+        platform.release(),
+        capabilities,
+        config.engine == "ebpf",
+        (config.string_size, config.buffer_bytes, wanted, config.follow_forks),
+    )
+
+
+def _make_ptrace(config: Config, machine: str, choice: Choice, wanted: Wanted) -> Engine:
+    if not choice.engine:
+        return IdleEngine()
+    size, buffer = config.string_size, config.buffer_bytes * QUEUE_EIGHTHS // 8
+    if choice.engine == "ptrace-python":
+        return PtracePythonEngine(machine, size, buffer, wanted, config.decode_fds)
+    most = min(len(os.sched_getaffinity(0)), MAX_TRACERS)
+    if most < 2 or config.placement == "off" or config.follow_forks:
+        return PtraceNativeEngine(machine, size, buffer, wanted, config.decode_fds)
+    # The first tracer often has everything; the others get parts of another half.
+    return MultiTracer(
+        lambda source: PtraceNativeEngine(
+            machine,
+            size,
+            buffer // most if source else buffer,
+            wanted,
+            config.decode_fds,
+            source,
+        ),
+        most,
+    )

@@ -1,0 +1,123 @@
+"""What the engine tells of its processes: kept in the roster, passed on to gatherer as events."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Callable, Dict, Tuple
+
+from hg_shared import rights
+from hg_shared.linux_abi import signal_name
+from hg_shared.messages import Event, Message
+from hunter.engines import Engine, Notice
+from hunter.engines.choose import Choice
+from hunter.memory import procfs
+from hunter.memory.evidence import Evidence
+from hunter.memory.sampler import Sampler
+from hunter.processes import Scanner
+from hunter.roster import Identity, Roster, Traced
+from hunter.targets import Targets
+
+
+class Notices:
+    """Takes the engine's notices.
+
+    Args:
+        engine: the engine.
+        choice: why it is this one.
+        own: hunter's rights.
+        roster: the processes that were chosen.
+        targets: sends tables of descriptors.
+        scanner: told of processes that cannot be attached.
+        evidence: kept of those that may not be traced.
+        sampler: told of processes that have ended.
+        put: sends a message to gatherer.
+        killed: tells whether the kernel has killed for want of memory around a time.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        choice: Choice,
+        own: rights.Rights,
+        roster: Roster,
+        targets: Targets,
+        scanner: Scanner,
+        evidence: Evidence,
+        sampler: Sampler,
+        put: Callable[[Message], None],
+        killed: Callable[[int], bool],
+    ) -> None:
+        self._engine = engine
+        self._choice = choice
+        self._rights = own
+        self._roster = roster
+        self._targets = targets
+        self._scanner = scanner
+        self._evidence = evidence
+        self._sampler = sampler
+        self._put = put
+        self._killed = killed
+        self._refused: Dict[Identity, str] = {}
+
+    def take(self) -> None:
+        """Takes all notices since the last time."""
+        for notice in self._engine.notices():
+            traced = self._roster.get(notice.ordinal)
+            if traced is not None:
+                self._take(notice, traced)
+
+    def _take(self, notice: Notice, traced: Traced) -> None:
+        pid = traced.identity[0]
+        when = notice.time_ns
+        fields: Dict[str, object]
+        if notice.kind == "attached":
+            traced.attached = True
+            self._evidence.end(traced.identity)
+            self._put(Event(when, "attach", pid, {"threads": notice.value}))
+            self._targets.send_fd_table(traced)
+        elif notice.kind == "followed":
+            traced.attached = True
+            creator = self._roster.get(notice.value)
+            fields = {"threads": 1, "parent": creator.identity[0] if creator else None}
+            self._put(Event(when, "attach", pid, fields))
+        elif notice.kind == "unfollowed":
+            cause = f"{notice.text} of its children are not followed: too many at a time"
+            self._put(Event(when, "attach_failed", None, {"parent": pid, "cause": cause}))
+        elif notice.kind == "attach_failed":
+            traced.end_reason = "attach_failed"
+            self._scanner.failed(traced.identity)
+            cause, denied = self._why_refused(pid, notice.text)
+            if denied:
+                self._evidence.begin(traced.identity)
+            if self._refused.get(traced.identity) != cause:
+                self._refused[traced.identity] = cause
+                fields = {"cause": cause, "denied": denied}
+                self._put(Event(when, "attach_failed", pid, fields))
+        elif notice.kind == "exec":
+            self._put(Event(when, "exec", pid, {"command": notice.text}))
+            self._targets.send_fd_table(traced)
+        elif notice.kind == "ended":
+            traced.end_reason = notice.text
+            self._sampler.forget(pid)
+            fields = {}
+            if notice.text == "exited":
+                if os.WIFSIGNALED(notice.value):
+                    fields["signal"] = signal_name(os.WTERMSIG(notice.value))
+                    if os.WTERMSIG(notice.value) == signal.SIGKILL:
+                        fields["oom"] = self._killed(when)
+                else:
+                    fields["code"] = notice.value >> 8
+            name = "exit" if notice.text == "exited" else "detach"
+            self._put(Event(when, name, pid, fields))
+
+    def _why_refused(self, pid: int, text: str) -> Tuple[str, bool]:
+        """Returns why a process is not traced, and whether a right is missing."""
+        status = procfs.status_fields(pid)
+        if not status:
+            return "it is gone", False
+        if not self._choice.engine:
+            return self._choice.reason, True
+        if "not permitted" not in text and "Permission" not in text:
+            return text, False
+        return str(rights.why_refused(self._rights, status)), True
