@@ -213,12 +213,13 @@ class ProcessLines:
 
     def _take(self, records: Iterable[Record]) -> None:
         append = self._waiting.append
+        shown, announced, table = self._open, self._announced, self.table
         for record in records:
             kind = record[7]
             if kind == 0:
-                if self.table is not None:
-                    self.table.take(record)
-                if self._open or self._announced:
+                if table is not None:
+                    table.take(record)
+                if record[4] in shown or (announced and (record[4], record[0]) in announced):
                     self._take_return(record)
                 else:
                     append(record)

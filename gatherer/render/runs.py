@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import accumulate
 from operator import attrgetter, itemgetter
 from struct import Struct
@@ -31,6 +31,7 @@ _WINDOW = 256
 """Calls that are looked at for a place where none overlaps another."""
 SET_ASIDE = bytes((0, Kind.SIGNAL, Kind.STOPPED, Kind.LOST, Kind.WINDOW))
 """Kinds of records that may stand between calls, or are calls."""
+_CALLS = bytes((Kind.SYSCALL, Kind.IN_FLIGHT))
 _order = itemgetter(0, 4)
 _Note = tuple[int, int, int, Record]
 
@@ -38,7 +39,7 @@ _Note = tuple[int, int, int, Record]
 class _Chunk:
     """Heads and captures of one batch, from the first that is not printed yet."""
 
-    __slots__ = ("at", "captures", "heads", "index", "low", "lows", "serial", "simple")
+    __slots__ = ("at", "calls", "captures", "heads", "index", "low", "lows", "serial", "simple")
 
     def __init__(self, serial: int, heads: bytes, captures: bytes) -> None:
         self.serial = serial
@@ -49,8 +50,10 @@ class _Chunk:
         self.lows: list[int] | None = None
         count = len(heads) // HEAD_SIZE
         self.low = min(memoryview(heads).cast("Q")[::_WORDS])
+        kinds = heads[_KIND::HEAD_SIZE]
+        self.calls = not kinds.translate(None, _CALLS)
         self.simple = (
-            heads[_KIND::HEAD_SIZE].count(0) == count
+            kinds.count(0) == count
             and heads[_ABI::HEAD_SIZE].count(heads[_ABI]) == count
             and heads[_ABI] <= Abi.AARCH64
         )
@@ -62,8 +65,41 @@ class _Chunk:
             self.lows = [_FAR, *accumulate(reversed(starts), min)]
         return self.lows[-1 - index]
 
-    def records(self) -> Iterator[Record]:
-        return iter_records(self.heads[self.index * HEAD_SIZE :], self.captures[self.at :])
+    def take(self, watermark: int) -> list[Record]:
+        """Takes the records out that start no later than this, CLOCK_MONOTONIC ns."""
+        starts = memoryview(self.heads).cast("Q")[self.index * _WORDS :: _WORDS].tolist()
+        due, rest = _segments([start <= watermark for start in starts])
+        lengths = memoryview(self.heads).cast("I")[self.index * 22 + 21 :: 22]
+        ends = list(accumulate(lengths, initial=self.at))
+        first = self.index
+        heads, captures = self.heads, self.captures
+
+        def parts(segments: list[tuple[int, int]]) -> tuple[bytes, bytes]:
+            return b"".join(
+                [heads[(first + a) * HEAD_SIZE : (first + b) * HEAD_SIZE] for a, b in segments]
+            ), b"".join([captures[ends[a] : ends[b]] for a, b in segments])
+
+        taken = list(iter_records(*parts(due)))
+        self.heads, self.captures = parts(rest)
+        self.index = self.at = 0
+        self.lows = None
+        self.low = self.low_from(0)
+        return taken
+
+
+def _segments(wanted: list[bool]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Returns where there is True without a break, and where False, as begins and ends."""
+    found: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])
+    begin, count = 0, len(wanted)
+    while begin < count:
+        which = wanted[begin]
+        try:
+            end = wanted.index(not which, begin)
+        except ValueError:
+            end = count
+        found[0 if which else 1].append((begin, end))
+        begin = end
+    return found
 
 
 class Runs:
@@ -155,7 +191,10 @@ class Runs:
         )
 
     def take(self, watermark: int) -> list[Record]:
-        """Returns what is final, and all that came before it, in the order in which it came.
+        """Returns what is final, in the order in which it came.
+
+        With records that are no calls comes all that came before: some change what is printed of
+        calls that start earlier.
 
         Args:
             watermark: CLOCK_MONOTONIC ns.
@@ -165,11 +204,13 @@ class Runs:
         if not due:
             return []
         last = self._taken = max(due)
-        waiting = [(c.serial, list(c.records())) for c in self._chunks if c.serial <= last]
-        waiting += [(serial, [record]) for _, _, serial, record in self._notes if serial <= last]
+        chunks = [chunk for chunk in self._chunks if chunk.serial <= last]
+        final = watermark if all(chunk.calls for chunk in chunks) else _FAR
+        waiting = [(c.serial, c.take(final)) for c in chunks if c.low <= final]
+        waiting += [(n[2], [n[3]]) for n in self._notes if n[0] <= final and n[2] <= last]
         waiting.sort(key=itemgetter(0))
-        self._chunks = deque(chunk for chunk in self._chunks if chunk.serial > last)
-        self._notes = [note for note in self._notes if note[2] > last]
+        self._chunks = deque(chunk for chunk in self._chunks if chunk.heads)
+        self._notes = [note for note in self._notes if note[0] > final or note[2] > last]
         self._watermark = -1
         return [record for _, some in waiting for record in some]
 
