@@ -11,11 +11,11 @@ from __future__ import annotations
 from bisect import insort
 from collections import deque
 from collections.abc import Callable
-from itertools import accumulate
 from operator import attrgetter, itemgetter
 from struct import Struct
 
 from gatherer.render.call import CallRenderer
+from gatherer.render.chunk import ABI, FAR, KIND, Chunk
 from gatherer.render.rows import ROW
 from gatherer.render.stamps import SECOND, Stamp
 from hg_shared.records import HEAD_SIZE, Abi, Kind, Record, iter_records
@@ -23,83 +23,13 @@ from hg_shared.records import HEAD_SIZE, Abi, Kind, Record, iter_records
 _NUMBERS = [f"{number:03d}" for number in range(1000)]
 _MICROS = [f"{number:03d} " for number in range(1000)]
 _DURATIONS = [f" <0.{number:06d}>\n" for number in range(4096)]
-_WORDS = HEAD_SIZE // 8
-_KIND, _ABI = 82, 83
 _SPAN = Struct("<QQ")
-_FAR = 1 << 65
 _WINDOW = 256
 """Calls that are looked at for a place where none overlaps another."""
 SET_ASIDE = bytes((0, Kind.SIGNAL, Kind.STOPPED, Kind.LOST, Kind.WINDOW))
 """Kinds of records that may stand between calls, or are calls."""
-_CALLS = bytes((Kind.SYSCALL, Kind.IN_FLIGHT))
 _order = itemgetter(0, 4)
 _Note = tuple[int, int, int, Record]
-
-
-class _Chunk:
-    """Heads and captures of one batch, from the first that is not printed yet."""
-
-    __slots__ = ("at", "calls", "captures", "heads", "index", "low", "lows", "serial", "simple")
-
-    def __init__(self, serial: int, heads: bytes, captures: bytes) -> None:
-        self.serial = serial
-        self.heads = heads
-        self.captures = captures
-        self.index = 0
-        self.at = 0
-        self.lows: list[int] | None = None
-        count = len(heads) // HEAD_SIZE
-        self.low = min(memoryview(heads).cast("Q")[::_WORDS])
-        kinds = heads[_KIND::HEAD_SIZE]
-        self.calls = not kinds.translate(None, _CALLS)
-        self.simple = (
-            kinds.count(0) == count
-            and heads[_ABI::HEAD_SIZE].count(heads[_ABI]) == count
-            and heads[_ABI] <= Abi.AARCH64
-        )
-
-    def low_from(self, index: int) -> int:
-        """Returns the earliest start from a record on."""
-        if self.lows is None:
-            starts = memoryview(self.heads).cast("Q")[::_WORDS].tolist()
-            self.lows = [_FAR, *accumulate(reversed(starts), min)]
-        return self.lows[-1 - index]
-
-    def take(self, watermark: int) -> list[Record]:
-        """Takes the records out that start no later than this, CLOCK_MONOTONIC ns."""
-        starts = memoryview(self.heads).cast("Q")[self.index * _WORDS :: _WORDS].tolist()
-        due, rest = _segments([start <= watermark for start in starts])
-        lengths = memoryview(self.heads).cast("I")[self.index * 22 + 21 :: 22]
-        ends = list(accumulate(lengths, initial=self.at))
-        first = self.index
-        heads, captures = self.heads, self.captures
-
-        def parts(segments: list[tuple[int, int]]) -> tuple[bytes, bytes]:
-            return b"".join(
-                [heads[(first + a) * HEAD_SIZE : (first + b) * HEAD_SIZE] for a, b in segments]
-            ), b"".join([captures[ends[a] : ends[b]] for a, b in segments])
-
-        taken = list(iter_records(*parts(due)))
-        self.heads, self.captures = parts(rest)
-        self.index = self.at = 0
-        self.lows = None
-        self.low = self.low_from(0)
-        return taken
-
-
-def _segments(wanted: list[bool]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Returns where there is True without a break, and where False, as begins and ends."""
-    found: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])
-    begin, count = 0, len(wanted)
-    while begin < count:
-        which = wanted[begin]
-        try:
-            end = wanted.index(not which, begin)
-        except ValueError:
-            end = count
-        found[0 if which else 1].append((begin, end))
-        begin = end
-    return found
 
 
 class Runs:
@@ -131,7 +61,7 @@ class Runs:
         self._stamp = stamp
         self._offset = realtime_offset_ns
         self._width = width
-        self._chunks: deque[_Chunk] = deque()
+        self._chunks: deque[Chunk] = deque()
         self._floor = 0
         self._watermark = -1
 
@@ -153,12 +83,12 @@ class Runs:
             self._add(self._taken, heads, captures)
 
     def _add(self, serial: int, heads: bytes, captures: bytes) -> None:
-        kinds = heads[_KIND::HEAD_SIZE]
+        kinds = heads[KIND::HEAD_SIZE]
         if kinds.count(0) != len(kinds) and not kinds.translate(None, SET_ASIDE):
             heads, captures = self._set_aside(serial, heads, captures)
             if not heads:
                 return
-        chunk = _Chunk(serial, heads, captures)
+        chunk = Chunk(serial, heads, captures)
         # The rings of several CPUs are not read in step.
         self._unsorted = self._unsorted or bool(self._chunks and self._chunks[-1].low > chunk.low)
         self._chunks.append(chunk)
@@ -205,7 +135,7 @@ class Runs:
             return []
         last = self._taken = max(due)
         chunks = [chunk for chunk in self._chunks if chunk.serial <= last]
-        final = watermark if all(chunk.calls for chunk in chunks) else _FAR
+        final = watermark if all(chunk.calls for chunk in chunks) else FAR
         waiting = [(c.serial, c.take(final)) for c in chunks if c.low <= final]
         waiting += [(n[2], [n[3]]) for n in self._notes if n[0] <= final and n[2] <= last]
         waiting.sort(key=itemgetter(0))
@@ -228,7 +158,7 @@ class Runs:
         """
         stamp, offset, width = self._stamp, self._offset, self._width
         append, last = out.append, len(records) - 1
-        base = -_FAR
+        base = -FAR
         prefixes: dict[int, tuple[str, int]] = {}
         abi: int = Abi.X86_64
         rows = self._calls.rows(abi)
@@ -294,13 +224,13 @@ class Runs:
         if self._unsorted:
             self._unsorted = False
             chunks = self._chunks = deque(sorted(chunks, key=attrgetter("low", "serial")))
-        bounds = [_FAR]
+        bounds = [FAR]
         for chunk in reversed(chunks):
             bounds.append(min(bounds[-1], chunk.low))
         bounds.pop()
         while chunks:
             chunk, bound = chunks[0], bounds[-1]
-            note = notes[0][0] if notes else _FAR
+            note = notes[0][0] if notes else FAR
             if not chunk.simple:
                 return min(chunk.low, bound, note) > watermark
             first = chunk.index
@@ -319,7 +249,7 @@ class Runs:
             self._ordered(due, watermark)
         return True
 
-    def _print_window(self, chunk: _Chunk, watermark: int, bound: int) -> bool:
+    def _print_window(self, chunk: Chunk, watermark: int, bound: int) -> bool:
         """Has the calls and notes that overlap each other ordered, up to where none does.
 
         Returns:
@@ -333,7 +263,7 @@ class Runs:
         while True:
             while noted < len(notes) and notes[noted][0] <= end:
                 noted += 1
-            start, duration = _FAR, 0
+            start, duration = FAR, 0
             if index < last:
                 start, duration = _SPAN.unpack_from(chunk.heads, index * HEAD_SIZE)
             if start > end >= 0 or index == last:
@@ -359,7 +289,7 @@ class Runs:
         self._ordered([*earlier, *window, *later], end)
         return True
 
-    def _waits(self, chunk: _Chunk, watermark: int, bound: int) -> bool:
+    def _waits(self, chunk: Chunk, watermark: int, bound: int) -> bool:
         """Returns whether the record that stopped a run has only to wait for the watermark."""
         start, duration = _SPAN.unpack_from(chunk.heads, chunk.index * HEAD_SIZE)
         low = min(chunk.low_from(chunk.index + 1), bound)
@@ -371,7 +301,7 @@ class Runs:
             and watermark - start < SECOND
         )
 
-    def _take_back(self, chunk: _Chunk, first: int, out: list[str]) -> bool:
+    def _take_back(self, chunk: Chunk, first: int, out: list[str]) -> bool:
         """Unprints the lines of a chunk that an older record may interrupt; returns False."""
         while chunk.index > first:
             place = (chunk.index - 1) * HEAD_SIZE
@@ -383,19 +313,19 @@ class Runs:
             out.pop()
         return False
 
-    def _print(self, chunk: _Chunk, last: int, out: list[str]) -> bool:
+    def _print(self, chunk: Chunk, last: int, out: list[str]) -> bool:
         """Prints the calls of a chunk that end by `last`, until one overlaps the one before it.
 
         Returns:
             Whether that was all of them.
         """
         heads, captures, at = chunk.heads, chunk.captures, chunk.at
-        rows, stamp = self._calls.rows(heads[_ABI]), self._stamp
+        rows, stamp = self._calls.rows(heads[ABI]), self._stamp
         general = rows.general
         offset, width = self._offset, self._width
         append, before = out.append, len(out)
         # All times are relative to the second they are in: small numbers are cheaper.
-        base, floor, until = -_FAR, self._floor + _FAR, 0
+        base, floor, until = -FAR, self._floor + FAR, 0
         prefixes: dict[int, tuple[str, int]] = {}
         prefix, pad, former = "", 0, -1
         for head in ROW.iter_unpack(memoryview(heads)[chunk.index * HEAD_SIZE :]):
