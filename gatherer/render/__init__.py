@@ -7,7 +7,7 @@ Public surface:
 - `gatherer.render.call.CallRenderer`: one system call: `call(record)` gives the text before ` = `
   and that of the return value; `split(record)` what stands before `<unfinished ...>` and what
   behind `<... resumed>`.
-- `gatherer.render.signals`: signals, stops and ends of threads.
+- `gatherer.render.signals`, `gatherer.render.notes`: lines that are about no call.
 - `gatherer.render.stamps`: the times in front of lines.
 
 Everything is pure and prints ASCII only: no byte of a tracee reaches a terminal unescaped.

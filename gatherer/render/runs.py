@@ -2,7 +2,7 @@
 
 Records wait as the bytes they came in. What is final at a watermark is printed without a sort and
 without a value for each record, as long as no call overlaps another and nothing but calls happened.
-As soon as that is not so, `gatherer.render.lines` takes what is final and puts it in order; the
+As soon as that is not so, `gatherer.render.timeline` takes what is final and puts it in order; the
 lines are the same either way, and what is not final yet goes on to wait here.
 """
 
@@ -16,13 +16,11 @@ from struct import Struct
 
 from gatherer.render.call import CallRenderer
 from gatherer.render.chunk import ABI, FAR, KIND, Chunk
+from gatherer.render.row_printer import DURATIONS, MICROS, NUMBERS
 from gatherer.render.rows import ROW
 from gatherer.render.stamps import SECOND, Stamp
-from hg_shared.records import HEAD_SIZE, Abi, Kind, Record, iter_records
+from hg_shared.records import HEAD_SIZE, Kind, Record, iter_records
 
-_NUMBERS = [f"{number:03d}" for number in range(1000)]
-_MICROS = [f"{number:03d} " for number in range(1000)]
-_DURATIONS = [f" <0.{number:06d}>\n" for number in range(4096)]
 _SPAN = Struct("<QQ")
 _WINDOW = 256
 """Calls that are looked at for a place where none overlaps another."""
@@ -143,64 +141,6 @@ class Runs:
         self._notes = [note for note in self._notes if note[0] > final or note[2] > last]
         self._watermark = -1
         return [record for _, some in waiting for record in some]
-
-    def print_ordered(self, records: list[Record], at: int, before: int, out: list[str]) -> int:
-        """Prints calls of which each ends before the next record begins.
-
-        Args:
-            records: in the order of start and tid.
-            at: place of the first call.
-            before: they have to end before this moment, CLOCK_MONOTONIC ns.
-            out: lines are appended to it.
-
-        Returns:
-            The place of the first record that is not such a call.
-        """
-        stamp, offset, width = self._stamp, self._offset, self._width
-        append, last = out.append, len(records) - 1
-        base = -FAR
-        prefixes: dict[int, tuple[str, int]] = {}
-        abi: int = Abi.X86_64
-        rows = self._calls.rows(abi)
-        while at <= last:
-            start, duration, rval, args, tid, _, nr, kind, now, captures = records[at]
-            end = start + duration
-            if (
-                kind
-                or end >= before
-                or (at < last and end >= records[at + 1][0])
-                or duration >= SECOND
-            ):
-                break
-            rel = start - base
-            if not 0 <= rel < SECOND:
-                second = (start + offset) // SECOND
-                if second < 0:
-                    break
-                base = second * SECOND - offset
-                rel = start - base
-                prefixes = {}
-            found = prefixes.get(tid)
-            if found is None:
-                text = f"{tid:<5} {stamp(start)[:-7]}"
-                found = prefixes[tid] = (text, width - len(text) - 7)
-            prefix, pad = found
-            if now != abi:
-                if now > Abi.AARCH64:
-                    break
-                abi, rows = now, self._calls.rows(now)
-            head = (start, duration, rval, *args, tid, nr, kind, abi, 0)
-            try:
-                text = rows[nr](head, captures, pad)
-            except Exception:
-                # What a decoder cannot take is rendered as far as it can be.
-                text = rows.general(head, captures, pad)
-            micros = rel // 1000
-            took = duration // 1000
-            tail = _DURATIONS[took] if took < 4096 else f" <0.{took:06d}>\n"
-            append(f"{prefix}{_NUMBERS[micros // 1000]}{_MICROS[micros % 1000]}{text}{tail}")
-            at += 1
-        return at
 
     def start(self, floor: int) -> None:
         """Says that what starts before this moment needs the caller, CLOCK_MONOTONIC ns."""
@@ -371,13 +311,13 @@ class Runs:
             micros = rel // 1000
             took = duration // 1000
             if took < 4096:
-                tail = _DURATIONS[took]
+                tail = DURATIONS[took]
             elif duration < SECOND:
                 tail = f" <0.{took:06d}>\n"
             else:
                 at -= length  # it prints on two lines
                 break
-            append(f"{prefix}{_NUMBERS[micros // 1000]}{_MICROS[micros % 1000]}{text}{tail}")
+            append(f"{prefix}{NUMBERS[micros // 1000]}{MICROS[micros % 1000]}{text}{tail}")
         count = len(out) - before
         if count:
             self._floor = floor + base

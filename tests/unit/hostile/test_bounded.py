@@ -14,7 +14,7 @@ import pytest
 from gatherer import renderer, session_document
 from gatherer.config import LinesConfig
 from gatherer.errors import StreamError
-from gatherer.render import lines
+from gatherer.render import execs, timeline
 from gatherer.renderer import Rendering, lines_factory
 from hg_shared import framing
 from hg_shared.batch import Batch
@@ -110,7 +110,8 @@ def test_a_watermark_that_is_kept_back_is_overtaken(
 def test_threads_without_number_are_forgotten(
     monkeypatch: pytest.MonkeyPatch, grown: object, kind: int, more: dict[str, int]
 ) -> None:
-    monkeypatch.setattr(lines, "MAX_OPEN", 100)
+    monkeypatch.setattr(timeline, "MAX_OPEN", 100)
+    monkeypatch.setattr(execs, "MAX_EXECS", 100)
     target = rendering()
     for first in range(0, COUNT, 100):
         watermark = 1001 * SECOND + (first + 100) * 1000
@@ -120,7 +121,7 @@ def test_threads_without_number_are_forgotten(
 
 
 def test_calls_that_never_end_are_not_kept(monkeypatch: pytest.MonkeyPatch, grown: object) -> None:
-    monkeypatch.setattr(lines, "MAX_OPEN", 100)
+    monkeypatch.setattr(timeline, "MAX_OPEN", 100)
     target = rendering()
     for first in range(0, COUNT, 100):
         whole = b"".join(head(first + n, tid=first + n) for n in range(100))

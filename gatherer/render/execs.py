@@ -1,0 +1,38 @@
+"""Which threads called execve, of processes in which another thread than the leader did."""
+
+from __future__ import annotations
+
+from hg_shared.records import Record
+
+MAX_EXECS = 1 << 16
+"""Calls that are remembered at one time; each process has one at the most that goes on."""
+
+
+class Execs:
+    """EXEC records whose calling thread took the id of the leader."""
+
+    def __init__(self) -> None:
+        self._records: dict[int, Record] = {}
+
+    def take(self, record: Record) -> None:
+        """Takes an EXEC record."""
+        if record.args[0] in (0, record.tid):
+            return
+        if len(self._records) >= MAX_EXECS:
+            self._records.clear()
+        self._records[record.tid] = record
+
+    def caller(self, record: Record) -> int:
+        """Returns the tid a call was made under: execve gives its thread that of the leader.
+
+        Args:
+            record: a call.
+        """
+        found = self._records.get(record.tid)
+        if found is None or not record.start < found.start <= record.start + record.duration:
+            return record.tid
+        return found.args[0] & 0xFFFFFFFF
+
+    def forget(self, tid: int) -> None:
+        """Forgets the execve that gave a thread the id of the leader, once it is printed."""
+        self._records.pop(tid, None)
