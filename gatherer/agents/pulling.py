@@ -21,7 +21,8 @@ from gatherer.agents.parca import AgentHealth
 from gatherer.agents.rates import Rate, Rates
 from gatherer.agents.record import AgentRecord, Row
 from gatherer.agents.selection import Selection
-from gatherer.agents.sources import AUTO, Gap, Scrape, Source, Sources
+from gatherer.agents.source import Scrape, Source
+from gatherer.agents.sources import AUTO, Gap, Sources
 from gatherer.agents.visits import Reach, Visit
 from gatherer.errors import GathererError, ScrapeError
 from gatherer.kube.models import Container, Pod

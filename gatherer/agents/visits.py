@@ -24,7 +24,8 @@ from gatherer.agents.endpoints import Endpoint, Limits
 from gatherer.agents.heap_process import HeapProcess
 from gatherer.agents.pprof import is_gperftools, read_profile
 from gatherer.agents.record import AgentRecord
-from gatherer.agents.sources import COLLECTOR_PORT, Source, Sources
+from gatherer.agents.source import Source
+from gatherer.agents.sources import COLLECTOR_PORT, Sources
 from gatherer.agents.troubles import read_startup
 from gatherer.errors import ScrapeError
 from gatherer.text import byte_count, printable

@@ -16,7 +16,8 @@ from gatherer.agents.exposition import Reading, Sample
 from gatherer.agents.pulling import AgentPull, AgentReport
 from gatherer.agents.record import AgentRecord
 from gatherer.agents.selection import Selection
-from gatherer.agents.sources import Gap, Scrape
+from gatherer.agents.source import Scrape
+from gatherer.agents.sources import Gap
 from gatherer.capture_dir import CaptureDirectory
 from gatherer.clock import CaptureClock
 from gatherer.errors import ScrapeError

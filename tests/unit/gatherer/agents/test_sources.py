@@ -12,7 +12,8 @@ import pytest
 
 from gatherer.agents.companions import own_container
 from gatherer.agents.selection import Selection
-from gatherer.agents.sources import Sources, kind_of
+from gatherer.agents.source import kind_of
+from gatherer.agents.sources import Sources
 from gatherer.errors import Forbidden, ServerError
 from gatherer.kube.answers import RawAnswer
 from gatherer.runtimes import Target
