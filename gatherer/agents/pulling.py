@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any, Protocol
 
-from gatherer.agents.collector import CollectorHealth
-from gatherer.agents.coroot import MemoryIncident, Surroundings
-from gatherer.agents.discovery import COLLECTOR, COROOT, PARCA, PROMETHEUS
-from gatherer.agents.exposition import Sample
-from gatherer.agents.parca import AgentHealth
-from gatherer.agents.rates import Rate, Rates
+from gatherer.agents.analysis import ANALYSES, Analysis, NoAnalysis
+from gatherer.agents.container_status import ContainerStatus
+from gatherer.agents.coroot import Surroundings
+from gatherer.agents.rates import Rates
 from gatherer.agents.record import AgentRecord, Row
+from gatherer.agents.report import AgentReport, unfound
 from gatherer.agents.selection import Selection
 from gatherer.agents.source import Scrape, Source
 from gatherer.agents.sources import AUTO, Gap, Sources
+from gatherer.agents.staleness import Staleness
 from gatherer.agents.visits import Reach, Visit
 from gatherer.errors import GathererError, ScrapeError
-from gatherer.kube.models import Container, Pod
 from gatherer.patience import within
 from gatherer.runtimes import Target
 from gatherer.text import printable
@@ -36,95 +33,6 @@ FLUSH_SECONDS = 0.2
 """Time between two looks for hunter's Hello."""
 LAST_SECONDS = 5.0
 """How long the last scrape of a capture may take."""
-
-
-@dataclass(frozen=True)
-class AgentReport:
-    """What one agent gave.
-
-    Attributes:
-        name: in this capture; that of `agent` in metrics.jsonl.
-        where: where it is and how it was reached.
-        scrapes: answers that could be read.
-        gaps: times it gave nothing, any number of scrapes long.
-        missed: scrapes that gave nothing.
-        samples: that were kept in all.
-        lines: the summary.
-        facts: the same for scripts.
-    """
-
-    name: str
-    where: str
-    scrapes: int
-    gaps: int
-    missed: int
-    samples: int
-    lines: tuple[str, ...]
-    facts: dict[str, Any]
-
-    def as_json(self) -> dict[str, Any]:
-        """Returns it for session.json."""
-        return {
-            "agent": self.name,
-            "where": self.where,
-            "scrapes": self.scrapes,
-            "gaps": self.gaps,
-            "missed": self.missed,
-            "samples": self.samples,
-            **self.facts,
-        }
-
-    def text(self) -> list[str]:
-        """Returns it for the summary; nothing in it can move a cursor."""
-        head = f"agent {self.name}: {self.where}"
-        if self.scrapes or self.missed:
-            missed = f", {self.missed} missed" if self.missed else ""
-            head += f"; {self.scrapes} scrape{'' if self.scrapes == 1 else 's'}{missed}"
-        return [printable(line, 400) for line in (head, *(f"  {line}" for line in self.lines))]
-
-
-def _unfound(gap: Gap) -> AgentReport:
-    """Returns the report of an agent that is not there."""
-    return AgentReport(gap.agent, gap.cause, 0, 1, 0, 0, (gap.remedy,), {})
-
-
-class Analysis(Protocol):
-    """What is made of the samples of one kind of agent."""
-
-    def observe(self, rows: Iterable[tuple[Sample, Rate | None, bool]], seconds: float) -> None:
-        """Takes one scrape."""
-        ...
-
-    def lines(self, around: Surroundings) -> list[str]:
-        """Returns the summary."""
-        ...
-
-    def as_json(self) -> dict[str, Any]:
-        """Returns it for session.json."""
-        ...
-
-
-class NoAnalysis:
-    """Of an endpoint nobody knows: the samples are in metrics.jsonl."""
-
-    def observe(self, rows: Iterable[tuple[Sample, Rate | None, bool]], seconds: float) -> None:
-        """Takes one scrape."""
-
-    def lines(self, around: Surroundings) -> list[str]:
-        """Returns nothing."""
-        return []
-
-    def as_json(self) -> dict[str, Any]:
-        """Returns nothing."""
-        return {}
-
-
-ANALYSES: dict[str, Callable[[], Analysis]] = {
-    COROOT: MemoryIncident,
-    PARCA: AgentHealth,
-    COLLECTOR: CollectorHealth,
-    PROMETHEUS: NoAnalysis,
-}
 
 
 @dataclass
@@ -144,9 +52,7 @@ class _Following:
     gap_since: float | None = None
     trouble: str = ""
     visit: Visit | None = None
-    generation: int = 0
-    frozen: dict[Any, float] = field(default_factory=dict)
-    last: dict[Any, float] = field(default_factory=dict)
+    staleness: Staleness = field(default_factory=Staleness)
     body: bytes = b""
 
 
@@ -186,11 +92,7 @@ class AgentPull:
         self._following: list[_Following] = []
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._pod: Pod | None = None
-        self._pod_at = -1e9
-        self._pod_lock = asyncio.Lock()
-        self._container_id = ""
-        self._generation = 0
+        self._container = ContainerStatus(sources, target, interval / 2)
         self._unfound: list[Gap] = []
 
     def start(self) -> None:
@@ -221,7 +123,7 @@ class AgentPull:
             if following.scrapes > 1 and following.source.claim(self):
                 await self._record.keep_large(f"{following.name}-last.prom", following.body)
         reports = [self._report(following) for following in self._following]
-        return reports + [_unfound(gap) for gap in self._unfound]
+        return reports + [unfound(gap) for gap in self._unfound]
 
     async def cancel(self) -> None:
         """Ends at once."""
@@ -277,17 +179,13 @@ class AgentPull:
                     each.name,
                     self._sources,
                     self._record,
-                    self._target_container_id,
+                    self._container.read_id,
                     self._heap,
                     self._reach,
                 )
                 if each.source.agent is not None:
                     each.visit.known.set()
                 tasks.create_task(each.visit.run())
-
-    async def _target_container_id(self) -> str:
-        container = await self._container()
-        return container.container_id if container is not None else ""
 
     def _selection(self, source: Source) -> Selection:
         return replace(self._selected, own=source.own)
@@ -342,9 +240,11 @@ class AgentPull:
             if following.visit is not None:
                 following.visit.name = following.name
                 following.visit.known.set()
-        container = await self._container()
+        container = await self._container.read()
         rows: list[Row] = []
-        stale = self._staleness(following, scrape, container)
+        stale = following.staleness.judge(
+            scrape.samples, following.selection, container, self._container.generation
+        )
         for start in range(0, len(scrape.samples), SLICE):
             part = [
                 (
@@ -377,52 +277,6 @@ class AgentPull:
             name = f"{kind}-{number}"
         following.name = name
 
-    def _staleness(
-        self, following: _Following, scrape: Scrape, container: Container | None
-    ) -> bool:
-        """Tells whether the container's samples are those of a dead one.
-
-        coroot keeps a dead container's series for ten minutes and more, under the id that the next
-        one has too. They are told by the pod's status: it does not run, or it has started anew and
-        its series have not moved since.
-        """
-        dead = container is not None and container.state.kind != "running"
-        own = {
-            sample.key: sample.value
-            for sample in scrape.samples
-            if following.selection.is_container(sample.labels)
-        }
-        if following.generation != self._generation:
-            following.generation = self._generation
-            following.frozen = dict(following.last)
-        if following.frozen and any(
-            following.frozen.get(key) != value for key, value in own.items()
-        ):
-            following.frozen = {}
-        following.last = own
-        return not following.selection.own and (dead or bool(following.frozen))
-
-    async def _container(self) -> Container | None:
-        """Returns the target's container as the pod's status has it, at most an interval old."""
-        async with self._pod_lock:
-            if time.monotonic() - self._pod_at > self._interval / 2:
-                self._pod = await self._sources.read_pod(self._target)
-                self._pod_at = time.monotonic()
-                container = self._find_container()
-                if container is not None and container.container_id:
-                    before, self._container_id = self._container_id, container.container_id
-                    self._generation += bool(before) and before != container.container_id
-        return self._find_container()
-
-    def _find_container(self) -> Container | None:
-        pod = self._pod
-        if pod is None:
-            return None
-        for container in (*pod.containers, *pod.init_containers, *pod.ephemeral_containers):
-            if container.name == self._target.container:
-                return container
-        return None
-
     def _say_gap(self, agent: str, cause: str, remedy: str, show: bool) -> None:
         fields = {"agent": agent, "cause": printable(cause, 300)}
         if remedy:
@@ -431,7 +285,7 @@ class AgentPull:
 
     def _report(self, following: _Following) -> AgentReport:
         analysis = following.analysis
-        around = Surroundings(self._cgroup_version(), self._age(), following.others)
+        around = Surroundings(self._cgroup_version(), self._container.age(), following.others)
         lines: list[str] = []
         if analysis is not None:
             lines = analysis.lines(around)
@@ -452,14 +306,3 @@ class AgentPull:
             tuple(lines),
             facts,
         )
-
-    def _age(self) -> float | None:
-        """Returns how long the target's container runs, in seconds."""
-        container = self._find_container()
-        if container is None or not container.state.started_at:
-            return None
-        try:
-            started = datetime.fromisoformat(container.state.started_at)
-        except ValueError:
-            return None
-        return max(0.0, time.time() - started.timestamp())

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from gatherer.agents.exposition import Reading, Sample
-from gatherer.agents.pulling import AgentPull, AgentReport
+from gatherer.agents.pulling import AgentPull
 from gatherer.agents.record import AgentRecord
+from gatherer.agents.report import AgentReport
 from gatherer.agents.selection import Selection
 from gatherer.agents.source import Scrape
 from gatherer.agents.sources import Gap
