@@ -8,6 +8,7 @@ from typing import Dict, FrozenSet, List, Optional, Tuple
 from hunter.engines.ebpf import loader
 from hunter.engines.ebpf.engine import EbpfEngine
 from hunter.errors import HunterError, NotPermitted
+from hunter.memory import procfs
 from hunter.tracing.syscall_info import MACHINE_ABI
 
 Options = Tuple[int, int, Optional[Dict[int, FrozenSet[int]]], bool]
@@ -38,6 +39,18 @@ def version(release: str) -> Tuple[int, int]:
     return (numbers[0], numbers[1]) if len(numbers) == 2 else (0, 0)
 
 
+def why_not_permitted(uid_map: str) -> str:
+    """Returns why capabilities do not help with bpf(2). Pure.
+
+    Args:
+        uid_map: /proc/self/uid_map; all ids mapped to themselves outside of user namespaces, see
+            user_namespaces(7).
+    """
+    if uid_map.split() in ([], ["0", "0", "4294967295"]):
+        return "as by a seccomp profile or a locked-down kernel"
+    return "as in a user namespace (hostUsers: false)"
+
+
 def load(
     machine: str, release: str, capabilities: List[str], alone: bool, options: Options
 ) -> Tuple[Optional[EbpfEngine], str]:
@@ -62,6 +75,6 @@ def load(
     try:
         return EbpfEngine(machine, version(release), *options), ""
     except NotPermitted as error:
-        return None, f"{error}, as by a seccomp profile or a locked-down kernel"
+        return None, f"{error}, {why_not_permitted(procfs.read_text('/proc/self/uid_map'))}"
     except HunterError as error:
         return None, str(error)

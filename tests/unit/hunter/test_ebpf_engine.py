@@ -42,6 +42,19 @@ def test_what_is_missing(machine: str, release: str, capabilities: list[str], ca
     assert loading.missing(machine, release, capabilities) == cause
 
 
+@pytest.mark.parametrize(
+    ("uid_map", "why"),
+    [
+        ("         0          0 4294967295\n", "seccomp"),
+        ("", "seccomp"),
+        ("         0     100000      65536\n", "user namespace"),
+        ("0 0 1\n", "user namespace"),
+    ],
+)
+def test_why_bpf_is_not_permitted(uid_map: str, why: str) -> None:
+    assert why in loading.why_not_permitted(uid_map)
+
+
 def test_the_choice_says_why() -> None:
     assert choose("auto", "x86_64", "6.1.0", "", "", "") == ("ebpf", "bpf(2) is allowed")
     assert choose("ebpf", "x86_64", "6.1.0", "EPERM", "", "") == ("ebpf", "asked for")
