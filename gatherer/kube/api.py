@@ -6,7 +6,6 @@ package's own models reject objects that lack a field its schema calls required.
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
@@ -23,14 +22,14 @@ from kubernetes.aio.client import (
     VersionApi,
 )
 
-from gatherer.errors import ApiError, ServerError
+from gatherer.errors import ApiError
 from gatherer.kube.access import ClusterAccess
-from gatherer.kube.answers import answer_error
 from gatherer.kube.connection_errors import connection_error
 from gatherer.kube.models import Pod
 from gatherer.kube.node import Node
 from gatherer.kube.references import Reference
 from gatherer.kube.review import Right, allowed, git_version, user_name
+from gatherer.kube.transport import Transport
 from gatherer.kube.watch_events import GONE, PodList, WatchDecoder, WatchEvent
 from gatherer.kube.workloads import Workload
 
@@ -38,7 +37,6 @@ _TIMEOUT = 20.0  # seconds, for one request
 _WATCH_GRACE = 30.0  # seconds that a watch may last longer than it was asked for
 _PAGE = 500  # objects in one answer of a list
 _LIST_ATTEMPTS = 3  # a list that takes longer than the server remembers starts again
-_MAX_BODY = 64 << 20  # bytes
 
 
 class KubernetesApi:
@@ -49,7 +47,8 @@ class KubernetesApi:
     """
 
     def __init__(self, access: ClusterAccess) -> None:
-        self._access = access
+        self._server = access.server
+        self._transport = Transport(access)
         configuration = Configuration(
             host=access.server,
             tls_server_name=access.tls_server_name,
@@ -71,7 +70,7 @@ class KubernetesApi:
             ApiError: the server refused.
             ClusterUnreachable: there was no answer.
         """
-        document = await self._request(
+        document = await self._transport.request(
             lambda headers: self._core.read_namespaced_pod_without_preload_content(
                 name, namespace, _headers=headers, _request_timeout=_TIMEOUT
             ),
@@ -121,7 +120,7 @@ class KubernetesApi:
             ApiError: the server refused; 410 when it does not remember the version.
             ClusterUnreachable: there was no answer, or the connection broke.
         """
-        answer = await self._open(
+        answer = await self._transport.open(
             lambda headers: self._core.list_namespaced_pod_without_preload_content(
                 namespace,
                 label_selector=selector or None,
@@ -142,7 +141,7 @@ class KubernetesApi:
                 for event in decoder.receive_data(data):
                     yield event
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise connection_error(self._access.server, error) from error
+            raise connection_error(self._server, error) from error
         finally:
             answer.close()
 
@@ -161,7 +160,7 @@ class KubernetesApi:
             "daemonsets": self._apps.read_namespaced_daemon_set_without_preload_content,
             "jobs": self._batch.read_namespaced_job_without_preload_content,
         }[reference.resource]
-        document = await self._request(
+        document = await self._transport.request(
             lambda headers: read(
                 reference.name, namespace, _headers=headers, _request_timeout=_TIMEOUT
             ),
@@ -193,7 +192,7 @@ class KubernetesApi:
             ApiError: the server refused; who may read pods often may not read nodes.
             ClusterUnreachable: there was no answer.
         """
-        document = await self._request(
+        document = await self._transport.request(
             lambda headers: self._core.read_node_without_preload_content(
                 name, _headers=headers, _request_timeout=_TIMEOUT
             ),
@@ -210,7 +209,7 @@ class KubernetesApi:
             ClusterUnreachable: there was no answer.
         """
         client = VersionApi(self._client)
-        document = await self._request(
+        document = await self._transport.request(
             lambda headers: client.get_code_without_preload_content(
                 _headers=headers, _request_timeout=_TIMEOUT
             ),
@@ -232,7 +231,7 @@ class KubernetesApi:
         """
         client = AuthorizationV1Api(self._client)
         review = V1SelfSubjectAccessReview.model_validate(right.review(namespace))
-        document = await self._request(
+        document = await self._transport.request(
             lambda headers: client.create_self_subject_access_review_without_preload_content(
                 review, _headers=headers, _request_timeout=_TIMEOUT
             ),
@@ -249,7 +248,7 @@ class KubernetesApi:
             ClusterUnreachable: there was no answer.
         """
         client = AuthenticationV1Api(self._client)
-        document = await self._request(
+        document = await self._transport.request(
             lambda headers: client.create_self_subject_review_without_preload_content(
                 V1SelfSubjectReview(), _headers=headers, _request_timeout=_TIMEOUT
             ),
@@ -273,7 +272,7 @@ class KubernetesApi:
             ApiError: the server refused.
             ClusterUnreachable: there was no answer.
         """
-        document = await self._request(
+        document = await self._transport.request(
             lambda headers: (
                 self._core.patch_namespaced_pod_ephemeralcontainers_without_preload_content(
                     name,
@@ -321,7 +320,7 @@ class KubernetesApi:
         token: str | None,
         resource: str,
     ) -> object:
-        return await self._request(
+        return await self._transport.request(
             lambda headers: call(
                 namespace,
                 label_selector=selector or None,
@@ -333,73 +332,3 @@ class KubernetesApi:
             verb="list",
             resource=resource,
         )
-
-    async def _request(
-        self,
-        call: Callable[[dict[str, str]], Awaitable[aiohttp.ClientResponse]],
-        *,
-        verb: str,
-        resource: str,
-    ) -> object:
-        """Returns the JSON that answers a request."""
-        answer = await self._open(call, verb=verb, resource=resource)
-        try:
-            body = await _read_bounded(answer)
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise connection_error(self._access.server, error) from error
-        finally:
-            answer.release()
-        try:
-            return json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise ServerError(
-                f"the API server {self._access.server} answered with something that is not JSON",
-                "check that the server's URL in the kubeconfig is that of a Kubernetes API",
-                answer.status,
-            ) from error
-
-    async def _open(
-        self,
-        call: Callable[[dict[str, str]], Awaitable[aiohttp.ClientResponse]],
-        *,
-        verb: str,
-        resource: str,
-    ) -> aiohttp.ClientResponse:
-        """Sends a request, once more with renewed credentials when the first ones are refused.
-
-        Returns:
-            A successful answer, its body not read yet.
-        """
-        attempt = 0
-        while True:
-            attempt += 1
-            headers = await self._access.headers()
-            try:
-                answer = await call(headers)
-                if 200 <= answer.status < 300:
-                    return answer
-                try:
-                    body = await _read_bounded(answer)
-                finally:
-                    answer.release()
-            except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-                raise connection_error(self._access.server, error) from error
-            if answer.status == 401 and attempt == 1 and self._access.credentials.refused():
-                continue
-            raise answer_error(
-                answer.status,
-                answer.headers.get("Content-Type", ""),
-                body,
-                context=self._access.context,
-                verb=verb,
-                resource=resource,
-            )
-
-
-async def _read_bounded(answer: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for chunk in answer.content.iter_chunked(1 << 16):
-        body += chunk
-        if len(body) > _MAX_BODY:
-            raise ValueError(f"an answer of more than {_MAX_BODY >> 20} MiB")
-    return bytes(body)
