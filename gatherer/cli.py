@@ -26,7 +26,7 @@ from gatherer.config import (
     TargetConfig,
     ViewConfig,
 )
-from gatherer.errors import ConfigError, GathererError
+from gatherer.errors import ConfigError, GathererError, unexpected
 from hg_shared.version import __version__
 
 if TYPE_CHECKING:
@@ -440,10 +440,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _fail(GathererError("interrupted"), debug)
     except Exception as error:
-        what = f"{type(error).__name__}: {error}".rstrip(": ")
-        return _fail(
-            GathererError(f"unexpected {what}", "run again with --debug and report it"), debug
-        )
+        return _fail(unexpected(error), debug)
 
 
 def _fail(error: GathererError, debug: bool) -> int:

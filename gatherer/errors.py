@@ -157,3 +157,15 @@ class Interrupted(GathererError):
 
 class ScrapeError(GathererError):
     """A node agent gave nothing usable."""
+
+
+def unexpected(error: Exception) -> GathererError:
+    """Returns the line for an error that should not be.
+
+    Args:
+        error: what was raised; it is the cause of what is returned.
+    """
+    what = f"{type(error).__name__}: {error}".rstrip(": ")
+    failure = GathererError(f"unexpected {what}", "run again with --debug and report it")
+    failure.__cause__ = error
+    return failure

@@ -9,11 +9,12 @@ from dataclasses import replace
 
 from gatherer.config import DEFAULT_MAX_EXECS, CaptureConfig
 from gatherer.ending import FAILED, TARGET_ENDED
-from gatherer.errors import GathererError, LogWriteError, TargetNotFound
+from gatherer.errors import GathererError, LogWriteError, TargetNotFound, unexpected
 from gatherer.fleet_document import FleetEnd, fleet_document
 from gatherer.fleet_member import CaptureFactory, Member
+from gatherer.fleet_sources import FleetSources
 from gatherer.fleet_summary import FleetSummary, joint_error, worst
-from gatherer.found_pods import Found, FoundPods
+from gatherer.found_pods import Found
 from gatherer.kube.pod_sources import PodSource
 from gatherer.output_directory import TARGETS, OutputDirectory, replace_json
 from gatherer.patience import within
@@ -51,16 +52,12 @@ class Fleet:
         view: FleetView,
     ) -> None:
         self._config = config
-        self._sources = list(sources)
         self._make_capture = make_capture
         self._view = view
         self._wake = asyncio.Event()
-        self._changed = asyncio.Event()
-        self._unheard = set(range(len(self._sources)))
-        self._found = FoundPods(config.target.container)
+        self._sources = FleetSources(sources, config.target.container, view.note, self._wake.set)
         self._members: dict[tuple[str, str], Member] = {}
         self._starts: dict[tuple[str, str], int] = {}
-        self._source_errors: dict[int, GathererError] = {}
         self._waiting = 0
         self._stop_reason = ""
         self._cancelled = False
@@ -108,22 +105,17 @@ class Fleet:
             GathererError: there is no target, none could be captured, or the directory cannot be
                 used.
         """
-        following = [
-            asyncio.ensure_future(self._follow(number, source))
-            for number, source in enumerate(self._sources)
-        ]
+        self._sources.start()
         try:
-            while self._unheard:
+            while not self._sources.heard:
                 await self._wait(EXHAUSTED_SECONDS)
-            self._check_found()
+            self._sources.check()
             self._directory = OutputDirectory(self._config.output)
             if self._directory.moved_to is not None:
                 self._view.note(f"an earlier capture was moved to {self._directory.moved_to}")
             await self._capture()
         finally:
-            for task in following:
-                task.cancel()
-            await asyncio.gather(*following, return_exceptions=True)
+            await self._sources.aclose()
             if self._directory is not None:
                 self._directory.close()
         return self._summary()
@@ -151,41 +143,10 @@ class Fleet:
             await asyncio.gather(ticking, return_exceptions=True)
             self._write(last=True)
 
-    async def _follow(self, number: int, source: PodSource) -> None:
-        """Takes what a source tells; its error is that of the whole when it is all there is."""
-        try:
-            async for changes in source.changes():
-                for change in changes:
-                    self._found.take(source.live, change)
-                self._changed.set()
-                self._unheard.discard(number)
-                self._wake.set()
-        except GathererError as error:
-            self._source_errors[number] = error
-            self._view.note(str(error))
-        except Exception as error:
-            self._source_errors[number] = _unexpected(error)
-        finally:
-            self._unheard.discard(number)
-            self._wake.set()
-
-    def _check_found(self) -> None:
-        """Makes sure that there is something to capture, now or later.
-
-        Raises:
-            GathererError: what the sources said, or why no container can be captured.
-        """
-        try:
-            self._found.check()
-        except TargetNotFound:
-            if self._source_errors:
-                raise self._source_errors[min(self._source_errors)] from None
-            raise
-
     def _start_captures(self) -> None:
         """Starts the captures of containers that run and have none yet."""
         self._waiting = 0
-        for found in self._found.containers():
+        for found in self._sources.found.containers():
             if found.key in self._members or self._stop_reason:
                 continue
             if found.refusal is not None:
@@ -248,18 +209,13 @@ class Fleet:
             else:
                 member.error = error
         except Exception as error:
-            member.error = _unexpected(error)
+            member.error = unexpected(error)
 
     async def _went(self, member: Member) -> bool:
         """Whether the container has ended in which hunter did not start."""
-        try:
-            async with within(WENT_SECONDS):
-                while self._found.runs(member.uid, member.name.container, member.instance):
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await self._sources.ended(
+            member.uid, member.name.container, member.instance, WENT_SECONDS
+        )
 
     def _ended(self, member: Member, task: asyncio.Task[None]) -> None:
         """Notes that the task of a capture has ended, perhaps before it took its first step."""
@@ -272,7 +228,7 @@ class Fleet:
         if (
             member.remark
             and not stopping
-            and member.uid in self._found
+            and member.uid in self._sources.found
             and self._starts[key] < STARTS
         ):
             # Its next instance gets another try.
@@ -320,13 +276,11 @@ class Fleet:
         if self._stop_reason:
             return True
         if any(
-            found.running and found.key not in self._members for found in self._found.containers()
+            found.running and found.key not in self._members
+            for found in self._sources.found.containers()
         ):
             return False
-        for number, source in enumerate(self._sources):
-            if number not in self._source_errors and not await source.exhausted():
-                return False
-        return True
+        return await self._sources.exhausted()
 
     def _active(self) -> list[Member]:
         return [member for member in self._members.values() if member.active]
@@ -376,7 +330,7 @@ class Fleet:
 
     def _exit_code(self) -> int:
         codes = [member.outcome().exit_code for member in self._members.values()]
-        codes += [error.exit_code for error in self._source_errors.values()]
+        codes += [error.exit_code for error in self._sources.errors.values()]
         if self._cancelled or self._stop_reason == "terminated":
             codes.append(FAILED)
         return worst(codes)
@@ -400,7 +354,7 @@ class Fleet:
             outcomes,
             self._end_reason(),
             self._exit_code(),
-            tuple(error for _, error in sorted(self._source_errors.items())),
+            tuple(error for _, error in sorted(self._sources.errors.items())),
         )
 
     def _write(self, last: bool = False) -> None:
@@ -414,11 +368,3 @@ class Fleet:
         except LogWriteError as error:
             if last:
                 self._view.note(str(error))
-
-
-def _unexpected(error: Exception) -> GathererError:
-    """Returns the line for an error that should not be."""
-    what = f"{type(error).__name__}: {error}".rstrip(": ")
-    failure = GathererError(f"unexpected {what}", "run again with --debug and report it")
-    failure.__cause__ = error
-    return failure
