@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from gatherer import cli
+from gatherer.capture_command import ENGINES, capture, capture_config
 from gatherer.config import CaptureConfig, FleetConfig
 from gatherer.errors import ConfigError, TargetNotFound
 from gatherer.options import MemoryThreshold
@@ -87,7 +88,7 @@ def test_the_environment_gives_options(
 
 
 def test_every_option_has_its_environment_variable() -> None:
-    for parameter in cli.capture.params:
+    for parameter in capture.params:
         assert isinstance(parameter, click.Option)
         if parameter.name == "help":
             continue
@@ -246,16 +247,16 @@ def test_help_and_version() -> None:
 
 
 def test_the_style_follows_the_terminal() -> None:
-    given = {p.name: p.get_default(click.Context(cli.capture)) for p in cli.capture.params}
+    given = {p.name: p.get_default(click.Context(capture)) for p in capture.params}
     given |= {"pod": ("x",), "selector": None, "pid": (), "agent": (), "memory": None}
     flags = ("install", "force", "plain", "json", "no_color", "quiet", "verbose")
     given |= dict.fromkeys(flags, False)
-    assert cli.capture_config(given, terminal=True).view.style == "live"
-    assert cli.capture_config(given, terminal=False).view.style == "plain"
-    assert cli.capture_config(given | {"plain": True}, terminal=True).view.style == "plain"
-    assert cli.capture_config(given | {"quiet": True}, terminal=True).view.verbosity == -1
+    assert capture_config(given, terminal=True).view.style == "live"
+    assert capture_config(given, terminal=False).view.style == "plain"
+    assert capture_config(given | {"plain": True}, terminal=True).view.style == "plain"
+    assert capture_config(given | {"quiet": True}, terminal=True).view.verbosity == -1
     with pytest.raises(ConfigError):
-        cli.capture_config(given | {"quiet": True, "json": True}, terminal=True)
+        capture_config(given | {"quiet": True, "json": True}, terminal=True)
 
 
 def test_agents_arrive_and_no_password_is_written_down(configs: list[CaptureConfig]) -> None:
@@ -292,7 +293,7 @@ def test_the_plugin_of_kubectl_is_the_same_program() -> None:
 
 
 def test_hunter_understands_what_gatherer_says() -> None:
-    assert set(cli.ENGINES) <= set(HUNTER_ENGINES)
+    assert set(ENGINES) <= set(HUNTER_ENGINES)
     for config in (
         CaptureConfig(),
         CaptureConfig(memory=MemoryThreshold(percent="12.3"), growth=1, pids=(1, 2)),
