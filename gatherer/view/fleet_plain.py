@@ -9,11 +9,8 @@ from gatherer.fleet_summary import FleetSummary
 from gatherer.targets import FleetStatus, TargetName
 from gatherer.text import printable
 from gatherer.view import Start
-from gatherer.view.plain import PlainLines, percent_line
+from gatherer.view.plain import PlainLines
 from gatherer.view.sentences import event_line, fleet_status_line, prefix, target_line
-
-STATUS_SECONDS = 10.0
-"""Time between two status lines."""
 
 
 class FleetPlainView:
@@ -25,44 +22,30 @@ class FleetPlainView:
     """
 
     def __init__(self, stream: TextIO, verbosity: int = 0) -> None:
-        self._lines = PlainLines(stream)
-        self._quiet = verbosity < 0
-        self._status_seconds = STATUS_SECONDS if verbosity < 1 else 0.9
-        self._said_at = 0.0
-        self._said = ""
-        self._percent = -1
+        self._lines = PlainLines(stream, verbosity)
 
     def started(self, target: TargetName, start: Start) -> None:
         """Writes one line about the target and its hunter."""
-        self._say(prefix(target) + target_line(start))
+        self._lines.say(prefix(target) + target_line(start))
 
     def event(
         self, target: TargetName, time: str, event: str, pid: int | None, fields: Mapping[str, Any]
     ) -> None:
         """Writes the event."""
-        self._say(f"{time[11:23]} {prefix(target)}{event_line(event, pid, fields)}")
+        self._lines.say(f"{time[11:23]} {prefix(target)}{event_line(event, pid, fields)}")
 
     def note(self, text: str, target: TargetName | None = None) -> None:
         """Writes the note."""
         about = prefix(target) if target is not None else ""
-        self._say(about + printable(text, 500))
+        self._lines.say(about + printable(text, 500))
 
     def status(self, status: FleetStatus) -> None:
         """Writes a status line, every 10 s and only when something changed but the time."""
-        if status.seconds - self._said_at < self._status_seconds:
-            return
-        self._said_at = status.seconds
-        line = fleet_status_line(status)
-        said = line.partition(":")[2]
-        if said != self._said:
-            self._said = said
-            self._say(line)
+        self._lines.status(status.seconds, fleet_status_line(status))
 
     def rendering(self, done: int, total: int) -> None:
         """Writes every tenth percent."""
-        line, self._percent = percent_line(done, total, self._percent)
-        if line:
-            self._say(line)
+        self._lines.rendering(done, total)
 
     def summary(self, summary: FleetSummary) -> None:
         """Writes the summary, whatever the verbosity."""
@@ -70,7 +53,3 @@ class FleetPlainView:
 
     def close(self) -> None:
         """Does nothing: the stream is not the view's own."""
-
-    def _say(self, line: str) -> None:
-        if not self._quiet:
-            self._lines.write([line])

@@ -15,17 +15,23 @@ STATUS_SECONDS = 10.0
 
 
 class PlainLines:
-    """Writes lines of text.
+    """Writes lines of text about a capture, or about many.
 
     Args:
         stream: where to.
+        verbosity: -1: only what is written; 1: a status line every second.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, verbosity: int = 0) -> None:
         self._stream: TextIO | None = stream
+        self._quiet = verbosity < 0
+        self._status_seconds = STATUS_SECONDS if verbosity < 1 else 0.9
+        self._said_at = 0.0
+        self._said = ""
+        self._percent = -1
 
     def write(self, lines: tuple[str, ...] | list[str]) -> None:
-        """Writes lines; when nobody reads any more, it does nothing."""
+        """Writes lines, whatever the verbosity; when nobody reads any more, it does nothing."""
         if self._stream is None:
             return
         text = "".join(f"{line}\n" for line in lines)
@@ -37,18 +43,38 @@ class PlainLines:
             # Whoever read it is gone. The capture goes on.
             self._stream = None
 
+    def say(self, *lines: str) -> None:
+        """Writes lines, unless only the summary is wanted."""
+        if not self._quiet:
+            self.write(lines)
 
-def percent_line(done: int, total: int, said: int) -> tuple[str, int]:
-    """Returns a line for every tenth percent, else an empty one, and the percentage.
+    def status(self, seconds: float, line: str) -> None:
+        """Writes a status line, every 10 s and only when something changed but the time.
 
-    Args:
-        done: bytes rendered.
-        total: bytes to render.
-        said: the percentage of the call before, -1 for none.
-    """
-    percent = 100 if done >= total else done * 10 // total * 10
-    news = percent != said and (said >= 0 or percent < 100)
-    return (f"rendering: {percent}%" if news else ""), percent
+        Args:
+            seconds: since the capture began.
+            line: the same time, a colon and the state.
+        """
+        if seconds - self._said_at < self._status_seconds:
+            return
+        self._said_at = seconds
+        said = line.partition(":")[2]
+        if said != self._said:
+            self._said = said
+            self.say(line)
+
+    def rendering(self, done: int, total: int) -> None:
+        """Writes every tenth percent.
+
+        Args:
+            done: bytes rendered.
+            total: bytes to render.
+        """
+        percent = 100 if done >= total else done * 10 // total * 10
+        news = percent != self._percent and (self._percent >= 0 or percent < 100)
+        self._percent = percent
+        if news:
+            self.say(f"rendering: {percent}%")
 
 
 class PlainView:
@@ -60,41 +86,27 @@ class PlainView:
     """
 
     def __init__(self, stream: TextIO, verbosity: int = 0) -> None:
-        self._lines = PlainLines(stream)
-        self._verbosity = verbosity
-        self._said_at = 0.0
-        self._said = ""
-        self._percent = -1
-        self._status_seconds = STATUS_SECONDS if verbosity < 1 else 0.9
+        self._lines = PlainLines(stream, verbosity)
 
     def started(self, start: Start) -> None:
         """Writes the first lines."""
-        self._say(*start_lines(start))
+        self._lines.say(*start_lines(start))
 
     def event(self, time: str, event: str, pid: int | None, fields: Mapping[str, Any]) -> None:
         """Writes the event."""
-        self._say(f"{time[11:23]} {event_line(event, pid, fields)}")
+        self._lines.say(f"{time[11:23]} {event_line(event, pid, fields)}")
 
     def note(self, text: str) -> None:
         """Writes the note."""
-        self._say(printable(text, 500))
+        self._lines.say(printable(text, 500))
 
     def status(self, status: Status) -> None:
         """Writes a status line, every 10 s and only when something changed but the time."""
-        if status.seconds - self._said_at < self._status_seconds:
-            return
-        self._said_at = status.seconds
-        line = status_line(status)
-        said = line.partition(":")[2]
-        if said != self._said:
-            self._said = said
-            self._say(line)
+        self._lines.status(status.seconds, status_line(status))
 
     def rendering(self, done: int, total: int) -> None:
         """Writes every tenth percent."""
-        line, self._percent = percent_line(done, total, self._percent)
-        if line:
-            self._say(line)
+        self._lines.rendering(done, total)
 
     def summary(self, summary: Summary) -> None:
         """Writes the summary, whatever the verbosity."""
@@ -102,7 +114,3 @@ class PlainView:
 
     def close(self) -> None:
         """Does nothing: the stream is not the view's own."""
-
-    def _say(self, *lines: str) -> None:
-        if self._verbosity >= 0:
-            self._lines.write(lines)
