@@ -109,6 +109,11 @@ class Renderer(Protocol):
         """Bytes of the spool that are rendered."""
         ...
 
+    @property
+    def full(self) -> bool:
+        """Whether more has to be rendered before the spool may grow on."""
+        ...
+
     async def start(self) -> None:
         """Begins to render.
 

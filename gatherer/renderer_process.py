@@ -24,6 +24,10 @@ from gatherer.text import printable
 
 CLOSE_SECONDS = 3.0
 """How long it may take to finish the chunk it is at when it is told to stop."""
+MAX_BACKLOG = 4 << 30
+"""Bytes of all spools that may wait to be rendered; then their streams are not read on."""
+FAIR_BACKLOG = 64 << 20
+"""Bytes of one spool that may wait whatever those of others do."""
 MAX_REPORT = 64 << 20
 _PROGRAM = (
     "import sys; sys.path += [p for p in sys.argv[1:3] if p not in sys.path]\n"
@@ -46,6 +50,11 @@ class RendererProcess:
         self._starting = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
+
+    @property
+    def backlog(self) -> int:
+        """Bytes of all spools that wait to be rendered."""
+        return sum(renderer.backlog for renderer in self._spools.values())
 
     def renderer(self, spool: Path) -> SpoolRenderer:
         """Returns the renderer of a spool; its logs are written beside it.
@@ -155,6 +164,7 @@ class SpoolRenderer:
         self.spool = spool
         self._process = process
         self._reported = ReportedProgress()
+        self._available = 0
         self._closed = asyncio.Event()
         self._started = False
         self.done: asyncio.Future[None]
@@ -163,6 +173,16 @@ class SpoolRenderer:
     def offset(self) -> int:
         """Bytes of the spool that are rendered."""
         return self._reported.offset
+
+    @property
+    def backlog(self) -> int:
+        """Bytes of the spool that wait to be rendered."""
+        return self._available - self.offset
+
+    @property
+    def full(self) -> bool:
+        """Whether more has to be rendered before the spool may grow on."""
+        return self.backlog > FAIR_BACKLOG and self._process.backlog > MAX_BACKLOG
 
     async def start(self) -> None:
         """Begins to render.
@@ -176,6 +196,7 @@ class SpoolRenderer:
 
     def notify(self, available: int) -> None:
         """Says how many bytes of the spool are written, whole frames all of them."""
+        self._available = available
         self._process.say(f"to {self.number} {available}\n")
 
     def finish(self) -> None:

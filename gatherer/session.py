@@ -19,7 +19,7 @@ from gatherer.patience import Pauses, within
 from gatherer.reception import Arrival, Reception
 from gatherer.renderer import Renderer
 from gatherer.runtimes import Exit, HunterImage, Runtime, TargetEnd
-from gatherer.spool import MAX_BACKLOG, SpoolWriter, spool_name
+from gatherer.spool import SpoolWriter, spool_name
 from gatherer.view import View
 from hg_shared.framing import FrameType
 from hg_shared.messages import Event, Hello
@@ -207,7 +207,7 @@ class Session:
     async def wait_for_room(self) -> None:
         """Stops reading while the backlog is at its limit: hunter then drops, and counts."""
         while True:
-            if self._spool.size - self._renderer.offset <= MAX_BACKLOG:
+            if not self._renderer.full or self._rendered.done():
                 return
             await asyncio.sleep(self._timing.tick)
 

@@ -18,10 +18,6 @@ SPOOL_NAME = "records.hgs.partial"
 RAW_NAME = "records.hgs"
 """The spool's name once all of it is rendered, where it is kept."""
 
-MAX_BACKLOG = 4 << 30
-"""Bytes that may wait to be rendered; then the stream is not read on."""
-
-
 _RESTART_SPOOL = re.compile(r"records\.restart(\d{1,9})\.hgs(\.partial)?", re.ASCII)
 
 

@@ -327,6 +327,8 @@ class NumberedLines:
 class InlineRenderer:
     """Renders in the same thread, as soon as it hears of more."""
 
+    full = False
+
     def __init__(self, spool: Path, lines: LinesFactory, max_log_size: int) -> None:
         self.offset = 0
         self._spool = spool

@@ -19,6 +19,7 @@ from tests.unit.gatherer.scripted import (
     HELLO,
     REALTIME,
     SECOND,
+    InlineRenderer,
     NumberedLines,
     RecordingView,
     ScriptedRuntime,
@@ -47,6 +48,25 @@ def json_lines(tmp_path: Path, name: str) -> list[dict]:
 def log_numbers(tmp_path: Path, name: str = "leak-4711.log") -> list[int]:
     text = (tmp_path / "strace-logs" / name).read_text()
     return [int(line.split()[1]) for line in text.splitlines() if "+++" not in line]
+
+
+async def test_the_stream_is_not_read_on_while_too_much_waits_to_be_rendered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = ScriptedRuntime(
+        stream(HELLO, process(), event("attach")) + stream(batch(0, 30), goodbye(30), start=4)
+    )
+    monkeypatch.setattr(InlineRenderer, "full", True)
+    capture = asyncio.ensure_future(session(tmp_path, runtime).run())
+    spool = tmp_path / "strace-logs" / "records.hgs.partial"
+    while not (spool.exists() and spool.stat().st_size):
+        await asyncio.sleep(0)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert len(runtime.channel._chunks) == 4
+    monkeypatch.setattr(InlineRenderer, "full", False)
+    summary = await capture
+    assert (summary.received, summary.complete) == (30, True)
 
 
 async def test_a_whole_capture(tmp_path: Path) -> None:
