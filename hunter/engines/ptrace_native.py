@@ -11,7 +11,8 @@ from hunter.engines.native import layout
 from hunter.engines.native.library import load
 from hunter.engines.native.queue import NativeQueue, shared
 from hunter.engines.native.threads import NativeThreads
-from hunter.engines.ptrace import Entered, Process, PtraceEngine
+from hunter.engines.process import Entered, Process
+from hunter.engines.ptrace import PtraceEngine
 from hunter.errors import HunterError, ProcessGone
 from hunter.tracing import kernel, syscall_info
 

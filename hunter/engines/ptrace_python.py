@@ -9,7 +9,8 @@ from typing import Dict, FrozenSet, List, Optional, Set, Tuple
 
 from hg_shared.records import BIG_NUMBER, CAPTURE, HEAD, UNKNOWN_LENGTH, encode_capture
 from hunter import capture_plan, descriptors
-from hunter.engines.ptrace import Entered, Process, PtraceEngine
+from hunter.engines.process import Entered, Process
+from hunter.engines.ptrace import PtraceEngine
 from hunter.engines.queue import RecordQueue
 from hunter.tracing import kernel, syscall_info
 from hunter.tracing.stops import SYSCALL_STOP
@@ -76,6 +77,8 @@ class PtracePythonEngine(PtraceEngine):
     ) -> None:
         self._records = RecordQueue(0, buffer_bytes)
         super().__init__(machine, string_size, self._records, wanted, decode_fds)
+        self._limit = string_size
+        self._wanted = wanted
         self._steps = _steps(self._abi, decode_fds)
         self._entered: Dict[int, Entered] = {}
         self._leaving: Set[int] = set()

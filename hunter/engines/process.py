@@ -1,0 +1,65 @@
+"""A process as a ptrace engine traces it, and how its memory is read."""
+
+from __future__ import annotations
+
+import os
+from typing import Optional, Set, Tuple
+
+from hunter import captures
+from hunter.tracing import kernel
+
+# When it started, its arch, number and six arguments, and what was captured at its entry.
+Entered = Tuple[int, Tuple[int, ...], bytes]
+
+
+class Process:
+    """A traced process: its threads and the file its memory is read through.
+
+    Args:
+        ordinal: its number in this run.
+        pid: its process id.
+        memory: descriptor of /proc/PID/mem, -1 where ptrace(2) must read word by word.
+
+    Attributes:
+        threads: tids of the threads that are traced.
+        leaving: it is being let go.
+        status: wait status of the thread that tells how it ended, 0 before.
+    """
+
+    __slots__ = ("leaving", "memory", "ordinal", "pid", "status", "threads")
+
+    def __init__(self, ordinal: int, pid: int, memory: int) -> None:
+        self.ordinal = ordinal
+        self.pid = pid
+        self.memory = memory
+        self.threads: Set[int] = set()
+        self.leaving = False
+        self.status = 0
+
+    def reader(self, tid: int) -> captures.Read:
+        """Returns what reads its memory.
+
+        Args:
+            tid: a thread of it that is stopped, 0 when none is known to be.
+        """
+        memory = self.memory
+        if memory < 0 and tid:
+            return _peeker(tid)
+
+        def read(address: int, length: int) -> Optional[bytes]:
+            try:
+                return os.pread(memory, length, address)
+            except (OSError, OverflowError):
+                return None
+
+        return read
+
+
+def _peeker(tid: int) -> captures.Read:
+    def read(address: int, length: int) -> Optional[bytes]:
+        try:
+            return kernel.peek(tid, address, length)
+        except OSError:
+            return None
+
+    return read
