@@ -1,4 +1,4 @@
-"""Records on their way to the writer, in batches, and how many there were of each process."""
+"""Records on their way to the writer, in batches, and how many there were of each process. Pure."""
 
 from __future__ import annotations
 

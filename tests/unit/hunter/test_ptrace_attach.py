@@ -1,0 +1,78 @@
+"""Beginning and ending to trace, over scripted stops."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from hunter.memory import procfs
+from tests.unit.hunter.scripted_stops import OTHER, PID, THIRD, Machine, interrupted
+
+
+def test_attach_seizes_every_thread_and_asks_it_to_stop(machine: Machine) -> None:
+    machine.threads[PID] = [PID, OTHER]
+    machine.run(interrupted(PID), interrupted(OTHER))
+    assert machine.log == [
+        ("seize", PID), ("interrupt", PID), ("seize", OTHER), ("interrupt", OTHER),
+        ("resume", PID), ("resume", OTHER),
+    ]  # fmt: skip
+    notice = machine.engine.notices()[0]
+    assert (notice.kind, notice.ordinal, notice.value) == ("attached", 1, 2)
+
+
+def test_a_thread_that_starts_while_others_are_seized_is_seized_too(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listings = [[PID], [PID, OTHER], [PID, OTHER, THIRD], [PID, OTHER, THIRD]]
+    monkeypatch.setattr(procfs, "thread_ids", lambda pid: listings.pop(0))
+    machine.run()
+    assert [step[1] for step in machine.log if step[0] == "seize"] == [PID, OTHER, THIRD]
+    assert listings == []
+
+
+def test_a_process_that_may_not_be_seized_is_a_notice(machine: Machine) -> None:
+    machine.refused.add(PID)
+    machine.engine.attach(1, PID)
+    machine.engine.stop()
+    machine.engine.run()
+    (notice,) = machine.engine.notices()
+    assert (notice.kind, notice.ordinal) == ("attach_failed", 1)
+    assert "Operation not permitted" in notice.text
+    assert machine.open_files == set()
+
+
+def test_a_process_that_is_gone_is_a_notice(machine: Machine) -> None:
+    machine.threads[PID] = []
+    machine.engine.attach(1, PID)
+    machine.engine.stop()
+    machine.engine.run()
+    (notice,) = machine.engine.notices()
+    assert (notice.kind, notice.text) == ("attach_failed", f"process {PID} is gone")
+    assert machine.open_files == set()
+
+
+def test_stop_before_anything_was_attached(machine: Machine) -> None:
+    machine.engine.stop()
+    machine.engine.run()
+    assert machine.engine.ended
+    assert machine.log == []
+
+
+def test_a_process_asked_for_after_stop_is_let_go_at_once(machine: Machine) -> None:
+    machine.engine.stop()
+    machine.script = [interrupted(PID)]
+    machine.engine.attach(1, PID)
+    machine.engine.run()
+    assert machine.engine.ended
+    assert machine.log == [
+        ("seize", PID), ("interrupt", PID), ("interrupt", PID), ("detach", PID),
+    ]  # fmt: skip
+
+
+def test_requests_come_from_any_thread(machine: Machine) -> None:
+    assert machine.engine._main == 0
+    machine.engine.stop()
+    assert not machine.engine.ended
+    machine.engine.run()
+    assert machine.engine.thread_id == threading.get_native_id()
