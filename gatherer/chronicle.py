@@ -13,9 +13,10 @@ from gatherer.clock import CaptureClock, rfc3339
 from gatherer.config import CaptureConfig
 from gatherer.conversation import Reconnection
 from gatherer.errors import LogWriteError
+from gatherer.process_table import ProcessEntry
 from gatherer.progress import Progress
 from gatherer.reception import Arrival
-from gatherer.session_document import ProcessEntry, SessionDocument
+from gatherer.session_document import SessionDocument
 from gatherer.threshold import describe_threshold
 from gatherer.view import Start, View
 from hg_shared.messages import Event, Goodbye, Heartbeat, Hello, Sample, TracedProcess
@@ -67,10 +68,10 @@ class Chronicle:
         elif document.clock is None:
             return
         elif isinstance(message, TracedProcess):
-            document.declare(message)
+            document.processes.declare(message)
         elif isinstance(message, Event):
             when = document.clock.time(message.time_ns)
-            document.happened(message, when)
+            document.processes.happened(message, when)
             self._event(when, message.event, message.pid, message.fields)
         elif isinstance(message, Sample):
             self._sample(message, document.clock)
@@ -103,12 +104,12 @@ class Chronicle:
             self._event(rfc3339(document.clock.now_ns()), "clock_step", None, own)
         for loss in progress.losses:
             cause = "output queue full" if loss.ordinal else "lost in transit"
-            entry = document.entry(loss.ordinal)
+            entry = document.processes.entry(loss.ordinal)
             fields: dict[str, object] = {"records": loss.count, "cause": cause}
             when = document.clock.time(loss.time_ns)
             self._event(when, "lost", entry.pid if entry else None, fields)
         for drop in progress.drops:
-            entry = document.entry(drop.ordinal)
+            entry = document.processes.entry(drop.ordinal)
             if entry is None:
                 continue
             if not entry.dropped_lines:
@@ -196,7 +197,7 @@ class Chronicle:
     def write_drops(self) -> None:
         """Writes an event for each log that had reached its size limit, with the final count."""
         try:
-            for entry in self.document.own_processes():
+            for entry in self.document.processes.present():
                 if entry.dropped_lines:
                     self._dropped(entry, rfc3339(self.ended_ns()), entry.dropped_lines)
         except LogWriteError as error:

@@ -218,7 +218,7 @@ class Finishing:
             progress = rendering.progress(0)
             document.count(progress.accounts)
             for drop in progress.drops:
-                entry = document.entry(drop.ordinal)
+                entry = document.processes.entry(drop.ordinal)
                 if entry is not None:
                     entry.dropped_lines = drop.lines
             conclusion = self._conclude(document, rendering, reception)
@@ -251,9 +251,9 @@ class Finishing:
             elif document.clock is None:
                 continue
             elif isinstance(message, TracedProcess):
-                document.declare(message)
+                document.processes.declare(message)
             elif isinstance(message, Event):
-                document.happened(message, document.clock.time(message.time_ns))
+                document.processes.happened(message, document.clock.time(message.time_ns))
             elif isinstance(message, Sample):
                 document.sampled(message)
             elif isinstance(message, Goodbye):
@@ -277,7 +277,7 @@ class Finishing:
                 settlement,
                 reception,
                 (),
-                document.dropped_lines,
+                document.processes.dropped_lines,
             )
         )
         clock, goodbye = document.clock, document.goodbye

@@ -297,7 +297,7 @@ class Session:
         reception = self._conversation.reception
         spooled = self._kept_spool and not (reception.missing_frames or reception.damaged)
         settlement = settle(
-            progress.accounts, instance.goodbye, document.declared(), spooled=spooled
+            progress.accounts, instance.goodbye, document.processes.names(), spooled=spooled
         )
         failure = failure or self._denied or hunter_failure(instance.goodbye, ended)
         conclusion = conclude(
@@ -312,7 +312,7 @@ class Session:
                 settlement,
                 reception,
                 tuple(instance.discrepancies),
-                document.dropped_lines_of(instance),
+                document.processes.dropped_lines_of(instance.number),
             )
         )
         document.settle(settlement)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,82 +14,14 @@ from gatherer.clock import CaptureClock, local_zone, rfc3339
 from gatherer.ending import Conclusion
 from gatherer.errors import GathererError
 from gatherer.instances import ContainerMemory, Instance
-from gatherer.logs import MAX_PROCESSES, LogNames, too_many_processes
+from gatherer.process_table import ProcessTable
 from gatherer.runtimes import Target
-from gatherer.summary import ProcessSummary, Summary
-from gatherer.view import ProcessStatus, Status
-from hg_shared.messages import Event, Goodbye, Heartbeat, Hello, Sample, TracedProcess
+from gatherer.summary import Summary
+from gatherer.view import Status
+from hg_shared.messages import Goodbye, Heartbeat, Hello, Sample
 from hg_shared.version import __version__
 
 SCHEMA = 1
-MAX_CMDLINE = 4096
-"""Characters of a command line that are kept."""
-MAX_CMDLINES = 8 << 20
-"""Characters of all of them."""
-MAX_COMMAND = 64
-"""Characters of a process name that are kept; the kernel has 15."""
-
-
-@dataclass
-class ProcessEntry:
-    """One traced process, as session.json lists it.
-
-    Attributes:
-        pid: process id in hunter's PID namespace.
-        start_time: clock ticks since boot.
-        instance: which instance of the target it belongs to, 0 for the first.
-        command: its name when it was chosen.
-        cmdline: its arguments, at most `MAX_CMDLINE` characters.
-        log: name of its log file; null in session.json when it was never attached.
-        attached: when tracing began, None when it has not.
-        ended: when tracing ended, None while it goes on.
-        end_reason: why.
-        records: records received.
-        lost: records lost.
-        dropped_lines: lines left out of its log, which had reached its size limit.
-        rss_bytes: the latest sample.
-        peak_rss_bytes: the highest sample.
-        ordinals: hunter's numbers for it.
-    """
-
-    pid: int
-    start_time: int
-    instance: int
-    command: str
-    cmdline: list[str]
-    log: str
-    attached: str | None = None
-    ended: str | None = None
-    end_reason: str = ""
-    records: int = 0
-    lost: int = 0
-    dropped_lines: int = 0
-    rss_bytes: int | None = None
-    peak_rss_bytes: int | None = None
-    ordinals: set[int] = field(default_factory=set)
-
-    @property
-    def has_log(self) -> bool:
-        """Whether there is a log: the process was attached, or records of it came."""
-        return self.attached is not None or self.records > 0
-
-    @property
-    def state(self) -> str:
-        """`traced`, or why it is not."""
-        if self.ended is not None:
-            return self.end_reason or "ended"
-        if self.attached is not None:
-            return "traced"
-        return "not traced" if self.end_reason else "chosen"
-
-    def as_json(self) -> dict[str, Any]:
-        """Returns the entry as session.json holds it."""
-        entry = asdict(self)
-        for name in ("ordinals", "rss_bytes"):
-            del entry[name]
-        if not self.has_log:
-            entry["log"] = None
-        return entry
 
 
 class AgentAccount(Protocol):
@@ -109,8 +41,7 @@ class SessionDocument:
 
     Attributes:
         target: what is captured.
-        processes: traced processes in the order in which they were chosen, by instance, pid and
-            start time.
+        processes: traced processes.
         instance: the present or last instance of the target.
         end_reason: why the capture ended, empty while it runs.
         complete: whether everything hunter saw is in the logs.
@@ -123,7 +54,7 @@ class SessionDocument:
     def __init__(
         self, target: Target, options: Mapping[str, Any], started_ns: int, restart: int = 0
     ) -> None:
-        self.processes: dict[tuple[int, int, int], ProcessEntry] = {}
+        self.processes = ProcessTable(restart)
         self.instance = Instance(restart, target.container_id)
         self.inject = ""
         self.explanation = ""
@@ -140,11 +71,6 @@ class SessionDocument:
         self._options = dict(options)
         self._started = rfc3339(started_ns)
         self._instances = [self.instance]
-        self._names = LogNames(restart)
-        self._ordinals: dict[int, ProcessEntry] = {}
-        self._pids: dict[int, ProcessEntry] = {}
-        self._denied = ""
-        self._room = MAX_CMDLINES
         self._cpu_seconds: float | None = None
         self._peak_pss: int | None = None
 
@@ -193,8 +119,7 @@ class SessionDocument:
         self.target = target
         self.instance = Instance(number, target.container_id)
         self._instances.append(self.instance)
-        self._names = LogNames(number)
-        self._ordinals, self._pids = {}, {}
+        self.processes.begin_instance(number)
         return self.instance
 
     def greet(self, hello: Hello, clock: CaptureClock) -> None:
@@ -209,66 +134,12 @@ class SessionDocument:
         if instance is self._instances[0]:
             self._started = instance.started
 
-    def declare(self, process: TracedProcess) -> ProcessEntry:
-        """Takes a process that is about to be traced; the same process is one entry.
-
-        Raises:
-            StreamError: there are more than there can be.
-        """
-        key = (self.instance.number, process.pid, process.start_time)
-        entry = self.processes.get(key)
-        if entry is None:
-            entry = ProcessEntry(
-                process.pid,
-                process.start_time,
-                self.instance.number,
-                process.command[:MAX_COMMAND],
-                self._bounded(process.cmdline),
-                self._names.assign(process.pid, process.start_time, process.command),
-            )
-            self.processes[key] = entry
-        self._pids[process.pid] = entry
-        if process.ordinal not in self._ordinals:
-            if len(self._ordinals) >= MAX_PROCESSES:
-                raise too_many_processes(MAX_PROCESSES)
-            entry.ordinals.add(process.ordinal)
-            self._ordinals[process.ordinal] = entry
-        return entry
-
-    def happened(self, event: Event, time: str) -> None:
-        """Takes an event: beginnings and ends of tracing are kept with the process."""
-        entry = self._pids.get(event.pid) if event.pid is not None else None
-        if entry is None:
-            return
-        if event.event == "attach":
-            entry.attached = entry.attached or time
-            entry.ended, entry.end_reason = None, ""
-        elif event.event == "attach_failed" and event.fields.get("denied") is True:
-            # It is watched all the same: its memory goes on to be sampled.
-            cause = str(event.fields.get("cause", ""))[:MAX_CMDLINE]
-            entry.end_reason = f"not traced: {cause}"
-            self._denied = self._denied or cause
-        elif event.event in ("exit", "detach", "attach_failed"):
-            entry.ended = time
-            denied = event.event == "exit" and entry.attached is None and entry.end_reason
-            if event.event == "attach_failed":
-                entry.end_reason = f"not attached: {event.fields.get('cause', '')}"[:MAX_CMDLINE]
-            elif event.event == "detach":
-                entry.end_reason = "detached"
-            else:
-                words = _exit_words(event.fields)
-                entry.end_reason = f"{words}, {denied}" if denied else words
-
     def sampled(self, sample: Sample) -> None:
         """Takes a memory sample."""
         if sample.pid is None:
             self.instance.memory = self.instance.memory.after(sample)
-        entry = self._pids.get(sample.pid) if sample.pid is not None else None
-        rss = sample.values.get("rss_bytes")
-        if entry is None or rss is None or rss < 0:
-            return
-        entry.rss_bytes = rss
-        entry.peak_rss_bytes = max(entry.peak_rss_bytes or 0, rss)
+        else:
+            self.processes.sampled(sample)
 
     def alive(self, heartbeat: Heartbeat) -> None:
         """Takes what hunter uses itself."""
@@ -285,10 +156,7 @@ class SessionDocument:
         """Takes what arrived so far from the present instance."""
         instance = self.instance
         instance.record_bytes = accounts.bytes
-        for entry in self.own_processes():
-            got = [accounts.processes[o] for o in entry.ordinals if o in accounts.processes]
-            entry.records = sum(account.received for account in got)
-            entry.lost = sum(account.lost for account in got)
+        self.processes.count(accounts.processes)
         instance.received = sum(account.received for account in accounts.processes.values())
         instance.lost = (
             sum(account.lost for account in accounts.processes.values())
@@ -305,21 +173,8 @@ class SessionDocument:
         """
         if self.hello is None or self.hello.tracing != "on":
             return self.hello.tracing if self.hello else None
-        traced = any(entry.attached is not None for entry in self.processes.values())
-        return f"denied: {self._denied}" if self._denied and not traced else "on"
-
-    @property
-    def dropped_lines(self) -> int:
-        """Lines left out of all logs."""
-        return sum(entry.dropped_lines for entry in self.processes.values())
-
-    def dropped_lines_of(self, instance: Instance) -> int:
-        """Returns how many lines were left out of the logs of one instance."""
-        return sum(
-            entry.dropped_lines
-            for entry in self.processes.values()
-            if entry.instance == instance.number
-        )
+        denied = self.processes.denied
+        return f"denied: {denied}" if denied and not self.processes.traced else "on"
 
     def settle(self, settlement: Settlement) -> None:
         """Takes the final books of the present instance."""
@@ -327,13 +182,7 @@ class SessionDocument:
         instance.seen = settlement.seen
         instance.received = settlement.received
         instance.lost = settlement.lost
-        for entry in self.own_processes():
-            got = [settlement.processes[o] for o in entry.ordinals if o in settlement.processes]
-            entry.records = sum(process.received for process in got)
-            entry.lost = sum(process.lost for process in got)
-            reasons = [process.end_reason for process in got if process.end_reason]
-            if reasons and not entry.end_reason:
-                entry.end_reason = reasons[-1][:MAX_CMDLINE]
+        self.processes.settle(settlement.processes)
 
     def fail(self, failure: GathererError, ended_ns: int) -> None:
         """Takes what kept the capture from starting.
@@ -363,37 +212,6 @@ class SessionDocument:
         self.error = str(failure) if failure is not None else ""
         self.ended = rfc3339(ended_ns)
 
-    def _bounded(self, cmdline: list[str]) -> list[str]:
-        """Returns what is kept of a command line; of very many processes little is."""
-        kept: list[str] = []
-        room = min(MAX_CMDLINE, self._room)
-        for argument in cmdline:
-            if room <= 0:
-                break
-            kept.append(argument[:room])
-            # An argument costs at least one, or a million empty ones would be kept.
-            room -= len(argument) + 1
-        self._room -= sum(len(argument) + 1 for argument in kept)
-        return kept
-
-    def own_processes(self) -> list[ProcessEntry]:
-        """Returns the processes of the present instance."""
-        number = self.instance.number
-        return [entry for entry in self.processes.values() if entry.instance == number]
-
-    def command_of(self, ordinal: int) -> str:
-        """Returns the name of a process for sentences."""
-        entry = self._ordinals.get(ordinal)
-        return f"{entry.command}-{entry.pid}" if entry else f"process {ordinal}"
-
-    def entry(self, ordinal: int) -> ProcessEntry | None:
-        """Returns the process that hunter gave this number."""
-        return self._ordinals.get(ordinal)
-
-    def declared(self) -> dict[int, str]:
-        """Returns the names of all processes by ordinal."""
-        return {ordinal: self.command_of(ordinal) for ordinal in self._ordinals}
-
     def status(
         self,
         seconds: float,
@@ -409,22 +227,10 @@ class SessionDocument:
             stopping: whether hunter has been asked to stop.
             attempts: how often a lost hunter has been looked for; 0 when it is there.
         """
-        processes = tuple(
-            ProcessStatus(
-                entry.command,
-                entry.pid,
-                entry.log,
-                entry.state,
-                entry.rss_bytes,
-                entry.records,
-                entry.lost,
-            )
-            for entry in self.processes.values()
-        )
         memory = self.instance.memory
         return Status(
             seconds,
-            processes,
+            self.processes.status(),
             self.received,
             self.lost,
             memory.usage_bytes,
@@ -441,22 +247,9 @@ class SessionDocument:
             directory: the capture directory.
             spool: the spool when it was kept.
         """
-        processes = tuple(
-            ProcessSummary(
-                entry.command,
-                entry.pid,
-                directory / entry.log if entry.has_log else None,
-                entry.records,
-                entry.lost,
-                entry.dropped_lines,
-                entry.peak_rss_bytes,
-                entry.end_reason,
-            )
-            for entry in self.processes.values()
-        )
         return Summary(
             directory,
-            processes,
+            self.processes.summary(directory),
             self.seen,
             self.received,
             self.lost,
@@ -530,10 +323,10 @@ class SessionDocument:
                 "no_new_privs": hello.no_new_privs if hello else None,
                 "capabilities": hello.capabilities if hello else [],
             },
-            "processes": [entry.as_json() for entry in self.processes.values()],
+            "processes": self.processes.as_json(),
             "records": {"seen": self.seen, "received": self.received, "lost": self.lost},
             "reconnects": self.reconnects,
-            "lines": {"dropped": self.dropped_lines},
+            "lines": {"dropped": self.processes.dropped_lines},
             "bytes": {
                 "wire": sum(instance.wire_bytes for instance in self._instances),
                 "records": sum(instance.record_bytes for instance in self._instances),
@@ -542,11 +335,3 @@ class SessionDocument:
             "complete": self.complete,
             "exit_code": self.exit_code,
         }
-
-
-def _exit_words(fields: Mapping[str, Any]) -> str:
-    """Returns how a process ended: `exited`, or what killed it."""
-    signal = fields.get("signal")
-    if not isinstance(signal, str):
-        return "exited"
-    return f"killed by {signal[:20]}" + (", out of memory" if fields.get("oom") is True else "")

@@ -20,12 +20,14 @@ def document() -> SessionDocument:
     made = SessionDocument(Target("kubernetes"), {}, 0)
     made.greet(HELLO, CaptureClock(HELLO, REALTIME))
     for ordinal in (1, 2):
-        made.declare(process(ordinal, pid=10 + ordinal))
+        made.processes.declare(process(ordinal, pid=10 + ordinal))
     return made
 
 
 def happened(document: SessionDocument, name: str, pid: int, **fields: Any) -> None:
-    document.happened(Event(1001 * SECOND, name, pid, fields), "2026-01-01T00:00:00.000000Z")
+    document.processes.happened(
+        Event(1001 * SECOND, name, pid, fields), "2026-01-01T00:00:00.000000Z"
+    )
 
 
 def test_before_the_hello_nothing_is_known() -> None:
@@ -54,7 +56,7 @@ def test_the_end_of_a_watched_process_keeps_why_it_was_not_traced(
     document: SessionDocument,
 ) -> None:
     happened(document, "attach_failed", 11, cause=CAUSE, denied=True)
-    entry = document.entry(1)
+    entry = document.processes.entry(1)
     assert entry is not None
     assert (entry.state, entry.ended) == ("not traced", None)
     happened(document, "exit", 11)

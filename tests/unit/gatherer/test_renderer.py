@@ -321,7 +321,7 @@ def test_the_watermark_is_that_of_the_slowest_source_and_never_goes_back() -> No
 def test_session_json_lists_every_field_of_the_contract() -> None:
     document = SessionDocument(Target("local", node="here"), {}, 0)
     empty = json.loads(json.dumps(document.as_json()))
-    document.declare(process())
+    document.processes.declare(process())
     [entry] = document.as_json()["processes"]
     assert set(entry) == {
         "pid", "start_time", "instance", "command", "cmdline", "log", "attached", "ended",
@@ -347,7 +347,7 @@ def test_session_json_lists_every_field_of_the_contract() -> None:
 def test_a_command_line_is_kept_in_bounds() -> None:
     document = SessionDocument(Target("local"), {}, 0)
     huge = TracedProcess(1, 7, 1, 0, "x", ["a" * 10_000, *[""] * 100_000], 0)
-    entry = document.declare(huge)
+    entry = document.processes.declare(huge)
     assert sum(len(word) + 1 for word in entry.cmdline) <= 4100
 
 

@@ -120,7 +120,7 @@ class Pipeline:
             chronicle.show(0, False)
             chronicle.write()
         instance = document.instance
-        books = settle(progress.accounts, instance.goodbye, document.declared())
+        books = settle(progress.accounts, instance.goodbye, document.processes.names())
         document.settle(books)
         assert books.seen == books.received + books.lost
         for process in books.processes.values():
@@ -129,7 +129,7 @@ class Pipeline:
         ended = Exit(None, "the exec channel ended without a status")
         evidence = Evidence(
             "", instance.goodbye, ended, None, False, None, True, books, self.reception,
-            tuple(instance.discrepancies), document.dropped_lines,
+            tuple(instance.discrepancies), document.processes.dropped_lines,
         )  # fmt: skip
         conclusion = conclude(evidence)
         document.conclude(conclusion, None, self.chronicles[0].ended_ns())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gatherer import renderer, session_document
+from gatherer import process_table, renderer
 from gatherer.config import LinesConfig
 from gatherer.errors import StreamError
 from gatherer.render import execs, timeline
@@ -136,7 +136,7 @@ def test_calls_that_never_end_are_not_kept(monkeypatch: pytest.MonkeyPatch, grow
 
 def test_processes_without_end_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gatherer.logs.MAX_PROCESSES", 50)
-    monkeypatch.setattr(session_document, "MAX_PROCESSES", 50)
+    monkeypatch.setattr(process_table, "MAX_PROCESSES", 50)
     pipeline = Pipeline()
     pipeline.receive_data(b"".join(stream(HELLO)))
     with pytest.raises(StreamError, match="declares more than 50 processes"):
@@ -150,15 +150,15 @@ def test_processes_without_end_are_an_error(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_command_lines_share_their_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_document, "MAX_CMDLINES", 10_000)
+    monkeypatch.setattr(process_table, "MAX_CMDLINES", 10_000)
     pipeline = Pipeline()
-    pipeline.document._room = 10_000
+    pipeline.document.processes._room = 10_000
     pipeline.receive_data(b"".join(stream(HELLO)))
     many = [
         TracedProcess(n, n, 1, 0, "c" * 1000, ["x" * 4000, "y" * 4000], 0) for n in range(1, 30)
     ]
     pipeline.receive_data(b"".join(stream(*many, start=2)))
-    kept = pipeline.document.processes.values()
+    kept = pipeline.document.processes.entries.values()
     assert sum(len(word) for entry in kept for word in entry.cmdline) <= 10_000
     assert max(len(entry.command) for entry in kept) == 64
 
