@@ -18,6 +18,8 @@ from tests.cluster.in_process import ProxiedCapture
 from tests.cluster.standin.harness import StandInCluster
 from tests.cluster.test_capture import assert_nothing_left, hunters
 
+SOAK = os.environ.get("HYPOTHESIS_PROFILE") == "soak"
+
 MakePod = Callable[..., dict[str, Any]]
 
 
@@ -161,15 +163,26 @@ async def test_stop_while_the_connection_is_lost_ends_it_in_order(
     assert_nothing_left(cluster, "counting", "main")
 
 
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(
+    ("idle", "linger", "seconds"), [(2.5, 3.0, 6.0), *([(30.0, 10.0, 75.0)] if SOAK else [])]
+)
 async def test_an_idle_target_survives_a_proxy_that_cuts_idle_connections(
-    cluster: StandInCluster, pod: CountingPod, tmp_path: Path
+    cluster: StandInCluster,
+    pod: CountingPod,
+    tmp_path: Path,
+    idle: float,
+    linger: float,
+    seconds: float,
 ) -> None:
     """As the one that cuts after 30 s: signs of life come in a sixth of that."""
     async with ProxiedCapture(
-        cluster, "counting", tmp_path, renderer_factory, {"idle": 2.5}, linger=3.0, frequency=60.0
+        *(cluster, "counting", tmp_path, renderer_factory, {"idle": idle}),
+        linger=linger,
+        frequency=100.0,
     ) as capture:
         await capture.attached()
-        await asyncio.sleep(6)
+        await asyncio.sleep(seconds)
         summary = await capture.stop()
     assert capture.view.of("reconnect") == []
     assert (summary.exit_code, summary.complete) == (0, True)
