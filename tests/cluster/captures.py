@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -13,6 +14,17 @@ from typing import Any
 import psutil
 
 from tests.cluster.standin.harness import StandInCluster
+
+LINE = re.compile(rb"^\d+ +\d\d:\d\d:\d\d\.\d{6} \S.*$")
+HOLDER = """
+import sys, time
+kept = bytearray(b"x") * (int(sys.argv[1]) << 20)
+print("ready", flush=True)
+while True:
+    with open("/etc/hostname") as file:
+        file.read()
+    time.sleep(0.02)
+"""
 
 
 def command(cluster: StandInCluster, *arguments: str, context: str = "admin") -> list[str]:
@@ -69,6 +81,18 @@ def hunters(cluster: StandInCluster, pod: str, container: str) -> list[int]:
         except psutil.NoSuchProcess:
             continue
     return found
+
+
+def hunter_files(cluster: StandInCluster, pod: str, container: str) -> list[Path]:
+    root = cluster.rootfs(pod, container)
+    places = ("tmp", "var/tmp", "dev/shm", "run", "root", ".")
+    return [path for place in places for path in (root / place).glob(".hunter*")]
+
+
+def assert_nothing_left(cluster: StandInCluster, pod: str, container: str) -> None:
+    assert hunters(cluster, pod, container) == []
+    assert hunter_files(cluster, pod, container) == []
+    assert cluster.tracer_pids(pod, container) == {0}
 
 
 def files(cluster: StandInCluster, pod: str, container: str) -> set[str]:

@@ -30,6 +30,7 @@ from gatherer.clock import CaptureClock
 from gatherer.errors import ScrapeError
 from gatherer.runtimes import Target
 from tests.cluster.agent_pods import agent_pod
+from tests.cluster.captures import until
 from tests.cluster.kube_access import access_to
 from tests.cluster.standin.harness import StandInCluster, pod_manifest
 from tests.integration.node_exporter import MISSING, PROGRAM
@@ -472,13 +473,6 @@ def test_the_recorded_labels_find_the_stand_in_agents() -> None:
         assert agent.kind == kind
 
 
-def until(condition: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, f"not within 60 s: {what}"
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize("signals", [["KILL"], ["INT", "INT"]])
 def test_collectors_heap_profiler_is_off_however_gatherer_ends(
     cluster: StandInCluster, make_agent: Callable[..., str], tmp_path: Path, signals: list[str]
@@ -495,7 +489,7 @@ def test_collectors_heap_profiler_is_off_however_gatherer_ends(
         stderr=subprocess.STDOUT,
     )
     try:
-        until(lambda: heap_state(cluster) == "on", "the heap profiler is on")
+        until(lambda: heap_state(cluster) == "on", "the heap profiler is on", 60)
         for name in signals:
             subprocess.run(["kill", f"-{name}", str(process.pid)], check=True)
             time.sleep(0.2)  # two signals at once are one
@@ -503,7 +497,7 @@ def test_collectors_heap_profiler_is_off_however_gatherer_ends(
     finally:
         process.kill()
         process.communicate()
-    until(lambda: heap_state(cluster) == "off", "the heap profiler is off")
+    until(lambda: heap_state(cluster) == "off", "the heap profiler is off", 60)
 
 
 async def test_a_heap_profile_that_somebody_else_takes_is_left_alone(

@@ -7,8 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,33 +17,16 @@ import pytest
 from hg_shared.batch import Batch
 from hg_shared.framing import FrameDecoder
 from hg_shared.wire import decode
+from tests.cluster.captures import (
+    HOLDER,
+    LINE,
+    assert_nothing_left,
+    command,
+    events,
+    hunters,
+    until,
+)
 from tests.cluster.standin.harness import StandInCluster, pod_manifest
-
-LINE = re.compile(rb"^\d+ +\d\d:\d\d:\d\d\.\d{6} \S.*$")
-HOLDER = """
-import sys, time
-kept = bytearray(b"x") * (int(sys.argv[1]) << 20)
-print("ready", flush=True)
-while True:
-    with open("/etc/hostname") as file:
-        file.read()
-    time.sleep(0.02)
-"""
-
-
-def gatherer(cluster: StandInCluster, *arguments: str, context: str = "admin") -> list[str]:
-    return [
-        *(sys.executable, "-m", "gatherer", "--kubeconfig", str(cluster.kubeconfig)),
-        *("--context", context, "--plain", *arguments),
-    ]
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
-    return found
 
 
 def only_log(output: Path) -> Path | None:
@@ -53,43 +34,14 @@ def only_log(output: Path) -> Path | None:
     return logs[0] if logs and logs[0].stat().st_size else None
 
 
-def hunters(cluster: StandInCluster, pod: str, container: str) -> list[int]:
-    """Host pids of processes of hunter in a container."""
-    found = []
-    for pid in cluster.host_pids(pod, container).values():
-        try:
-            if any("hunter" in word for word in psutil.Process(pid).cmdline()):
-                found.append(pid)
-        except psutil.NoSuchProcess:
-            continue
-    return found
-
-
-def hunter_files(cluster: StandInCluster, pod: str, container: str) -> list[Path]:
-    root = cluster.rootfs(pod, container)
-    places = ("tmp", "var/tmp", "dev/shm", "run", "root", ".")
-    return [path for place in places for path in (root / place).glob(".hunter*")]
-
-
-def assert_nothing_left(cluster: StandInCluster, pod: str, container: str) -> None:
-    assert hunters(cluster, pod, container) == []
-    assert hunter_files(cluster, pod, container) == []
-    assert cluster.tracer_pids(pod, container) == {0}
-
-
-def events(output: Path, name: str) -> list[dict[str, Any]]:
-    lines = (output / "events.jsonl").read_text().splitlines()
-    return [event for event in map(json.loads, lines) if event["event"] == name]
-
-
 def test_offender_is_traced_while_it_runs_and_nothing_stays(
     cluster: StandInCluster, tmp_path: Path
 ) -> None:
     target = cluster.host_pid("problempod", "buggycontainer")
     output = tmp_path / "logs"
-    command = gatherer(cluster, "-p", "problempod", "-c", "buggycontainer", "-m", "20", "-f", "1")
+    words = command(cluster, "-p", "problempod", "-c", "buggycontainer", "-m", "20", "-f", "1")
     running = subprocess.Popen(
-        [*command, "-o", str(output)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*words, "-o", str(output)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
         log = until(lambda: only_log(output), "a log after two scans", 30)
@@ -114,9 +66,9 @@ def test_offender_is_traced_while_it_runs_and_nothing_stays(
 
 def test_second_capture_keeps_the_first(cluster: StandInCluster, tmp_path: Path) -> None:
     output = tmp_path / "logs"
-    command = gatherer(cluster, "-p", "problempod", "-m", "20", "-f", "0.5", "--duration", "3s")
+    words = command(cluster, "-p", "problempod", "-m", "20", "-f", "0.5", "--duration", "3s")
     for _ in range(2):
-        done = subprocess.run([*command, "-o", str(output)], capture_output=True, timeout=60)
+        done = subprocess.run([*words, "-o", str(output)], capture_output=True, timeout=60)
         assert (done.returncode, done.stderr) == (0, b"")
     (previous,) = (output / "previous").iterdir()
     assert re.fullmatch(r"\d{8}T\d{6}Z", previous.name)
@@ -134,10 +86,10 @@ def test_threshold_is_of_the_containers_limit(
     traced: bool,
 ) -> None:
     name = f"holder{percent}"
-    command = ["python3", "-c", HOLDER, "72"]
+    holder = ["python3", "-c", HOLDER, "72"]
     make_pod(
         pod_manifest(
-            name, command, memory="128Mi", security={"capabilities": {"add": ["SYS_PTRACE"]}}
+            name, holder, memory="128Mi", security={"capabilities": {"add": ["SYS_PTRACE"]}}
         )
     )
 
@@ -148,7 +100,7 @@ def test_threshold_is_of_the_containers_limit(
     output = tmp_path / "logs"
     done = subprocess.run(
         [
-            *gatherer(cluster, "-p", name, "-m", percent, "-f", "0.5", "--duration", "3"),
+            *command(cluster, "-p", name, "-m", percent, "-f", "0.5", "--duration", "3"),
             *("--force", "-o", str(output)),
         ],
         capture_output=True,
@@ -170,9 +122,9 @@ def test_too_little_headroom_is_refused(
 ) -> None:
     make_pod(pod_manifest("tight", ["python3", "-c", HOLDER, "20"], memory="64Mi"))
     # This user may add no ephemeral container, which would be the way in.
-    command = gatherer(cluster, "-p", "tight", "-m", "20", context="execer")
+    words = command(cluster, "-p", "tight", "-m", "20", context="execer")
     done = subprocess.run(
-        [*command, "-o", str(tmp_path / "logs")],
+        [*words, "-o", str(tmp_path / "logs")],
         capture_output=True,
         timeout=60,
     )
@@ -187,8 +139,8 @@ def test_killed_gatherer_leaves_nothing_and_keeps_what_it_acknowledged(
     cluster: StandInCluster, tmp_path: Path
 ) -> None:
     output = tmp_path / "logs"
-    command = gatherer(cluster, "-p", "problempod", "-m", "20", "-f", "0.5", "-o", str(output))
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    words = command(cluster, "-p", "problempod", "-m", "20", "-f", "0.5", "-o", str(output))
+    running = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     log = until(lambda: only_log(output), "a log", 30)
     assert hunters(cluster, "problempod", "buggycontainer")
     running.kill()
@@ -217,7 +169,7 @@ def test_hunter_needs_no_tar_and_starts_no_program(
             os.unlink(path)
     done = subprocess.run(
         [
-            *gatherer(cluster, "-p", "plain", "-m", "10", "-f", "0.5", "--duration", "2"),
+            *command(cluster, "-p", "plain", "-m", "10", "-f", "0.5", "--duration", "2"),
             *("-o", str(tmp_path / "logs")),
         ],
         capture_output=True,
@@ -248,7 +200,7 @@ def test_what_cannot_start_says_why_on_one_line(
     words: tuple[bytes, ...],
 ) -> None:
     done = subprocess.run(
-        [*gatherer(cluster, *arguments, context=context), "-o", str(tmp_path / "logs")],
+        [*command(cluster, *arguments, context=context), "-o", str(tmp_path / "logs")],
         capture_output=True,
         timeout=60,
     )

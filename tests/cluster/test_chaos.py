@@ -21,11 +21,11 @@ import pytest
 from gatherer.config import CaptureConfig
 from gatherer.renderer_process import RendererProcess
 from gatherer.session import RendererFactory
+from tests.cluster.captures import assert_nothing_left
 from tests.cluster.counting import Books, CountingPod, compare
 from tests.cluster.faulty_proxy import Fault
 from tests.cluster.in_process import ProxiedCapture
 from tests.cluster.standin.harness import StandInCluster
-from tests.cluster.test_capture import assert_nothing_left
 
 SAMPLE, ALL = 40, 300
 PODS = 4

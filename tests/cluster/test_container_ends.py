@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.captures import LINE, assert_nothing_left, command, hunters, until
 from tests.cluster.standin import cgroups
 from tests.cluster.standin.harness import StandInCluster, pod_manifest
-from tests.cluster.test_capture import LINE, assert_nothing_left, gatherer, hunters, until
 
 MIB = 1 << 20
 PTRACE = {"capabilities": {"add": ["SYS_PTRACE"]}}
@@ -52,8 +52,8 @@ class Captured:
 
     def __init__(self, cluster: StandInCluster, output: Path, *options: str) -> None:
         self.output = output
-        command = gatherer(cluster, *options, "-f", "0.5", "-o", str(output))
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        words = command(cluster, *options, "-f", "0.5", "-o", str(output))
+        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def traced(self, pattern: str = "*.log") -> Path:
         """Waits for a log with something in it."""

@@ -16,10 +16,9 @@ import pytest
 from gatherer.config import TargetConfig
 from gatherer.doctor import run_doctor
 from tests.cluster.agent_pods import agent_pod
-from tests.cluster.captures import capture, session
+from tests.cluster.captures import capture, session, until
 from tests.cluster.standin import rbac
 from tests.cluster.standin.harness import StandInCluster, owned_pod, pod_manifest
-from tests.cluster.test_capture import until
 
 MakePod = Callable[..., dict[str, Any]]
 PODS = ("lockedpod", "restrictedpod", "noptracepod")

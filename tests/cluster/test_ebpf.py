@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.captures import HOLDER, assert_nothing_left, command
 from tests.cluster.standin.harness import StandInCluster, pod_manifest
-from tests.cluster.test_capture import HOLDER, assert_nothing_left, gatherer
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_the_engine_follows_the_capabilities(
     output = tmp_path / "logs"
     done = subprocess.run(
         [
-            *gatherer(cluster, "-p", name, "-m", "10Mi", "-f", "0.5", "--duration", "3"),
+            *command(cluster, "-p", name, "-m", "10Mi", "-f", "0.5", "--duration", "3"),
             *("--force", "-o", str(output)),
         ],
         capture_output=True,

@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 
 from hg_shared.framing import FrameDecoder
+from tests.cluster.captures import hunter_files, hunters
 from tests.cluster.counting import CountingPod
 from tests.cluster.standin.harness import StandInCluster
-from tests.cluster.test_capture import hunter_files, hunters
 
 SAMPLE, ALL = 10, 100
 SOAK = os.environ.get("HYPOTHESIS_PROFILE") == "soak"

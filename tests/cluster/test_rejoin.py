@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from gatherer.supervisor import renderer_factory
+from tests.cluster.captures import assert_nothing_left, hunters
 from tests.cluster.counting import CountingPod, compare, counters
 from tests.cluster.faulty_proxy import Fault
 from tests.cluster.in_process import ProxiedCapture
 from tests.cluster.standin.harness import StandInCluster
-from tests.cluster.test_capture import assert_nothing_left, hunters
 
 SOAK = os.environ.get("HYPOTHESIS_PROFILE") == "soak"
 

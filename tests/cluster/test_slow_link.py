@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from tests.cluster.captures import assert_nothing_left, events
 from tests.cluster.counting import CountingPod, Done, compare
 from tests.cluster.faulty_proxy import FaultyProxy
 from tests.cluster.kube_access import edited_kubeconfig
 from tests.cluster.standin.harness import StandInCluster
-from tests.cluster.test_capture import assert_nothing_left, events
 
 SOAK = os.environ.get("HYPOTHESIS_PROFILE") == "soak"
 LINK = 50_000

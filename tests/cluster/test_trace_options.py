@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.captures import assert_nothing_left, command
 from tests.cluster.standin.harness import StandInCluster, pod_manifest
-from tests.cluster.test_capture import assert_nothing_left, gatherer
 from tests.integration.engines import EVERY_ENGINE
 
 PARENT = """
@@ -41,7 +41,7 @@ def test_children_and_descriptors(
     rights = {"capabilities": {"add": ["SYS_ADMIN", "SYS_PTRACE"]}}
     make_pod(pod_manifest(name, ["python3", "-c", PARENT], memory="256Mi", security=rights))
     output = tmp_path / "logs"
-    words = gatherer(
+    words = command(
         cluster, "-p", name, "--pid", "1", "-F", "-y", "--raw", "--engine", engine,
         "--duration", "3", "-f", "0.5", "-o", str(output),
     )  # fmt: skip
