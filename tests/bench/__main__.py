@@ -100,11 +100,12 @@ def main() -> int:
                 for section, measure in chosen.items():
                     print(f"round {number + 1} of {given.rounds}: {section}", file=sys.stderr)
                     results.setdefault(section, []).append(measure())
+                # A run of many rounds that is interrupted has not been for nothing.
+                (ROOT / "dist" / "bench.json").write_text(json.dumps(results, indent=1))
     cpus = len(os.sched_getaffinity(0))
     print(f"{platform.machine()}, {cpus} CPUs, Linux {platform.release()}; {rendering.form()}")
     print(f"medians, [lowest..highest] of {given.rounds} rounds")
     report(results)
-    (ROOT / "dist" / "bench.json").write_text(json.dumps(results, indent=1))
     return 0
 
 
