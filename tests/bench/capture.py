@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.bench.memory import gatherer_peak_mib
 from tests.bench.target import Target
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,14 +46,7 @@ class Capture:
 
     def measure_memory(self) -> None:
         """Takes note of the peak so far."""
-        pid = self._process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        renderers = [
-            int(child)
-            for child in children
-            if b"renderer_main" in Path(f"/proc/{child}/cmdline").read_bytes()
-        ]
-        self.peak_mib = sum(_peak_mib(each) for each in (pid, *renderers))
+        self.peak_mib = gatherer_peak_mib(self._process.pid)
 
     def end(self, output: Path) -> None:
         """Ends it as Ctrl-C does, and waits until everything is rendered."""
@@ -140,8 +134,3 @@ def measure_budget(program: Path, folder: Path, seconds: float, engine: str) -> 
         "noise: untraced before and after": abs(before / after - 1),
         "windows in the log": windows,
     }
-
-
-def _peak_mib(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024

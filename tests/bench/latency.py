@@ -14,14 +14,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tests.bench.memory import gatherer_peak_mib
 from tests.bench.target import Target
 
 ROOT = Path(__file__).resolve().parents[2]
 POLL_SECONDS = 0.005
+RATE = 10_000
+"""Calls a second of the target."""
 
 
 def measure(program: Path, folder: Path, seconds: float, *options: str) -> dict[str, Any]:
-    """Traces a target that makes about 10,000 calls a second, and reads its log as it grows.
+    """Traces a target that makes `RATE` calls a second, and reads its log as it grows.
 
     Args:
         program: the compiled target.
@@ -29,7 +32,7 @@ def measure(program: Path, folder: Path, seconds: float, *options: str) -> dict[
         seconds: how long lines are read.
         options: more of gatherer's command line.
     """
-    target = Target(program, 1, "work", None)
+    target = Target(program, 1, "mix", None, RATE)
     output = folder / "latency"
     shutil.rmtree(output, ignore_errors=True)
     command = [
@@ -45,7 +48,7 @@ def measure(program: Path, folder: Path, seconds: float, *options: str) -> dict[
             time.sleep(POLL_SECONDS)
         [log] = logs
         ages = _ages(log, seconds)
-        peak = sum(_peak_mib(pid) for pid in (gatherer.pid, *_renderers(gatherer.pid)))
+        peak = gatherer_peak_mib(gatherer.pid)
     finally:
         gatherer.send_signal(signal.SIGINT)
         gatherer.communicate(timeout=60)
@@ -58,21 +61,6 @@ def measure(program: Path, folder: Path, seconds: float, *options: str) -> dict[
         "p99_ms": 1000 * sorted(ages)[len(ages) * 99 // 100],
         "gatherer_peak_mib": peak,
     }
-
-
-def _renderers(gatherer: int) -> list[int]:
-    """Returns the children of gatherer that render."""
-    children = Path(f"/proc/{gatherer}/task/{gatherer}/children").read_text().split()
-    return [
-        int(pid)
-        for pid in children
-        if b"renderer_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
-
-
-def _peak_mib(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def _ages(log: Path, seconds: float) -> list[float]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from hg_shared.framing import FrameDecoder
 from hg_shared.messages import Ack
 from hg_shared.wire import decode
 from tests.bench import streams
+from tests.bench.memory import gatherer_peak_mib
 
 ROOT = Path(__file__).resolve().parents[2]
 READ_SIZE = 1 << 18
@@ -115,7 +115,7 @@ def measure(folder: Path, megabytes: int = 300) -> dict[str, float]:
         figures[f"{name}_mb_of_records_per_second"] = raw / 1e6 / took["seconds"]
         figures[f"{name}_records_per_second"] = records / took["seconds"]
         figures[f"{name}_lines_per_second_behind"] = records / took["until_rendered"]
-        figures[f"{name}_peak_mib"] = took["gatherer_mib"] + took["renderer_mib"]
+        figures[f"{name}_peak_mib"] = took["peak_mib"]
     return figures
 
 
@@ -143,15 +143,27 @@ async def _run(stream: Path, output: Path, last_seq: int) -> dict[str, Any]:
             renderer_factory(config),
             JsonView(nothing),
         )
+        peaks: list[float] = []
+        watching = asyncio.ensure_future(_watch(peaks))
         summary = await session.run()
+        watching.cancel()
     ended_at = time.perf_counter()
     return {
         "seconds": channel.acked_at - channel.started_at,
         "until_rendered": ended_at - channel.started_at,
-        "gatherer_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "renderer_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
+        "peak_mib": max(peaks),
         "complete": summary.complete,
     }
+
+
+async def _watch(peaks: list[float]) -> None:
+    """Takes note of the peak of memory for as long as it runs."""
+    while True:
+        try:
+            peaks.append(gatherer_peak_mib(os.getpid()))
+        except (OSError, IndexError):
+            pass  # The renderer has just ended.
+        await asyncio.sleep(0.1)
 
 
 if __name__ == "__main__":
