@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -157,6 +158,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words or bool(os.environ.get("GATHERER_DEBUG"))
+    # Of what nobody waits for, a connection that is reset while it is closed, asyncio prints a
+    # traceback.
+    logging.getLogger("asyncio").setLevel(logging.NOTSET if debug else logging.CRITICAL + 1)
     try:
         result = cli.main(words, prog_name="gatherer", standalone_mode=False)
         return result if isinstance(result, int) else 0

@@ -278,7 +278,7 @@ def test_a_pod_that_is_not_there_is_an_error_beside_others_that_are(
     make_pod(worker("good", {}))
     running = gatherer("-p", "good", "-p", "nopod", "--duration", "1")
     code, said = running.finish()
-    assert (code, said.count("\n")) == (3, 1)
+    assert (code, said.count("\n")) == (3, 1), said
     assert said.startswith('gatherer: error: pods "nopod" not found')
     assert session(running.output / "default_good_main")["complete"] is True
 

@@ -241,7 +241,7 @@ class HunterSession:
         """Asks hunter to end, acknowledges its Goodbye and returns it."""
         self.send(Stop("interrupted"))
         code = self.wait_ended()
-        assert code == 0, self.errors()
+        assert code == 0, (code, self.errors())
         assert self.decoder.errors == []
         assert self.sequence == list(range(1, len(self.sequence) + 1))
         return self.of(Goodbye)[0]

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.cluster.standin import mounts, requirements, run_directory, runc
 from tests.cluster.standin.cluster import OBJECTS, Cluster, manifest
@@ -42,6 +43,7 @@ def _parse() -> argparse.Namespace:
 async def _serve(options: argparse.Namespace, run: RunDirectory) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_complain)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     if options.lifeline:
@@ -71,6 +73,16 @@ async def _serve(options: argparse.Namespace, run: RunDirectory) -> None:
     finally:
         await server.stop()
         await cluster.kubelet.stop()
+
+
+def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Leaves out what asyncio does to itself when a connection that it closes is reset.
+
+    It then tells the protocol twice that the connection is lost, and there is none the second time.
+    """
+    twice = "_call_connection_lost" in str(context.get("handle"))
+    if not (twice and isinstance(context.get("exception"), AttributeError)):
+        loop.default_exception_handler(context)
 
 
 def _stop_at_eof(fd: int, stop: asyncio.Event) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import tomllib
 from pathlib import Path
 
@@ -183,6 +184,24 @@ def test_errors_are_one_line_with_their_code(
     err = capsys.readouterr().err
     assert err.startswith("Traceback")
     assert err.endswith(line)
+
+
+def test_what_asyncio_says_of_the_background_is_for_debugging(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def reset() -> int:
+        error = ConnectionResetError("reset while it was closed")
+        asyncio.get_running_loop().call_exception_handler({"message": "late", "exception": error})
+        return 0
+
+    def run_capture(_config: object, _stdout: object) -> int:
+        return asyncio.run(reset())
+
+    monkeypatch.setattr("gatherer.supervisor.run_capture", run_capture)
+    assert cli.main(["-p", "x"]) == 0
+    assert caplog.records == []
+    assert cli.main(["-p", "x", "--debug"]) == 0
+    assert [record.name for record in caplog.records] == ["asyncio"]
 
 
 def test_an_unexpected_error_is_one_line_too(
