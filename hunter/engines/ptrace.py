@@ -58,6 +58,8 @@ class PtraceEngine(Tracer):
         self._superseded: Deque[int] = deque()
         self._wake = threading.Event()
         self._main = 0
+        # A signal to a thread that has ended is a crash. Taken again where a handler interrupts.
+        self._reachable = threading.RLock()
         self.thread_id = 0
         """Of the tracer, once it runs."""
         self._ready = threading.Event()
@@ -158,10 +160,13 @@ class PtraceEngine(Tracer):
 
     def poke(self) -> None:
         """Signals the tracer if requests wait."""
-        if (self._requests or self._superseded) and self._main:
-            self._wake.set()
-            self._leave_loop()
-            signal.pthread_kill(self._main, signal.SIGUSR1)
+        if not (self._requests or self._superseded):
+            return
+        with self._reachable:
+            if self._main:
+                self._wake.set()
+                self._leave_loop()
+                signal.pthread_kill(self._main, signal.SIGUSR1)
 
     def notices(self) -> List[Notice]:
         """Returns what happened since the last call."""
@@ -229,7 +234,8 @@ class PtraceEngine(Tracer):
                     self._owners.clear()
                 self._await_newborn()
             elif self._stopping:
-                self._main = 0
+                with self._reachable:
+                    self._main = 0
                 self.ended = True
                 return
             else:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+
 import pytest
 
 from hg_shared.records import Kind
@@ -162,3 +165,22 @@ def test_a_process_that_dies_while_letting_go_is_exited(machine: Machine) -> Non
     )
     assert ("detach", PID) not in machine.log
     assert [(n.text, n.value) for n in ended(machine)] == [("exited", 9)]
+
+
+def test_no_signal_goes_to_a_tracer_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = PtracePythonEngine("x86_64", 32, 1 << 20)
+    tracer = threading.Thread(target=engine.run_beside)
+    sent = []
+
+    def kill(thread: int, number: int) -> None:
+        tracer.join(0.2)
+        sent.append((thread, tracer.is_alive()))
+
+    monkeypatch.setattr(signal, "pthread_kill", kill)
+    tracer.start()
+    engine.wait_ready()
+    engine.stop()  # it wakes the tracer, which has nothing left to do
+    tracer.join()
+    assert sent == [(tracer.ident, True)]
+    engine.stop()
+    assert len(sent) == 1
