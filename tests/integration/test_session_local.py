@@ -224,7 +224,8 @@ def test_a_removed_directory_ends_the_capture(gather: Gather, steps: Tracee) -> 
     steps.ask("10")
     code, err = capture.finish()
     assert code == 1
-    assert "the directory was removed under the capture" in err
+    # Who writes to it next and the renderer, which reads it, find out at the same time.
+    assert "removed under the capture" in err or "leave the capture directory in place" in err
     capture.wait_until_hunter_is_gone(15)
     assert goes_on_untraced(steps)
 
