@@ -224,6 +224,14 @@ class PtraceEngine(Tracer):
         self.thread_id = threading.get_native_id()
         self._main = threading.get_ident()
         self._ready.set()
+        try:
+            self._trace()
+        finally:
+            with self._reachable:
+                self._main = 0
+        self.ended = True
+
+    def _trace(self) -> None:
         while True:
             self._carry_out()
             self._between_stops()
@@ -234,9 +242,6 @@ class PtraceEngine(Tracer):
                     self._owners.clear()
                 self._await_newborn()
             elif self._stopping:
-                with self._reachable:
-                    self._main = 0
-                self.ended = True
                 return
             else:
                 self._wake.wait()

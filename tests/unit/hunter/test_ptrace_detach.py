@@ -184,3 +184,15 @@ def test_no_signal_goes_to_a_tracer_that_has_ended(monkeypatch: pytest.MonkeyPat
     assert sent == [(tracer.ident, True)]
     engine.stop()
     assert len(sent) == 1
+
+
+def test_no_signal_goes_to_a_tracer_that_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = PtracePythonEngine("x86_64", 32, 1 << 20)
+    sent = []
+    monkeypatch.setattr(signal, "pthread_kill", lambda *to: sent.append(to))
+    monkeypatch.setattr(engine, "_between_stops", lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        engine.run_beside()
+    engine.stop()
+    assert sent == []
+    assert not engine.ended
