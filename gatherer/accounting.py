@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gatherer.damage import Damage
+from gatherer.text import counted
 from hg_shared.batch import Batch
 from hg_shared.messages import Goodbye
 
+MAX_JUMP = 1 << 32
+"""Records that may be missing in front of a batch; more is not a gap but a lie."""
 MAX_PROBLEMS = 20
 """Sentences about what does not add up that are kept."""
 
@@ -33,7 +37,7 @@ class Accounts:
         processes: by ordinal.
         missing: records that are missing between batches.
         repeated: records that came a second time and were left out.
-        damaged_batches: batches that could not be read.
+        damage: batches that could not be read, or whose records are not what they should be.
         undeclared: records of processes that hunter never declared; they are in no log.
         bytes: record bytes after decompression.
     """
@@ -41,10 +45,18 @@ class Accounts:
     processes: dict[int, ProcessAccount] = field(default_factory=dict)
     missing: int = 0
     repeated: int = 0
-    damaged_batches: int = 0
+    damage: Damage = field(default_factory=Damage)
     undeclared: int = 0
     bytes: int = 0
     _next: dict[int, int] = field(default_factory=dict)
+
+    def follows(self, batch: Batch) -> bool:
+        """Whether a batch can be the next of its source, with whatever is missing before it.
+
+        Args:
+            batch: decoded; its first record may have any number.
+        """
+        return batch.first - self._next.get(batch.source, 0) <= MAX_JUMP
 
     def place(self, batch: Batch) -> tuple[int, int]:
         """Takes a batch's place in its source's sequence.
@@ -82,7 +94,7 @@ class Accounts:
             {o: ProcessAccount(a.received, a.lost) for o, a in self.processes.items()},
             self.missing,
             self.repeated,
-            self.damaged_batches,
+            self.damage.copy(),
             self.undeclared,
             self.bytes,
             dict(self._next),
@@ -158,8 +170,10 @@ def settle(
     """
     problems: list[str] = []
     if accounts.undeclared:
+        belong = "belongs" if accounts.undeclared == 1 else "belong"
         problems.append(
-            f"{accounts.undeclared} records belong to processes that hunter never declared"
+            f"{counted(accounts.undeclared, 'record')} {belong} to processes that hunter never"
+            " declared"
         )
     if goodbye is None:
         return _without_totals(accounts, problems)
@@ -177,7 +191,8 @@ def settle(
         transit = seen - lost - got.received
         if transit < 0:
             problems.append(
-                f"{name}: {got.received} records received, but hunter says {seen} seen, {lost} lost"
+                f"{name}: {counted(got.received, 'record')} received, but hunter says {seen} seen,"
+                f" {lost} lost"
             )
             transit, lost = 0, max(lost, got.lost)
         if spooled:
@@ -219,7 +234,9 @@ def _bounded(problems: list[str]) -> tuple[str, ...]:
     """Returns the first sentences, and how many more there are."""
     more = len(problems) - MAX_PROBLEMS
     kept = tuple(problems[:MAX_PROBLEMS])
-    return (*kept, f"{more} more contradictions in hunter's totals") if more > 0 else kept
+    if more <= 0:
+        return kept
+    return (*kept, f"{counted(more, 'more contradiction')} in hunter's totals")
 
 
 def _sums(processes: Mapping[int, ProcessSettlement]) -> tuple[int, int, int, int]:

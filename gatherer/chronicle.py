@@ -17,6 +17,7 @@ from gatherer.process_table import ProcessEntry
 from gatherer.progress import Progress
 from gatherer.reception import Arrival
 from gatherer.session_document import SessionDocument
+from gatherer.text import counted
 from gatherer.threshold import describe_threshold
 from gatherer.view import Start, View
 from hg_shared.messages import Event, Goodbye, Heartbeat, Hello, Sample, TracedProcess
@@ -81,7 +82,7 @@ class Chronicle:
             document.farewell(message)
             if message.frames != arrival.frame.seq - 1:
                 document.instance.disagree(
-                    f"hunter says it sent {message.frames} frames, its Goodbye is number"
+                    f"hunter says it sent {counted(message.frames, 'frame')}, its Goodbye is number"
                     f" {arrival.frame.seq}"
                 )
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gatherer.errors import TargetNotFound
+from gatherer.text import counted
 
 TAIL_LINES = 12
 
@@ -95,11 +96,12 @@ def run_demo(
     for log in logs:
         lines = log.read_bytes().splitlines()
         threads = {line.split(None, 1)[0] for line in lines}
-        echo(f"summary: {log} has {len(lines)} lines from {len(threads)} threads")
+        sources = counted(len(threads), "thread")
+        echo(f"summary: {log} has {counted(len(lines), 'line')} from {sources}")
     session = json.loads((output / "session.json").read_text(encoding="utf-8"))
     records = session["records"]
     echo(
-        f"summary: {records['seen']} records seen = {records['received']} received"
+        f"summary: {counted(records['seen'], 'record')} seen = {records['received']} received"
         f" + {records['lost']} lost; {'complete' if session['complete'] else 'not complete'}"
     )
     return code

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gatherer.accounting import Settlement
+from gatherer.damage import Damage
 from gatherer.errors import DeployError, GathererError, TargetNotFound, TracingDenied
 from gatherer.reception import Reception
 from gatherer.runtimes import Exit, TargetEnd
-from gatherer.text import printable
+from gatherer.text import counted, printable
 from hg_shared.messages import Goodbye
 
 COMPLETE, FAILED, LOST = 0, 1, 4
@@ -16,6 +17,7 @@ HUNTER_COULD_NOT_START = 3
 TARGET_ENDED = "target ended"
 _COULD_NOT_START = (TargetNotFound, TracingDenied)
 NODE_LOST = "NodeLost"
+_MANY = "events and samples"
 _ERROR_PREFIX = "hunter: error: "
 _STOPPED = {
     "interrupted": ("interrupted", COMPLETE),
@@ -40,6 +42,7 @@ class Evidence:
         reception: the state of the stream.
         discrepancies: sentences about what does not add up.
         dropped_lines: lines left out of logs that had reached their size limit.
+        damage: what is wrong inside the batches of records that arrived.
     """
 
     stop_reason: str
@@ -53,6 +56,7 @@ class Evidence:
     reception: Reception
     discrepancies: tuple[str, ...]
     dropped_lines: int = 0
+    damage: Damage = field(default_factory=Damage)
 
 
 @dataclass(frozen=True)
@@ -183,19 +187,20 @@ def _notes(evidence: Evidence) -> tuple[str, ...]:
     reception = evidence.reception
     notes = list(evidence.discrepancies) + list(evidence.settlement.discrepancies)
     if reception.missing_frames:
-        notes.append(f"{reception.missing_frames} frames of the stream are missing")
-    if reception.damaged:
-        notes.append(
-            f"the stream was damaged in {reception.damaged} places,"
-            f" first: {printable(reception.damage[0], 200)}"
-        )
+        verb = "is" if reception.missing_frames == 1 else "are"
+        notes.append(f"{counted(reception.missing_frames, 'frame')} of the stream {verb} missing")
+    damage = reception.damage + evidence.damage
+    if damage.places:
+        notes.append(f"the stream was {damage}, first: {printable(damage.named[0], 200)}")
     if evidence.goodbye is not None and evidence.goodbye.dropped_messages > 0:
         notes.append(
-            f"hunter dropped {evidence.goodbye.dropped_messages} events and samples"
+            f"hunter dropped {counted(evidence.goodbye.dropped_messages, 'event or sample', _MANY)}"
             " while the connection was slow or broken"
         )
     if evidence.settlement.transit:
-        notes.append(f"{evidence.settlement.transit} records were lost in transit")
+        transit = evidence.settlement.transit
+        verb = "was" if transit == 1 else "were"
+        notes.append(f"{counted(transit, 'record')} {verb} lost in transit")
     if evidence.settlement.waiting:
         notes.append(
             f"{evidence.settlement.waiting} of the records received are in the spool and not in"
@@ -207,7 +212,8 @@ def _notes(evidence: Evidence) -> tuple[str, ...]:
         )
     if evidence.dropped_lines:
         notes.append(
-            f"{evidence.dropped_lines} lines were dropped (log size limit);"
+            f"{counted(evidence.dropped_lines, 'line')}"
+            f" {'was' if evidence.dropped_lines == 1 else 'were'} dropped (log size limit);"
             " give more with --max-log-size"
         )
     return tuple(notes)

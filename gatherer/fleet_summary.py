@@ -10,7 +10,7 @@ from typing import Any
 from gatherer.errors import GathererError
 from gatherer.summary import Summary
 from gatherer.targets import TargetName
-from gatherer.text import byte_count, printable
+from gatherer.text import byte_count, counted, printable
 
 _WORST_FIRST = (1, 3, 4)
 """A capture that broke, one that never was, one with losses."""
@@ -157,7 +157,7 @@ def joint_error(targets: Iterable[TargetOutcome]) -> GathererError | None:
     assert first.error is not None
     error = first.error
     if len(outcomes) > 1:
-        words = f"{len(failed)} of {len(outcomes)} targets failed, first {first.name}"
+        words = f"{len(failed)} of {counted(len(outcomes), 'target')} failed, first {first.name}"
         error = GathererError(f"{words}: {first.error.cause}", first.error.remedy)
     error.exit_code = code
     return error
@@ -173,7 +173,7 @@ def _target_lines(target: TargetOutcome) -> list[str]:
         return [f"  {name}: not captured: {printable(why, 500)}"]
     count = len(summary.processes)
     lines = [
-        f"  {name}: {count} process{'' if count == 1 else 'es'}, {summary.received} records,"
+        f"  {name}: {counted(count, 'process')}, {counted(summary.received, 'record')},"
         f" {summary.lost} lost, {'complete' if summary.complete else 'not complete'},"
         f" {printable(summary.end_reason, 300)}"
     ]
@@ -183,7 +183,7 @@ def _target_lines(target: TargetOutcome) -> list[str]:
             lines.append(f"    {printable(process.command, 64)} {process.pid}: no log{end}")
             continue
         lines.append(
-            f"    {printable(process.log.name)}: {process.records} records,"
+            f"    {printable(process.log.name)}: {counted(process.records, 'record')},"
             f" {process.lost} lost, peak rss {byte_count(process.peak_rss_bytes)}{end}"
         )
     if summary.spool is not None:

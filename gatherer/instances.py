@@ -11,7 +11,7 @@ from typing import Any
 
 from gatherer.clock import CaptureClock
 from gatherer.runtimes import TargetEnd
-from gatherer.text import byte_count, printable
+from gatherer.text import byte_count, how_often, printable
 from hg_shared.linux_abi import signal_name
 from hg_shared.messages import Goodbye, Hello, Sample
 
@@ -147,7 +147,7 @@ class Instance:
             of = f" of {byte_count(limit)}" if limit is not None else ", no limit"
             words.append(f"memory at the last sample {byte_count(usage)}{of}")
         if end.restart_count:
-            words.append(f"restarted {end.restart_count} times so far")
+            words.append(f"restarted {how_often(end.restart_count)} so far")
         if end.message:
             words.append(printable(end.message, 300))
         if end.successor:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gatherer.accounting import Accounts, ProcessAccount
+from gatherer.damage import Damage
 from gatherer.errors import GathererError, LogWriteError, StreamError
 
 _ERRORS: dict[str, type[GathererError]] = {
@@ -100,7 +101,7 @@ class Reporter:
                 "written": progress.written,
                 "missing": accounts.missing,
                 "repeated": accounts.repeated,
-                "damaged": accounts.damaged_batches,
+                "damaged": [accounts.damage.places, accounts.damage.named],
                 "undeclared": accounts.undeclared,
                 "bytes": accounts.bytes,
                 "processes": changed,
@@ -173,7 +174,8 @@ class ReportedProgress:
             accounts.processes[ordinal] = ProcessAccount(received, lost)
         accounts.missing = report["missing"]
         accounts.repeated = report["repeated"]
-        accounts.damaged_batches = report["damaged"]
+        places, named = report["damaged"]
+        accounts.damage = Damage(places, named)
         accounts.undeclared = report["undeclared"]
         accounts.bytes = report["bytes"]
         self._losses += [Loss(*loss) for loss in report["losses"]]

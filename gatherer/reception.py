@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gatherer.damage import Damage
 from hg_shared.errors import UnsupportedVersion, WireError
 from hg_shared.framing import Frame, FrameDecoder, FrameType
 from hg_shared.messages import Hello, Message
@@ -11,8 +12,6 @@ from hg_shared.wire import MESSAGE_TYPES, decode
 
 MAX_JUMP = 1 << 20
 """A sequence number further ahead than this is not a gap but a lie."""
-MAX_DAMAGE = 20
-"""Descriptions of damage that are kept; the rest is only counted."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,7 @@ class Reception:
         missing_frames: sequence numbers that were passed over.
         repeated_frames: frames dropped because they had come before.
         unknown_frames: frames of types this version does not know.
-        damaged: places where the stream was not what it should be.
-        damage: what was wrong at the first of them.
+        damage: places where the stream was not what it should be.
         preview: the first bytes of the stream, for the case that it is none.
     """
 
@@ -53,8 +51,7 @@ class Reception:
         self.missing_frames = 0
         self.repeated_frames = 0
         self.unknown_frames = 0
-        self.damaged = 0
-        self.damage: list[str] = []
+        self.damage = Damage()
         self.preview = b""
         self._decoder = FrameDecoder()
 
@@ -94,7 +91,7 @@ class Reception:
 
     def _take(self) -> list[Arrival]:
         for error in self._decoder.errors:
-            self._note(str(error))
+            self.damage.note(str(error))
         self._decoder.errors.clear()
         return self._arrivals(self._decoder.frames_received())
 
@@ -108,14 +105,14 @@ class Reception:
 
     def _arrival(self, frame: Frame) -> Arrival | None:
         if self.hello is None and frame.type != FrameType.HELLO:
-            self._note(f"a frame of type {frame.type} came before the Hello")
+            self.damage.note(f"a frame of type {frame.type} came before the Hello")
             return None
         if frame.seq:
             if frame.seq <= self.last_seq:
                 self.repeated_frames += 1
                 return None
             if frame.seq - self.last_seq > MAX_JUMP:
-                self._note(f"sequence number {frame.seq} after {self.last_seq}")
+                self.damage.note(f"sequence number {frame.seq} after {self.last_seq}")
                 return None
             self.missing_frames += frame.seq - self.last_seq - 1
             self.last_seq = frame.seq
@@ -129,19 +126,25 @@ class Reception:
             except UnsupportedVersion:
                 raise
             except WireError as error:
-                self._note(str(error))
+                self.damage.note(place_of(frame, error))
                 # It keeps its place in the spool: another version may read more of it.
                 return Arrival(frame, None)
             assert content is None or not isinstance(content, tuple)
             message = content
             if isinstance(message, Hello):
                 if self.hello is not None:
-                    self._note("a second Hello")
+                    self.damage.note("a second Hello")
                     return None
                 self.hello = message
         return Arrival(frame, message)
 
-    def _note(self, text: str) -> None:
-        self.damaged += 1
-        if len(self.damage) < MAX_DAMAGE:
-            self.damage.append(text)
+
+def place_of(frame: Frame, error: WireError) -> str:
+    """Returns where in the stream something is wrong, and what.
+
+    Args:
+        frame: the frame.
+        error: what its payload is not.
+    """
+    where, text = f"frame {frame.seq}", str(error)
+    return text if text.startswith(where) else f"{where}: {text}"

@@ -16,17 +16,18 @@ from gatherer.config import LinesConfig
 from gatherer.demux import Held, Share, Watermarks, by_process
 from gatherer.logs import MAX_PROCESSES, LogNames, ProcessKey, too_many_processes
 from gatherer.progress import Drop, Loss, Progress
-from gatherer.reception import Reception
+from gatherer.reception import Reception, place_of
 from gatherer.render.call import CallRenderer
 from gatherer.render.descriptor_table import DescriptorTable
 from gatherer.render.descriptors import Descriptors
 from gatherer.render.lines import ProcessLines
 from gatherer.selection import Selected
+from gatherer.text import counted
 from hg_shared.batch import Batch
-from hg_shared.errors import WireError
+from hg_shared.errors import BadPayload, WireError
 from hg_shared.framing import Frame, FrameType
 from hg_shared.messages import Event, FdTable, Goodbye, Hello, Message, TracedProcess
-from hg_shared.records import HEAD_SIZE, NOTES, Kind, Record, iter_records
+from hg_shared.records import HEAD_SIZE, NOTES, Abi, Kind, Record, iter_records
 from hg_shared.wire import decode
 
 CHUNK = 32 << 10
@@ -92,7 +93,8 @@ class Logs(Protocol):
 
 
 LinesFactory = Callable[[Hello, TracedProcess], Lines]
-_KIND = 82
+_KIND, _ABI = 82, 83
+_KINDS, _ABIS = bytes(Kind), bytes(Abi)
 
 
 class Renderer(Protocol):
@@ -225,8 +227,7 @@ class Rendering:
         for process in self._by_key.values():
             self._append(process, process.lines.finish())
             if process.dropped:
-                plural = "" if process.dropped == 1 else "s"
-                text = f"DROPPED {process.dropped} line{plural} (log size limit)"
+                text = f"DROPPED {counted(process.dropped, 'line')} (log size limit)"
                 self._logs.append(process.name, process.lines.note(process.whole_to, text))
         self._note_transit()
 
@@ -250,8 +251,7 @@ class Rendering:
             process = self._processes.get(ordinal)
             count = books.transit - noted
             if count > 0 and process is not None:
-                plural = "" if count == 1 else "s"
-                text = f"LOST {count} record{plural} (lost in transit)"
+                text = f"LOST {counted(count, 'record')} (lost in transit)"
                 note = process.lines.note(self._goodbye.time_ns, text)
                 self._logs.append(process.name, note)
 
@@ -306,26 +306,47 @@ class Rendering:
     def _take_batch(self, frame: Frame) -> None:
         try:
             batch = decode(frame)
-        except WireError:
+            assert isinstance(batch, Batch)
+            self._check(frame, batch)
+        except WireError as error:
             # What it held is missing before the next batch of its source.
-            self.accounts.damaged_batches += 1
+            self.accounts.damage.note(place_of(frame, error))
             return
-        assert isinstance(batch, Batch)
         missing, repeated = self.accounts.place(batch)
         if missing:
             self._note_gap(missing, batch)
         watermark = self._watermarks.advance(batch.source, batch.watermark)
         watermark = self._held.take(batch, watermark)
+        undeclared = 0
         for ordinal, share in by_process(batch, repeated).items():
             process = self._processes.get(ordinal)
             if process is None:
                 # A hostile stream could name four billion of them.
                 self.accounts.undeclared += share.count
+                undeclared += share.count
                 continue
             self.accounts.received(ordinal, share.count - self._take_notes(ordinal, share))
             process.fed_to = watermark
             self._waiting[process.name] = process
             self._append(process, process.lines.feed_rows(share.heads, share.captures, watermark))
+        if undeclared:
+            words = f"{counted(undeclared, 'record')} of processes that hunter never declared"
+            self.accounts.damage.note(f"frame {frame.seq}: {words}")
+
+    def _check(self, frame: Frame, batch: Batch) -> None:
+        """Looks at what decoding a batch does not; records of unknown kinds are left out of logs.
+
+        Raises:
+            BadPayload: the batch has no place in the sequence of its source.
+        """
+        accounts = self.accounts
+        if not accounts.follows(batch):
+            raise BadPayload(f"a batch begins with record {batch.first} of its source")
+        for offset, known, noun in ((_KIND, _KINDS, "kind"), (_ABI, _ABIS, "ABI")):
+            unknown = batch.heads[offset::HEAD_SIZE].translate(None, known)
+            if unknown:
+                words = f"{counted(len(unknown), 'record')} of the unknown {noun} {unknown[0]}"
+                accounts.damage.note(f"frame {frame.seq}: {words}")
 
     def _take_notes(self, ordinal: int, share: Share) -> int:
         """Takes what is told about the stream itself, and returns how many records that is."""
@@ -353,10 +374,9 @@ class Rendering:
         """Notes in every log that records of some process are missing here."""
         first = next(batch.records(), None)
         at = first.start if first else batch.watermark
-        plural = "" if missing == 1 else "s"
         self._lose(Loss(at, 0, missing))
         for process in self._by_key.values():
-            text = f"GAP {missing} record{plural} (lost in transit)"
+            text = f"GAP {counted(missing, 'record')} (lost in transit)"
             self._append(process, process.lines.note(at, text))
 
     def _append(self, process: _Process, lines: bytes) -> None:

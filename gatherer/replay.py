@@ -28,6 +28,7 @@ from gatherer.runtimes import Exit, Target
 from gatherer.saved_stream import SavedStream, find, unfinished_targets
 from gatherer.session_document import SessionDocument
 from gatherer.spool import restart_of
+from gatherer.text import counted, printable
 from hg_shared.messages import Event, Goodbye, Hello, Sample, TracedProcess
 
 COMPLETE, DAMAGED = 0, 4
@@ -98,14 +99,15 @@ def run_render(
     processes = sum(
         isinstance(arrival.message, TracedProcess) for arrival in stream.arrivals(reception)
     )
+    rendering: Rendering | None
     if output is not None:
         if output.exists() and any(output.glob("*.log")):
             raise ConfigError(f"there are logs in {output}", "give an empty directory with -o")
         _make_directory(output)
-        _render(stream, lines, LogDirectory(output))
+        rendering = _render(stream, lines, LogDirectory(output))
     else:
-        _print(stream, lines, processes, out or sys.stdout.buffer)
-    return _judge(stream, reception)
+        rendering = _print(stream, lines, processes, out or sys.stdout.buffer)
+    return _judge(stream, reception, rendering)
 
 
 def _unfinished(path: Path, stream: str) -> ConfigError:
@@ -142,15 +144,27 @@ def _make_directory(path: Path) -> None:
         ) from error
 
 
-def _judge(stream: SavedStream, reception: Reception) -> int:
-    """Says what is wrong with a stream and returns the exit code."""
-    if not reception.damaged and not reception.missing_frames:
+def _judge(stream: SavedStream, reception: Reception, rendering: Rendering | None) -> int:
+    """Says what is wrong with a stream and returns the exit code.
+
+    Args:
+        stream: the stream.
+        reception: has seen all its frames.
+        rendering: has rendered it, None when nobody wanted to read it to the end.
+    """
+    damage, missing, lacking = reception.damage, reception.missing_frames, 0
+    if rendering is not None:
+        damage = damage + rendering.accounts.damage
+        lacking = rendering.settlement().transit
+    lacks = [
+        counted(count, noun) for count, noun in ((missing, "frame"), (lacking, "record")) if count
+    ]
+    words = [f"is {damage}"] if damage.places else []
+    words += [f"lacks {' and '.join(lacks)}"] if lacks else []
+    if not words:
         return COMPLETE
-    first = f", first: {reception.damage[0]}" if reception.damage else ""
-    _tell(
-        f"{stream.path} is damaged in {reception.damaged} places and lacks"
-        f" {reception.missing_frames} frames{first}"
-    )
+    first = f", first: {printable(damage.named[0], 200)}" if damage.named else ""
+    _tell(f"{stream.path} {' and '.join(words)}{first}")
     return DAMAGED
 
 
@@ -169,14 +183,20 @@ def _render(stream: SavedStream, lines: LinesConfig, logs: LogDirectory | Printe
     return rendering
 
 
-def _print(stream: SavedStream, lines: LinesConfig, processes: int, out: BinaryIO) -> None:
-    """Prints the log of the only process, or each log under its name."""
+def _print(
+    stream: SavedStream, lines: LinesConfig, processes: int, out: BinaryIO
+) -> Rendering | None:
+    """Prints the log of the only process, or each log under its name.
+
+    Returns:
+        What was rendered, None when the reader had enough before the end.
+    """
     try:
         if processes == 1:
-            _render(stream, lines, Printer(out))
+            rendering = _render(stream, lines, Printer(out))
         else:
             with TemporaryDirectory(prefix="gatherer-") as directory:
-                _render(stream, lines, LogDirectory(Path(directory)))
+                rendering = _render(stream, lines, LogDirectory(Path(directory)))
                 for log in sorted(Path(directory).iterdir()):
                     out.write(f"==> {log.name} <==\n".encode("ascii"))
                     with log.open("rb") as file:
@@ -186,6 +206,8 @@ def _print(stream: SavedStream, lines: LinesConfig, processes: int, out: BinaryI
     except BrokenPipeError:
         # The reader has had enough. What is still buffered must not fail at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+        return None
+    return rendering
 
 
 class Finishing:
@@ -239,7 +261,8 @@ class Finishing:
             _tell(f"note: {note}")
         state = "complete" if conclusion.complete else "not complete: it ends where gatherer ended"
         _tell(f"{self._directory} is rendered to its end; {state}")
-        return COMPLETE if not reception.damaged else DAMAGED
+        broken = reception.damage.places or rendering.accounts.damage.places
+        return DAMAGED if broken else COMPLETE
 
     def _read(self, reception: Reception) -> SessionDocument:
         """Returns what the stream alone says of the capture."""
@@ -278,6 +301,7 @@ class Finishing:
                 reception,
                 (),
                 document.processes.dropped_lines,
+                rendering.accounts.damage,
             )
         )
         clock, goodbye = document.clock, document.goodbye

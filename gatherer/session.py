@@ -295,7 +295,9 @@ class Session:
         except LogWriteError as error:
             failure = failure or error
         reception = self._conversation.reception
-        spooled = self._kept_spool and not (reception.missing_frames or reception.damaged)
+        damage = progress.accounts.damage
+        broken = reception.missing_frames or reception.damage.places or damage.places
+        spooled = self._kept_spool and not broken
         settlement = settle(
             progress.accounts, instance.goodbye, document.processes.names(), spooled=spooled
         )
@@ -313,6 +315,7 @@ class Session:
                 reception,
                 tuple(instance.discrepancies),
                 document.processes.dropped_lines_of(instance.number),
+                damage,
             )
         )
         document.settle(settlement)

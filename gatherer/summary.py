@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gatherer.text import byte_count, printable
+from gatherer.text import byte_count, counted, printable
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,13 @@ class Summary:
         for process in self.processes:
             end = f", {printable(process.end_reason, 200)}" if process.end_reason else ""
             if process.dropped_lines:
-                end = f", {process.dropped_lines} lines dropped (log size limit){end}"
+                end = f", {counted(process.dropped_lines, 'line')} dropped (log size limit){end}"
             if process.log is None:
                 lines.append(f"  {printable(process.command, 64)} {process.pid}: no log{end}")
                 continue
             lines.append(
-                f"  {printable(str(process.log))}: {process.records} records, {process.lost} lost,"
+                f"  {printable(str(process.log))}: {counted(process.records, 'record')},"
+                f" {process.lost} lost,"
                 f" peak rss {byte_count(process.peak_rss_bytes)}{end}"
             )
         if not self.processes:

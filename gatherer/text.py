@@ -7,6 +7,7 @@ import re
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 # NAME_MAX is 255 bytes; the pid, a counter and the suffix follow.
 MAX_COMMAND = 64
+_SIBILANTS = ("s", "x", "ch", "sh")
 
 
 def printable(text: str, limit: int = 0) -> str:
@@ -37,6 +38,24 @@ def safe_command(command: str) -> str:
     """
     name = _UNSAFE_IN_NAME.sub("_", command)[:MAX_COMMAND]
     return name or "_"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Returns a count and its noun, such as `1 process` or `2 processes`.
+
+    Args:
+        count: how many.
+        noun: in the singular.
+        plural: where it is not made by `s`, or by `es` after a sibilant.
+    """
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count} {plural or noun + ('es' if noun.endswith(_SIBILANTS) else 's')}"
+
+
+def how_often(count: int) -> str:
+    """Returns how often something happened: `once`, `2 times`."""
+    return "once" if count == 1 else f"{count} times"
 
 
 def byte_count(count: int | None) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from gatherer.agents.exposition import Sample
 from gatherer.agents.rates import Rate
-from gatherer.text import byte_count
+from gatherer.text import byte_count, how_often
 
 BYTES, SECONDS, COUNT, CORES, PERCENT = "bytes", "seconds", "count", "cores", "percent"
 
@@ -212,5 +212,5 @@ def counter_words(course: Course, unit: str) -> str:
     """Returns how a counter went: its increase, and how often it began again."""
     words = change(course.increase, unit)
     if course.resets:
-        words += f" (began again {course.resets} times)"
+        words += f" (began again {how_often(course.resets)})"
     return words

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gatherer.agents.sources import Gap
-from gatherer.text import printable
+from gatherer.text import counted, printable
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class AgentReport:
         head = f"agent {self.name}: {self.where}"
         if self.scrapes or self.missed:
             missed = f", {self.missed} missed" if self.missed else ""
-            head += f"; {self.scrapes} scrape{'' if self.scrapes == 1 else 's'}{missed}"
+            head += f"; {counted(self.scrapes, 'scrape')}{missed}"
         return [printable(line, 400) for line in (head, *(f"  {line}" for line in self.lines))]
 
 

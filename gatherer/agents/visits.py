@@ -28,7 +28,7 @@ from gatherer.agents.source import Source
 from gatherer.agents.sources import COLLECTOR_PORT, Sources
 from gatherer.agents.troubles import read_startup
 from gatherer.errors import ScrapeError
-from gatherer.text import byte_count, printable
+from gatherer.text import byte_count, counted, printable
 
 HEAP_SECONDS = 30.0
 """How long Collector's heap is profiled, unless the capture ends before."""
@@ -124,8 +124,8 @@ class Visit:
         self.record.keep(name, answer.body)
         self.facts["heap"] = {"file": name, "samples": profile.samples, "types": profile.types}
         self.lines.append(
-            f"heap: agents/{name}, {byte_count(len(answer.body))}, {profile.samples} samples of"
-            " the agent itself"
+            f"heap: agents/{name}, {byte_count(len(answer.body))},"
+            f" {counted(profile.samples, 'sample')} of the agent itself"
         )
 
     async def _startup(self, agent: AgentPod) -> None:
@@ -149,7 +149,8 @@ class Visit:
         self.record.keep(f"{self.name}-ready.json", answer.body)
         self.facts["ready"] = {"ready": ready.ready, "drops": ready.drops, "events": ready.events}
         state = "ready" if ready.ready else "not ready"
-        self.lines.append(f"ready: {state}, {ready.drops} of {ready.events} events dropped")
+        events = counted(ready.events, "event")
+        self.lines.append(f"ready: {state}, {ready.drops} of {events} dropped")
 
     async def _introspection(self, agent: AgentPod, server: Endpoint) -> None:
         container = short_id(await self.container_id())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gatherer.errors import TargetNotFound
 from gatherer.kube.models import DEFAULT_CONTAINER_ANNOTATION, Container, ContainerState, Pod
+from gatherer.text import how_often
 
 _WAITING_REMEDIES = {
     "CrashLoopBackOff": "see `kubectl logs {pod} -c {container} --previous` for why it crashes, "
@@ -109,7 +110,8 @@ def check_running(pod: Pod, container: Container) -> None:
         )
     if state.kind == "terminated":
         raise TargetNotFound(
-            f"{name} is not running: {_ending(state)}, restarted {container.restart_count} times",
+            f"{name} is not running: {_ending(state)},"
+            f" restarted {how_often(container.restart_count)}",
             f"see `kubectl logs {pod.name} -c {container.name} --previous`, and start gatherer "
             "when it runs",
         )

@@ -8,6 +8,7 @@ from gatherer.kube.pod_spec import HealthCheck
 from gatherer.preflight.evidence import Evidence
 from gatherer.preflight.findings import Finding, Level
 from gatherer.preflight.rights import GET_PODS, missing
+from gatherer.text import how_often
 
 _PATIENT = 5
 """Seconds of timeout from which a slowed-down target hardly fails its probe."""
@@ -56,11 +57,12 @@ def _container(container: Container) -> Finding:
         return Finding("container", finding, "")
     last = container.last_state
     ended = f", last ended with {last.reason or 'Error'} ({last.exit_code})" if last.kind else ""
-    times = "once" if container.restart_count == 1 else f"{container.restart_count} times"
     return Finding(
-        "container", f"{finding}, restarted {times}{ended}", "it may end while it is traced",
+        "container",
+        f"{finding}, restarted {how_often(container.restart_count)}{ended}",
+        "it may end while it is traced",
         Level.NOTE,
-    )  # fmt: skip
+    )
 
 
 def _liveness(check: HealthCheck) -> Finding:

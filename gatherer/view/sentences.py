@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gatherer.targets import FleetStatus, TargetName
-from gatherer.text import byte_count, printable
+from gatherer.text import byte_count, counted, printable
 from gatherer.view import Start, Status
 
 
@@ -58,7 +58,7 @@ def target_line(start: Start) -> str:
 
 def fleet_status_line(status: FleetStatus) -> str:
     """Returns the state of the captures of many targets as one line."""
-    counts = [f"{status.count('running')} of {len(status.targets)} targets running"]
+    counts = [f"{status.count('running')} of {counted(len(status.targets), 'target')} running"]
     for state in ("starting", "rendering", "failed"):
         if count := status.count(state):
             counts.append(f"{count} {state}")
@@ -66,7 +66,7 @@ def fleet_status_line(status: FleetStatus) -> str:
         counts.append(f"{status.waiting} wait for their container")
     line = (
         f"{status.seconds:.0f} s: {', '.join(counts)}, {status.traced} traced,"
-        f" {status.received} records, {status.lost} lost"
+        f" {counted(status.received, 'record')}, {status.lost} lost"
     )
     if status.backlog_bytes > 1 << 20:
         line += f", {byte_count(status.backlog_bytes)} to render"
@@ -98,7 +98,8 @@ def event_line(event: str, pid: int | None, fields: Mapping[str, Any]) -> str:
 def status_line(status: Status) -> str:
     """Returns the state of a capture as one line."""
     traced = sum(process.state == "traced" for process in status.processes)
-    line = f"{status.seconds:.0f} s: {traced} traced, {status.received} records, {status.lost} lost"
+    line = f"{status.seconds:.0f} s: {traced} traced, {counted(status.received, 'record')},"
+    line += f" {status.lost} lost"
     if status.usage_bytes is not None:
         line += f", container {byte_count(status.usage_bytes)} of {byte_count(status.limit_bytes)}"
     if status.backlog_bytes > 1 << 20:
@@ -137,5 +138,5 @@ def _mappings(found: Any) -> str:
 
 def _value(name: str, value: Any) -> str:
     if name.endswith("_bytes") and type(value) is int:
-        return f"{value} bytes ({byte_count(value)})" if value >= 1024 else f"{value} bytes"
+        return f"{value} bytes ({byte_count(value)})" if value >= 1024 else counted(value, "byte")
     return str(value)

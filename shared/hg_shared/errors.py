@@ -24,7 +24,11 @@ class BadMagic(WireError):
     """
 
     def __init__(self, skipped: int) -> None:
-        super().__init__(f"{skipped} bytes between frames are not part of the stream")
+        super().__init__(
+            "1 byte between frames is not part of the stream"
+            if skipped == 1
+            else f"{skipped} bytes between frames are not part of the stream"
+        )
         self.skipped = skipped
 
 
@@ -44,7 +48,8 @@ class TruncatedStream(WireError):
     """
 
     def __init__(self, pending: int) -> None:
-        super().__init__(f"the stream ended inside a frame ({pending} bytes of it had arrived)")
+        plural = "" if pending == 1 else "s"
+        super().__init__(f"the stream ended inside a frame ({pending} byte{plural} had arrived)")
         self.pending = pending
 
 

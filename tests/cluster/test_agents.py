@@ -391,7 +391,7 @@ async def test_open_metrics_and_a_restart_of_the_agent(
     walk = steps()
     (report,) = await pull.run(lambda pull: next(walk))
     assert all(line["rate"] >= 0 for line in cpu()[1:])
-    assert "(began again 1 times)" in next(line for line in report.lines if "cpu:" in line)
+    assert "(began again once)" in next(line for line in report.lines if "cpu:" in line)
 
 
 async def test_a_young_container_is_explained(

@@ -171,7 +171,7 @@ def test_nothing_is_lost_while_gatherer_is_away(
     assert (goodbye.reason, goodbye.lost) == ("stop", 0)
     assert goodbye.seen == count(first_arrivals(hunter) + gatherer.arrivals) >= 900
     assert gatherer.reception.missing_frames == 0
-    assert gatherer.reception.damaged == 0
+    assert gatherer.reception.damage.places == 0
     assert target.ask("1") == "done 901"
 
 

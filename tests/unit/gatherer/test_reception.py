@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatherer.reception import MAX_DAMAGE, MAX_JUMP, Reception
+from gatherer.damage import MAX_NAMED
+from gatherer.reception import MAX_JUMP, Reception
 from hg_shared.errors import UnsupportedVersion
 from hg_shared.framing import Frame, FrameType
 from hg_shared.messages import Heartbeat
@@ -32,7 +33,7 @@ def test_every_cut_gives_the_same_frames() -> None:
         reception, types = receive(DATA[:cut], DATA[cut:])
         assert types == expected
         assert reception.hello == HELLO
-        assert (reception.damaged, reception.missing_frames) == (0, 0)
+        assert (reception.damage.places, reception.missing_frames) == (0, 0)
         assert (reception.last_seq, reception.wire_bytes) == (4, len(DATA))
     assert receive(*(DATA[n : n + 1] for n in range(len(DATA))))[1] == expected
 
@@ -40,19 +41,19 @@ def test_every_cut_gives_the_same_frames() -> None:
 def test_trailing_bytes_are_damage() -> None:
     reception, types = receive(DATA + b"HG tail")
     assert len(types) == 5
-    assert reception.damaged == 1
+    assert reception.damage.places == 1
 
 
 def test_nothing_counts_before_the_hello() -> None:
     reception, types = receive(STREAM[1] + STREAM[0])
     assert types == [FrameType.HELLO]
-    assert reception.damage == ["a frame of type 5 came before the Hello"]
+    assert reception.damage.named == ["a frame of type 5 came before the Hello"]
 
 
 def test_a_second_hello_is_damage() -> None:
     reception, types = receive(*stream(HELLO, HELLO))
     assert types == [FrameType.HELLO]
-    assert reception.damage == ["a second Hello"]
+    assert reception.damage.named == ["a second Hello"]
 
 
 def test_gaps_and_repetitions_are_counted() -> None:
@@ -67,20 +68,20 @@ def test_a_sequence_number_that_lies_is_no_gap() -> None:
     reception, types = receive(STREAM[0], lie, STREAM[1])
     assert types == [FrameType.HELLO, FrameType.PROCESS]
     assert reception.missing_frames == 0
-    assert reception.damage == [f"sequence number {MAX_JUMP + 9} after 1"]
+    assert reception.damage.named == [f"sequence number {MAX_JUMP + 9} after 1"]
 
 
 def test_what_only_gatherer_sends_is_unknown_from_hunter() -> None:
     stop = Frame(FrameType.STOP, 0, b'{"reason": "x"}').encode()
     reception, _ = receive(STREAM[0], stop, Frame(200, 2, b"?").encode())
     assert reception.unknown_frames == 2
-    assert reception.damaged == 0
+    assert reception.damage.places == 0
 
 
 def test_a_payload_that_breaks_its_promise_keeps_its_place() -> None:
     reception, types = receive(STREAM[0], Frame(FrameType.EVENT, 2, b"[]").encode())
     assert types == [FrameType.HELLO, FrameType.EVENT]
-    assert reception.damage == ["Event is not a JSON object"]
+    assert reception.damage.named == ["frame 2: Event is not a JSON object"]
 
 
 def test_hello_of_another_version() -> None:
@@ -90,8 +91,8 @@ def test_hello_of_another_version() -> None:
 
 def test_damage_is_described_a_bounded_number_of_times() -> None:
     reception, _ = receive(*(Frame(FrameType.EVENT, 0, b"").encode() for _ in range(1000)))
-    assert reception.damaged == 1000
-    assert len(reception.damage) == MAX_DAMAGE
+    assert reception.damage.places == 1000
+    assert len(reception.damage.named) == MAX_NAMED
 
 
 @given(st.binary(max_size=2000))
@@ -118,5 +119,5 @@ def test_mutated_streams_are_survived(seed: int) -> None:
         reception, types = receive(bytes(data))
     except UnsupportedVersion:
         pytest.fail("a checksum that fits by chance")
-    whole = reception.damaged == reception.missing_frames == 0
+    whole = reception.damage.places == reception.missing_frames == 0
     assert not whole or len(types) < 6

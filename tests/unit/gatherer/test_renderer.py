@@ -79,7 +79,7 @@ def test_a_batch_that_cannot_be_read_is_a_gap(tmp_path: Path) -> None:
     target = rendering(tmp_path)
     target.receive_data(b"".join(frames))
     target.finish()
-    assert (target.accounts.damaged_batches, target.accounts.missing) == (1, 2)
+    assert (target.accounts.damage.places, target.accounts.missing) == (1, 2)
     assert "+++ GAP 2 records (lost in transit) +++" in (tmp_path / "leak-4711.log").read_text()
 
 

@@ -131,7 +131,8 @@ def test_damage_is_said_and_the_rest_is_printed(
     out = io.BytesIO()
     assert run_render(path, {}, None, out) == 4
     assert out.getvalue().count(b"\n") == 5
-    assert "is damaged in 1 places" in capsys.readouterr().err
+    expected = f"gatherer: {path} is damaged in 1 place, first: the stream ended inside a frame"
+    assert capsys.readouterr().err.startswith(expected)
 
 
 @pytest.mark.parametrize("data", [b"", b"no stream", b"HG" * 100])

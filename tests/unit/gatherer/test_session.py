@@ -196,7 +196,7 @@ async def test_a_missing_frame_is_a_loss_that_is_located(tmp_path: Path) -> None
     summary = await session(tmp_path, ScriptedRuntime(frames)).run()
     assert (summary.seen, summary.received, summary.lost) == (15, 10, 5)
     assert (summary.exit_code, summary.complete) == (4, False)
-    assert "1 frames of the stream are missing" in summary.notes
+    assert "1 frame of the stream is missing" in summary.notes
     assert "5 records were lost in transit" in summary.notes
     log = (tmp_path / "strace-logs" / "leak-4711.log").read_text()
     assert "+++ GAP 5 records (lost in transit) +++" in log

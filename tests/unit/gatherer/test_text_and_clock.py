@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gatherer import clock
 from gatherer.clock import CaptureClock, OwnClock
-from gatherer.text import byte_count, printable, safe_command
+from gatherer.text import byte_count, counted, how_often, printable, safe_command
 from hg_shared.messages import Heartbeat
 from tests.unit.gatherer.scripted import HELLO, REALTIME, SECOND
 
@@ -33,6 +33,14 @@ def test_names_are_sanitised_as_the_contract_says() -> None:
     assert safe_command("") == "_"
     assert safe_command("é") == "_"
     assert len(safe_command("x" * 1000)) == 64
+
+
+def test_counts_and_nouns_agree() -> None:
+    assert [counted(n, "process") for n in (0, 1, 2)] == ["0 processes", "1 process", "2 processes"]
+    assert [counted(n, "record") for n in (0, 1, 2)] == ["0 records", "1 record", "2 records"]
+    assert counted(2, "batch") == "2 batches"
+    assert counted(2, "entry", "entries") == "2 entries"
+    assert [how_often(n) for n in (1, 2)] == ["once", "2 times"]
 
 
 @pytest.mark.parametrize(

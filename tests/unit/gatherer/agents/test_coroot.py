@@ -100,7 +100,7 @@ def test_a_reset_is_counted_from_nothing_and_said() -> None:
     scrapes = Scrapes()
     for cpu in (100.0, 2.0, 3.0):
         scrapes.add(resources_memory_rss_bytes=MIB, resources_cpu_usage_seconds_total=cpu)
-    assert scrapes.lines()["cpu"].startswith("+3.00 s (began again 1 times)")
+    assert scrapes.lines()["cpu"].startswith("+3.00 s (began again once)")
 
 
 def test_stale_series_count_for_nothing() -> None:
