@@ -31,6 +31,7 @@ from gatherer.kube.channels import (
     StreamData,
 )
 from gatherer.patience import within
+from hg_shared import mark
 
 TOOLS = ("cat", "mkdir", "chmod", "rm")
 AT_ONCE = 4
@@ -135,7 +136,7 @@ async def _make_room(
     folders = sorted({str(PurePosixPath(path).parent) for path in bundle.files})
     made = " ".join(f"{quoted}/{shlex.quote(folder)}" for folder in folders)
     script = (
-        f'for t in {" ".join(TOOLS)};do command -v $t >/dev/null||m="$m $t";done\n'
+        f'{mark.SHELL}for t in {" ".join(TOOLS)};do command -v $t >/dev/null||m="$m $t";done\n'
         '[ -z "$m" ]||{ echo "missing$m";exit 1; }\n'
         f"trap 'rm -rf {quoted}' EXIT HUP INT TERM\n"
         f"umask 077\nmkdir -p {made}||exit 1\n"
@@ -194,7 +195,8 @@ async def _send_files(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     programs = " ".join(shlex.quote(f"{directory}/{path}") for path in bundle.EXECUTABLE)
-    await _run(open_exec, container, (shell, "-c", f"chmod 700 {programs}"), b"")
+    script = f"{mark.SHELL}chmod 700 {programs}"
+    await _run(open_exec, container, (shell, "-c", script), b"")
 
 
 async def _send_file(
@@ -202,9 +204,8 @@ async def _send_file(
 ) -> None:
     data = gzip.compress(content, 6, mtime=0) if packed else content
     reader = "gzip -dc" if packed else "cat"
-    await _run(
-        open_exec, container, (shell, "-c", f"umask 077;{reader} >{shlex.quote(path)}"), data
-    )
+    script = f"{mark.SHELL}umask 077;{reader} >{shlex.quote(path)}"
+    await _run(open_exec, container, (shell, "-c", script), data)
 
 
 async def _run(open_exec: OpenExec, container: str, command: Sequence[str], data: bytes) -> None:

@@ -22,6 +22,7 @@ from gatherer.kube.channels import (
     ExecInterrupted,
     StreamData,
 )
+from hg_shared import mark
 
 _START_TIMEOUT = 120.0  # seconds, for 0.1 to 1 MB over a slow link
 _MAX_STDERR = 8 * 1024  # bytes kept
@@ -208,10 +209,11 @@ def bootstrap_text() -> str:
 def program_text(module: str) -> str:
     """Returns the source of a module of gatherer without comments, docstrings and annotations.
 
-    It travels in the request line of the exec, which some proxies limit to 8 KiB.
+    The mark of our processes stands in front of it. It travels in the request line of the exec,
+    which some proxies limit to 8 KiB.
 
     Args:
-        module: `bootstrap` or `relay`.
+        module: `bootstrap`, `bundle_bootstrap`, `keeper` or `relay`.
     """
     source = resources.files("gatherer").joinpath(f"{module}.py").read_text("utf-8")
     tree = ast.parse(source)
@@ -222,7 +224,7 @@ def program_text(module: str) -> str:
             node.returns = None
             for argument in node.args.args:
                 argument.annotation = None
-    return ast.unparse(tree)
+    return mark.PYTHON + ast.unparse(tree)
 
 
 def _says_nothing(statement: ast.stmt) -> bool:

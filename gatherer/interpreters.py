@@ -21,6 +21,7 @@ from gatherer.kube.channels import (
     ExecInterrupted,
     StreamData,
 )
+from hg_shared import mark
 
 MINIMUM_VERSION = (3, 8)
 
@@ -49,7 +50,7 @@ _PROBE_TIMEOUT = 60.0  # seconds
 _MAX_PROBE_OUTPUT = 64 * 1024  # bytes
 
 # Runs on Python 2 too, so that an old one can be named. Exit code 0: hunter can run on it.
-_PROBE = (
+_PROBE = mark.PYTHON + (
     "import sys\n"
     "try:\n"
     "    import ctypes\n"
@@ -60,7 +61,7 @@ _PROBE = (
     ' + has + " " + (sys.executable or sys.argv[1]) + "\\n")\n'
     f'sys.exit(not (sys.version_info >= {MINIMUM_VERSION} and has == "ctypes"))'
 )
-_PROBE_SCRIPT = (
+_PROBE_SCRIPT = mark.SHELL + (
     f"for python in {' '.join((*CANDIDATES, *_GLOBS))}; do\n"
     'command -v "$python" >/dev/null 2>&1 || continue\n'
     f'"$python" -B -E -S -c \'{_PROBE}\' "$python" </dev/null 2>/dev/null && break\n'

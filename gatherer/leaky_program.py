@@ -14,6 +14,8 @@ import sys
 import tempfile
 import threading
 
+from hg_shared.mark import clear_mark
+
 CAP_BYTES = 96 << 20
 STEP_BYTES = 256 << 10
 PAUSE_SECONDS = 0.05
@@ -79,4 +81,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # gatherer, which starts it, carries the mark of what is never traced.
+    clear_mark()
     main()

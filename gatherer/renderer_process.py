@@ -21,6 +21,7 @@ from gatherer.errors import GathererError
 from gatherer.patience import within
 from gatherer.progress import Progress, ReportedProgress
 from gatherer.text import printable
+from hg_shared import mark
 
 CLOSE_SECONDS = 3.0
 """How long it may take to finish the chunk it is at when it is told to stop."""
@@ -29,7 +30,7 @@ MAX_BACKLOG = 4 << 30
 FAIR_BACKLOG = 64 << 20
 """Bytes of one spool that may wait whatever those of others do."""
 MAX_REPORT = 64 << 20
-_PROGRAM = (
+_PROGRAM = mark.PYTHON + (
     "import sys; sys.path += [p for p in sys.argv[1:3] if p not in sys.path]\n"
     "from gatherer.renderer_main import main; sys.exit(main())"
 )

@@ -2,7 +2,17 @@
 
 import sys
 
-from hunter.cli import main
+from hg_shared.mark import set_mark
+
+
+def run() -> int:
+    """Runs hunter as its command line says and returns the exit code."""
+    # First of all: no other hunter may trace this one, not even while it loads the rest.
+    set_mark()
+    from hunter.cli import main
+
+    return main()
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

@@ -13,9 +13,10 @@ import hg_shared
 from gatherer.agents.endpoints import Endpoint
 from gatherer.agents.heap_main import switch_off
 from gatherer.errors import ScrapeError
+from hg_shared import mark
 
 MAX_LINE = 1 << 20
-_PROGRAM = (
+_PROGRAM = mark.PYTHON + (
     "import sys; sys.path += [p for p in sys.argv[1:3] if p not in sys.path]\n"
     "from gatherer.agents.heap_main import main; sys.exit(main())"
 )

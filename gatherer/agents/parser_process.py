@@ -17,11 +17,12 @@ import hg_shared
 from gatherer.agents.selection import Selection
 from gatherer.errors import ScrapeError
 from gatherer.patience import within
+from hg_shared import mark
 
 SECONDS = 30.0
 """How long one exposition may take; 16 MiB take about 3 s."""
 MAX_ANSWER = 256 << 20
-_PROGRAM = (
+_PROGRAM = mark.PYTHON + (
     "import sys; sys.path += [p for p in sys.argv[1:3] if p not in sys.path]\n"
     "from gatherer.agents.parser_main import main; sys.exit(main())"
 )

@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from gatherer.errors import ClusterUnreachable
 from gatherer.kube.answers import one_line
 from gatherer.kube.kubeconfig import Cluster, ExecPlugin
+from hg_shared import mark
 
 API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 
@@ -65,15 +66,16 @@ async def run_plugin(plugin: ExecPlugin, cluster: Cluster) -> ExecCredential:
         "KUBERNETES_EXEC_INFO": json.dumps(_exec_info(plugin, cluster, interactive)),
     }
     try:
-        process = await asyncio.create_subprocess_exec(
-            plugin.command,
-            *plugin.arguments,
-            env=environment,
-            # With a terminal the plugin talks to the user itself: device codes, passwords.
-            stdin=None if interactive else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=None if interactive else asyncio.subprocess.PIPE,
-        )
+        with mark.lifted():
+            process = await asyncio.create_subprocess_exec(
+                plugin.command,
+                *plugin.arguments,
+                env=environment,
+                # With a terminal the plugin talks to the user itself: device codes, passwords.
+                stdin=None if interactive else asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=None if interactive else asyncio.subprocess.PIPE,
+            )
     except FileNotFoundError as error:
         hint = (
             one_line(plugin.install_hint) or "install it, or correct its command in the kubeconfig"

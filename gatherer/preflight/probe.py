@@ -17,6 +17,7 @@ from __future__ import annotations
 from functools import cache
 
 from gatherer.interpreters import CANDIDATES, MINIMUM_VERSION
+from hg_shared import mark
 
 MAX_PROCESSES = 256
 """Processes looked at in a container without grep, whose shell reads a byte at a time."""
@@ -78,6 +79,7 @@ def shell_script(root: str = "") -> str:
     fields = "|".join(_FIELDS)
     cases = "|".join(f"{name}:*" for name in _FIELDS)
     return f"""\
+{mark.SHELL}\
 R='{root}'
 r(){{ {{ while IFS= read -r l||[ -n "$l" ];do printf '%s\\n' "$l";done <"$1"; }} 2>/dev/null; }}
 s(){{ printf '@%s\\n' "$1"; }}
@@ -128,6 +130,7 @@ def python_program(root: str = "") -> str:
         root: directory that stands for the container's root, for tests of the program.
     """
     return f"""\
+{mark.PYTHON}\
 import glob,os,sys
 R={root!r}
 w=sys.stdout.write

@@ -308,7 +308,7 @@ def test_agents_that_make_no_sense(
 def test_the_plugin_of_kubectl_is_the_same_program() -> None:
     root = Path(__file__).parents[3]
     scripts = tomllib.loads((root / "pyproject.toml").read_text())["project"]["scripts"]
-    assert scripts["kubectl-gatherer"] == scripts["gatherer"] == "gatherer.cli:main"
+    assert scripts["kubectl-gatherer"] == scripts["gatherer"] == "gatherer.__main__:run"
 
 
 def test_hunter_understands_what_gatherer_says() -> None:

@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatherer import bootstrap
-from gatherer.deploy import StartedHunter, StderrTail, bootstrap_text, start_error, start_hunter
+from gatherer.deploy import (
+    StartedHunter,
+    StderrTail,
+    bootstrap_text,
+    program_text,
+    start_error,
+    start_hunter,
+)
 from gatherer.errors import DeployError, ExecError
 from gatherer.interpreters import CANDIDATES, ExecStreams, Interpreter, find_python
 from gatherer.kube.channels import (
@@ -24,6 +31,7 @@ from gatherer.kube.channels import (
     StreamData,
 )
 from gatherer.kube.models import Status
+from hg_shared import mark
 
 HUNTER = b"PK-zipapp" * 100
 DIGEST = hashlib.sha256(HUNTER).hexdigest()
@@ -224,7 +232,14 @@ def test_a_failed_start_of_the_interpreter_itself() -> None:
 def test_the_bootstrap_is_short_and_says_nothing_of_itself() -> None:
     text = bootstrap_text()
     compile(text, "<bootstrap>", "exec")
-    assert len(text) < 2500
+    assert len(text) < 2600
     assert '"""' not in text
     assert "__future__" not in text
     assert "->" not in text
+
+
+@pytest.mark.parametrize("module", ["bootstrap", "bundle_bootstrap", "keeper", "relay"])
+def test_programs_in_the_container_carry_the_mark_before_they_load_anything(module: str) -> None:
+    text = program_text(module)
+    assert text.startswith(mark.PYTHON)
+    compile(text, module, "exec")
