@@ -27,6 +27,8 @@ async def start_beside(
 ) -> str:
     """Adds an ephemeral container to a pod and waits until it runs; returns its name.
 
+    One that an earlier try has added and that is still on its way is taken instead.
+
     Args:
         api: of the server.
         namespace: of the pod.
@@ -38,8 +40,28 @@ async def start_beside(
     Raises:
         Forbidden: the user may not add one, or an admission rule stands against it.
         ApiError: the API server refused.
-        DeployError: it does not start; the message says why.
+        DeployError: it does not start, or one of an earlier try with this image cannot; the
+            message says why.
     """
+    earlier = ephemeral.earlier(await api.read_pod(namespace, pod), image, target)
+    if earlier is not None:
+        ephemeral.check_earlier(earlier)
+        name = earlier.name
+    else:
+        name = await _add(api, namespace, pod, target, image, python)
+    end = time.monotonic() + START_SECONDS
+    while True:
+        found = await api.read_pod(namespace, pod)
+        if ephemeral.is_running(found, name):
+            return name
+        if time.monotonic() > end:
+            raise ephemeral.never_started(found, name, START_SECONDS)
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _add(
+    api: KubernetesApi, namespace: str, pod: str, target: str, image: str, python: str
+) -> str:
     name = ephemeral.new_name()
     command = (python, "-I", "-B", "-S", "-c", program_text("keeper"))
     try:
@@ -50,11 +72,4 @@ async def start_beside(
         if "PodSecurity" in error.cause:
             error.remedy = "the namespace allows no SYS_PTRACE; ask for an exemption"
         raise
-    end = time.monotonic() + START_SECONDS
-    while True:
-        found = await api.read_pod(namespace, pod)
-        if ephemeral.is_running(found, name):
-            return name
-        if time.monotonic() > end:
-            raise ephemeral.never_started(found, name, START_SECONDS)
-        await asyncio.sleep(_LOOK_SECONDS)
+    return name

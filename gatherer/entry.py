@@ -20,8 +20,13 @@ from gatherer.bundle import find_bundle
 from gatherer.bundling import Porter
 from gatherer.deploy import StartedHunter, start_hunter, start_relay
 from gatherer.errors import ApiError, DeployError
-from gatherer.interpreters import ExecStreams, Interpreter, OpenExec, find_python
-from gatherer.kube.ephemeral import DEFAULT_IMAGE
+from gatherer.interpreters import (
+    ExecStreams,
+    Interpreter,
+    OpenExec,
+    find_python,
+    locate_python,
+)
 from gatherer.kube.models import Container, Pod
 from gatherer.patience import within
 from gatherer.preflight.evidence import Interior
@@ -29,6 +34,7 @@ from gatherer.preflight.questions import PROBE_SECONDS, look_inside
 from gatherer.runtimes import HunterImage
 from gatherer.text import byte_count
 from gatherer.ways import (
+    DEFAULT_IMAGE,
     INSIDE,
     Injection,
     NoWay,
@@ -97,6 +103,7 @@ class Entry:
         self._inject = injection.kind
         self._image = injection.image
         self._force = injection.force
+        self._refused = ""
 
     async def enter(self, hunter: HunterImage, arguments: Sequence[str]) -> Entered:
         """Brings hunter in and starts it.
@@ -112,7 +119,8 @@ class Entry:
         """
         command = [*arguments, "--sha256", hunter.sha256, *self._about_target()]
         if self._inject == "ephemeral":
-            return await self._beside(None, "asked for", hunter, command)
+            own = "" if self._image else await self._locate_python()
+            return await self._beside(own, "asked for", hunter, command)
         if self._inject == "sidecar":
             found = await self._in_sidecar("asked for", hunter, command)
             if found is None:
@@ -124,6 +132,8 @@ class Entry:
             return found
         interior = await self._probe(self._target.name)
         way = inside(interior, self._inject, self._force)
+        if interior is None and isinstance(way, NoWay) and self._refused:
+            way = NoWay(f"{way.cause} ({self._refused})")
         if self._inject in INSIDE:
             if isinstance(way, NoWay):
                 raise self._refusal(way)
@@ -151,7 +161,9 @@ class Entry:
         if isinstance(way, Way):
             return await self._go_in(way, interior, hunter, command)
         try:
-            return await self._beside(interior, reason, hunter, command)
+            return await self._beside(
+                interior.python if interior is not None else None, reason, hunter, command
+            )
         except (ApiError, DeployError) as error:
             remedy = error.remedy
             if way.crowded:
@@ -165,7 +177,8 @@ class Entry:
     async def _probe(self, container: str) -> Interior | None:
         try:
             async with within(PROBE_SECONDS):
-                return (await look_inside(self._exec_in(container)))[0]
+                seen, self._refused = await look_inside(self._exec_in(container))
+                return seen
         except TimeoutError as error:
             raise DeployError(
                 f"looking into {self._name(container)} took more than {PROBE_SECONDS:.0f} s",
@@ -261,22 +274,50 @@ class Entry:
             return "the pod does not set shareProcessNamespace"
         return "none has a Python or a place for one, and the right to trace"
 
+    async def _locate_python(self) -> str:
+        """Returns where the target has a Python, empty for nowhere; takes next to no memory."""
+        try:
+            async with within(PROBE_SECONDS):
+                return await locate_python(self._exec_in(self._target.name))
+        except TimeoutError:
+            return ""
+
     async def _beside(
         self,
-        interior: Interior | None,
+        own: Interpreter | str | None,
         reason: str,
         hunter: HunterImage,
         command: Sequence[str],
     ) -> Entered:
-        """Starts hunter in an ephemeral container."""
-        image, python = self._image or DEFAULT_IMAGE, "python3"
-        if not self._image and interior is not None and interior.python is not None:
-            # The node has the target's own image already.
-            image, python = self._target.image, interior.python.path
-        name = await start_beside(
-            self._api, self._pod.namespace, self._pod.name, self._target.name, image, python
-        )
-        found: Interpreter = await find_python(self._exec_in(name), self._name(name))
+        """Starts hunter in an ephemeral container.
+
+        Args:
+            own: a Python of the target that hunter can run on, or the path of one that is there.
+            reason: why there.
+            hunter: the zipapp.
+            command: its command line.
+        """
+        images = [self._image or DEFAULT_IMAGE]
+        if own and not self._image:
+            # The node has it, and may pull it.
+            images.insert(0, self._target.image)
+        for image in images:
+            # A Python of the target may lie on a volume, which an ephemeral container has not.
+            first = len(images) > 1 and image == images[0]
+            path = str(getattr(own, "path", own)) if first else "python3"
+            try:
+                name = await start_beside(
+                    self._api, self._pod.namespace, self._pod.name, self._target.name, image, path
+                )
+                found = (
+                    own
+                    if first and isinstance(own, Interpreter)
+                    else await find_python(self._exec_in(name), self._name(name))
+                )
+                break
+            except DeployError:
+                if not first:
+                    raise
         started = await start_hunter(
             self._exec_in(name), self._name(name), found, hunter.data, hunter.sha256,
             [*command, "--outside"], "memory",

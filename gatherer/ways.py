@@ -15,12 +15,15 @@ from pathlib import PurePosixPath
 from typing import TypeGuard
 
 from gatherer.interpreters import MINIMUM_VERSION, Interpreter
+from gatherer.kube.models import Container
 from gatherer.preflight.evidence import Interior, Place, Process
 from gatherer.text import byte_count
 from hg_shared.headroom import HEADROOM_BYTES, headroom
 
 INJECTIONS = ("auto", "copy", "memory", "bundle", "ephemeral", "sidecar")
 INSIDE = ("copy", "memory", "bundle")
+DEFAULT_IMAGE = "python:3.13-slim"
+"""Image of an ephemeral container beside a target that has no Python."""
 
 _SHARED_MEMORY = PurePosixPath("/dev")
 
@@ -179,6 +182,19 @@ def in_sidecar(interior: Interior | None, force: bool = False) -> Way | None:
 def sidecar_reason(name: str, reason: str, way: Way) -> str:
     """Returns why hunter runs in a sidecar, in one line."""
     return f"container {name!r} shares the PID namespace ({reason}); {way.reason}"
+
+
+def own_image(container: Container, interior: Interior | None) -> str | None:
+    """Returns the target's own image where an ephemeral container can use it: it has a Python.
+
+    The node has it already, and may pull it.
+
+    Args:
+        container: the target.
+        interior: what the probe saw in it.
+    """
+    has_python = interior is not None and interior.python is not None
+    return container.image if has_python and container.image else None
 
 
 def _bundle(interior: Interior, asked: bool) -> Way | NoWay:

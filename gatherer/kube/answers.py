@@ -23,6 +23,16 @@ _MAX_MESSAGE = 600  # characters: containerd repeats itself, the beginning of a 
 _FORBIDDEN = re.compile(r'cannot (?P<verb>[a-z]+) resource "(?P<resource>[^"]+)"')
 # Subresources that a websocket client needs both `get` and `create` for.
 _CONNECTING = ("pods/exec", "pods/portforward")
+# Of runtimes about an exec: containerd, CRI-O and Docker over runc, crun or runsc.
+_NOT_RUN = (
+    *("oci runtime exec failed", "oci runtime error", "exec failed", "starting container process"),
+    *("unable to start container process", 'exec: "'),
+)
+_ENDED_CONTAINER = (
+    *("container not found", "not running", "stopped container", "container has stopped"),
+    *("has been stopped", "process already finished", "no running task", "task not found"),
+    *("in exited state", "container_exited", "no such container", "ttrpc: closed"),
+)
 _NAMESPACE = re.compile(r'in the namespace "([^"]+)"')
 
 
@@ -219,6 +229,23 @@ def is_not_executable(status: Status) -> bool:
     """Whether an exec failed because its program may not be executed."""
     message = status.message.lower()
     return "permission denied" in message or "exec format error" in message
+
+
+def is_refused_program(status: Status) -> bool:
+    """Whether an exec failed because its program could not be run, for whatever reason.
+
+    It is missing, not executable, for another machine, has no loader, is forbidden by a profile:
+    another program of the same container may run all the same. A container that has ended, and a
+    node that fails, are something else.
+    """
+    message = status.message.lower()
+    if any(words in message for words in _ENDED_CONTAINER):
+        return False
+    return (
+        is_missing_program(status)
+        or is_not_executable(status)
+        or any(words in message for words in _NOT_RUN)
+    )
 
 
 def one_line(text: str) -> str:

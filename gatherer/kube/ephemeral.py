@@ -11,17 +11,14 @@ from collections.abc import Sequence
 
 from gatherer.errors import DeployError
 from gatherer.kube.answers import one_line
-from gatherer.kube.models import Container, Pod
+from gatherer.kube.models import Container, ContainerState, Pod
 
-DEFAULT_IMAGE = "python:3.13-slim"
 NAME_PREFIX = "hunter-"
 
 _MAX_MESSAGE = 300
-_PULL = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
-_HOPELESS = (
-    *("CreateContainerConfigError", "CreateContainerError", "RunContainerError"),
-    *("ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName"),
-)
+_ON_ITS_WAY = ("", "ContainerCreating", "PodInitializing")
+"""Reasons to wait that name no failure; after any other the kubelet only repeats what failed."""
+_IMAGE = ("image", "registry", "signature")  # in the reasons that concern the image, in lower case
 
 
 def new_name() -> str:
@@ -88,9 +85,53 @@ def is_running(pod: Pod, name: str) -> bool:
             f" {state.exit_code}: {words[:_MAX_MESSAGE]}",
             "name an image that has Python 3.8 or later with --image",
         )
-    if state.reason in _HOPELESS:
+    if not _on_its_way(container):
         raise _hopeless(container)
     return False
+
+
+def earlier(pod: Pod, image: str, target: str) -> Container | None:
+    """Returns the entry of an earlier try that asks for the same and has not run yet.
+
+    A second one would wait for the same image, and none of them can ever be removed.
+
+    Args:
+        pod: as it is now.
+        image: that is asked for.
+        target: the container whose processes it shall see.
+    """
+    found = [
+        container
+        for container in pod.ephemeral_containers
+        if container.name.startswith(NAME_PREFIX)
+        and (container.image, container.target) == (image, target)
+        and container.state.kind in ("", "waiting")
+    ]
+    return found[-1] if found else None
+
+
+def check_earlier(container: Container) -> None:
+    """Makes sure that the entry of an earlier try may still run.
+
+    Args:
+        container: the entry.
+
+    Raises:
+        DeployError: it cannot start.
+    """
+    if _on_its_way(container):
+        return
+    state = container.state
+    raise DeployError(
+        f"ephemeral container {container.name!r} of an earlier try with image"
+        f" {container.image!r} is still there and cannot start ({state.reason}): {_words(state)}",
+        "the kubelet goes on trying, and the entry goes with the pod only: "
+        + (
+            "see to it that the node can pull the image, or name another with --image"
+            if _concerns_image(state.reason)
+            else "see the pod's securityContext, or name another image with --image"
+        ),
+    )
 
 
 def never_started(pod: Pod, name: str, seconds: float) -> DeployError:
@@ -102,8 +143,6 @@ def never_started(pod: Pod, name: str, seconds: float) -> DeployError:
         seconds: how long it was waited for.
     """
     container = find(pod, name)
-    if container is not None and container.state.reason in _PULL:
-        return _hopeless(container)
     reason = container.state.reason if container is not None else ""
     return DeployError(
         f"ephemeral container {name!r} did not run within {seconds:.0f} s"
@@ -114,8 +153,19 @@ def never_started(pod: Pod, name: str, seconds: float) -> DeployError:
 
 def _hopeless(container: Container) -> DeployError:
     state = container.state
-    words = one_line(state.message)[:_MAX_MESSAGE].rstrip(".")
-    cause = f"ephemeral container {container.name!r} cannot start ({state.reason}): {words}"
-    if state.reason in _PULL:
+    cause = f"ephemeral container {container.name!r} cannot start ({state.reason}): {_words(state)}"
+    if _concerns_image(state.reason):
         return DeployError(cause, "name an image that the node has or can pull with --image")
     return DeployError(cause, "see the pod's securityContext and the admission rules")
+
+
+def _on_its_way(container: Container) -> bool:
+    return container.state.reason in _ON_ITS_WAY
+
+
+def _concerns_image(reason: str) -> bool:
+    return any(word in reason.lower() for word in _IMAGE)
+
+
+def _words(state: ContainerState) -> str:
+    return one_line(state.message)[:_MAX_MESSAGE].rstrip(".") or "no reason given"

@@ -16,7 +16,7 @@ from gatherer.errors import (
     Unauthorized,
 )
 from gatherer.interpreters import CANDIDATES, SHELLS, ExecStreams, OpenExec, interrupted
-from gatherer.kube.answers import exec_error, is_missing_program, is_not_executable, one_line
+from gatherer.kube.answers import exec_error, is_refused_program, one_line
 from gatherer.kube.channels import (
     STDOUT,
     ExecExited,
@@ -225,7 +225,7 @@ async def _run(open_exec: OpenExec, command: Sequence[str]) -> _Answer:
             elif isinstance(event, ExecExited):
                 return _Answer(output=bytes(output))
             elif isinstance(event, ExecFailed):
-                if not (is_missing_program(event.status) or is_not_executable(event.status)):
+                if not is_refused_program(event.status):
                     raise exec_error(event.status, command[0])
                 words = exec_error(event.status, command[0]).cause.rpartition(": unknown")[0]
                 words = words or exec_error(event.status, command[0]).cause

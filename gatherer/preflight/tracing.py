@@ -10,12 +10,12 @@ from gatherer.preflight.findings import Finding, Level
 from gatherer.preflight.node import MACHINES, too_old
 from gatherer.preflight.privileges import is_refusal, profile_name
 from gatherer.preflight.way_in import choice
+from gatherer.ways import DEFAULT_IMAGE, own_image
 from hg_shared.linux_abi import ERRNO
 from hg_shared.rights import Refusal, why_refused
 
 _EBPF_KERNEL = (5, 8)
 _EVIDENCE = "memory evidence only"
-_EPHEMERAL = "or use --inject ephemeral, whose container has SYS_PTRACE and its own profile"
 
 SYS_PTRACE_MANIFEST = """\
 securityContext:
@@ -57,7 +57,7 @@ def _inside(evidence: Evidence, interior: Interior) -> Finding:
     if target.tracer or not target.opens:
         refusal = why_refused(interior.rights, target.status)
         lacking = "add SYS_PTRACE" in refusal.remedy
-        remedy = f"{refusal.remedy}; {_EPHEMERAL}" if lacking else refusal.remedy
+        remedy = f"{refusal.remedy}; {_ephemeral(evidence)}" if lacking else refusal.remedy
         manifest = SYS_PTRACE_MANIFEST if lacking else ""
         return _denied(Refusal(f"{who}: {refusal.cause}", remedy), manifest)
     unseen = interior.rights.seccomp and "ptrace" not in interior.calls
@@ -97,7 +97,7 @@ def _refused_by_seccomp(evidence: Evidence, interior: Interior) -> Refusal | Non
     profile = f" ({name})" if (name := profile_name(evidence)) else ""
     remedy = (
         "allow ptrace in the profile, or set seccompProfile RuntimeDefault on the container; "
-        + _EPHEMERAL
+        + _ephemeral(evidence)
     )
     if interior.killed is not None and interior.rights.seccomp:
         path, number = interior.killed
@@ -116,6 +116,16 @@ def _refused_by_seccomp(evidence: Evidence, interior: Interior) -> Refusal | Non
     return Refusal(
         f"ptrace(2) answers {_words(answer)} without a seccomp profile",
         "see the security module of the node (SELinux, AppArmor) and its log",
+    )
+
+
+def _ephemeral(evidence: Evidence) -> str:
+    """Returns the way round the target's own profile and capabilities, and what image it takes."""
+    own = evidence.container is not None and own_image(evidence.container, evidence.interior)
+    image = "the target's own image" if own else f"image {DEFAULT_IMAGE}, or what --image names"
+    return (
+        "or use --inject ephemeral, whose container has SYS_PTRACE and its own profile, and runs "
+        + image
     )
 
 

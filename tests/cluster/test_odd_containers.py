@@ -88,6 +88,40 @@ def test_an_arbitrary_user_in_an_image_without_python(
     assert [process["pid"] for process in told["processes"]] == [1]
 
 
+def _foreign(shell: Path) -> None:
+    """Makes it a program for a machine that nobody has."""
+    shell.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\0\xfe\xca" + bytes(100))
+    shell.chmod(0o755)
+
+
+def _without_loader(shell: Path) -> None:
+    shell.write_text("#!/no/such/loader\n")
+    shell.chmod(0o755)
+
+
+def _for_nobody(shell: Path) -> None:
+    shell.write_text("#!/bin/sleep\n")
+    shell.chmod(0o644)
+
+
+@pytest.mark.parametrize("spoil", [_foreign, _without_loader, Path.mkdir, _for_nobody])
+def test_a_shell_that_cannot_be_run_is_none(
+    cluster: StandInCluster, make_pod: MakePod, tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    pod = f"noshell-{spoil.__name__.strip('_').replace('_', '-')}"
+    make_pod(pod_manifest(pod, ["sleep", "1000000"], image="bare:dev", memory="128Mi"))
+    programs = cluster.rootfs(pod, "main") / "bin"
+    (programs / "sh").unlink()
+    spoil(programs / "sh")
+    told = cluster.kubectl("exec", pod, "--", "/bin/sh", "-c", ":")
+    assert told.returncode != 0, told
+    done = capture(cluster, tmp_path, "-p", pod, "-m", "0.01", "-f", "0.5", "--duration", "1")
+    assert (done.returncode, done.stderr) == (0, "")
+    hunter = session(tmp_path)["hunter"]
+    assert hunter["inject"] == "ephemeral"
+    assert hunter["inject_reason"].startswith("it has no shell and no Python that can be run (")
+
+
 def test_pid_1_is_not_the_application(
     cluster: StandInCluster, make_pod: MakePod, tmp_path: Path
 ) -> None:

@@ -104,9 +104,9 @@ def test_an_image_that_is_not_there(cluster: StandInCluster, sleeper: str, kubec
         sleeper,
         lambda _: (
             statuses(cluster, sleeper)["noimage"]["state"].get("waiting", {}).get("reason")
-            == "ImagePullBackOff"
+            == "ErrImagePull"
         ),
-        "it backs off",
+        "the pull has failed",
     )
 
 

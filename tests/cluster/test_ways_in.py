@@ -215,6 +215,7 @@ def test_beside_the_target_its_memory_does_not_change(
     assert status["containerStatuses"][0]["restartCount"] == 0
     assert ended(cluster, "steadypod")
     told = session(tmp_path)
+    assert "of image 'pyapp:dev'" in told["hunter"]["inject_reason"]
     assert "Kubernetes keeps its entry in the pod's spec" in told["hunter"]["inject_reason"]
     assert told["hunter"]["container"].startswith("hunter-")
     assert told["records"]["received"] > 50
@@ -264,13 +265,20 @@ def test_without_headroom_and_without_the_right_it_is_refused(
 def test_an_image_that_cannot_be_pulled(
     cluster: StandInCluster, pods: dict[str, str], tmp_path: Path
 ) -> None:
-    done = capture(
-        cluster, tmp_path, "-p", "lockedpod", "--inject", "ephemeral", "--image", "nowhere:1"
-    )
+    words = ("-p", "lockedpod", "--inject", "ephemeral", "--image", "nowhere:1")
+    done = capture(cluster, tmp_path, *words)
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
-    assert "cannot start (ImagePullBackOff): Back-off pulling image" in done.stderr
-    assert "--image" in done.stderr
+    # Not only once the kubelet says how long it will wait before it tries again.
+    assert "cannot start (ErrImagePull): rpc error: code = NotFound desc" in done.stderr
+    assert "name an image that the node has or can pull with --image" in done.stderr
+    entries = [status["name"] for status in ephemeral(cluster, "lockedpod")]
+    again = capture(cluster, tmp_path, *words)
+    assert again.returncode == 3
+    assert again.stderr.count("\n") == 1
+    assert f"ephemeral container {entries[-1]!r} of an earlier try" in again.stderr
+    assert "is still there and cannot start (" in again.stderr
+    assert [status["name"] for status in ephemeral(cluster, "lockedpod")] == entries
 
 
 def test_an_image_without_a_python(

@@ -30,7 +30,8 @@ Object = dict[str, Any]
 FIRST_BACKOFF_SECONDS = 10.0
 MAX_BACKOFF_SECONDS = 300.0
 MAX_TERMINATION_MESSAGE = 4096
-PULL_SECONDS = 0.5
+PULL_SECONDS = 10.0
+"""A pull that has failed is only tried again, and the status only changes, after so long."""
 _EPOCH = "1970-01-01T00:00:00Z"
 
 

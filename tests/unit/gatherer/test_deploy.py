@@ -20,7 +20,7 @@ from gatherer.deploy import (
     start_hunter,
 )
 from gatherer.errors import DeployError, ExecError
-from gatherer.interpreters import CANDIDATES, ExecStreams, Interpreter, find_python
+from gatherer.interpreters import CANDIDATES, ExecStreams, Interpreter, find_python, locate_python
 from gatherer.kube.channels import (
     STDERR,
     STDOUT,
@@ -102,6 +102,32 @@ async def deploy(script: Script) -> StartedHunter:
 
 def run(script: Script) -> StartedHunter:
     return asyncio.run(deploy(script))
+
+
+@pytest.mark.parametrize(
+    ("first", "found"),
+    [
+        ([out("/usr/bin/python3\n"), ExecExited(0)], "/usr/bin/python3"),
+        ([ExecExited(0)], ""),
+        ([out("python3\n"), ExecExited(0)], ""),
+        ([NOT_EXECUTABLE], "/usr/bin/python3"),
+    ],
+)
+def test_a_python_is_located_without_being_run_where_there_is_a_shell(
+    first: list[ExecEvent], found: str
+) -> None:
+    def answer(command: Sequence[str]) -> Sequence[ExecEvent]:
+        if command[0] == "sh":
+            return first
+        if command[0] != "python3":
+            return [MISSING]
+        return [out("3.11.2 ctypes /usr/bin/python3\n"), ExecExited(0)]
+
+    script = Script(answer)
+    assert asyncio.run(locate_python(script)) == found
+    assert script.open == 0
+    run_without_shell = any(command[0] == "python3" for command in script.commands)
+    assert run_without_shell == (first == [NOT_EXECUTABLE])
 
 
 def refusal(script: Script) -> str:

@@ -57,7 +57,9 @@ class World:
         self.commands: list[list[str]] = []
         self.no_bundle = False
         self.no_ephemeral = False
-        for name in ("look_inside", "start_hunter", "start_beside", "find_python"):
+        self.unfit = ""
+        self.refused = ""
+        for name in ("look_inside", "start_hunter", "start_beside", "find_python", "locate_python"):
             monkeypatch.setattr(module, name, getattr(self, name))
         monkeypatch.setattr(module, "Porter", partial(ScriptedPorter, self))
         monkeypatch.setattr(module, "find_bundle", self.find_bundle)
@@ -71,7 +73,7 @@ class World:
         except AssertionError as error:
             name = str(error)
             self.done.append(("probe", name))
-            return self.seen[name], ""
+            return self.seen[name], self.refused
         raise AssertionError
 
     def find_bundle(self, machine: str, hunter: HunterImage) -> Bundle:
@@ -96,10 +98,17 @@ class World:
         if self.no_ephemeral:
             raise Forbidden("cannot patch pods/ephemeralcontainers", "ask for the right")
         self.done.append(("beside", target, image, python))
+        if image == self.unfit:
+            raise DeployError("ended at once", "name an image")
         return "hunter-1"
 
     async def find_python(self, open_exec: Any, name: str) -> Interpreter:
         return PYTHON
+
+    async def locate_python(self, open_exec: Any) -> str:
+        seen, _ = await self.look_inside(open_exec)
+        self.done[-1] = ("locate", self.done[-1][1])
+        return seen.python.path if seen is not None and seen.python is not None else ""
 
     def enter(self, pod: Pod = POD, inject: str = "auto", **more: Any) -> Entered:
         entry = Entry(
@@ -266,11 +275,48 @@ def test_a_way_that_is_asked_for_and_closed(
     assert words in str(caught.value)
 
 
-def test_asked_for_beside_the_target_it_is_not_even_looked_at(
+@pytest.mark.parametrize(
+    ("seen", "image", "beside"),
+    [
+        (FULL, None, ("app:1", "/usr/bin/python3")),
+        (BARE, None, ("python:3.13-slim", "python3")),
+        (None, None, ("python:3.13-slim", "python3")),
+        (FULL, "mine:2", ("mine:2", "python3")),
+    ],
+)
+def test_asked_for_beside_the_target_its_own_image_is_taken_where_that_has_a_python(
+    monkeypatch: pytest.MonkeyPatch, seen: Interior | None, image: str | None, beside: Any
+) -> None:
+    world = World(monkeypatch, app=seen)
+    entered = world.enter(inject="ephemeral", image=image)
+    located = [] if image else [("locate", "app")]
+    assert world.done == [*located, ("beside", "app", *beside), ("memory", "hunter-1")]
+    assert entered.explanation.startswith(
+        f"asked for; container 'hunter-1' of image {beside[0]!r} runs"
+    )
+    assert entered.explanation.endswith("Kubernetes keeps its entry in the pod's spec")
+
+
+def test_an_own_image_whose_python_lies_on_a_volume_is_followed_by_the_default_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    world = World(monkeypatch)
-    entered = world.enter(inject="ephemeral")
-    assert world.done[0] == ("beside", "app", "python:3.13-slim", "python3")
-    assert entered.explanation.startswith("asked for; container 'hunter-1' of image")
-    assert entered.explanation.endswith("Kubernetes keeps its entry in the pod's spec")
+    world = World(monkeypatch, app=FULL)
+    world.unfit = "app:1"
+    assert "of image 'python:3.13-slim'" in world.enter(inject="ephemeral").explanation
+    assert world.done[1:3] == [
+        ("beside", "app", "app:1", "/usr/bin/python3"),
+        ("beside", "app", "python:3.13-slim", "python3"),
+    ]
+    world.unfit = "mine:2"
+    with pytest.raises(DeployError, match="ended at once"):
+        world.enter(inject="ephemeral", image="mine:2")
+
+
+def test_what_keeps_programs_from_running_is_told_with_the_way_that_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(monkeypatch, app=None)
+    world.refused = 'exec: "sh": exec format error'
+    assert world.enter().explanation.startswith(
+        'it has no shell and no Python that can be run (exec: "sh": exec format error);'
+    )

@@ -14,7 +14,13 @@ from gatherer.errors import (
     ServerError,
     Unauthorized,
 )
-from gatherer.kube.answers import answer_error, exec_error, is_missing_program, is_not_executable
+from gatherer.kube.answers import (
+    answer_error,
+    exec_error,
+    is_missing_program,
+    is_not_executable,
+    is_refused_program,
+)
 from gatherer.kube.models import Status
 
 from .recordings import FIXTURES, recordings
@@ -154,6 +160,46 @@ def test_a_missing_program_is_told_from_one_that_may_not_run() -> None:
 )
 def test_a_missing_program_in_the_words_of_runc_and_crun(words: str) -> None:
     assert is_missing_program(Status(success=False, message=words))
+
+
+_RUNC = "OCI runtime exec failed: exec failed: unable to start container process: "
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        _RUNC + 'exec: "sh": executable file not found in $PATH: unknown',
+        _RUNC + 'exec: "/bin/sh": permission denied: unknown',
+        _RUNC + "exec /bin/sh: exec format error: unknown",
+        _RUNC + "exec /bin/sh: no such file or directory: unknown",  # its loader
+        _RUNC + "exec /bin/sh: operation not permitted: unknown",  # a seccomp profile
+        _RUNC + "exec /bin/sh: input/output error: unknown",
+        _RUNC + 'exec: "/bin/sh": stat /bin/sh: too many levels of symbolic links: unknown',
+        _RUNC + 'exec: "/bin/sh": is a directory: unknown',
+        _RUNC + "unable to init seccomp: error loading seccomp filter into kernel: errno 22",
+        _RUNC + "exec /bin/sh: cannot allocate memory: unknown",
+        "command error: exec failed: write /proc/self/attr/keycreate: invalid argument",
+        "executable file `sh` not found in $PATH: No such file or directory",
+    ],
+)
+def test_a_program_that_the_runtime_could_not_run(words: str) -> None:
+    assert is_refused_program(Status(success=False, message=words))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        'container not found ("app")',
+        "failed to exec in container: failed to create exec: cannot exec in a stopped container",
+        _RUNC + "cannot exec in a stopped container: unknown",
+        "failed to load task: no running task found: task 0a1b not found: not found",
+        "container 0a1b is in CONTAINER_EXITED state",
+        "rpc error: code = Unavailable desc = connection error: dial unix containerd.sock",
+        "rpc error: code = DeadlineExceeded desc = context deadline exceeded",
+    ],
+)
+def test_a_container_that_has_ended_or_a_node_that_fails_is_no_refused_program(words: str) -> None:
+    assert not is_refused_program(Status(success=False, message=words))
 
 
 def test_an_exec_error_keeps_the_runtimes_own_words_only() -> None:

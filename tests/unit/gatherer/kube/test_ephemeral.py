@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from gatherer.errors import DeployError
-from gatherer.kube.ephemeral import container_patch, is_running, never_started, new_name
+from gatherer.kube.ephemeral import (
+    check_earlier,
+    container_patch,
+    earlier,
+    is_running,
+    never_started,
+    new_name,
+)
 from gatherer.kube.models import Pod
 
 
@@ -44,7 +51,7 @@ def test_names_are_dns_labels_and_never_the_same() -> None:
 
 @pytest.mark.parametrize(
     "state", [None, {}, {"waiting": {"reason": "ContainerCreating"}},
-              {"waiting": {"reason": "ErrImagePull", "message": "once more"}}],
+              {"waiting": {"reason": "PodInitializing"}}],
 )  # fmt: skip
 def test_one_that_may_still_come(state: dict[str, Any] | None) -> None:
     assert not is_running(pod(state), "hunter-1")
@@ -57,6 +64,27 @@ def test_one_that_runs() -> None:
 @pytest.mark.parametrize(
     ("state", "words"),
     [
+        # The first word of a failure: later ones only tell how often it was tried.
+        (
+            {"waiting": {"reason": "ErrImagePull", "message": "no such host."}},
+            "cannot start (ErrImagePull): no such host; name an image that the node has or can",
+        ),
+        (
+            {"waiting": {"reason": "ErrImageNeverPull", "message": "not present"}},
+            "cannot start (ErrImageNeverPull): not present; name an image that the node has or",
+        ),
+        (
+            {"waiting": {"reason": "InvalidImageName", "message": "couldn't parse"}},
+            "cannot start (InvalidImageName): couldn't parse; name an image that the node has or",
+        ),
+        (
+            {"waiting": {"reason": "ImageInspectError", "message": "failed to inspect"}},
+            "cannot start (ImageInspectError): failed to inspect; name an image that the node",
+        ),
+        (
+            {"waiting": {"reason": "RunContainerError", "message": ""}},
+            "cannot start (RunContainerError): no reason given; see the pod's securityContext",
+        ),
         (
             {"waiting": {"reason": "ImagePullBackOff", "message": 'Back-off pulling "python:9".'}},
             'cannot start (ImagePullBackOff): Back-off pulling "python:9"; name an image that',
@@ -88,9 +116,89 @@ def test_a_server_that_drops_it() -> None:
 
 
 def test_one_that_takes_too_long_says_what_it_waits_for() -> None:
-    pulling = pod({"waiting": {"reason": "ErrImagePull", "message": "i/o timeout"}})
-    assert "(ErrImagePull): i/o timeout" in str(never_started(pulling, "hunter-1", 120))
     slow = pod({"waiting": {"reason": "ContainerCreating"}})
     told = str(never_started(slow, "hunter-1", 120))
     assert "did not run within 120 s (ContainerCreating)" in told
     assert "kubectl describe pod web" in told
+
+
+def tried(*entries: tuple[str, str, str, dict[str, Any] | None]) -> Pod:
+    """Returns a pod with ephemeral containers: name, image, target and state of each."""
+    return Pod.from_json(
+        {
+            "spec": {
+                "ephemeralContainers": [
+                    {"name": name, "image": image, "targetContainerName": target}
+                    for name, image, target, _ in entries
+                ]
+            },
+            "status": {
+                "ephemeralContainerStatuses": [
+                    {"name": name, "state": state}
+                    for name, _, _, state in entries
+                    if state is not None
+                ]
+            },
+        }
+    )
+
+
+PULLING = {"waiting": {"reason": "ContainerCreating"}}
+BACKING_OFF = {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}}
+OVER = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+RUNS = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        ("hunter-1", "python:9", "app", OVER),
+        ("hunter-1", "python:9", "app", RUNS),
+        ("hunter-1", "python:8", "app", BACKING_OFF),
+        ("hunter-1", "python:9", "other", BACKING_OFF),
+        ("debugger-1", "python:9", "app", BACKING_OFF),
+    ],
+)
+def test_entries_that_are_none_of_an_earlier_try(
+    entry: tuple[str, str, str, dict[str, Any]],
+) -> None:
+    assert earlier(tried(entry), "python:9", "app") is None
+
+
+@pytest.mark.parametrize("state", [None, PULLING])
+def test_an_entry_of_an_earlier_try_that_is_on_its_way(state: dict[str, Any] | None) -> None:
+    found = earlier(
+        tried(("hunter-1", "python:9", "app", OVER), ("hunter-2", "python:9", "app", state)),
+        "python:9",
+        "app",
+    )
+    assert found is not None
+    assert found.name == "hunter-2"
+    check_earlier(found)
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (
+            BACKING_OFF,
+            "ephemeral container 'hunter-1' of an earlier try with image 'python:9' is still there"
+            " and cannot start (ImagePullBackOff): Back-off pulling image; the kubelet goes on"
+            " trying, and the entry goes with the pod only: see to it that the node can pull the"
+            " image, or name another with --image",
+        ),
+        (
+            {"waiting": {"reason": "CreateContainerConfigError", "message": "runs as root"}},
+            "ephemeral container 'hunter-1' of an earlier try with image 'python:9' is still there"
+            " and cannot start (CreateContainerConfigError): runs as root; the kubelet goes on"
+            " trying, and the entry goes with the pod only: see the pod's securityContext, or"
+            " name another image with --image",
+        ),
+    ],
+)
+def test_an_entry_of_an_earlier_try_that_cannot_start(state: dict[str, Any], words: str) -> None:
+    found = earlier(tried(("hunter-1", "python:9", "app", state)), "python:9", "app")
+    assert found is not None
+    with pytest.raises(DeployError) as caught:
+        check_earlier(found)
+    assert str(caught.value) == words

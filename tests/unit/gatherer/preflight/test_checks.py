@@ -587,7 +587,10 @@ def test_a_sidecar_that_may_not_trace_either_is_not_taken() -> None:
     report = shared(may_not_trace(seen("lockedpod")), may_not_trace(seen("lockedpod")))
     assert row(report, "way in").finding.startswith("memory: ")
     assert row(report, "tracing").finding.startswith("denied: ")
-    assert "--inject ephemeral" in row(report, "tracing").remedy
+    assert row(report, "tracing").remedy.endswith(
+        "or use --inject ephemeral, whose container has SYS_PTRACE and its own profile, and runs"
+        " the target's own image"
+    )
 
 
 def test_an_ephemeral_container_traces_what_its_target_may_not() -> None:
