@@ -1,9 +1,15 @@
 """Brings a bundled Python into a container that has a shell and none of its own, and starts hunter.
 
-Nothing is asked of the container but `cat`, `mkdir`, `chmod` and `rm`: no tar, no sha256sum. Each
-file is the stdin of an exec of its own. Beside them one exec holds a shell that removes everything
-when its own stdin ends, so that a gatherer that is killed in between leaves nothing; once the
-bundled Python has loaded what it needs, it removes its files itself.
+Nothing is asked of the container but `cat`, `mkdir`, `chmod` and `rm`. Each file is the stdin of an
+exec of its own. Beside them one exec holds a shell that removes everything when its own stdin ends,
+so that a gatherer that is killed in between leaves nothing; once the bundled Python has loaded what
+it needs, it removes its files itself.
+
+containerd ends the stdin of an exec as soon as no process of it holds its stdout, or its stderr. A
+shell runs the last command of `-c` in its own place, so `cat >FILE` would be cut after what the
+pipes hold, with exit code 0. So a command follows each one that reads, and what has arrived is
+compared with what was sent before anything of it is run: by sha256sum where the container has one,
+else it is read back.
 """
 
 from __future__ import annotations
@@ -34,6 +40,8 @@ from gatherer.patience import within
 from hg_shared import mark
 
 TOOLS = ("cat", "mkdir", "chmod", "rm")
+OPTIONAL = ("gzip", "sha256sum")
+"""Used where they are there: to send less, and not to have to read back what was sent."""
 AT_ONCE = 4
 """Files on their way at the same time, each over an exec of its own."""
 
@@ -97,9 +105,9 @@ class Porter:
         around = (self._open_exec, self._container, self._shell, directory, self._bundle)
         try:
             async with within(_SECONDS):
-                keeper, packed = await _make_room(*around)
+                keeper, tools = await _make_room(*around)
                 try:
-                    await _send_files(*around, packed)
+                    await _send_files(*around, tools)
                     return await self._start(directory, data, words)
                 finally:
                     # Its shell removes what is still there.
@@ -130,20 +138,22 @@ class Porter:
 
 async def _make_room(
     open_exec: OpenExec, container: str, shell: str, directory: str, bundle: Bundle
-) -> tuple[ExecStreams, bool]:
-    """Makes the directories; returns the exec that will remove them, and whether gzip is there."""
+) -> tuple[ExecStreams, frozenset[str]]:
+    """Makes the directories; returns the exec that will remove them, and the optional tools."""
     quoted = shlex.quote(directory)
     folders = sorted({str(PurePosixPath(path).parent) for path in bundle.files})
     made = " ".join(f"{quoted}/{shlex.quote(folder)}" for folder in folders)
     script = (
-        f'{mark.SHELL}for t in {" ".join(TOOLS)};do command -v $t >/dev/null||m="$m $t";done\n'
+        f'for t in {" ".join(TOOLS)};do command -v $t >/dev/null||m="$m $t";done\n'
         '[ -z "$m" ]||{ echo "missing$m";exit 1; }\n'
         f"trap 'rm -rf {quoted}' EXIT HUP INT TERM\n"
         f"umask 077\nmkdir -p {made}||exit 1\n"
-        f'g=;command -v gzip >/dev/null&&g=" gzip"\necho "{_READY.decode()}$g"\n'
+        f"o=;for t in {' '.join(OPTIONAL)};do "
+        'command -v $t >/dev/null&&o="$o $t";done\n'
+        f'echo "{_READY.decode()}$o"\n'
         f"while read -r l;do :;done\nrm -rf {quoted}\n"
     )
-    streams = await open_exec((shell, "-c", script), True)
+    streams = await open_exec(_in_shell(shell, script), True)
     told, said = bytearray(), StderrTail()
     try:
         while b"\n" not in told:
@@ -168,7 +178,7 @@ async def _make_room(
     except BaseException:
         await streams.aclose()
         raise
-    return streams, line.endswith(b" gzip")
+    return streams, frozenset(line[len(_READY) :].decode("utf-8", "replace").split())
 
 
 async def _send_files(
@@ -177,13 +187,14 @@ async def _send_files(
     shell: str,
     directory: str,
     bundle: Bundle,
-    packed: bool,
+    tools: frozenset[str],
 ) -> None:
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def send(path: str, content: bytes) -> None:
         async with turns:
-            await _send_file(open_exec, container, shell, f"{directory}/{path}", content, packed)
+            sending = _Sending(open_exec, container, shell, f"{directory}/{path}", tools)
+            await sending.send(content)
 
     # The largest first: the others go beside them.
     largest = sorted(bundle.files.items(), key=lambda item: -len(item[1]))
@@ -195,44 +206,117 @@ async def _send_files(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     programs = " ".join(shlex.quote(f"{directory}/{path}") for path in bundle.EXECUTABLE)
-    script = f"{mark.SHELL}chmod 700 {programs}"
-    await _run(open_exec, container, (shell, "-c", script), b"")
+    await _run(open_exec, container, shell, f"chmod 700 {programs};exit $?")
 
 
-async def _send_file(
-    open_exec: OpenExec, container: str, shell: str, path: str, content: bytes, packed: bool
-) -> None:
-    data = gzip.compress(content, 6, mtime=0) if packed else content
-    reader = "gzip -dc" if packed else "cat"
-    script = f"{mark.SHELL}umask 077;{reader} >{shlex.quote(path)}"
-    await _run(open_exec, container, (shell, "-c", script), data)
+class _Sending:
+    """The transfer of one file.
+
+    Args:
+        open_exec: starts commands in the container.
+        container: what messages call it.
+        shell: of the container.
+        path: of the file there.
+        tools: those of `OPTIONAL` that the container has.
+    """
+
+    def __init__(
+        self,
+        open_exec: OpenExec,
+        container: str,
+        shell: str,
+        path: str,
+        tools: frozenset[str],
+    ) -> None:
+        self._open_exec = open_exec
+        self._container = container
+        self._shell = shell
+        self._path = path
+        self._tools = tools
+
+    async def send(self, content: bytes) -> None:
+        """Writes the file and compares size and digest of what is there with what was sent.
+
+        Raises:
+            DeployError: it could not be written, or is not what was sent.
+        """
+        quoted = shlex.quote(self._path)
+        packed = "gzip" in self._tools
+        data = gzip.compress(content, 6, mtime=0) if packed else content
+        script = f"umask 077;{'gzip -dc' if packed else 'cat'} >{quoted}||exit 1;"
+        if "sha256sum" in self._tools:
+            # Without wc the message of a failure lacks a number, no more.
+            script += f"sha256sum <{quoted}||exit 1;wc -c <{quoted} 2>/dev/null;exit 0"
+            digest, *rest = (await self._shell_runs(script, data)).split() or [b""]
+            same = digest == hashlib.sha256(content).hexdigest().encode()
+            there = int(rest[-1]) if rest and rest[-1].isdigit() else None
+        else:
+            await self._shell_runs(f"{script}exit 0", data)
+            got = await self._shell_runs(f"cat <{quoted};exit $?")
+            same, there = got == content, len(got)
+        if not same:
+            name = self._path.rpartition("/.hunter-")[2].partition("/")[2]
+            short = there is not None and there < len(content)
+            how = f"{there} of {len(content)} bytes are there" if short else "its digest differs"
+            raise DeployError(
+                f"{name} of the bundled Python did not arrive whole in {self._container}: {how}",
+                "see whether the node's disk is full and try again, or use --inject ephemeral",
+            )
+
+    async def _shell_runs(self, script: str, data: bytes | None = None) -> bytes:
+        return await _run(self._open_exec, self._container, self._shell, script, data)
 
 
-async def _run(open_exec: OpenExec, container: str, command: Sequence[str], data: bytes) -> None:
-    """Runs a command with a stdin and waits for its success.
+def _in_shell(shell: str, script: str) -> tuple[str, ...]:
+    """Returns the command for a script.
+
+    The programs of an image that is made for nothing else are often beside its shell alone.
+
+    Args:
+        shell: of the container.
+        script: that does not end with what reads stdin.
+    """
+    folder = str(PurePosixPath(shell).parent)
+    beside = f'PATH="$PATH:{folder}"\n' if folder != "." else ""
+    return shell, "-c", f"{mark.SHELL}{beside}{script}"
+
+
+async def _run(
+    open_exec: OpenExec, container: str, shell: str, script: str, data: bytes | None = None
+) -> bytes:
+    """Runs a script, waits for its success and returns what it wrote to stdout.
 
     Where stdin cannot be closed (v4), `head` reads as much as there is and no more.
+
+    Args:
+        open_exec: starts commands in the container.
+        container: what messages call it.
+        shell: of the container.
+        script: that does not end with what reads stdin.
+        data: for stdin; None for none.
     """
-    streams = await open_exec(command, True)
-    if not streams.can_close_stdin:
+    streams = await open_exec(_in_shell(shell, script), data is not None)
+    if data is not None and not streams.can_close_stdin:
         await streams.aclose()
-        shell, flag, script = command
-        command = (shell, flag, f"head -c {len(data)}|{{ {script}; }}")
-        streams = await open_exec(command, True)
-    said = StderrTail()
+        script = f"head -c {len(data)}|{{ {script}\n}};exit $?"
+        streams = await open_exec(_in_shell(shell, script), True)
+    output, said = bytearray(), StderrTail()
     sending = asyncio.ensure_future(_feed(streams, data))
     try:
         while True:
             event = await streams.receive()
             if isinstance(event, StreamData):
-                said.add(event.data)
+                if event.channel == STDOUT:
+                    output += event.data
+                else:
+                    said.add(event.data)
             elif isinstance(event, ExecInterrupted):
                 raise interrupted(event)
             elif isinstance(event, ExecFailed):
-                raise exec_error(event.status, command[0])
+                raise exec_error(event.status, shell)
             elif isinstance(event, ExecExited):
                 if event.code == 0:
-                    return
+                    return bytes(output)
                 words = one_line(said.text) or f"exit code {event.code}"
                 raise DeployError(
                     f"a Python could not be brought into {container}: {words}",
@@ -244,7 +328,8 @@ async def _run(open_exec: OpenExec, container: str, command: Sequence[str], data
         await streams.aclose()
 
 
-async def _feed(streams: ExecStreams, data: bytes) -> None:
-    await streams.send_stdin(data)
-    if streams.can_close_stdin:
-        await streams.close_stdin()
+async def _feed(streams: ExecStreams, data: bytes | None) -> None:
+    if data is not None:
+        await streams.send_stdin(data)
+        if streams.can_close_stdin:
+            await streams.close_stdin()

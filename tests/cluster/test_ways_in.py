@@ -130,6 +130,39 @@ def test_bare_a_bundled_python_runs_and_is_gone(
     assert files(cluster, "barepod", "barecontainer") == before
 
 
+TIGHT = {"capabilities": {"drop": ["ALL"]}, "allowPrivilegeEscalation": False}
+BUNDLE_PODS: dict[str, dict[str, Any]] = {
+    "busybox": {},
+    "distroless-with-a-shell": {"image": "distroless:dev", "command": None},
+    "read-only-with-an-emptydir": {
+        "security": {**TIGHT, "readOnlyRootFilesystem": True},
+        "volumes": [{"name": "scratch", "emptyDir": {}}],
+    },
+    "limit-of-64mi": {"memory": "64Mi"},
+    "non-root": {"security": {**TIGHT, "runAsUser": 1000, "runAsNonRoot": True}},
+}
+
+
+@pytest.mark.parametrize("name", BUNDLE_PODS)
+def test_a_bundle_arrives_whatever_the_image(
+    cluster: StandInCluster, make_pod: MakePod, tmp_path: Path, name: str
+) -> None:
+    settings = {"image": "bare:dev", "command": ["sleep", "1000000"], "memory": "256Mi"}
+    pod = pod_manifest(name, **{**settings, **BUNDLE_PODS[name]})
+    for volume in pod["spec"].get("volumes", []):
+        mount = {"name": volume["name"], "mountPath": "/data"}
+        pod["spec"]["containers"][0]["volumeMounts"] = [mount]
+    make_pod(pod)
+    before = files(cluster, name, "main")
+    told = run(cluster, tmp_path, name, "main", "-m", "0.01", "--inject", "bundle")
+    assert told["hunter"]["inject"] == "bundle"
+    place = "/data" if "volumes" in pod["spec"] else "/tmp"
+    assert f"was brought to {place} and removed" in told["hunter"]["inject_reason"]
+    assert told["tracing"] == "on"
+    assert [process["command"] for process in told["processes"]] == ["sleep"]
+    assert files(cluster, name, "main") == before
+
+
 @pytest.mark.parametrize(
     ("pod", "inject"),
     [

@@ -67,17 +67,20 @@ class ExecSession:
         self._transport = transport
         self._scratch = scratch
         self._stdin: int | None = None
+        self._writing: asyncio.Future[None] | None = None
         self._outputs: list[tuple[int, int]] = []
 
     async def run(self) -> None:
         """Runs the process to its end and sends its Status as the last message.
 
         When the client goes away the process goes on: its stdin ends, its output is discarded.
+        Its stdin also ends when nobody holds its stdout or stderr any more, as with containerd
+        (internal/cri/io, ExecIO.Attach), however much of it is still on its way.
         """
         try:
             child = await self._start()
         except RuncError as error:
-            self._close_all()
+            await self._close_all()
             await self._send(ERROR, status.exec_failure(secrets.token_hex(32), str(error)))
             return
         feeding = asyncio.create_task(self._feed())
@@ -133,13 +136,14 @@ class ExecSession:
             async for message in self._transport.receive():
                 if isinstance(message, HalfClose):
                     if message.channel == STDIN:
-                        self._close_stdin()
+                        await self._close_stdin()
                 elif message.channel == STDIN and self._stdin is not None:
-                    await self._write_stdin(message.payload)
+                    self._writing = asyncio.ensure_future(self._write_stdin(message.payload))
+                    await asyncio.wait({self._writing})
                 elif message.channel == RESIZE and self._request.tty:
                     resize(self._outputs[0][0], message.payload)
         finally:
-            self._close_stdin()
+            await self._close_stdin()
 
     async def _write_stdin(self, data: bytes) -> None:
         assert self._stdin is not None
@@ -147,15 +151,20 @@ class ExecSession:
             await pipes.write(self._stdin, data)
         except OSError:
             # The process reads no more: EPIPE of a pipe, EIO of a terminal.
-            self._close_stdin()
+            os.close(self._stdin)
+            self._stdin = None
 
-    def _close_stdin(self) -> None:
+    async def _close_stdin(self) -> None:
+        """Ends stdin; what is being written and finds no room is dropped."""
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.wait({self._writing})
         if self._stdin is not None:
             os.close(self._stdin)
             self._stdin = None
 
-    def _close_all(self) -> None:
-        self._close_stdin()
+    async def _close_all(self) -> None:
+        await self._close_stdin()
         for fd, _ in self._outputs:
             os.close(fd)
         self._outputs.clear()
@@ -169,6 +178,7 @@ class ExecSession:
             pass
         finally:
             os.close(fd)
+            await self._close_stdin()
 
     async def _send(self, channel: int, payload: bytes) -> None:
         try:

@@ -2,7 +2,8 @@
 
 ``pyapp:dev`` is this machine's own root, with Debian's python3, under a layer that brings the
 demonstration program and hides what belongs to the machine; ``bare:dev`` is a root that holds
-nothing but a static busybox; ``pause:dev`` is what keeps a shared PID namespace.
+nothing but a static busybox; ``distroless:dev`` has a busybox beside its program, outside the PATH,
+and no other directory that is usual; ``pause:dev`` is what keeps a shared PID namespace.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class ImageStore:
             raise FileNotFoundError(f"{BUSYBOX} is missing; install the package busybox-static")
         app = _app_layer(directory / "pyapp")
         bare = _bare_layer(directory / "bare")
+        distroless = _distroless_layer(directory / "distroless")
         pause = directory / "pause-script"
         pause.mkdir()
         (pause / "pause").write_text(_PAUSE_SCRIPT)
@@ -74,6 +76,12 @@ class ImageStore:
                 "sha256:6b47eae9e540d224b70669d819b65c828a26d45df90903dc31d1710102887002",
                 (bare,),
                 ("sleep", "1000000"),
+            ),
+            "distroless:dev": Image(
+                "registry.invalid/library/distroless:dev",
+                "sha256:9d2f4c7be01a5f3d8c6b7a0e1f2d3c4b5a69788f7e6d5c4b3a29180f0e1d2c3b",
+                (distroless,),
+                ("/busybox/sleep", "1000000"),
             ),
             "pause:dev": Image(
                 "registry.invalid/library/pause:dev", "", (pause, bare), ("/pause",)
@@ -103,14 +111,29 @@ def _app_layer(directory: Path) -> Path:
 
 
 def _bare_layer(directory: Path) -> Path:
-    for name in ("bin", "dev", "etc", "proc", "sys", "root", "run", "tmp", "var"):
+    return _busybox_layer(directory, "bin", ("root", "run", "var"))
+
+
+def _distroless_layer(directory: Path) -> Path:
+    return _busybox_layer(directory, "busybox", ())
+
+
+def _busybox_layer(directory: Path, programs: str, more: tuple[str, ...]) -> Path:
+    """Makes a root that holds nothing but a busybox.
+
+    Args:
+        directory: to make.
+        programs: directory in it for the busybox and its names.
+        more: directories beside the necessary ones.
+    """
+    for name in (programs, "dev", "etc", "proc", "sys", "tmp", *more):
         (directory / name).mkdir(parents=True)
     (directory / "tmp").chmod(0o1777)
-    shutil.copy2(BUSYBOX, directory / "bin/busybox")
+    shutil.copy2(BUSYBOX, directory / programs / "busybox")
     applets = subprocess.run([BUSYBOX, "--list"], check=True, capture_output=True, text=True)
     for name in applets.stdout.split():
         if name != "busybox":
-            (directory / "bin" / name).symlink_to("busybox")
+            (directory / programs / name).symlink_to("busybox")
     (directory / "etc/passwd").write_text(_PASSWD)
     (directory / "etc/group").write_text("root:x:0:\n")
     return directory
