@@ -117,6 +117,7 @@ class ProcessSettlement:
         lost: records that did not; those lost in transit included.
         transit: of these, the ones that were sent and did not arrive.
         end_reason: why its tracing ended, as hunter says; empty when it does not say.
+        held_ns: how long reads of its memory held its mmap_lock; None when hunter does not say.
     """
 
     seen: int
@@ -124,6 +125,7 @@ class ProcessSettlement:
     lost: int
     transit: int = 0
     end_reason: str = ""
+    held_ns: int | None = None
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ def settle(
             problems.append(f"hunter gives no totals of {name}")
             processes[ordinal] = ProcessSettlement(got.received + got.lost, got.received, got.lost)
             continue
-        seen, lost, reason = totals[ordinal]
+        seen, lost, reason, held = totals[ordinal]
         transit = seen - lost - got.received
         if transit < 0:
             problems.append(
@@ -198,11 +200,11 @@ def settle(
         if spooled:
             waiting += transit
             processes[ordinal] = ProcessSettlement(
-                got.received + transit + lost, got.received + transit, lost, 0, reason
+                got.received + transit + lost, got.received + transit, lost, 0, reason, held
             )
             continue
         processes[ordinal] = ProcessSettlement(
-            got.received + lost + transit, got.received, lost + transit, transit, reason
+            got.received + lost + transit, got.received, lost + transit, transit, reason, held
         )
     seen, received, lost, transit = _sums(processes)
     by_process = (sum(t[0] for t in totals.values()), sum(t[1] for t in totals.values()))
@@ -249,8 +251,8 @@ def _sums(processes: Mapping[int, ProcessSettlement]) -> tuple[int, int, int, in
     )
 
 
-def _totals(goodbye: Goodbye, problems: list[str]) -> dict[int, tuple[int, int, str]]:
-    totals: dict[int, tuple[int, int, str]] = {}
+def _totals(goodbye: Goodbye, problems: list[str]) -> dict[int, tuple[int, int, str, int | None]]:
+    totals: dict[int, tuple[int, int, str, int | None]] = {}
     for entry in goodbye.processes:
         numbers = [entry.get(key) for key in ("ordinal", "seen", "lost")]
         reason = entry.get("end_reason", "")
@@ -262,5 +264,7 @@ def _totals(goodbye: Goodbye, problems: list[str]) -> dict[int, tuple[int, int, 
         if lost > seen or ordinal in totals:
             problems.append(f"hunter's totals of process {ordinal} contradict themselves")
             continue
-        totals[ordinal] = (seen, lost, reason)
+        held = entry.get("held_ns")
+        known = type(held) is int and 0 <= held < 1 << 64
+        totals[ordinal] = (seen, lost, reason, held if known else None)
     return totals

@@ -69,6 +69,18 @@ class CaptureDirectory(OutputDirectory):
         else:
             self._append_json(MEMORY, {"time": time, "pid": pid}, values)
 
+    def append_own_memory(self, time: str, values: Mapping[str, Any]) -> None:
+        """Appends what hunter itself uses to memory.jsonl.
+
+        Args:
+            time: RFC 3339 on the capture clock.
+            values: byte counts and CPU seconds by name.
+
+        Raises:
+            LogWriteError: it could not be written.
+        """
+        self._append_json(MEMORY, {"time": time, "hunter": values}, {})
+
     def append_metrics(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Appends objects to metrics.jsonl; nothing is created for none.
 

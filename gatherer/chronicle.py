@@ -229,6 +229,10 @@ class Chronicle:
 
     def _beat(self, heartbeat: Heartbeat, clock: CaptureClock) -> None:
         self.document.alive(heartbeat)
+        self._directory.append_own_memory(
+            clock.time(heartbeat.time_ns),
+            {"pss_bytes": heartbeat.pss_bytes, "cpu_seconds": heartbeat.cpu_seconds},
+        )
         if not heartbeat.queued_bytes:
             self.known_at = time.monotonic()
         step = clock.observe(heartbeat, time.time_ns())

@@ -40,6 +40,8 @@ class ProcessEntry:
         dropped_lines: lines left out of its log, which had reached its size limit.
         rss_bytes: the latest sample.
         peak_rss_bytes: the highest sample.
+        mmap_lock_ms: how long reads of its memory held up its mmap and munmap together, None while
+            hunter has not said.
         ordinals: hunter's numbers for it.
     """
 
@@ -57,6 +59,7 @@ class ProcessEntry:
     dropped_lines: int = 0
     rss_bytes: int | None = None
     peak_rss_bytes: int | None = None
+    mmap_lock_ms: float | None = None
     ordinals: set[int] = field(default_factory=set)
 
     @property
@@ -184,6 +187,8 @@ class ProcessTable:
             entry.records = sum(process.received for process in got)
             entry.lost = sum(process.lost for process in got)
             reasons = [process.end_reason for process in got if process.end_reason]
+            held = [process.held_ns for process in got if process.held_ns is not None]
+            entry.mmap_lock_ms = round(sum(held) / 1e6, 3) if held else None
             if reasons and not entry.end_reason:
                 entry.end_reason = reasons[-1][:MAX_CMDLINE]
 

@@ -46,6 +46,8 @@ DETACH_SECONDS = 2.0
 # How long the last words may take when nobody can say that they have arrived.
 LAST_WORDS_SECONDS = 1.0
 SECOND = 1_000_000_000
+# How long letting go may wait for the last samples of memory.
+LAST_SAMPLES_NS = 200_000_000
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -64,8 +66,11 @@ class Hunter:
         )
         self._engine, self._choice = loading.load(config, self._rights.capabilities)
         self._container = Container(
-            config.container_id, config.outside, config.spec_limit, self._mount
+            config.container_id, config.outside, config.spec_limit, self._mount, config.pod_limit
         )
+        if not config.container_id:
+            for pid in config.pids:
+                self._container.watch(pid)
         self._scanner = Scanner(config, self._container)
         self._sampler = Sampler(self._container)
         self._evidence = Evidence(self._sampler)
@@ -99,6 +104,7 @@ class Hunter:
             self._evidence,
             self._sampler,
             self._writer.put,
+            self._container,
             self._was_oom_killed,
         )
         self._reports = Reports(
@@ -160,8 +166,8 @@ class Hunter:
 
     def _check_headroom(self) -> None:
         memory = procfs.container_memory("self", self._mount)
-        own = procfs.rollup("self").get("anon_bytes", 0)
-        left = headroom(memory.limit, memory.usage, memory.inactive_file + own)
+        own = procfs.rollup(os.getpid()).get("anon_bytes", 0)
+        left = headroom(memory.limit, memory.limited_usage, own)
         if left is not None and left < HEADROOM_BYTES and not self._config.force:
             raise NoHeadroom(
                 f"only {left >> 20} MiB are left below the memory limit of "
@@ -195,6 +201,7 @@ class Hunter:
     def _control(self) -> None:
         try:
             self._watch()
+            self._sample_last()
         except Exception as error:  # the tracees must be let go whatever went wrong here
             self._reason = "error"
             self._error = f"{type(error).__name__}: {error}"
@@ -217,7 +224,9 @@ class Hunter:
             elif self._sampler.is_due(now):
                 self._sample_container(now)
             if now >= next_heartbeat:
-                self._writer.put(self._reports.heartbeat())
+                beat = self._reports.heartbeat()
+                self._sampler.own_bytes = beat.pss_bytes
+                self._writer.put(beat)
                 next_heartbeat = now + heartbeat
             if now >= next_collection:
                 gc.collect()
@@ -234,7 +243,7 @@ class Hunter:
             and len(self._roster)
             and not self._reason
             and not self._roster.active()
-            and not any(procfs.stat(pid) for pid in self._config.pids)
+            and not any(procfs.living_thread(pid) for pid in self._config.pids)
         ):
             self._end("no_targets")
 
@@ -270,12 +279,27 @@ class Hunter:
         if kills is not None and before is not None and kills > before:
             self._killed_ns = now
             self._writer.put(Event(now, "oom", None, {"kills": kills - before}))
+        for group, count in self._container.kills_elsewhere(now):
+            self._writer.put(Event(now, "oom", None, {"kills": count, "cgroup": group}))
 
-    def _was_oom_killed(self, when: int) -> bool:
-        """Tells whether the kernel has killed for want of memory around a time."""
+    def _was_oom_killed(self, pid: int, when: int) -> bool:
+        """Tells whether the kernel has killed a process for want of memory around a time."""
         # The kernel counts a victim before it dies.
         self._sample_container(when)
-        return abs(when - self._killed_ns) < SECOND
+        return abs(when - self._killed_ns) < SECOND or self._container.was_killed(pid, when)
+
+    def _sample_last(self) -> None:
+        """Samples what is traced or watched once more, for as long as that may take."""
+        traced = [each.identity[0] for each in self._roster.active() if each.attached]
+        begun = time.monotonic_ns()
+        for pid in (*traced, *(pid for pid, _ in self._evidence.watched())):
+            now = time.monotonic_ns()
+            if now - begun > LAST_SAMPLES_NS:
+                break
+            rss = procfs.resident(procfs.living_thread(pid))
+            if rss:
+                self._writer.put(self._sampler.process(pid, rss, now, last=True))
+        self._sample_container(time.monotonic_ns())
 
     def _report_placement(self, values: Dict[str, object]) -> None:
         self._writer.put(Event(time.monotonic_ns(), "placement", None, values))

@@ -108,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--container-id", type=_container_id, default="", metavar="HEX")
     made.add_argument("--outside", action="store_true", help="that is another container")
     made.add_argument("--spec-limit", type=_bytes, metavar="BYTES", help="of the pod's spec")
+    made.add_argument("--pod-limit", type=_bytes, metavar="BYTES", help="of the whole pod")
     return made
 
 
@@ -146,6 +147,7 @@ def parse(arguments: Optional[List[str]] = None) -> Config:
         container_id=given.container_id,
         outside=given.outside,
         spec_limit=given.spec_limit,
+        pod_limit=given.pod_limit,
         follow_forks=given.follow_forks,
         decode_fds=given.decode_fds,
     )

@@ -29,6 +29,7 @@ class Config(NamedTuple):
         container_id: the runtime's id of the container that is looked at, empty for all processes.
         outside: hunter runs in another container than that.
         spec_limit: memory limit of the pod's spec in bytes, None when there is none.
+        pod_limit: the same of the whole pod.
         follow_forks: trace the children of traced processes too.
         decode_fds: say what descriptors refer to, all the time.
     """
@@ -51,5 +52,6 @@ class Config(NamedTuple):
     container_id: str = ""
     outside: bool = False
     spec_limit: Optional[int] = None
+    pod_limit: Optional[int] = None
     follow_forks: bool = False
     decode_fds: bool = False

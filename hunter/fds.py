@@ -176,6 +176,7 @@ def fd_table(pid: int) -> Dict[str, str]:
     Args:
         pid: the process; empty when it is gone or may not be looked at.
     """
+    pid = procfs.living_thread(pid) or pid
     try:
         descriptors: List[str] = os.listdir(f"/proc/{pid}/fd")
     except OSError:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import Callable, Dict, Tuple
 
 from hg_shared import rights
 from hg_shared.linux_abi import signal_name
 from hg_shared.messages import Event, Message
+from hunter.container import Container
 from hunter.engines import Engine, Notice
 from hunter.engines.choose import Choice
 from hunter.memory import procfs
@@ -32,7 +34,8 @@ class Notices:
         evidence: kept of those that may not be traced.
         sampler: told of processes that have ended.
         put: sends a message to gatherer.
-        killed: tells whether the kernel has killed for want of memory around a time.
+        container: remembers the groups of processes.
+        killed: tells whether the kernel has killed a process for want of memory around a time.
     """
 
     def __init__(
@@ -46,7 +49,8 @@ class Notices:
         evidence: Evidence,
         sampler: Sampler,
         put: Callable[[Message], None],
-        killed: Callable[[int], bool],
+        container: Container,
+        killed: Callable[[int, int], bool],
     ) -> None:
         self._engine = engine
         self._choice = choice
@@ -57,6 +61,7 @@ class Notices:
         self._evidence = evidence
         self._sampler = sampler
         self._put = put
+        self._container = container
         self._killed = killed
         self._refused: Dict[Identity, str] = {}
 
@@ -75,12 +80,14 @@ class Notices:
             traced.attached = True
             self._evidence.end(traced.identity)
             self._put(Event(when, "attach", pid, {"threads": notice.value}))
+            self._begin(pid, False)
             self._targets.send_fd_table(traced)
         elif notice.kind == "followed":
             traced.attached = True
             creator = self._roster.get(notice.value)
             fields = {"threads": 1, "parent": creator.identity[0] if creator else None}
             self._put(Event(when, "attach", pid, fields))
+            self._begin(pid, True)
         elif notice.kind == "unfollowed":
             cause = f"{notice.text} of its children are not followed: too many at a time"
             self._put(Event(when, "attach_failed", None, {"parent": pid, "cause": cause}))
@@ -89,6 +96,7 @@ class Notices:
             self._scanner.failed(traced.identity)
             cause, denied = self._why_refused(pid, notice.text)
             if denied:
+                self._container.watch(pid)
                 self._evidence.begin(traced.identity)
             if self._refused.get(traced.identity) != cause:
                 self._refused[traced.identity] = cause
@@ -99,21 +107,29 @@ class Notices:
             self._targets.send_fd_table(traced)
         elif notice.kind == "ended":
             traced.end_reason = notice.text
-            self._sampler.forget(pid)
+            traced.held_ns += self._sampler.forget(pid)
             fields = {}
             if notice.text == "exited":
                 if os.WIFSIGNALED(notice.value):
                     fields["signal"] = signal_name(os.WTERMSIG(notice.value))
                     if os.WTERMSIG(notice.value) == signal.SIGKILL:
-                        fields["oom"] = self._killed(when)
+                        fields["oom"] = self._killed(pid, when)
                 else:
                     fields["code"] = notice.value >> 8
             name = "exit" if notice.text == "exited" else "detach"
+            self._container.forget(pid)
             self._put(Event(when, name, pid, fields))
+
+    def _begin(self, pid: int, followed: bool) -> None:
+        """Remembers where the memory of a process is accounted, and takes its first sample."""
+        self._container.watch(pid)
+        sample = self._sampler.beginning(pid, time.monotonic_ns(), followed)
+        if sample is not None:
+            self._put(sample)
 
     def _why_refused(self, pid: int, text: str) -> Tuple[str, bool]:
         """Returns why a process is not traced, and whether a right is missing."""
-        status = procfs.status_fields(pid)
+        status = procfs.status_fields(procfs.living_thread(pid))
         if not status:
             return "it is gone", False
         if not self._choice.engine:

@@ -96,9 +96,7 @@ class Scanner:
         Args:
             pid: a process id, or `self`.
         """
-        key = self._groups.get(pid)
-        if key is None:
-            key = self._groups[pid] = procfs.read_text(f"/proc/{pid}/cgroup")
+        key = "self" if pid == "self" else self._group(pid)
         known = self._denominators.get(key)
         if known is None:
             memory = self._container.memory(None if pid == "self" else int(pid))
@@ -172,10 +170,13 @@ class Scanner:
 
     def _includes(self, pid: int) -> bool:
         """Tells whether a process is in the container; its group is read once."""
+        return self._container.includes(self._group(pid))
+
+    def _group(self, pid: int | str) -> str:
         key = self._groups.get(pid)
         if key is None:
-            key = self._groups[pid] = procfs.read_text(f"/proc/{pid}/cgroup")
-        return self._container.includes(key)
+            key = self._groups[pid] = procfs.membership(pid)
+        return key
 
     def _judge(self, pid: int, rss: int, elapsed: float) -> Optional[Offender]:
         config = self._config
@@ -197,7 +198,7 @@ class Scanner:
             decision = policy.decide(config.threshold, against, rss, growth)
         if decision is None:
             return None
-        stat = procfs.stat(pid)
+        stat = procfs.process(pid)
         if stat is None:
             return None
         if self._known.get(pid) != stat.start_time:
@@ -212,10 +213,10 @@ class Scanner:
     def _exclusion(self, pid: int) -> str:
         if pid in self._mine:
             return "hunter itself, a process it was started by, or one that is left out"
-        stat = procfs.stat(pid)
+        stat = procfs.process(pid)
         if stat is None:
             return "gone"
-        tracer = procfs.status_fields(pid).get("TracerPid", "0")
+        tracer = procfs.status_fields(procfs.living_thread(pid)).get("TracerPid", "0")
         return policy.exclusion(
             stat.state, stat.is_kernel_thread, int(tracer) if tracer.isdigit() else 0
         )

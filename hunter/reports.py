@@ -15,6 +15,7 @@ from hunter.container import Container
 from hunter.engines import Engine
 from hunter.engines.choose import Choice
 from hunter.memory import procfs
+from hunter.memory.holds import HOLDS
 from hunter.output import Writer
 from hunter.overhead import Overhead
 from hunter.processes import Scanner
@@ -129,7 +130,7 @@ class Reports:
 
     def measure_self(self) -> int:
         """Returns how much memory hunter has now, PSS in bytes, with the watchdog."""
-        pss = procfs.rollup("self").get("pss_bytes", 0)
+        pss = procfs.rollup(os.getpid()).get("pss_bytes", 0)
         if self._overhead.watchdog_pid:
             pss += procfs.rollup(self._overhead.watchdog_pid).get("pss_bytes", 0)
         self._peak_pss = max(self._peak_pss, pss)
@@ -140,12 +141,15 @@ class Reports:
         processes: List[Dict[str, object]] = []
         for traced in self._roster.all():
             count = counters.get(traced.ordinal)
+            open_ = traced.end_reason in ("", "attach_failed")
             processes.append(
                 {
                     "ordinal": traced.ordinal,
                     "seen": count.seen if count else 0,
                     "lost": count.lost if count else 0,
                     "end_reason": traced.end_reason,
+                    "held_ns": traced.held_ns
+                    + (HOLDS.spent_ns(traced.identity[0]) if open_ else 0),
                 }
             )
         seen = sum(count.seen for count in counters.values())

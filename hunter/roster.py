@@ -18,7 +18,8 @@ class Traced:
     """A process that was chosen: what is remembered until the end."""
 
     __slots__ = (
-        "attached", "command", "descriptors", "end_reason", "followed", "identity", "ordinal", "rss"
+        "attached", "command", "descriptors", "end_reason", "followed", "held_ns", "identity",
+        "ordinal", "rss",
     )  # fmt: skip
 
     def __init__(self, ordinal: int, identity: Identity, rss: int, command: str) -> None:
@@ -30,6 +31,8 @@ class Traced:
         self.followed = False
         self.end_reason = ""
         self.descriptors: Dict[str, str] = {}
+        # How long reads have held the process up, nanoseconds; while it lives, `HOLDS` counts.
+        self.held_ns = 0
 
 
 class Roster:

@@ -128,12 +128,15 @@ def _decision(fields: Mapping[str, Any]) -> str:
 def _mappings(found: Any) -> str:
     """Returns the largest mappings in few words; all of them are in events.jsonl."""
     largest = [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+    # Of a process that is too large for a walk of its page tables the sizes alone are known.
+    sized = any(type(item.get("rss_bytes")) is int for item in largest)
+    key, what = ("rss_bytes", "memory is in") if sized else ("size_bytes", "addresses are in")
     named = (
-        f"{item.get('name') or 'anonymous'} {byte_count(item['rss_bytes'])}"
+        f"{item.get('name') or 'anonymous'} {byte_count(item[key])}"
         for item in largest[:3]
-        if type(item.get("rss_bytes")) is int
+        if type(item.get(key)) is int
     )
-    return f"most memory is in {', '.join(named)}"
+    return f"most {what} {', '.join(named)}"
 
 
 def _value(name: str, value: Any) -> str:

@@ -287,7 +287,7 @@ class PtraceEngine(Tracer):
         now = time.monotonic_ns()
         memory = -1
         try:
-            memory = kernel.open_memory(pid)
+            memory = kernel.open_memory(procfs.living_thread(pid) or pid)
         except NotPermitted:
             pass  # ptrace(2) may still be allowed, and reads word by word then
         except HunterError as error:
@@ -344,9 +344,20 @@ class PtraceEngine(Tracer):
             except HunterError:
                 pass  # it ended; its wait status comes
 
+    def _drop_ended_leader(self, process: Process) -> None:
+        """Gives up a leader that has ended before the other threads.
+
+        Its end is reported after that of the last of them, which may be long; it cannot be stopped.
+        """
+        if process.pid in process.threads and len(process.threads) > 1:
+            leader = procfs.stat(process.pid)
+            if leader is not None and leader.state in procfs.ENDED:
+                self._forget(process.pid, process)
+
     def _leave(self, process: Process) -> None:
         """Asks every thread to stop, so that it can be detached."""
         process.leaving = True
+        self._drop_ended_leader(process)
         # Any stop uses up the interrupt (ptrace_stop() clears it), so the loop must look for these
         # threads at syscall stops too.
         self._mark_leaving(process.threads)

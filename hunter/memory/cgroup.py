@@ -10,6 +10,8 @@ from typing import Dict, List, NamedTuple, Optional
 
 # Without a limit v1 shows the largest page-aligned long; nothing real comes near this.
 UNLIMITED = 1 << 60
+HIERARCHICAL = "hierarchical_memory_limit"
+"""In memory.stat of version 1: the lowest limit of a group and all groups above it."""
 
 
 class Mount(NamedTuple):
@@ -43,6 +45,33 @@ FILES = {
     ),
     2: Files("memory.max", "memory.current", "memory.stat", "inactive_file", "memory.events"),
 }  # fmt: skip
+
+# What a group's memory is, by the counter of memory.stat that tells it.
+KINDS = {
+    1: {
+        "anonymous_bytes": "total_rss",
+        "file_active_bytes": "total_active_file",
+        "file_inactive_bytes": "total_inactive_file",
+        "shmem_bytes": "total_shmem",
+        "swap_bytes": "total_swap",
+    },
+    2: {
+        "anonymous_bytes": "anon",
+        "file_active_bytes": "active_file",
+        "file_inactive_bytes": "inactive_file",
+        "shmem_bytes": "shmem",
+        "slab_bytes": "slab",
+        "sockets_bytes": "sock",
+        "kernel_stacks_bytes": "kernel_stack",
+        "page_tables_bytes": "pagetables",
+        "kernel_bytes": "kernel",
+    },
+}
+# What has a file of its own instead.
+KIND_FILES = {
+    1: {"kernel_bytes": "memory.kmem.usage_in_bytes"},
+    2: {"swap_bytes": "memory.swap.current"},
+}
 
 
 def parse_mounts(mountinfo: str) -> List[Mount]:

@@ -1,7 +1,8 @@
 """What /proc tells of a process that may not be traced: memory over time, mappings, its end.
 
-The mappings (smaps) cost the target its mmap lock for milliseconds per GiB, so they are read when
-the process is chosen and then only after it has grown by a fifth and at least 16 MiB.
+The mappings are read when the process is chosen and then only after it has grown by a fifth and at
+least 16 MiB, and what is resident of them (smaps) as far as `HOLDS` allows. Those of a process that
+is too large for that have sizes alone (maps).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Dict, List, Tuple, Union
 
 from hg_shared.messages import Event, Sample
 from hunter.memory import procfs
+from hunter.memory.holds import HOLDS, MAX_HOLD_NS
 from hunter.memory.sampler import Sampler
 
 Identity = Tuple[int, int]
@@ -34,6 +36,10 @@ class Evidence:
         """Watches a process from now on."""
         self._mapped_at.setdefault(identity, 0)
 
+    def watched(self) -> List[Identity]:
+        """Returns the processes that are watched now."""
+        return list(self._mapped_at)
+
     def end(self, identity: Identity) -> None:
         """Leaves a process to a tracer, which tells more."""
         self._mapped_at.pop(identity, None)
@@ -48,8 +54,8 @@ class Evidence:
         told: List[Union[Sample, Event]] = []
         for identity, mapped_at in list(self._mapped_at.items()):
             pid, start_time = identity
-            stat = procfs.stat(pid)
-            if stat is None or stat.start_time != start_time or stat.state in "ZX":
+            stat = procfs.process(pid)
+            if stat is None or stat.start_time != start_time or stat.state in procfs.ENDED:
                 del self._mapped_at[identity]
                 self._sampler.forget(pid)
                 told.append(Event(time_ns, "exit", pid, {}))
@@ -57,8 +63,15 @@ class Evidence:
             rss = resident.get(pid, 0)
             told.append(self._sampler.process(pid, rss, time_ns))
             if not mapped_at or rss > max(mapped_at * GROWTH_SHARE, mapped_at + GROWTH_BYTES):
-                self._mapped_at[identity] = max(rss, 1)
-                mappings = procfs.largest_mappings(pid, MAX_MAPPINGS)
-                if mappings:
-                    told.append(Event(time_ns, "smaps", pid, {"mappings": mappings}))
+                told += self._map(identity, rss, time_ns)
         return told
+
+    def _map(self, identity: Identity, rss: int, time_ns: int) -> List[Event]:
+        """Returns the event that tells the mappings; none while they may not be read yet."""
+        pid = identity[0]
+        walk = HOLDS.allows(pid, rss, time_ns)
+        if not walk and HOLDS.expected_ns(pid, rss) <= MAX_HOLD_NS:
+            return []
+        self._mapped_at[identity] = max(rss, 1)
+        mappings = procfs.largest_mappings(pid, MAX_MAPPINGS, walk)
+        return [Event(time_ns, "smaps", pid, {"mappings": mappings})] if mappings else []

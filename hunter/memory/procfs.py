@@ -1,18 +1,26 @@
-"""Reads /proc and cgroup files; every other module gets values from here."""
+"""Reads /proc and cgroup files; every other module gets values from here.
+
+A process is its threads: one whose first thread, the leader, has ended (pthread_exit(3) in main)
+lives on, but /proc/PID then shows a zombie without memory, files or rights. What belongs to all
+threads is read of one that lives, under /proc/TID, which is there for every thread.
+"""
 
 from __future__ import annotations
 
 import heapq
 import os
-from typing import Dict, List, NamedTuple, Optional, Union
+from typing import Dict, List, NamedTuple, Optional
 
 from hunter.memory import cgroup
-from hunter.memory.smaps import parse_mappings, parse_rollup
+from hunter.memory.holds import HOLDS
+from hunter.memory.smaps import Mapping, parse_addresses, parse_mappings, parse_rollup
 
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _PF_KTHREAD = 0x00200000
 _MAX_FILE = 1 << 20
+ENDED = "ZX"
+"""State letters of what has ended."""
 
 
 class Stat(NamedTuple):
@@ -39,10 +47,15 @@ class ContainerMemory(NamedTuple):
     Attributes:
         version: cgroup version, 0 when no hierarchy was found.
         limit: lowest limit that applies, bytes; None when unlimited.
-        source: file the limit was read from, or the innermost one when unlimited.
+        source: file the limit was read from, and that it is a parent's where it is; the innermost
+            one when unlimited.
         usage: usage of the innermost group, bytes; None when unreadable.
-        inactive_file: page cache that can be dropped at once, bytes.
+        inactive_file: page cache of it that can be dropped at once, bytes.
         oom_kills: OOM kills in it so far, None when not told.
+        directory: of the innermost group, empty when none was found.
+        kinds: bytes by what they are used for, by the names of memory.jsonl.
+        limited_usage: what counts against the limit: usage of the group that has it, less page
+            cache that can be dropped at once; None when unreadable.
     """
 
     version: int
@@ -51,6 +64,9 @@ class ContainerMemory(NamedTuple):
     usage: Optional[int]
     inactive_file: int
     oom_kills: Optional[int]
+    directory: str = ""
+    kinds: Dict[str, Optional[int]] = {}  # noqa: RUF012 - a default nobody writes to
+    limited_usage: Optional[int] = None
 
 
 def read_bytes(path: str) -> bytes:
@@ -90,7 +106,8 @@ def pids() -> List[int]:
 def resident_bytes() -> Dict[int, int]:
     """Returns the resident set size in bytes of every process, read from statm.
 
-    The one file that is read of all processes at every scan: three system calls for each.
+    The one file that is read of all processes at every scan: three system calls for each. Kernel
+    threads and zombies have 0; of a process whose leader has ended a living thread is asked.
     """
     resident = {}
     opened, read, close = os.open, os.read, os.close
@@ -103,12 +120,67 @@ def resident_bytes() -> Dict[int, int]:
         except OSError:
             continue
         try:
-            resident[int(name)] = int(read(fd, 64).split(None, 2)[1]) * PAGE_SIZE
+            pages = int(read(fd, 64).split(None, 2)[1])
         except (OSError, IndexError):
-            pass  # it has ended
+            continue  # it has ended
         finally:
             close(fd)
+        resident[int(name)] = pages * PAGE_SIZE if pages else _resident_of_others(int(name))
     return resident
+
+
+def _resident_of_others(pid: int) -> int:
+    """Returns the resident bytes of a process whose leader shows none."""
+    try:
+        # Each thread is a directory in it, and so a link beside its own two.
+        if os.stat(f"/proc/{pid}/task").st_nlink <= 3:
+            return 0
+    except OSError:
+        return 0
+    thread = living_thread(pid)
+    return resident(thread) if thread != pid else 0
+
+
+def resident(pid: int) -> int:
+    """Returns the resident bytes of a process from statm, 0 when it is gone.
+
+    Args:
+        pid: a process or thread id.
+    """
+    words = read_text(f"/proc/{pid}/statm").split()
+    return int(words[1]) * PAGE_SIZE if len(words) > 1 else 0
+
+
+def living_thread(pid: int) -> int:
+    """Returns a thread that has not ended: the leader while it lives, 0 when none is left.
+
+    Args:
+        pid: a process id.
+    """
+    leader = stat(pid)
+    if leader is not None and leader.state not in ENDED:
+        return pid
+    for tid in thread_ids(pid):
+        thread = stat(tid) if tid != pid else None
+        if thread is not None and thread.state not in ENDED:
+            return tid
+    return 0
+
+
+def process(pid: int) -> Optional[Stat]:
+    """Returns the stat of a process, None when it is gone.
+
+    Its state is that of a living thread where the leader has ended: Z and X say that none is left.
+
+    Args:
+        pid: a process id.
+    """
+    leader = stat(pid)
+    if leader is None or leader.state not in ENDED:
+        return leader
+    thread = living_thread(pid)
+    other = stat(thread) if thread else None
+    return leader if other is None else leader._replace(state=other.state)
 
 
 def stat(pid: int) -> Optional[Stat]:
@@ -160,37 +232,66 @@ def thread_ids(pid: int) -> List[int]:
 
 def command_line(pid: int) -> List[str]:
     """Returns the arguments of a process, at most 4 KiB of them."""
+    thread = living_thread(pid) or pid
     try:
-        data = read_bytes(f"/proc/{pid}/cmdline")[:4096]
+        with HOLDS.reading(pid):
+            data = read_bytes(f"/proc/{thread}/cmdline")[:4096]
     except OSError:
         return []
     return [word.decode("utf-8", "backslashreplace") for word in data.rstrip(b"\0").split(b"\0")]
 
 
-def rollup(pid: int | str) -> Dict[str, int]:
+def rollup(pid: int) -> Dict[str, int]:
     """Returns the byte totals of smaps_rollup, empty when they cannot be read.
 
-    The kernel walks every page table for it: milliseconds per GiB. Not for every process.
+    The kernel walks every page table for it, with the process's mmap_lock held: 20 ms per GiB. The
+    time is booked with `HOLDS`, which must have allowed it.
 
     Args:
-        pid: a process id, or `self`.
+        pid: a process id; hunter's own costs nobody else.
     """
+    thread = living_thread(pid)
     try:
-        return parse_rollup(read_bytes(f"/proc/{pid}/smaps_rollup"))
+        with HOLDS.reading(pid, resident(thread)):
+            return parse_rollup(read_bytes(f"/proc/{thread}/smaps_rollup"))
     except OSError:
         return {}
 
 
-def largest_mappings(pid: int, count: int) -> List[Dict[str, Union[int, str]]]:
-    """Returns the mappings of a process with the most resident bytes, the largest first.
+def counted_memory(pid: int) -> Dict[str, int]:
+    """Returns rss_bytes, anon_bytes and swap_bytes as the kernel counts them anyway.
+
+    From /proc/PID/status, which takes no lock of the process. What the kernel does not tell (before
+    Linux 4.5 there is no RssAnon) is missing.
+
+    Args:
+        pid: a process id.
+    """
+    fields = status_fields(living_thread(pid))
+    found = {}
+    for name, key in (("VmRSS", "rss_bytes"), ("RssAnon", "anon_bytes"), ("VmSwap", "swap_bytes")):
+        words = fields.get(name, "").split()
+        if len(words) == 2 and words[0].isdigit():
+            found[key] = int(words[0]) * 1024
+    return found
+
+
+def largest_mappings(pid: int, count: int, walk: bool) -> List[Mapping]:
+    """Returns the mappings of a process with the most bytes, the largest first.
 
     Args:
         pid: a process id.
         count: how many at most; none when they cannot be read.
+        walk: read what is resident of them, as dear as `rollup`; else they have sizes alone.
     """
+    thread = living_thread(pid)
+    name, parse, key = (
+        ("smaps", parse_mappings, "rss_bytes") if walk else ("maps", parse_addresses, "size_bytes")
+    )
     try:
-        with open(f"/proc/{pid}/smaps", "rb") as file:
-            return heapq.nlargest(count, parse_mappings(file), lambda found: found["rss_bytes"])
+        with HOLDS.reading(pid, resident(thread) if walk else 0):
+            with open(f"/proc/{thread}/{name}", "rb") as file:
+                return heapq.nlargest(count, parse(file), lambda found: int(found[key] or 0))
     except OSError:
         return []
 
@@ -210,8 +311,9 @@ def memory_mount(pid: Optional[int] = None) -> Optional[cgroup.Mount]:
         pid: a process in another mount namespace, whose mounts are meant, under the path that
             leads to them; None for what hunter itself sees.
     """
-    prefix = "" if pid is None else f"/proc/{pid}/root"
-    text = read_text("/proc/self/mountinfo" if pid is None else f"/proc/{pid}/mountinfo")
+    thread = "self" if pid is None else living_thread(pid) or pid
+    prefix = "" if pid is None else f"/proc/{thread}/root"
+    text = read_text(f"/proc/{thread}/mountinfo")
     for found in cgroup.parse_mounts(text):
         mount = found._replace(point=prefix + found.point)
         if mount.version == 1:
@@ -220,6 +322,31 @@ def memory_mount(pid: Optional[int] = None) -> Optional[cgroup.Mount]:
         if "memory" in controllers:
             return mount
     return None
+
+
+def membership(pid: int | str) -> str:
+    """Returns the contents of /proc/PID/cgroup, empty when it cannot be read.
+
+    Args:
+        pid: a process id, or `self`. The dead leader of a living process is in the root of each
+            version 1 hierarchy; another thread tells.
+    """
+    if isinstance(pid, int):
+        pid = living_thread(pid) or pid
+    return read_text(f"/proc/{pid}/cgroup")
+
+
+def group_directories(text: str, mount: cgroup.Mount) -> List[str]:
+    """Returns the directories whose limits apply to a process, the innermost first.
+
+    Args:
+        text: contents of its /proc/PID/cgroup.
+        mount: the hierarchy, as `memory_mount` gave it.
+    """
+    path = cgroup.parse_membership(text).get(mount.version, "/")
+    found = cgroup.directories(mount, path)
+    # A path of the host's namespace that is not mounted here: the mount's root is ours.
+    return [each for each in found if os.path.isdir(each)] or [mount.point]
 
 
 def container_memory(pid: int | str, mount: Optional[cgroup.Mount]) -> ContainerMemory:
@@ -231,26 +358,61 @@ def container_memory(pid: int | str, mount: Optional[cgroup.Mount]) -> Container
     """
     if mount is None:
         return ContainerMemory(0, None, "", None, 0, None)
-    files = cgroup.FILES[mount.version]
-    path = cgroup.parse_membership(read_text(f"/proc/{pid}/cgroup")).get(mount.version, "/")
-    found = cgroup.directories(mount, path)
-    # A path of the host's namespace that is not mounted here: the mount's root is ours.
-    directories = [each for each in found if os.path.isdir(each)] or [mount.point]
+    return group_memory(group_directories(membership(pid), mount), mount.version)
+
+
+def group_memory(directories: List[str], version: int) -> ContainerMemory:
+    """Returns the state of a memory cgroup.
+
+    Args:
+        directories: as `group_directories` gave them.
+        version: of the hierarchy.
+    """
+    files = cgroup.FILES[version]
     inner = directories[0]
+    counters = cgroup.parse_counters(read_text(f"{inner}/{files.stat}"))
     limit: Optional[int] = None
+    limited = inner
     source = f"{inner}/{files.limit}"
     for directory in directories:
         value = cgroup.parse_limit(read_text(f"{directory}/{files.limit}"))
         if value is not None and (limit is None or value < limit):
-            limit, source = value, f"{directory}/{files.limit}"
+            limit, limited, source = value, directory, f"{directory}/{files.limit}"
+    if limited != inner:
+        source += " of a parent cgroup"
+    above = cgroup.parse_limit(str(counters.get(cgroup.HIERARCHICAL, "")))
+    if above is not None and (limit is None or above < limit):
+        limit, limited = above, ""
+        source = f"{inner}/{files.stat} {cgroup.HIERARCHICAL} of a parent cgroup not visible here"
     usage = cgroup.parse_limit(read_text(f"{inner}/{files.usage}"))
-    stat_counters = cgroup.parse_counters(read_text(f"{inner}/{files.stat}"))
-    oom = cgroup.parse_counters(read_text(f"{inner}/{files.oom}"))
+    inactive = counters.get(files.inactive_file, 0)
+    against = None if usage is None else usage - inactive
+    if limited not in ("", inner):
+        # The siblings in the parent count as well.
+        whole = cgroup.parse_limit(read_text(f"{limited}/{files.usage}"))
+        if whole is not None:
+            stat_text = read_text(f"{limited}/{files.stat}")
+            against = whole - cgroup.parse_counters(stat_text).get(files.inactive_file, 0)
+    kinds = {kind: counters.get(name) for kind, name in cgroup.KINDS[version].items()}
+    for kind, name in cgroup.KIND_FILES[version].items():
+        kinds[kind] = cgroup.parse_limit(read_text(f"{inner}/{name}"))
+    kinds = {kind: size for kind, size in kinds.items() if size is not None}
     return ContainerMemory(
-        mount.version,
-        limit,
-        source,
-        usage,
-        stat_counters.get(files.inactive_file, 0),
-        oom.get("oom_kill"),
+        version, limit, source, usage, inactive, oom_kills(inner, version), inner, kinds, against
     )
+
+
+def oom_kills(directory: str, version: int) -> Optional[int]:
+    """Returns how many processes of a memory cgroup the kernel has killed for want of memory.
+
+    With version 2 those in the groups below it count, with version 1 they do not.
+
+    Args:
+        directory: of the group.
+        version: of the hierarchy.
+
+    Returns:
+        None when it is not told, or the group is gone.
+    """
+    text = read_text(f"{directory}/{cgroup.FILES[version].oom}")
+    return cgroup.parse_counters(text).get("oom_kill")

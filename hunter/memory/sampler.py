@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Dict, Optional
+from typing import Dict, Optional, Set
 
 from hg_shared.messages import Sample
 from hunter.container import Container
 from hunter.memory import procfs
+from hunter.memory.holds import HOLDS
 
-# smaps_rollup takes the target's mmap lock for milliseconds: not at every scan.
-ROLLUP_INTERVAL_NS = 5_000_000_000
+# Pss needs a walk of all page tables, for which the target's mmap and munmap wait: of a process
+# that is larger it is read once at the beginning and once at the end, if at all.
+SMALL_BYTES = 256 << 20
 # An OOM kill comes within a second or two of a leak: what was used before it must be known.
 NEAR_INTERVAL_NS = 250_000_000
 NEAR_SHARE = 0.75
 
 
 class Sampler:
-    """Takes samples; asks for the expensive ones no more often than every 5 s.
+    """Takes samples; what holds the target up is read as far as `HOLDS` allows.
 
     Args:
         container: whose memory is sampled.
@@ -24,29 +26,47 @@ class Sampler:
 
     def __init__(self, container: Container) -> None:
         self._container = container
-        self._rolled_up: Dict[int, int] = {}
+        self._walked: Set[int] = set()
         self._near_ns: Optional[int] = None
+        self.own_bytes: Optional[int] = None
+        """Pss of hunter itself when it was measured last."""
 
-    def process(self, pid: int, rss: int, time_ns: int) -> Sample:
-        """Returns a sample of one process.
+    def process(self, pid: int, rss: int, time_ns: int, last: bool = False) -> Sample:
+        """Returns a sample of one process; `pss_bytes` is None where it was not read.
 
         Args:
             pid: the process.
             rss: resident set size that the scan read, bytes.
             time_ns: CLOCK_MONOTONIC of the scan.
+            last: it will not be sampled again.
         """
-        values: Dict[str, Optional[int]] = {
-            "rss_bytes": rss,
-            "pss_bytes": None,
-            "anon_bytes": None,
-            "swap_bytes": None,
-        }
-        if time_ns - self._rolled_up.get(pid, -ROLLUP_INTERVAL_NS) >= ROLLUP_INTERVAL_NS:
-            self._rolled_up[pid] = time_ns
+        values = _counted(pid, rss)
+        wanted = rss < SMALL_BYTES or last or pid not in self._walked
+        if wanted and HOLDS.allows(pid, rss, time_ns):
             totals = procfs.rollup(pid)
+            if totals:
+                self._walked.add(pid)
             for name in ("pss_bytes", "anon_bytes", "swap_bytes"):
-                values[name] = totals.get(name)
+                values[name] = totals.get(name, values[name])
         return Sample(time_ns, pid, values)
+
+    def beginning(self, pid: int, time_ns: int, followed: bool) -> Optional[Sample]:
+        """Returns the first sample of a process, None when it has ended already.
+
+        Args:
+            pid: the process.
+            time_ns: CLOCK_MONOTONIC now.
+            followed: it is the child of another: there may be thousands a second, so nothing is
+                read that takes long.
+        """
+        rss = procfs.resident(procfs.living_thread(pid))
+        if not rss:
+            return None
+        return (
+            Sample(time_ns, pid, _counted(pid, rss))
+            if followed
+            else self.process(pid, rss, time_ns)
+        )
 
     def container(self, time_ns: int) -> Sample:
         """Returns a sample of the container's memory cgroup.
@@ -64,6 +84,8 @@ class Sampler:
                 "limit_bytes": memory.limit,
                 "inactive_file_bytes": memory.inactive_file,
                 "oom_kills": memory.oom_kills,
+                "hunter_bytes": self.own_bytes if self._container.holds_hunter else 0,
+                **memory.kinds,
             },
         )
 
@@ -75,12 +97,24 @@ class Sampler:
         """
         return self._near_ns is not None and time_ns - self._near_ns >= NEAR_INTERVAL_NS
 
-    def forget(self, pid: int) -> None:
-        """Drops what is kept about a process that ended."""
-        self._rolled_up.pop(pid, None)
+    def forget(self, pid: int) -> int:
+        """Drops what is kept about a process that ended; returns how long it was held up, ns."""
+        self._walked.discard(pid)
+        return HOLDS.forget(pid)
 
 
 def _is_near(memory: procfs.ContainerMemory) -> bool:
-    if memory.limit is None or memory.usage is None:
+    if memory.limit is None or memory.limited_usage is None:
         return False
-    return memory.usage - memory.inactive_file >= NEAR_SHARE * memory.limit
+    return memory.limited_usage >= NEAR_SHARE * memory.limit
+
+
+def _counted(pid: int, rss: int) -> Dict[str, Optional[int]]:
+    """Returns the values of a sample without what takes a walk of page tables."""
+    counted = procfs.counted_memory(pid)
+    return {
+        "rss_bytes": rss,
+        "pss_bytes": None,
+        "anon_bytes": counted.get("anon_bytes"),
+        "swap_bytes": counted.get("swap_bytes"),
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterable, Iterator, Union
+from typing import Dict, Iterable, Iterator, Optional, Union
 
 _FIELDS = {
     b"Rss:": "rss_bytes",
@@ -15,7 +15,7 @@ _FIELDS = {
 _HEADER = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \S+ *(.*)")
 _MAX_NAME = 256
 
-Mapping = Dict[str, Union[int, str]]
+Mapping = Dict[str, Optional[Union[int, str]]]
 
 
 def parse_mappings(lines: Iterable[bytes]) -> Iterator[Mapping]:
@@ -30,20 +30,36 @@ def parse_mappings(lines: Iterable[bytes]) -> Iterator[Mapping]:
         if header:
             if current:
                 yield current
-            start, end = int(header[1], 16), int(header[2], 16)
-            current = {
-                "address": f"{start:#x}",
-                "permissions": header[3].decode("ascii", "replace"),
-                "name": header[4].strip().decode("utf-8", "backslashreplace")[:_MAX_NAME],
-                "size_bytes": end - start,
-                **dict.fromkeys(_FIELDS.values(), 0),
-            }
+            current = {**_described(header), **dict.fromkeys(_FIELDS.values(), 0)}
             continue
         words = line.split()
         if current and len(words) == 3 and words[0] in _FIELDS and words[1].isdigit():
             current[_FIELDS[words[0]]] = int(words[1]) * 1024
     if current:
         yield current
+
+
+def parse_addresses(lines: Iterable[bytes]) -> Iterator[Mapping]:
+    """Yields the mappings of /proc/PID/maps, as `parse_mappings` does; the totals are None.
+
+    Args:
+        lines: of the file.
+    """
+    unknown: Mapping = dict.fromkeys(_FIELDS.values())
+    for line in lines:
+        header = _HEADER.match(line)
+        if header:
+            yield {**_described(header), **unknown}
+
+
+def _described(header: re.Match[bytes]) -> Mapping:
+    start, end = int(header[1], 16), int(header[2], 16)
+    return {
+        "address": f"{start:#x}",
+        "permissions": header[3].decode("ascii", "replace"),
+        "name": header[4].strip().decode("utf-8", "backslashreplace")[:_MAX_NAME],
+        "size_bytes": end - start,
+    }
 
 
 def parse_rollup(text: bytes) -> Dict[str, int]:

@@ -108,9 +108,8 @@ class Events:
             self._add(bytes(row))
 
     def _perhaps_ended(self, process: Process, now: int) -> None:
-        stat = procfs.stat(process.pid)
         others = [tid for tid in procfs.thread_ids(process.pid) if tid != process.pid]
-        if stat is None or stat.state in "ZX" or not others:
+        if not others or not procfs.living_thread(process.pid):
             self._members.end(process, "exited", now)
         else:
             process.threads.update(others)

@@ -79,6 +79,10 @@ class Members:
             HunterError: it cannot be traced, or is already.
         """
         threads = procfs.thread_ids(pid)
+        leader = procfs.stat(pid)
+        if leader is not None and leader.state in procfs.ENDED:
+            # No event will tell of its end: the others are the process.
+            threads = [tid for tid in threads if tid != pid]
         if not threads:
             raise ProcessGone(f"process {pid} is gone")
         nested = len(procfs.status_fields(pid).get("NSpid", "").split()) > 1
@@ -145,8 +149,7 @@ class Members:
 
     def _look_after(self, process: Process, now: int) -> None:
         """Ends a process whose last EXITED record was lost."""
-        stat = procfs.stat(process.pid)
-        if stat is not None and (stat.state not in "ZX" or len(procfs.thread_ids(process.pid)) > 1):
+        if procfs.living_thread(process.pid):
             process.gone_since = 0
         elif not process.gone_since:
             process.gone_since = now

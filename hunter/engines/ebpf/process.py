@@ -75,7 +75,7 @@ class Process:
         """Returns what reads its memory."""
         if self.memory < 0:
             try:
-                self.memory = kernel.open_memory(self.pid)
+                self.memory = kernel.open_memory(procfs.living_thread(self.pid) or self.pid)
             except HunterError:
                 pass  # without CAP_SYS_PTRACE: calls in flight go without captures
         memory = self.memory

@@ -104,6 +104,7 @@ def test_lines_start_with_their_time_and_cannot_be_spoofed(tmp_path: Path) -> No
     directory.append_event("T", "oom", None, {"kills": 1})
     directory.append_memory("T", 7, {"rss_bytes": 5})
     directory.append_memory("T", None, {"usage_bytes": 9})
+    directory.append_own_memory("T", {"pss_bytes": 3})
     directory.close()
     events = (tmp_path / "events.jsonl").read_text()
     assert events == (
@@ -112,6 +113,7 @@ def test_lines_start_with_their_time_and_cannot_be_spoofed(tmp_path: Path) -> No
     )
     assert (tmp_path / "memory.jsonl").read_text() == (
         '{"time":"T","pid":7,"rss_bytes":5}\n{"time":"T","container":{"usage_bytes":9}}\n'
+        '{"time":"T","hunter":{"pss_bytes":3}}\n'
     )
 
 

@@ -104,7 +104,7 @@ async def test_a_whole_capture(tmp_path: Path) -> None:
         "command": "leak", "cmdline": ["leak", "--fast"],
         "log": "leak-4711.log", "attached": "2026-09-21T14:13:22.000000Z",
         "ended": "2026-09-21T14:13:22.000000Z", "end_reason": "detached", "records": 42,
-        "lost": 0, "dropped_lines": 0, "peak_rss_bytes": 30 << 20,
+        "lost": 0, "dropped_lines": 0, "peak_rss_bytes": 30 << 20, "mmap_lock_ms": None,
     }  # fmt: skip
     assert [line["event"] for line in json_lines(tmp_path, "events.jsonl")] == ["attach", "detach"]
     samples = json_lines(tmp_path, "memory.jsonl")

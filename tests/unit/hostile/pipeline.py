@@ -58,6 +58,9 @@ class NoDirectory(CaptureDirectory):
     def append_memory(self, time: str, pid: int | None, values: Mapping[str, Any]) -> None:
         json_line({"time": time, "pid": pid, "values": values})
 
+    def append_own_memory(self, time: str, values: Mapping[str, Any]) -> None:
+        json_line({"time": time, "hunter": values})
+
 
 class Terminal(io.StringIO):
     """Checks that nothing moves the cursor, and forgets it."""

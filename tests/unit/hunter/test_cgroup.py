@@ -139,7 +139,10 @@ def test_the_lowest_limit_of_all_levels_counts(monkeypatch: pytest.MonkeyPatch) 
         },
     )
     memory = procfs.container_memory(7, Mount(2, "/", point))
-    assert memory == (2, 8192, f"{point}/pod/memory.max", 5000, 300, 1)
+    assert memory[:6] == (2, 8192, f"{point}/pod/memory.max of a parent cgroup", 5000, 300, 1)
+    # What the pod uses is not told here: its container's usage is the least it can be.
+    assert (memory.directory, memory.limited_usage) == (f"{point}/pod/container", 4700)
+    assert memory.kinds == {"anonymous_bytes": 1, "file_inactive_bytes": 300}
 
 
 def test_version_1_in_a_container_without_a_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +157,59 @@ def test_version_1_in_a_container_without_a_namespace(monkeypatch: pytest.Monkey
         },
     )
     memory = procfs.container_memory(7, Mount(1, "/kubepods/pod1/c1", POINT))
-    assert memory == (1, 128 << 20, f"{POINT}/memory.limit_in_bytes", 5000, 300, 3)
+    assert memory[:6] == (1, 128 << 20, f"{POINT}/memory.limit_in_bytes", 5000, 300, 3)
+
+
+def test_the_siblings_count_against_the_limit_of_a_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    Files(
+        monkeypatch,
+        {
+            "/proc/7/cgroup": "0::/pod/c\n",
+            "/sys/fs/cgroup/pod/c/memory.max": "9000\n",
+            "/sys/fs/cgroup/pod/c/memory.current": "5000\n",
+            "/sys/fs/cgroup/pod/memory.max": "8192\n",
+            "/sys/fs/cgroup/pod/memory.current": "8000\n",
+            "/sys/fs/cgroup/pod/memory.stat": "inactive_file 100\n",
+        },
+    )
+    memory = procfs.container_memory(7, Mount(2, "/", "/sys/fs/cgroup"))
+    assert (memory.limit, memory.usage, memory.limited_usage) == (8192, 5000, 7900)
+
+
+@pytest.mark.parametrize("own", ["9223372036854771712", "209715200"])
+def test_version_1_tells_a_limit_above_what_is_mounted(
+    monkeypatch: pytest.MonkeyPatch, own: str
+) -> None:
+    """A container sees its own cgroup alone; the limit is on that of the pod."""
+    Files(
+        monkeypatch,
+        {
+            "/proc/7/cgroup": "4:memory:/kubepods/pod1/c1\n",
+            f"{POINT}/memory.limit_in_bytes": f"{own}\n",
+            f"{POINT}/memory.usage_in_bytes": "5000\n",
+            f"{POINT}/memory.kmem.usage_in_bytes": "77\n",
+            f"{POINT}/memory.stat": "hierarchical_memory_limit 134217728\ntotal_rss 4\n",
+        },
+    )
+    memory = procfs.container_memory(7, Mount(1, "/kubepods/pod1/c1", POINT))
+    assert memory.limit == 128 << 20
+    assert memory.source == (
+        f"{POINT}/memory.stat hierarchical_memory_limit of a parent cgroup not visible here"
+    )
+    assert memory.kinds == {"anonymous_bytes": 4, "kernel_bytes": 77}
+
+
+def test_version_1_without_any_limit_above(monkeypatch: pytest.MonkeyPatch) -> None:
+    Files(
+        monkeypatch,
+        {
+            "/proc/7/cgroup": "4:memory:/c1\n",
+            f"{POINT}/memory.limit_in_bytes": "134217728\n",
+            f"{POINT}/memory.stat": "hierarchical_memory_limit 134217728\n",
+        },
+    )
+    memory = procfs.container_memory(7, Mount(1, "/c1", POINT))
+    assert (memory.limit, memory.source) == (128 << 20, f"{POINT}/memory.limit_in_bytes")
 
 
 def test_without_a_limit_the_innermost_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +238,7 @@ def test_a_group_that_is_not_mounted_here_is_read_at_the_mount(
 
 
 def test_no_hierarchy_is_no_limit() -> None:
-    assert procfs.container_memory("self", None) == (0, None, "", None, 0, None)
+    assert procfs.container_memory("self", None)[:6] == (0, None, "", None, 0, None)
 
 
 @pytest.mark.parametrize(

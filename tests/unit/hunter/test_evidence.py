@@ -10,9 +10,10 @@ from hg_shared.messages import Event, Sample
 from hunter.container import Container
 from hunter.memory import procfs
 from hunter.memory.evidence import Evidence
+from hunter.memory.holds import HOLDS
 from hunter.memory.procfs import Stat
 from hunter.memory.sampler import Sampler
-from hunter.memory.smaps import parse_mappings
+from hunter.memory.smaps import parse_addresses, parse_mappings
 
 MIB = 1 << 20
 SMAPS = b"""\
@@ -45,6 +46,13 @@ def test_mappings() -> None:
     assert (stack["name"], stack["rss_bytes"]) == ("[stack]", 0)
 
 
+def test_addresses_have_sizes_alone() -> None:
+    maps = b"7f0000000000-7f0004000000 rw-p 00000000 00:00 0 \n\xff\n"
+    [mapping] = parse_addresses(maps.splitlines())
+    assert mapping["size_bytes"] == 64 * MIB
+    assert [mapping[key] for key in ("rss_bytes", "pss_bytes", "anon_bytes")] == [None] * 3
+
+
 @pytest.mark.parametrize("lines", [[], [b""], [b"Rss: 4 kB"], [b"\xff\xfe"]])
 def test_what_is_no_mapping_is_passed_over(lines: List[bytes]) -> None:
     assert list(parse_mappings(lines)) == []
@@ -56,18 +64,21 @@ class Watched:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.stats: Dict[int, Stat] = {10: Stat("big", "S", 1, 5, False)}
         self.read = 0
-        monkeypatch.setattr(procfs, "stat", self.stats.get)
+        HOLDS.forget(10)
+        monkeypatch.setattr(procfs, "process", self.stats.get)
+        monkeypatch.setattr(procfs, "counted_memory", lambda pid: {"anon_bytes": 3})
         monkeypatch.setattr(procfs, "rollup", lambda pid: {"pss_bytes": 1, "anon_bytes": 2})
         monkeypatch.setattr(procfs, "largest_mappings", self.mappings)
         self.evidence = Evidence(Sampler(Container()))
         self.evidence.begin((10, 5))
 
-    def mappings(self, pid: int, count: int) -> List[Dict[str, object]]:
+    def mappings(self, pid: int, count: int, walk: bool) -> List[Dict[str, object]]:
         self.read += 1
+        self.walked = walk
         return [{"name": "[heap]", "rss_bytes": 7}]
 
-    def look(self, mib: int) -> List[object]:
-        return list(self.evidence.look({10: mib * MIB}, 1))
+    def look(self, mib: int, when_ns: int = 1) -> List[object]:
+        return list(self.evidence.look({10: mib * MIB}, when_ns))
 
 
 @pytest.fixture
@@ -84,6 +95,25 @@ def test_a_sample_at_each_look_and_mappings_when_it_has_grown(watched: Watched) 
     assert [type(told) for told in watched.look(119)] == [Sample]
     assert [type(told) for told in watched.look(121)] == [Sample, Event]
     assert watched.read == 2
+
+
+def test_one_that_would_be_held_up_for_long_has_sizes_of_mappings_alone(watched: Watched) -> None:
+    sample, _ = watched.look(4096)
+    assert sample == Sample(
+        1, 10, {"rss_bytes": 4096 * MIB, "pss_bytes": None, "anon_bytes": 3, "swap_bytes": None}
+    )
+    assert not watched.walked
+
+
+def test_mappings_wait_until_time_for_them_is_earned(watched: Watched) -> None:
+    HOLDS.allows(10, 0, 1)
+    HOLDS.spend(10, 10_000_000)
+    assert [type(told) for told in watched.look(100)] == [Sample]
+    sample, event = watched.look(100, 2_000_000_000)
+    assert isinstance(sample, Sample)
+    assert sample.values["pss_bytes"] == 1
+    assert isinstance(event, Event)
+    assert watched.walked
 
 
 def test_its_end_is_told_once(watched: Watched) -> None:

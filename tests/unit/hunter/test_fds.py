@@ -102,6 +102,7 @@ def links(monkeypatch: pytest.MonkeyPatch) -> Dict[str, str]:
             raise OSError(95, "Operation not supported")
         return b"UNIX\0" if found[path].endswith("[21]") else b"TCP\0"
 
+    monkeypatch.setattr(procfs, "living_thread", lambda pid: pid)
     monkeypatch.setattr("os.listdir", lambda _: [path.rpartition("/")[2] for path in found])
     monkeypatch.setattr("os.readlink", readlink)
     monkeypatch.setattr("os.getxattr", protocol, raising=False)

@@ -26,6 +26,7 @@ class Proc:
         self.tracers: Dict[int, str] = {}
         monkeypatch.setattr(procfs, "resident_bytes", lambda: dict(self.resident))
         monkeypatch.setattr(procfs, "stat", self.stats.get)
+        monkeypatch.setattr(procfs, "living_thread", lambda pid: pid)
         monkeypatch.setattr(procfs, "node_memory", lambda: 1000 * MIB)
         monkeypatch.setattr(procfs, "read_text", lambda path: "")
         monkeypatch.setattr(
