@@ -37,6 +37,7 @@ class Capture:
         view: shows the capture.
         timing: patience.
         accompany: makes what runs beside the capture, None for nothing.
+        directory: the capture directory, None to open it when the target is found.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Capture:
         view: View,
         timing: Timing | None = None,
         accompany: CompanionFactory | None = None,
+        directory: CaptureDirectory | None = None,
     ) -> None:
         self._config = config
         self._runtime = runtime
@@ -56,6 +58,7 @@ class Capture:
         self._view = view
         self._timing = timing or Timing()
         self._accompany = accompany
+        self._directory = directory
         self._companion: Companion | None = None
         self._stop_reason = ""
         self._stopped = asyncio.Event()
@@ -102,13 +105,12 @@ class Capture:
                 start; nothing was captured.
         """
         target = await self._runtime.resolve()
-        directory = CaptureDirectory(self._config.output)
+        directory = self._directory or CaptureDirectory(self._config.output)
         try:
+            if directory.warning:
+                self._view.note(f"warning: {directory.warning}")
             self._document = SessionDocument(target, self._config.as_json(), time.time_ns())
             self._chronicle = Chronicle(self._config, self._document, directory, self._view)
-            self._chronicle.write()
-            if directory.moved_to is not None:
-                self._view.note(f"an earlier capture was moved to {directory.moved_to}")
             if self._accompany is not None:
                 self._companion = self._accompany(target, directory, self._view, self._document)
                 self._companion.start()
@@ -129,7 +131,7 @@ class Capture:
 
     async def _instances(self) -> list[Outcome]:
         """Captures one instance after the other."""
-        outcomes = [await self._first_instance()]
+        outcomes = [await self._one_instance()]
         try:
             while self._may_go_on(outcomes[-1]):
                 target = await self._next_instance()
@@ -140,14 +142,6 @@ class Capture:
         except asyncio.CancelledError:
             outcomes.append(Outcome(Conclusion("stopped at once", False, FAILED, ())))
         return outcomes
-
-    async def _first_instance(self) -> Outcome:
-        try:
-            return await self._one_instance()
-        except GathererError as error:
-            self._document.fail(error, time.time_ns())
-            self._chronicle.write_last()
-            raise
 
     async def _later_instance(self) -> Outcome:
         """Captures a restarted instance; it may be gone again before hunter is in it."""

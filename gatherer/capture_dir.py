@@ -7,21 +7,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gatherer.earlier_capture import AGENTS, EVENTS, MEMORY, METRICS, SESSION
 from gatherer.logs import append_whole, write_all, write_error
-from gatherer.output_directory import (
-    AGENTS,
-    EVENTS,
-    MEMORY,
-    METRICS,
-    SESSION,
-    OutputDirectory,
-    json_line,
-    replace_json,
-)
+from gatherer.output_directory import OutputDirectory, json_line, replace_json
 
 
 class CaptureDirectory(OutputDirectory):
     """One capture's files, locked against a second capture while it is open."""
+
+    def __init__(self, path: Path) -> None:
+        self._agent_files: dict[str, bytes] = {}
+        super().__init__(path)
+
+    def prepare(self) -> None:
+        """Makes the files that are there from the start, once session.json says whose they are.
+
+        Raises:
+            LogWriteError: it cannot be done.
+        """
+        for name in (EVENTS, MEMORY):
+            self._append(name, b"")
+        early, self._agent_files = self._agent_files, {}
+        for name, data in early.items():
+            self.write_agent_file(name, data)
 
     def write_session(self, document: Mapping[str, Any]) -> None:
         """Replaces session.json; a reader sees the old or the new one, never a part.
@@ -99,11 +107,14 @@ class CaptureDirectory(OutputDirectory):
 
         Args:
             name: of gatherer's own making, never an agent's.
-            data: all of it; a former file is replaced.
+            data: all of it; a former file is replaced. Before the capture has begun it is kept.
 
         Raises:
             LogWriteError: it could not be written.
         """
+        if not self.begun:
+            self._agent_files[name] = data
+            return
         directory = self.path / AGENTS
         path = directory / name
         try:
@@ -117,10 +128,6 @@ class CaptureDirectory(OutputDirectory):
                 os.close(descriptor)
         except OSError as error:
             raise write_error(path, error) from error
-
-    def _prepare(self) -> None:
-        for name in (EVENTS, MEMORY):
-            self._append(name, b"")
 
     def _append_json(self, name: str, head: dict[str, Any], rest: Mapping[str, Any]) -> None:
         value = head | {key: rest[key] for key in rest if key not in head}
@@ -138,6 +145,35 @@ class CaptureDirectory(OutputDirectory):
                 os.close(descriptor)
         except OSError as error:
             raise write_error(path, error) from error
+
+
+class TargetDirectory(CaptureDirectory):
+    """The capture directory of one of many targets, which is not there before its capture begins.
+
+    Args:
+        path: the directory.
+        above: holds those of all targets; it begins with the first of them.
+    """
+
+    def __init__(self, path: Path, above: OutputDirectory) -> None:
+        self._above = above
+        self._opened = False
+        super().__init__(path)
+
+    def begin(self) -> None:
+        """Begins, as `OutputDirectory.begin`; the directory is made and locked first.
+
+        Raises:
+            OutputUnusable: it cannot be used; see `OutputDirectory`.
+        """
+        self._above.begin()
+        if not self._opened:
+            super()._open()
+            self._opened = True
+        super().begin()
+
+    def _open(self) -> None:
+        """Does nothing: what an earlier capture of all targets left is still in the way."""
 
 
 def replace_session(path: Path, document: Mapping[str, Any]) -> None:

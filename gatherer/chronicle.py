@@ -12,7 +12,7 @@ from gatherer.capture_dir import CaptureDirectory
 from gatherer.clock import CaptureClock, rfc3339
 from gatherer.config import CaptureConfig
 from gatherer.conversation import Reconnection
-from gatherer.errors import LogWriteError
+from gatherer.errors import LogWriteError, OutputUnusable
 from gatherer.process_table import ProcessEntry
 from gatherer.progress import Progress
 from gatherer.reception import Arrival
@@ -52,6 +52,23 @@ class Chronicle:
         self._directory = directory
         self._view = view
         self._started_at = 0.0
+
+    def begin(self) -> None:
+        """Makes room for the capture in its directory, and writes session.json for the first time.
+
+        Raises:
+            OutputUnusable: the directory cannot be used any more.
+        """
+        if self._directory.begun:
+            return
+        self._directory.begin()
+        try:
+            self.write()
+            self._directory.prepare()
+        except LogWriteError as error:
+            raise OutputUnusable(error.cause, error.remedy) from error
+        if self._directory.moved_to is not None:
+            self._view.note(f"an earlier capture was moved to {self._directory.moved_to}")
 
     def take(self, arrival: Arrival) -> None:
         """Writes and shows what a message says.
@@ -161,11 +178,13 @@ class Chronicle:
         self._event(rfc3339(self.ended_ns()), "gatherer_paused", None, {"seconds": seconds})
 
     def write(self) -> None:
-        """Replaces session.json.
+        """Replaces session.json, once the capture has begun.
 
         Raises:
             LogWriteError: it cannot be written; the former one stays.
         """
+        if not self._directory.begun:
+            return
         self._directory.write_session(self.document.as_json())
 
     def write_last(self) -> None:
@@ -248,5 +267,6 @@ class Chronicle:
         self._event(when, "dropped", entry.pid, fields)
 
     def _event(self, when: str, event: str, pid: int | None, fields: dict[str, object]) -> None:
-        self._directory.append_event(when, event, pid, fields)
+        if self._directory.begun:
+            self._directory.append_event(when, event, pid, fields)
         self._view.event(when, event, pid, fields)

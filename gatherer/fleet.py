@@ -7,7 +7,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from gatherer.capture_dir import TargetDirectory
 from gatherer.config import DEFAULT_MAX_EXECS, CaptureConfig
+from gatherer.earlier_capture import TARGETS
 from gatherer.ending import FAILED, TARGET_ENDED
 from gatherer.errors import GathererError, LogWriteError, TargetNotFound, unexpected
 from gatherer.fleet_document import FleetEnd, fleet_document
@@ -16,7 +18,7 @@ from gatherer.fleet_sources import FleetSources
 from gatherer.fleet_summary import FleetSummary, joint_error, worst
 from gatherer.found_pods import Found
 from gatherer.kube.pod_sources import PodSource
-from gatherer.output_directory import TARGETS, OutputDirectory, replace_json
+from gatherer.output_directory import OutputDirectory, replace_json
 from gatherer.patience import within
 from gatherer.starts import Starts
 from gatherer.targets import FleetStatus, TargetStatus
@@ -111,8 +113,8 @@ class Fleet:
                 await self._wait(EXHAUSTED_SECONDS)
             self._sources.check()
             self._directory = OutputDirectory(self._config.output)
-            if self._directory.moved_to is not None:
-                self._view.note(f"an earlier capture was moved to {self._directory.moved_to}")
+            if self._directory.warning:
+                self._view.note(f"warning: {self._directory.warning}")
             await self._capture()
         finally:
             await self._sources.aclose()
@@ -177,7 +179,9 @@ class Fleet:
         member = Member(name, found.uid, found.container.container_id, found.live)
         member.slot = self._hunters.slot(found.node)
         member.view = TargetView(name, self._view, lambda: self._greeted(member))
-        member.capture = self._make_capture(name, config, member.view)
+        assert self._directory is not None
+        directory = TargetDirectory(config.output, self._directory)
+        member.capture = self._make_capture(name, config, member.view, directory)
         member.task = asyncio.ensure_future(self._run(member))
         member.task.add_done_callback(lambda task: self._ended(member, task))
         self._members[found.key] = member
@@ -245,6 +249,8 @@ class Fleet:
         self._last_greeted_at = time.monotonic()
         if self._first_greeted_at is None:
             self._first_greeted_at = self._last_greeted_at
+            if self._directory is not None and self._directory.moved_to is not None:
+                self._view.note(f"an earlier capture was moved to {self._directory.moved_to}")
         if self._stop_reason:
             for member in self._active():
                 if member.greeted and member.capture is not None:
@@ -358,12 +364,18 @@ class Fleet:
         )
 
     def _write(self, last: bool = False) -> None:
-        """Replaces targets.json; when that cannot be, the last one that fitted stays."""
+        """Replaces targets.json; when that cannot be, the last one that fitted stays.
+
+        Before the first hunter runs there is none; at the end there is one unless nobody waited.
+        """
         assert self._directory is not None
+        if not self._directory.begun and (not last or self._cancelled or self._stop_reason):
+            return
         end = FleetEnd(self._end_reason(), self._exit_code()) if last else None
         members = list(self._members.values())
         document = fleet_document(self._config, self._started_ns, members, end)
         try:
+            self._directory.begin()
             replace_json(self._directory.path / TARGETS, document)
         except LogWriteError as error:
             if last:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from gatherer.capture_dir import CaptureDirectory
 from gatherer.clock import rfc3339
 from gatherer.config import CaptureConfig
 from gatherer.errors import GathererError
@@ -41,8 +42,8 @@ class Capture(Protocol):
         ...
 
 
-CaptureFactory = Callable[[TargetName, CaptureConfig, View], Capture]
-"""Makes the capture of one target."""
+CaptureFactory = Callable[[TargetName, CaptureConfig, View, CaptureDirectory], Capture]
+"""Makes the capture of one target, with its directory."""
 
 
 @dataclass

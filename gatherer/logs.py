@@ -159,3 +159,33 @@ class LogDirectory:
         except OSError as error:
             raise write_error(path, error) from error
         self.written += len(data)
+
+
+class ResumedLogs(LogDirectory):
+    """Appends to logs that another process has begun, and leaves out what is in them already.
+
+    The lines of a stream are the same each time it is rendered, so that the bytes of a log say how
+    far it is, wherever the other process was ended.
+    """
+
+    def __init__(self, path: Path, write: Callable[[int, bytes], None] = write_all) -> None:
+        super().__init__(path, write)
+        self._known: dict[str, int] = {}
+
+    def append(self, name: str, data: bytes) -> None:
+        """Appends those of the lines that are not there yet; see `LogDirectory.append`."""
+        known = self._known.get(name)
+        if known is None:
+            known = self._known[name] = self._size(name)
+        there = min(known, len(data))
+        self._known[name] = known - there
+        self.written += there
+        super().append(name, data[there:])
+
+    def _size(self, name: str) -> int:
+        try:
+            return os.lstat(self.path / name).st_size
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise write_error(self.path / name, error) from error

@@ -1,39 +1,26 @@
-"""An output directory: who may write to it, and what becomes of what an earlier capture left."""
+"""An output directory: who may write to it, and when what an earlier capture left is moved."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import math
 import os
-import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gatherer.clock import compact_utc
-from gatherer.errors import LogWriteError, OutputUnusable
+from gatherer.earlier_capture import EarlierCapture, earlier_capture
+from gatherer.errors import OutputUnusable
 from gatherer.logs import write_all, write_error
-from gatherer.spool import SPOOL_NAME, restart_of
 
-SESSION = "session.json"
-EVENTS = "events.jsonl"
-MEMORY = "memory.jsonl"
-METRICS = "metrics.jsonl"
-AGENTS = "agents"
-TARGETS = "targets.json"
 PREVIOUS = "previous"
 MAX_DEPTH = 16
 NAME_MAX = 255  # bytes, of Linux and macOS
-_CAPTURE_FILES = (
-    SESSION, EVENTS, MEMORY, TARGETS, SPOOL_NAME,
-    METRICS, AGENTS, "records.hgs", "report.html",
-)  # fmt: skip
-_LOG = re.compile(r"[A-Za-z0-9._-]{1,64}-\d+(\.restart\d+)?(\.\d+)?\.log", re.ASCII)
-# Names in Kubernetes have no underscore.
-_TARGET = re.compile(r"[a-z0-9-]+_[a-z0-9.-]+_[a-z0-9-]+", re.ASCII)
-_STARTED = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d+)?Z", re.ASCII)
+_REMEDY = "give a directory that can be written with -o"
 
 
 def target_directory(namespace: str, pod: str, container: str) -> str:
@@ -51,136 +38,174 @@ def target_directory(namespace: str, pod: str, container: str) -> str:
     return f"{namespace}_{pod}_{container}"
 
 
-def target_directories(path: Path) -> list[Path]:
-    """Returns the capture directories of many targets that are in a directory, by name.
-
-    Args:
-        path: anything; what cannot be read has none.
-    """
-    try:
-        return sorted(one for one in path.iterdir() if _TARGET.fullmatch(one.name) and one.is_dir())
-    except OSError:
-        return []
-
-
 class OutputDirectory:
     """A directory that one capture has for itself while it is open.
 
+    Until the capture begins, nothing in it is moved or made; when it never does, a directory that
+    was made for it goes again.
+
     Attributes:
         path: the directory.
+        begun: whether the capture has begun.
         moved_to: where an earlier capture was moved, None when there was none.
+        warning: what speaks against the directory, empty when nothing does.
     """
 
     def __init__(self, path: Path) -> None:
-        """Creates the directory, locks it and moves what an earlier capture left.
+        """Creates the directory where it is not there, and locks it.
 
         Args:
             path: the directory; missing parents are created too.
 
         Raises:
-            OutputUnusable: it cannot be created, written or locked.
+            OutputUnusable: it cannot be created, written or locked, everybody may write to it, or
+                somebody else's files have names that the capture would use.
         """
         self.path = path
+        self.begun = False
         self.moved_to: Path | None = None
+        self.warning = ""
         self._lock = -1
+        self._made: list[Path] = []
+        self._open()
+
+    def begin(self) -> None:
+        """Moves what an earlier capture left, once the capture has something to write.
+
+        A second call does nothing.
+
+        Raises:
+            OutputUnusable: it cannot be moved.
+        """
+        if self.begun:
+            return
         try:
+            earlier = earlier_capture(self.path)
+            if earlier is not None:
+                self._move(earlier)
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+        self.begun = True
+
+    def close(self) -> None:
+        """Unlocks the directory, and takes away what was made in vain; may be called twice."""
+        if self._lock < 0:
+            return
+        if not self.begun:
+            for path in reversed(self._made):
+                try:
+                    path.rmdir()
+                except OSError:
+                    break  # It is used by others.
+        os.close(self._lock)
+        self._lock = -1
+
+    def _open(self) -> None:
+        """Creates and locks the directory, and looks whether it can be used."""
+        path = self.path
+        try:
+            self._made = [one for one in (*reversed(path.parents), path) if not one.exists()]
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._move_earlier()
-            self._prepare()
+            if not os.access(path, os.W_OK | os.X_OK):
+                code = errno.EROFS if os.statvfs(path).f_flag & os.ST_RDONLY else errno.EACCES
+                raise OSError(code, os.strerror(code))
+            self.warning = _others(path, os.fstat(self._lock))
+            earlier = earlier_capture(path)
+            if earlier is not None:
+                _check_previous(path / PREVIOUS)
+                for target in earlier.targets:
+                    _check_unused(target.path)
         except BlockingIOError as error:
+            self._made = []
             self.close()
             raise _in_use(path) from error
         except OutputUnusable:
             self.close()
             raise
-        except LogWriteError as error:
-            self.close()
-            raise OutputUnusable(error.cause, "give a directory that can be written with -o") from (
-                error
-            )
         except OSError as error:
             self.close()
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise OutputUnusable(
-                f"cannot use {path} as the capture directory: {reason}",
-                "give a directory that can be written with -o",
-            ) from error
+            raise _unusable(path, error) from error
 
-    def close(self) -> None:
-        """Unlocks the directory; a second call does nothing."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
-
-    def _prepare(self) -> None:
-        """Makes the files that are there from the start.
-
-        Raises:
-            LogWriteError: it cannot be done.
-        """
-
-    def _move_earlier(self) -> None:
-        found = sorted(name for name in os.listdir(self.path) if self._is_capture(name))
-        if not found:
-            return
-        for name in found:
-            if _TARGET.fullmatch(name):
-                self._check_unused(self.path / name)
+    def _move(self, earlier: EarlierCapture) -> None:
+        """Moves an earlier capture into a directory of its own, below `previous`."""
+        for target in earlier.targets:
+            _check_unused(target.path)
         previous = self.path / PREVIOUS
+        _check_previous(previous)
         previous.mkdir(mode=0o700, exist_ok=True)
-        stem = self._started(found)
-        place, count = previous / stem, 1
+        place, count = previous / earlier.started, 1
         while True:
             try:
                 place.mkdir(mode=0o700)
                 break
             except FileExistsError:
                 count += 1
-                place = previous / f"{stem}.{count}"
-        for name in found:
-            os.rename(self.path / name, place / name)
+                place = previous / f"{earlier.started}.{count}"
+        earlier.move(place)
         self.moved_to = place
 
-    @staticmethod
-    def _check_unused(path: Path) -> None:
-        """Makes sure that nobody captures into the directory of a target.
 
-        Raises:
-            OutputUnusable: somebody does.
-        """
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise _in_use(path) from error
-        finally:
-            os.close(descriptor)
+def _check_previous(path: Path) -> None:
+    """Makes sure that earlier captures are moved to a directory, not to where a link leads.
 
-    def _is_capture(self, name: str) -> bool:
-        """Whether a name is that of a file or directory that a capture leaves."""
-        if name in _CAPTURE_FILES or _LOG.fullmatch(name):
-            return True
-        if restart_of(name.removesuffix(".partial")) is not None:
-            return True
-        left = (SESSION, EVENTS, SPOOL_NAME)
-        return bool(_TARGET.fullmatch(name)) and any(
-            (self.path / name / one).is_file() for one in left
+    Raises:
+        OutputUnusable: it is something else.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(mode):
+        what = "a symbolic link, which is not followed" if stat.S_ISLNK(mode) else "no directory"
+        raise OutputUnusable(
+            f"{path} is {what}, so that an earlier capture cannot be moved there",
+            "remove it, or give another directory with -o",
         )
 
-    def _started(self, found: list[str]) -> str:
-        """Returns when the earlier capture started: as it says, else as its oldest file says."""
-        for name in (SESSION, TARGETS):
-            try:
-                text = (self.path / name).read_bytes()[: 64 << 20]
-                match = _STARTED.fullmatch(json.loads(text)["started"])
-                if match:
-                    return "{}{}{}T{}{}{}Z".format(*match.groups()[:6])
-            except (OSError, ValueError, KeyError, TypeError, RecursionError):
-                pass  # A capture that was cut short may have left none that can be read.
-        oldest = min(os.lstat(self.path / name).st_mtime_ns for name in found)
-        return compact_utc(oldest)
+
+def _check_unused(path: Path) -> None:
+    """Makes sure that nobody captures into the directory of a target.
+
+    Raises:
+        OutputUnusable: somebody does.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise _in_use(path) from error
+    finally:
+        os.close(descriptor)
+
+
+def _others(path: Path, status: os.stat_result) -> str:
+    """Returns what speaks against a directory to which others may write.
+
+    Raises:
+        OutputUnusable: everybody may.
+    """
+    mode = f"mode {stat.S_IMODE(status.st_mode):04o}"
+    if status.st_mode & stat.S_IWOTH:
+        raise OutputUnusable(
+            f"everybody may write to {path} ({mode}), and could replace what is captured",
+            f"give a directory of your own with -o, such as {path / 'strace-logs'}",
+        )
+    if status.st_mode & stat.S_IWGRP:
+        return (
+            f"others of group {status.st_gid} may write to {path} ({mode}), and could replace what"
+            " is captured"
+        )
+    own = {os.geteuid(), 0, int(os.environ.get("SUDO_UID", "0") or 0)}
+    if status.st_uid not in own:
+        return f"{path} belongs to user {status.st_uid}, who could replace what is captured"
+    return ""
+
+
+def _unusable(path: Path, error: OSError) -> OutputUnusable:
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return OutputUnusable(f"cannot use {path} as the capture directory: {reason}", _REMEDY)
 
 
 def replace_json(path: Path, document: Mapping[str, Any]) -> None:

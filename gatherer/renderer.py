@@ -117,11 +117,15 @@ class Renderer(Protocol):
         ...
 
     async def start(self) -> None:
-        """Begins to render.
+        """Gets ready to render.
 
         Raises:
             GathererError: it cannot run.
         """
+        ...
+
+    def open(self) -> None:
+        """Begins to render; the spool is there."""
         ...
 
     def notify(self, available: int) -> None:

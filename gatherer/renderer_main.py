@@ -1,7 +1,8 @@
 """The renderer's process: what is started as a program of its own and reads only spools.
 
 Its standard input takes orders, a line each, about spools that gatherer numbers: `open N "PATH"`
-when there is one, `to N BYTES` for how many bytes of it are written, `end N` when there will be no
+when there is one, `resume N OFFSET "PATH"` when another process has reported that it had rendered
+so much of it, `to N BYTES` for how many bytes of it are written, `end N` when there will be no
 more, `close N` when nobody wants the rest. Its standard output takes reports, see
 gatherer.progress. The logs of a spool are beside it. Without a gatherer, when its standard input
 is closed, it stops where it is.
@@ -23,7 +24,7 @@ from pathlib import Path
 
 from gatherer.config import LinesConfig
 from gatherer.errors import GathererError, StreamError
-from gatherer.logs import LogDirectory, write_all
+from gatherer.logs import LogDirectory, ResumedLogs, write_all
 from gatherer.progress import Reporter, closed_report, failure_report
 from gatherer.renderer import CHUNK, Rendering, lines_factory
 from gatherer.spool import SpoolReader, restart_of
@@ -36,8 +37,8 @@ GC_THRESHOLD = 100_000
 """Objects allocated between two collections."""
 _STDIN, _STDOUT = 0, 1
 
-RenderingFactory = Callable[[Path], Rendering]
-"""Makes what turns a spool into logs beside it."""
+RenderingFactory = Callable[[Path, bool], Rendering]
+"""Makes what turns a spool into logs beside it, whether or not a part of it is in them already."""
 
 
 class Orders:
@@ -82,18 +83,20 @@ class GrowingSpool:
         path: the spool.
         rendering: turns it into logs.
         reporter: makes its reports.
+        told: bytes of it whose rendering another process has reported.
 
     Attributes:
         available: bytes of it that may be read.
         ended: whether that is all of it.
     """
 
-    def __init__(self, path: Path, rendering: Rendering, reporter: Reporter) -> None:
+    def __init__(self, path: Path, rendering: Rendering, reporter: Reporter, told: int = 0) -> None:
         self.available = 0
         self.ended = False
         self._rendering = rendering
         self._reporter = reporter
         self._reader = SpoolReader(path)
+        self._told = told
         self._reported = -1
         self._reported_at = 0.0
 
@@ -105,6 +108,8 @@ class GrowingSpool:
     @property
     def report_due(self) -> float | None:
         """When to report, CLOCK_MONOTONIC seconds; None when everything is told."""
+        if self._reader.offset < self._told:
+            return None
         told = self._reported == self._reader.offset
         return None if told else self._reported_at + REPORT_SECONDS
 
@@ -115,13 +120,17 @@ class GrowingSpool:
             GathererError: the spool cannot be read, or a log cannot be written.
         """
         offset = self._reader.offset
-        data = self._reader.read(min(CHUNK, self.available - offset))
+        end = self._told if offset < self._told <= self.available else self.available
+        data = self._reader.read(min(CHUNK, end - offset))
         if not data:
             raise StreamError(
                 f"the spool ends after {offset} of {self.available} bytes",
                 "leave the capture directory in place until the end",
             )
         self._rendering.receive_data(data)
+        if self._reader.offset == self._told:
+            # The losses up to here have been told.
+            self._rendering.progress(self._told)
 
     def report(self) -> bytes:
         """Returns how far it is."""
@@ -166,8 +175,9 @@ class Renderings:
 
     def take(self, verb: str, number: int, argument: str) -> None:
         """Takes an order; one about a spool that has ended means nothing any more."""
-        if verb == "open":
-            self._guarded(number, partial(self._open, number, argument))
+        if verb in ("open", "resume"):
+            told, _, path = argument.partition(" ") if verb == "resume" else ("", "", argument)
+            self._guarded(number, partial(self._open, number, path, told))
             return
         spool = self._spools.get(number)
         if verb == "close":
@@ -190,9 +200,10 @@ class Renderings:
         for number in list(self._spools):
             self._drop(number)
 
-    def _open(self, number: int, argument: str) -> None:
+    def _open(self, number: int, argument: str, told: str) -> None:
         path = Path(json.loads(argument))
-        self._spools[number] = GrowingSpool(path, self._make(path), Reporter(number))
+        rendering = self._make(path, bool(told))
+        self._spools[number] = GrowingSpool(path, rendering, Reporter(number), int(told or 0))
 
     def _advance(self, number: int, now: float) -> None:
         spool = self._spools[number]
@@ -255,8 +266,8 @@ def main() -> int:
     gc.set_threshold(GC_THRESHOLD)
     lines, max_log_size = LinesConfig(**json.loads(sys.argv[-2])), int(sys.argv[-1])
 
-    def make(spool: Path) -> Rendering:
-        logs = LogDirectory(spool.parent)
+    def make(spool: Path, resumed: bool) -> Rendering:
+        logs = ResumedLogs(spool.parent) if resumed else LogDirectory(spool.parent)
         return Rendering(logs, lines_factory(lines), max_log_size, restart_of(spool.name) or 0)
 
     try:

@@ -1,9 +1,11 @@
 """The renderer as a process of its own: rendering never takes the interpreter from the stream.
 
 It is started as a new program in a session of its own, so that Ctrl-C in a terminal reaches
-gatherer alone. It hears how far each spool is written, and reports how far it is; when it dies the
-captures end with an error, and the spools stay. One process renders any number of spools in turn:
-an interpreter for each of many targets would be more memory than everything else together.
+gatherer alone. It hears how far each spool is written, and reports how far it is; when it dies
+another one takes its place and renders the spools again, of which all that is in the logs already
+is left out. After a few of them the captures end with an error, and the spools stay. One process
+renders any number of spools in turn: an interpreter for each of many targets would be more memory
+than everything else together.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,6 +33,8 @@ MAX_BACKLOG = 4 << 30
 FAIR_BACKLOG = 64 << 20
 """Bytes of one spool that may wait whatever those of others do."""
 MAX_REPORT = 64 << 20
+MAX_STARTS = 5
+"""How often the process is started for the spools it has; what ends it may well be in a spool."""
 _PROGRAM = mark.PYTHON + (
     "import sys; sys.path += [p for p in sys.argv[1:3] if p not in sys.path]\n"
     "from gatherer.renderer_main import main; sys.exit(main())"
@@ -42,11 +47,16 @@ class RendererProcess:
     Args:
         lines: how lines look, and which there are.
         max_log_size: bytes of lines that one log may hold.
+        note: shows a sentence.
     """
 
-    def __init__(self, lines: LinesConfig, max_log_size: int) -> None:
+    def __init__(
+        self, lines: LinesConfig, max_log_size: int, note: Callable[[str], None] | None = None
+    ) -> None:
         self._arguments = [json.dumps(asdict(lines)), str(max_log_size)]
+        self._note = note
         self._count = 0
+        self._starts = 0
         self._spools: dict[int, SpoolRenderer] = {}
         self._starting = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
@@ -61,13 +71,13 @@ class RendererProcess:
         """Returns the renderer of a spool; its logs are written beside it.
 
         Args:
-            spool: the spool; it must exist when the renderer is started.
+            spool: the spool; it must exist when the renderer is opened.
         """
         self._count += 1
         return SpoolRenderer(self, self._count, spool)
 
-    async def open(self, renderer: SpoolRenderer) -> None:
-        """Begins to render a spool, and starts the process for the first one.
+    async def join(self, renderer: SpoolRenderer) -> None:
+        """Takes a spool, and starts the process for the first one.
 
         Raises:
             GathererError: it cannot be started.
@@ -75,9 +85,9 @@ class RendererProcess:
         async with self._starting:
             if self._process is None:
                 self._process = await self._start()
-                self._reading = asyncio.ensure_future(self._read(self._process))
+                self._starts = 1
+                self._reading = asyncio.ensure_future(self._serve(self._process))
             self._spools[renderer.number] = renderer
-        self.say(f"open {renderer.number} {json.dumps(str(renderer.spool))}\n")
 
     def say(self, order: str) -> None:
         """Gives an order, see gatherer.renderer_main."""
@@ -126,8 +136,34 @@ class RendererProcess:
                 f"cannot start the renderer: {error.strerror}", "free some memory or processes"
             ) from error
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
-        """Takes the reports, and after the last one tells those who still wait how it ended."""
+    async def _serve(self, process: asyncio.subprocess.Process) -> None:
+        """Takes the reports, of one process after the other where they end before their time."""
+        while True:
+            words = await self._read(process)
+            if self._process is not process:
+                return
+            self._process = None
+            if not any(renderer.waits for renderer in self._spools.values()):
+                return
+            if self._starts >= MAX_STARTS:
+                failure = f"{words}, the last of {MAX_STARTS}"
+                break
+            if self._note is not None:
+                self._note(f"the renderer ended early: {words}; another one renders on")
+            try:
+                async with self._starting:
+                    process = self._process = await self._start()
+            except GathererError as error:
+                failure = f"{words}; {error.cause}"
+                break
+            self._starts += 1
+            for renderer in self._spools.values():
+                renderer.resume()
+        for renderer in self._spools.values():
+            renderer.died(failure)
+
+    async def _read(self, process: asyncio.subprocess.Process) -> str:
+        """Takes the reports, and after the last one returns how the process ended."""
         stdout, stderr = process.stdout, process.stderr
         assert stdout is not None
         assert stderr is not None
@@ -138,12 +174,7 @@ class RendererProcess:
                 renderer = self._spools.get(report["spool"])
                 if renderer is not None:
                     renderer.take(report)
-        code = await process.wait()
-        words = _end_words(code, await said)
-        if self._process is process:
-            self._process = None
-            for renderer in self._spools.values():
-                renderer.died(words)
+        return _end_words(await process.wait(), await said)
 
 
 class SpoolRenderer:
@@ -167,7 +198,10 @@ class SpoolRenderer:
         self._reported = ReportedProgress()
         self._available = 0
         self._closed = asyncio.Event()
-        self._started = False
+        self._joined = False
+        self._opened = False
+        self._finishing = False
+        self._leaving = False
         self.done: asyncio.Future[None]
 
     @property
@@ -181,19 +215,40 @@ class SpoolRenderer:
         return self._available - self.offset
 
     @property
+    def waits(self) -> bool:
+        """Whether anybody wants more of it rendered."""
+        return not (self._closed.is_set() or self._leaving)
+
+    @property
     def full(self) -> bool:
         """Whether more has to be rendered before the spool may grow on."""
         return self.backlog > FAIR_BACKLOG and self._process.backlog > MAX_BACKLOG
 
     async def start(self) -> None:
-        """Begins to render.
+        """Gets ready to render.
 
         Raises:
             GathererError: the process cannot be started.
         """
         self.done = asyncio.get_running_loop().create_future()
-        await self._process.open(self)
-        self._started = True
+        await self._process.join(self)
+        self._joined = True
+
+    def open(self) -> None:
+        """Begins to render; the spool is there."""
+        self._opened = True
+        self._process.say(f"open {self.number} {json.dumps(str(self.spool))}\n")
+
+    def resume(self) -> None:
+        """Goes on in a new process, behind what the former one reported."""
+        if not (self._opened and self.waits):
+            return
+        self._process.say(
+            f"resume {self.number} {self.offset} {json.dumps(str(self.spool))}\n"
+            f"to {self.number} {self._available}\n"
+        )
+        if self._finishing:
+            self.finish()
 
     def notify(self, available: int) -> None:
         """Says how many bytes of the spool are written, whole frames all of them."""
@@ -202,6 +257,7 @@ class SpoolRenderer:
 
     def finish(self) -> None:
         """Says that the spool does not grow any more."""
+        self._finishing = True
         self._process.say(f"end {self.number}\n")
 
     def progress(self) -> Progress:
@@ -210,8 +266,11 @@ class SpoolRenderer:
 
     async def aclose(self) -> None:
         """Stops it where it is, and waits until it has stopped."""
-        if not self._started:
+        if not self._joined:
             return
+        self._leaving = True
+        if not self._opened:
+            self._closed.set()
         if not self._closed.is_set():
             self._process.say(f"close {self.number}\n")
             try:

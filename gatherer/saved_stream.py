@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from gatherer.config import DEFAULT_MAX_LOG_SIZE, LinesConfig
+from gatherer.earlier_capture import SESSION, target_directories
 from gatherer.errors import ConfigError, StreamError
-from gatherer.output_directory import SESSION, target_directories
 from gatherer.reception import Arrival, Reception
 from gatherer.renderer import CHUNK
 from gatherer.spool import RAW_NAME, SpoolReader, restart_of

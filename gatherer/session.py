@@ -94,7 +94,7 @@ class Session:
         self._synced_at = 0.0
         self._syncing: asyncio.Future[None] | None = None
         self._kept_spool = True
-        self._spool: SpoolWriter
+        self._spool: SpoolWriter | None = None
         self._renderer: Renderer
         self._rendered: asyncio.Future[None]
 
@@ -124,14 +124,8 @@ class Session:
         Raises:
             GathererError: hunter did not start; nothing was captured.
         """
-        number = self._instance.number
-        self._spool = SpoolWriter(self._config.output / spool_name(number))
-        self._renderer = self._make_renderer(self._spool.path)
-        try:
-            await self._renderer.start()
-        except GathererError:
-            self._spool.remove()
-            raise
+        self._renderer = self._make_renderer(self._spool_path)
+        await self._renderer.start()
         self._rendered = self._renderer.done
         # An error of the worker beside another one is not worth a second message.
         self._rendered.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -158,7 +152,8 @@ class Session:
             await self._renderer.aclose()
             if self._syncing is not None:
                 await asyncio.wait({self._syncing})
-            self._spool.close()
+            if self._spool is not None:
+                self._spool.close()
         return self._conclude(ended, end, failure, cancelled)
 
     async def _converse(self) -> Exit:
@@ -184,11 +179,14 @@ class Session:
     # What the conversation tells.
 
     def take(self, arrivals: list[Arrival], reception: Reception) -> None:
-        """Spools the sequenced frames and acts on the messages."""
+        """Spools the sequenced frames and acts on the messages; the first is the Hello."""
+        if not arrivals:
+            return
+        spool = self._spool or self._begin()
         frames = [a.frame.encode() for a in arrivals if a.frame.seq or _is_hello(a)]
         if frames:
-            self._spool.append(b"".join(frames))
-            self._renderer.notify(self._spool.size)
+            spool.append(b"".join(frames))
+            self._renderer.notify(spool.size)
         self._instance.wire_bytes = reception.wire_bytes
         self._document.inject = self._conversation.inject
         self._document.explanation = self._conversation.explanation
@@ -203,6 +201,17 @@ class Session:
                 self._on_greeted()
             elif isinstance(arrival.message, Event):
                 self._sync_soon()
+
+    @property
+    def _spool_path(self) -> Path:
+        return self._config.output / spool_name(self._instance.number)
+
+    def _begin(self) -> SpoolWriter:
+        """Makes the spool: from now on there is something to write."""
+        self._chronicle.begin()
+        self._spool = SpoolWriter(self._spool_path)
+        self._renderer.open()
+        return self._spool
 
     async def wait_for_room(self) -> None:
         """Stops reading while the backlog is at its limit: hunter then drops, and counts."""
@@ -235,7 +244,7 @@ class Session:
         """Has the spool brought to the disk, in another thread, at most once a second."""
         now = time.monotonic()
         busy = self._syncing is not None and not self._syncing.done()
-        if busy or now - self._synced_at < SYNC_SECONDS:
+        if self._spool is None or busy or now - self._synced_at < SYNC_SECONDS:
             return
         self._synced_at = now
         loop = asyncio.get_running_loop()
@@ -252,7 +261,7 @@ class Session:
             progress = self._renderer.progress()
             self._chronicle.look(progress)
             self._chronicle.show(
-                self._spool.size - progress.offset,
+                self._spool.size - progress.offset if self._spool is not None else 0,
                 bool(self._stop_reason),
                 self._conversation.attempts,
             )
@@ -265,17 +274,19 @@ class Session:
 
     async def _render_to_the_end(self) -> None:
         """Waits until everything in the spool is in the logs, showing how far it is."""
-        self._spool.sync()
+        spool = self._spool
+        assert spool is not None
+        spool.sync()
         self._renderer.finish()
         while not self._rendered.done():
             await asyncio.wait({self._rendered}, timeout=self._timing.tick)
             if not self._rendered.done():
-                self._view.rendering(self._renderer.offset, self._spool.size)
+                self._view.rendering(self._renderer.offset, spool.size)
         self._rendered.result()
         if self._config.raw:
-            self._view.note(f"the record stream is in {self._spool.keep()}")
+            self._view.note(f"the record stream is in {spool.keep()}")
         else:
-            self._spool.remove()
+            spool.remove()
         self._kept_spool = False
 
     def _conclude(
@@ -287,7 +298,8 @@ class Session:
         if cancelled and not self._greeted.is_set():
             failure = Interrupted("interrupted before hunter had started")
         if failure is not None and not self._greeted.is_set():
-            self._spool.remove()
+            if self._spool is not None:
+                self._spool.remove()
             raise failure
         progress = self._renderer.progress()
         try:
@@ -327,7 +339,7 @@ class Session:
                 1000 * (self._conversation.ended_at - chronicle.known_at), 3
             )
         chronicle.close_instance()
-        spool = self._spool.path if self._kept_spool else None
+        spool = self._spool_path if self._kept_spool else None
         return Outcome(conclusion, end, failure, cancelled, spool)
 
     async def _target_end(self, ended: Exit, failure: GathererError | None) -> TargetEnd | None:

@@ -184,17 +184,6 @@ class SessionDocument:
         instance.lost = settlement.lost
         self.processes.settle(settlement.processes)
 
-    def fail(self, failure: GathererError, ended_ns: int) -> None:
-        """Takes what kept the capture from starting.
-
-        Args:
-            failure: the error.
-            ended_ns: nanoseconds since the epoch.
-        """
-        self.error, self.exit_code = str(failure), failure.exit_code
-        self.end_reason = "not started"
-        self.ended = rfc3339(ended_ns)
-
     def conclude(
         self, conclusion: Conclusion, failure: GathererError | None, ended_ns: int
     ) -> None:

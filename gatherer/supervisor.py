@@ -19,6 +19,7 @@ from gatherer.zipapp import hunter_image
 
 if TYPE_CHECKING:
     from gatherer.agents.companions import Companions
+    from gatherer.capture_dir import CaptureDirectory
     from gatherer.kube.pod_sources import PodSource
     from gatherer.targets import TargetName
 
@@ -84,13 +85,15 @@ def _injection(config: CaptureConfig) -> Injection:
     return Injection(config.inject, config.image, config.force)
 
 
-def renderer_factory(config: CaptureConfig) -> RendererFactory:
+def renderer_factory(config: CaptureConfig, view: Notes | None = None) -> RendererFactory:
     """Returns what makes the renderers of a capture, in a process of their own.
 
     Args:
         config: what to do.
+        view: says what becomes of that process, None to say nothing.
     """
-    return RendererProcess(config.lines, config.max_log_size).renderer
+    note = view.note if view is not None else None
+    return RendererProcess(config.lines, config.max_log_size, note).renderer
 
 
 def make_companions(config: CaptureConfig) -> Companions | None:
@@ -198,7 +201,7 @@ async def _run(config: CaptureConfig, stdout: TextIO) -> int:
         config,
         runtime,
         hunter_image(),
-        renderer_factory(config),
+        renderer_factory(config, view),
         view,
         accompany=companions.accompany if companions is not None else None,
     )
@@ -229,11 +232,13 @@ async def _run_fleet(config: CaptureConfig, stdout: TextIO) -> int:
     view = make_fleet_view(config.view, stdout)
     cluster = ClusterConnection(target.kubeconfig, target.context, fleet_config.max_execs)
     namespace = target.namespace or cluster.access.namespace
-    image, renderer = hunter_image(), renderer_factory(config)
+    image, renderer = hunter_image(), renderer_factory(config, view)
     companions = make_companions(config)
     accompany = companions.accompany if companions is not None else None
 
-    def make_capture(name: TargetName, own: CaptureConfig, own_view: View) -> Capture:
+    def make_capture(
+        name: TargetName, own: CaptureConfig, own_view: View, directory: CaptureDirectory
+    ) -> Capture:
         runtime = KubernetesRuntime(
             name.pod,
             name.container,
@@ -243,7 +248,9 @@ async def _run_fleet(config: CaptureConfig, stdout: TextIO) -> int:
         )
         question = Question(name.namespace, name.pod, name.container, cluster.access.context)
         checked = CheckedRuntime(runtime, cluster, question, allowed=True)
-        return Capture(own, checked, image, renderer, own_view, accompany=accompany)
+        return Capture(
+            own, checked, image, renderer, own_view, accompany=accompany, directory=directory
+        )
 
     if fleet_config.selector:
         sources: list[PodSource] = [

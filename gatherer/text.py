@@ -36,8 +36,11 @@ def safe_command(command: str) -> str:
     Args:
         command: /proc/PID/comm, or whatever a hostile peer says it is.
     """
-    name = _UNSAFE_IN_NAME.sub("_", command)[:MAX_COMMAND]
-    return name or "_"
+    name = _UNSAFE_IN_NAME.sub("_", command) or "_"
+    if name[0] in "-.":
+        # Neither an option of what reads it, nor hidden, nor above its directory.
+        name = f"_{name}"
+    return name[:MAX_COMMAND]
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:

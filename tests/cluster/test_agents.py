@@ -203,6 +203,7 @@ class Pull:
         self.view = RecordingView()
         self.path = path / "capture"
         self._directory = CaptureDirectory(self.path)
+        self._directory.begin()
         clock = CaptureClock(HELLO)
         record = AgentRecord(self._directory, self.view, lambda: clock)
         context = settings.pop("context", None)

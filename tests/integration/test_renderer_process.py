@@ -14,11 +14,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from gatherer import renderer_process
 from gatherer.config import LinesConfig
 from gatherer.errors import GathererError
 from gatherer.reception import Reception
 from gatherer.render.lines import ProcessLines
-from gatherer.renderer_process import RendererProcess
+from gatherer.renderer_process import MAX_STARTS, RendererProcess
+from gatherer.replay import run_render
 from hg_shared.batch import Batch
 from hg_shared.framing import FrameType
 from hg_shared.records import iter_records
@@ -100,15 +102,63 @@ def test_it_falls_behind_without_loss_and_catches_up(
     assert not (capture.output / "records.hgs.partial").exists()
 
 
-def test_when_it_is_killed_the_capture_fails_and_keeps_the_spool(
+def next_renderer_of(capture: GathererProcess, former: int) -> int:
+    """Waits for another renderer and returns its pid."""
+    found = [former]
+
+    def another() -> bool:
+        with suppress(ValueError):  # There is none at this moment.
+            found[0] = renderer_of(capture)
+        return found[0] != former
+
+    wait_until(another, "another renderer runs")
+    return found[0]
+
+
+def test_when_it_is_killed_another_one_renders_on_and_the_log_is_the_same(
+    tmp_path: Path, steps: Tracee
+) -> None:
+    capture = GathererProcess(tmp_path / "strace-logs", ("--pid", steps.pid, "--raw"))
+    try:
+        capture.wait_for("attach")
+        steps.ask("1500")
+        wait_until(lambda: bool(capture.steps()), "some of it is in the log")
+        first = renderer_of(capture)
+        os.kill(first, signal.SIGKILL)
+        steps.ask("1500")
+        second = next_renderer_of(capture, first)
+        note = capture.wait_for("note")["text"]
+        assert note == "the renderer ended early: killed by signal 9; another one renders on"
+        with stopped(second):
+            steps.ask("500")
+            capture.interrupt()
+            capture.wait_for("rendering")
+            os.kill(second, signal.SIGKILL)
+        assert capture.finish() == (0, "")
+    finally:
+        capture.close()
+    assert capture.steps() == list(range(3500))
+    session = capture.session()
+    assert (session["complete"], session["records"]["lost"]) == (True, 0)
+    undisturbed = tmp_path / "again"
+    assert run_render(capture.output / "records.hgs", {}, undisturbed) == 0
+    assert (undisturbed / capture.log().name).read_bytes() == capture.log().read_bytes()
+
+
+def test_when_it_is_killed_again_and_again_the_capture_fails_and_keeps_the_spool(
     capture: GathererProcess, steps: Tracee
 ) -> None:
     steps.ask("100")
-    os.kill(renderer_of(capture), signal.SIGKILL)
+    pid = renderer_of(capture)
+    for _ in range(MAX_STARTS - 1):
+        os.kill(pid, signal.SIGKILL)
+        pid = next_renderer_of(capture, pid)
+    os.kill(pid, signal.SIGKILL)
     code, said = capture.finish()
     spool = capture.output / "records.hgs.partial"
     assert (code, said.count("\n")) == (1, 1)
-    assert said.startswith("gatherer: error: the renderer ended early: killed by signal 9; ")
+    words = "gatherer: error: the renderer ended early: killed by signal 9, the last of 5; "
+    assert said.startswith(words)
     assert str(spool) in said
     assert spool.stat().st_size > 0
     session = capture.session()
@@ -192,6 +242,7 @@ async def test_one_process_renders_many_spools_and_ends_with_the_last(tmp_path: 
     await asyncio.gather(*(renderer.start() for renderer in opened))
     [process_of_all] = own_renderers()
     for renderer in opened:
+        renderer.open()
         renderer.notify(renderer.spool.stat().st_size)
         renderer.finish()
     for count, renderer in enumerate(opened, 1):
@@ -204,20 +255,25 @@ async def test_one_process_renders_many_spools_and_ends_with_the_last(tmp_path: 
     # A later spool gets a process again.
     late = renderers.renderer(spool_of(tmp_path / "late", 3))
     await late.start()
+    late.open()
     late.notify(late.spool.stat().st_size)
     late.finish()
     await asyncio.wait_for(late.done, 60)
     await late.aclose()
 
 
-async def test_all_spools_of_a_process_learn_that_it_was_killed(tmp_path: Path) -> None:
+async def test_all_spools_of_a_process_learn_that_it_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renderer_process, "MAX_STARTS", 1)
     renderers = RendererProcess(LinesConfig(), 1 << 30)
     opened = [renderers.renderer(spool_of(tmp_path / name, 1)) for name in "ab"]
     for renderer in opened:
         await renderer.start()
+        renderer.open()
     [child] = own_renderers()
     child.kill()
     for renderer in opened:
-        with pytest.raises(GathererError, match=f"killed by signal 9; .*{renderer.spool}"):
+        with pytest.raises(GathererError, match=f"signal 9, the last of 1; .*{renderer.spool}"):
             await asyncio.wait_for(renderer.done, 60)
         await renderer.aclose()

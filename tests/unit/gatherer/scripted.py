@@ -339,6 +339,9 @@ class InlineRenderer:
     async def start(self) -> None:
         self.done = asyncio.get_running_loop().create_future()
 
+    def open(self) -> None:
+        assert self._spool.exists()
+
     def notify(self, available: int) -> None:
         try:
             self._rendering.receive_data(self._spool.read_bytes()[self.offset : available])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gatherer import fleet as fleet_module
+from gatherer.capture_dir import CaptureDirectory
 from gatherer.config import CaptureConfig, FleetConfig, TargetConfig
 from gatherer.errors import (
     DeployError,
@@ -61,8 +62,11 @@ class ScriptedSource:
 class ScriptedCapture:
     """A capture that begins and ends as a test says."""
 
-    def __init__(self, name: TargetName, config: CaptureConfig, view: View) -> None:
+    def __init__(
+        self, name: TargetName, config: CaptureConfig, view: View, directory: CaptureDirectory
+    ) -> None:
         self.name = name
+        self.directory = directory
         self.config = config
         self.failure: GathererError | None = None
         self.running = False
@@ -72,11 +76,13 @@ class ScriptedCapture:
 
     def greet(self) -> None:
         self.running = True
+        self.directory.begin()
         self._view.started(
             Start(None, HELLO, "copy", "its Python", "over 2%", self.config.output)  # type: ignore[arg-type]
         )
 
     def end(self, code: int = 0) -> None:
+        self.directory.close()
         self._ended.set_result(code)
 
     def fail(self, error: Exception) -> None:
@@ -139,8 +145,10 @@ class Scene:
         self.fleet = Fleet(config, sources, self._make, self.view)  # type: ignore[arg-type]
         self.task = asyncio.ensure_future(self.fleet.run())
 
-    def _make(self, name: TargetName, config: CaptureConfig, view: View) -> ScriptedCapture:
-        made = ScriptedCapture(name, config, view)
+    def _make(
+        self, name: TargetName, config: CaptureConfig, view: View, directory: CaptureDirectory
+    ) -> ScriptedCapture:
+        made = ScriptedCapture(name, config, view, directory)
         self.captures[f"{name.pod}/{name.container}"] = made
         return made
 

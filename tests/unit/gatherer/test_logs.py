@@ -4,13 +4,14 @@ import errno
 import os
 import stat
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gatherer.errors import LogWriteError
-from gatherer.logs import LogDirectory, LogNames, write_all
+from gatherer.logs import LogDirectory, LogNames, ResumedLogs, write_all
 
 
 @given(st.text(max_size=300), st.integers(0, 1 << 22))
@@ -19,13 +20,16 @@ def test_no_name_leaves_the_directory(command: str, pid: int) -> None:
     assert name.endswith(f"-{pid}.log")
     assert len(name) < 100
     assert all(c.isascii() and (c.isalnum() or c in "._-") for c in name)
+    assert name[0] not in ".-"
 
 
 def test_names_of_the_contract() -> None:
     names = LogNames()
     assert names.assign(7, 1, "nginx: worker") == "nginx__worker-7.log"
     assert names.assign(8, 1, "") == "_-8.log"
-    assert names.assign(9, 1, "../x") == ".._x-9.log"
+    assert names.assign(9, 1, "../x") == "_.._x-9.log"
+    assert names.assign(10, 1, "-rf") == "_-rf-10.log"
+    assert names.assign(11, 1, "..") == "_..-11.log"
 
 
 def test_the_same_process_keeps_its_name_and_another_one_gets_its_own() -> None:
@@ -46,6 +50,23 @@ def test_appends_are_seen_at_once(tmp_path: Path) -> None:
     assert (tmp_path / "a-1.log").read_bytes() == b"one\ntwo\n"
     assert stat.S_IMODE((tmp_path / "a-1.log").stat().st_mode) == 0o600
     assert logs.written == 8
+
+
+@given(st.integers(0, 30), st.lists(st.integers(0, 9), max_size=9))
+def test_what_is_resumed_is_not_written_twice(cut: int, sizes: list[int]) -> None:
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "a-1.log"
+        whole = bytes(range(sum(sizes)))
+        path.write_bytes(whole[:cut])
+        logs = ResumedLogs(Path(directory))
+        at = 0
+        for size in sizes:
+            logs.append("a-1.log", whole[at : at + size])
+            at += size
+        assert path.read_bytes() == whole
+        assert logs.written == len(whole)
+        logs.append("new-2.log", b"x\n")
+        assert (Path(directory) / "new-2.log").read_bytes() == b"x\n"
 
 
 def test_a_link_that_somebody_put_there_is_not_followed(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def renderings(said: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Renderin
     monkeypatch.setattr(renderer_main, "REPORT_SECONDS", 0.0)
     monkeypatch.setattr(renderer_main, "CHUNK", 100)
     with said.open("wb") as file:
-        yield Renderings(lambda spool: rendering(spool.parent), file.fileno())
+        yield Renderings(lambda spool, _: rendering(spool.parent), file.fileno())
 
 
 def test_a_spool_is_rendered_to_its_end_and_reported(

@@ -273,8 +273,7 @@ async def test_hello_of_another_version_cannot_start(tmp_path: Path) -> None:
     assert frame != other
     with pytest.raises(DeployError, match="hunter speaks protocol 99, gatherer 1; use the hunter"):
         await session(tmp_path, ScriptedRuntime([other])).run()
-    final = document(tmp_path)
-    assert (final["exit_code"], final["complete"]) == (3, False)
+    assert list(tmp_path.iterdir()) == [], "nothing began, nothing is left"
 
 
 async def test_words_on_stdout_instead_of_frames_are_shown(tmp_path: Path) -> None:
@@ -364,7 +363,7 @@ async def test_a_hostile_name_stays_a_file_in_the_directory(tmp_path: Path) -> N
     runtime = ScriptedRuntime(stream(HELLO, process(command=name), batch(0, 1), goodbye(1)))
     summary = await session(tmp_path, runtime).run()
     [log] = (tmp_path / "strace-logs").glob("*.log")
-    assert log.name == f"{'.._.._etc__' + '_2J_passwd_' + 'x' * 500:.64}-4711.log"
+    assert log.name == f"{'_.._.._etc__' + '_2J_passwd_' + 'x' * 500:.64}-4711.log"
     assert all(line.isprintable() for line in summary.lines())
 
 

@@ -33,6 +33,12 @@ def test_names_are_sanitised_as_the_contract_says() -> None:
     assert safe_command("") == "_"
     assert safe_command("é") == "_"
     assert len(safe_command("x" * 1000)) == 64
+    assert safe_command("-rf") == "_-rf"
+    assert safe_command("..") == "_.."
+    assert safe_command("--") == "_--"
+    assert safe_command(".hidden") == "_.hidden"
+    assert safe_command("a-.b") == "a-.b"
+    assert len(safe_command("-" * 1000)) == 64
 
 
 def test_counts_and_nouns_agree() -> None:

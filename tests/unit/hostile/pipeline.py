@@ -44,6 +44,8 @@ class NoLogs(LogDirectory):
 class NoDirectory(CaptureDirectory):
     """Turns everything into JSON, and keeps nothing."""
 
+    begun = True
+
     def __init__(self) -> None:
         pass
 

@@ -103,6 +103,7 @@ class Harness:
         self.path = path / "capture"
         self.view = RecordingView()
         self.directory = CaptureDirectory(self.path)
+        self.directory.begin()
         self.clock: CaptureClock | None = CaptureClock(HELLO)
         record = AgentRecord(self.directory, self.view, lambda: self.clock)  # type: ignore[arg-type]
         self.pull = AgentPull(sources, TARGET, SELECTION, record, 0.0, lambda: 1)  # type: ignore[arg-type]
