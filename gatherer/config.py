@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import getpass
+import platform
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gatherer.errors import ConfigError
 from gatherer.options import MemoryThreshold
+
+_MAX_USER = 100
 
 DEFAULT_MEMORY = MemoryThreshold(percent="2.0")
 DEFAULT_FREQUENCY = 5.0
@@ -16,6 +21,16 @@ DEFAULT_STRING_SIZE = 32
 DEFAULT_AGENT_INTERVAL = 15.0
 DEFAULT_MAX_LOG_SIZE = 2 << 30
 DEFAULT_MAX_EXECS = 20
+
+
+def this_user() -> str:
+    """Returns who captures, as USER@HOST: hunters of others name it where they meet this one."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    name = f"{user}@{platform.node() or 'unknown'}"
+    return re.sub(r"[^!-~]", "_", name)[:_MAX_USER]
 
 
 @dataclass(frozen=True)

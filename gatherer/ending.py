@@ -17,6 +17,8 @@ HUNTER_COULD_NOT_START = 3
 TARGET_ENDED = "target ended"
 _COULD_NOT_START = (TargetNotFound, TracingDenied)
 NODE_LOST = "NodeLost"
+NOTHING_TO_TRACE = ("no process", "process ", "processes ")
+"""How hunter's words begin when it finds none of the processes it was asked for."""
 _MANY = "events and samples"
 _ERROR_PREFIX = "hunter: error: "
 _STOPPED = {
@@ -126,6 +128,8 @@ def no_hello(reception: Reception, ended: Exit, patience: float) -> GathererErro
     said = hunter_error(ended.stderr)
     if said:
         cause, _, remedy = said.partition("; ")
+        if cause.startswith(NOTHING_TO_TRACE):
+            return TargetNotFound(cause, remedy)
         return DeployError(f"hunter could not start: {cause}", remedy)
     if reception.preview:
         text = printable(reception.preview.decode("utf-8", "replace"), 120)

@@ -11,7 +11,7 @@ from typing import Any
 
 from gatherer.accounting import settle
 from gatherer.chronicle import Chronicle
-from gatherer.config import CaptureConfig
+from gatherer.config import CaptureConfig, this_user
 from gatherer.conversation import Conversation, Reconnection, Timing
 from gatherer.ending import TARGET_ENDED, Conclusion, Evidence, conclude, hunter_failure
 from gatherer.errors import GathererError, Interrupted, LogWriteError, TracingDenied
@@ -86,7 +86,12 @@ class Session:
         self._timing = timing
         self._on_greeted = greeted
         self._conversation = Conversation(
-            runtime, image, config.hunter_arguments(), config.linger, timing, self
+            runtime,
+            image,
+            [*config.hunter_arguments(), "--owner", this_user()],
+            config.linger,
+            timing,
+            self,
         )
         self._stop_reason = ""
         self._denied: TracingDenied | None = None

@@ -23,7 +23,7 @@ from hunter.config import Config
 from hunter.connection import Connection
 from hunter.container import Container
 from hunter.engines import loading
-from hunter.errors import HunterError, NoHeadroom
+from hunter.errors import HunterError, NoHeadroom, NothingToTrace
 from hunter.memory import procfs
 from hunter.memory.evidence import Evidence
 from hunter.memory.sampler import Sampler
@@ -48,6 +48,8 @@ LAST_WORDS_SECONDS = 1.0
 SECOND = 1_000_000_000
 # How long letting go may wait for the last samples of memory.
 LAST_SAMPLES_NS = 200_000_000
+# When a process is looked at again that has only just begun; see hunter.recognition.
+YOUNG_PAUSE_NS = SECOND // 4
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -80,6 +82,7 @@ class Hunter:
         self._error = ""
         self._oom_kills: Optional[int] = None
         self._killed_ns = -SECOND
+        self._young = False
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
@@ -123,10 +126,15 @@ class Hunter:
         """Runs to the end and returns the exit code.
 
         Raises:
+            NothingToTrace: none of the processes that were named can be traced, or is there.
             NoHeadroom: too little memory is left below the limit, and `force` is not set.
         """
         if self._config.remove_self:
             self._remove_self()
+        if self._config.only_pids:
+            nothing = self._scanner.nothing_to_trace()
+            if nothing:
+                raise NothingToTrace(nothing)
         self._check_headroom()
         for number in END_SIGNALS:
             signal.signal(number, self._on_signal)
@@ -220,7 +228,8 @@ class Hunter:
             self._overhead.tick(now)
             if now >= next_scan:
                 self._scan(now)
-                next_scan = max(next_scan + frequency, time.monotonic_ns() + frequency // 10)
+                pause = min(frequency, YOUNG_PAUSE_NS) if self._young else frequency
+                next_scan = max(next_scan + pause, time.monotonic_ns() + frequency // 10)
             elif self._sampler.is_due(now):
                 self._sample_container(now)
             if now >= next_heartbeat:
@@ -264,10 +273,18 @@ class Hunter:
                 self._targets.note_decision(offender, now, {"excluded": reason})
         for offender in scan.offenders:
             self._targets.begin(offender, now)
+        for offender, tracer in scan.held:
+            if not self._engine.shares:
+                known = self._targets.declare_offender(offender, now)
+                self._notices.refuse_held(known, tracer, now)
+            elif self._scanner.may_try(offender.identity):
+                self._targets.begin(offender, now)
+        self._notices.expel_ours()
+        self._young = scan.young
         if self._config.only_pids and not len(self._roster):
-            missing = [pid for pid in self._config.pids if procfs.stat(pid) is None]
-            if len(missing) == len(self._config.pids):
-                self._error = f"no process {', '.join(map(str, missing))}; see ps for those there"
+            # Those that were there as hunter began, or gatherer could not start it at all.
+            self._error = self._scanner.nothing_to_trace()
+            if self._error:
                 self._end("no_targets")
 
     def _sample_container(self, now: int) -> None:

@@ -69,6 +69,12 @@ def _container_id(text: str) -> str:
     return text
 
 
+def _owner(text: str) -> str:
+    if not all(32 < ord(c) < 127 for c in text) or len(text) > 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a name such as alice@laptop")
+    return text
+
+
 def _memory(text: str) -> str:
     number = text[:-1] if text.endswith("%") else text
     if not 0 <= _number(number) < 2**63:
@@ -103,6 +109,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--placement", choices=("auto", "off"), default="auto")
     made.add_argument("--max-overhead", type=_share, metavar="SHARE", help="such as 0.1")
     made.add_argument("--force", action="store_true", help="go on without memory headroom")
+    made.add_argument(
+        "--owner",
+        type=_owner,
+        default="",
+        metavar="USER@HOST",
+        help="whose hunter it is, for those who meet it",
+    )
     made.add_argument("--sha256", default="", metavar="HEX", help="digest of this file")
     made.add_argument("--remove-self", action="store_true", help="delete this file once loaded")
     made.add_argument("--container-id", type=_container_id, default="", metavar="HEX")

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import Callable, Dict, Tuple
+from typing import Callable, Dict, List, Set, Tuple
 
 from hg_shared import rights
 from hg_shared.linux_abi import signal_name
 from hg_shared.messages import Event, Message
 from hunter.container import Container
-from hunter.engines import Engine, Notice
+from hunter.engines import TRACED_ALREADY, Engine, Notice
 from hunter.engines.choose import Choice
 from hunter.memory import procfs
 from hunter.memory.evidence import Evidence
 from hunter.memory.sampler import Sampler
+from hunter.probation import Probation, ours
 from hunter.processes import Scanner
+from hunter.recognition import OURS, foreign_tracer, held_words
 from hunter.roster import Identity, Roster, Traced
 from hunter.targets import Targets
 
@@ -64,6 +66,8 @@ class Notices:
         self._container = container
         self._killed = killed
         self._refused: Dict[Identity, str] = {}
+        self._probation = Probation()
+        self._expelled: Set[int] = set()
 
     def take(self) -> None:
         """Takes all notices since the last time."""
@@ -71,6 +75,37 @@ class Notices:
             traced = self._roster.get(notice.ordinal)
             if traced is not None:
                 self._take(notice, traced)
+        self._expel(self._probation.look(time.monotonic_ns()))
+
+    def expel_ours(self) -> None:
+        """Lets processes go that have become a hunter's or a gatherer's; once a scan."""
+        self._expel(ours(each for each in self._roster.active() if each.attached))
+
+    def _expel(self, found: List[Traced]) -> None:
+        for traced in found:
+            if traced.ordinal not in self._expelled:
+                self._expelled.add(traced.ordinal)
+                self._engine.detach(traced.ordinal)
+
+    def refuse_held(self, traced: Traced, tracer: int, when: int) -> None:
+        """Keeps the evidence of a process that somebody else traces, and says who does.
+
+        Args:
+            traced: the process.
+            tracer: the tracer's thread id.
+            when: CLOCK_MONOTONIC ns.
+        """
+        traced.end_reason = "attach_failed"
+        self._refuse(traced, held_words(tracer), True, when)
+
+    def _refuse(self, traced: Traced, cause: str, denied: bool, when: int) -> None:
+        if self._refused.get(traced.identity) != cause:
+            self._refused[traced.identity] = cause
+            if denied:
+                self._container.watch(traced.identity[0])
+                self._evidence.begin(traced.identity)
+            fields: Dict[str, object] = {"cause": cause, "denied": denied}
+            self._put(Event(when, "attach_failed", traced.identity[0], fields))
 
     def _take(self, notice: Notice, traced: Traced) -> None:
         pid = traced.identity[0]
@@ -79,11 +114,14 @@ class Notices:
         if notice.kind == "attached":
             traced.attached = True
             self._evidence.end(traced.identity)
+            self._refused.pop(traced.identity, None)
+            self._probation.begin(traced, when)
             self._put(Event(when, "attach", pid, {"threads": notice.value}))
             self._begin(pid, False)
             self._targets.send_fd_table(traced)
         elif notice.kind == "followed":
             traced.attached = True
+            self._probation.begin(traced, when)
             creator = self._roster.get(notice.value)
             fields = {"threads": 1, "parent": creator.identity[0] if creator else None}
             self._put(Event(when, "attach", pid, fields))
@@ -95,14 +133,9 @@ class Notices:
             traced.end_reason = "attach_failed"
             self._scanner.failed(traced.identity)
             cause, denied = self._why_refused(pid, notice.text)
-            if denied:
-                self._container.watch(pid)
-                self._evidence.begin(traced.identity)
-            if self._refused.get(traced.identity) != cause:
-                self._refused[traced.identity] = cause
-                fields = {"cause": cause, "denied": denied}
-                self._put(Event(when, "attach_failed", pid, fields))
+            self._refuse(traced, cause, denied, when)
         elif notice.kind == "exec":
+            self._probation.begin(traced, when)
             self._put(Event(when, "exec", pid, {"command": notice.text}))
             self._targets.send_fd_table(traced)
         elif notice.kind == "ended":
@@ -116,6 +149,8 @@ class Notices:
                         fields["oom"] = self._killed(pid, when)
                 else:
                     fields["code"] = notice.value >> 8
+            if notice.ordinal in self._expelled:
+                fields["cause"] = OURS
             name = "exit" if notice.text == "exited" else "detach"
             self._container.forget(pid)
             self._put(Event(when, name, pid, fields))
@@ -132,8 +167,13 @@ class Notices:
         status = procfs.status_fields(procfs.living_thread(pid))
         if not status:
             return "it is gone", False
+        if text in (OURS, TRACED_ALREADY):
+            return text, False
         if not self._choice.engine:
             return self._choice.reason, True
+        tracer = foreign_tracer(status)
+        if tracer:
+            return held_words(tracer), True
         if "not permitted" not in text and "Permission" not in text:
-            return text, False
+            return text, True
         return str(rights.why_refused(self._rights, status)), True

@@ -10,6 +10,7 @@ from typing import Callable, Dict, Optional
 from hunter.budget import PLACED_STOP_NS, PROGRAM_NS, REMOTE_STOP_NS, Budget
 from hunter.config import Config
 from hunter.engines import Engine
+from hunter.engines.fallback import Fallback
 from hunter.engines.multi_tracer import MultiTracer
 from hunter.engines.placement import Placement
 from hunter.engines.ptrace import PtraceEngine
@@ -39,6 +40,7 @@ class Overhead:
     ) -> None:
         self._config = config
         self._engine = engine
+        self._tracer = engine.first if isinstance(engine, Fallback) else engine
         self._roster = roster
         self._report = report
         self._budget = Budget(config.max_overhead) if config.max_overhead else None
@@ -52,7 +54,7 @@ class Overhead:
 
     def prepare(self) -> None:
         """Makes the watchdog, without which no mask is touched."""
-        engine = self._engine
+        engine = self._tracer
         if (
             self._config.placement == "off"
             or not isinstance(engine, (PtraceEngine, MultiTracer))
@@ -104,7 +106,7 @@ class Overhead:
         engine = self._engine
         if self._budget is None:
             return
-        if not isinstance(engine, (PtraceEngine, MultiTracer)):
+        if not isinstance(self._tracer, (PtraceEngine, MultiTracer)):
             cost = PROGRAM_NS
         elif self._placement is not None and self._placement.placed:
             cost = PLACED_STOP_NS

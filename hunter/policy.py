@@ -101,20 +101,17 @@ def decide(
     return None
 
 
-def exclusion(state: str, is_kernel_thread: bool, tracer_pid: int) -> str:
+def exclusion(state: str, is_kernel_thread: bool) -> str:
     """Returns why a process must not be traced, empty when it may be.
 
     Args:
         state: state letter of /proc/PID/stat.
         is_kernel_thread: as `procfs.Stat` has it.
-        tracer_pid: TracerPid of /proc/PID/status.
     """
     if is_kernel_thread:
         return "kernel thread"
     if state in ("Z", "X"):
         return "zombie"
-    if tracer_pid:
-        return f"already traced by pid {tracer_pid}"
     return ""
 
 

@@ -6,12 +6,18 @@ import os
 import time
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple, Union
 
-from hunter import policy
+from hunter import policy, recognition
 from hunter.config import Config
 from hunter.container import Container
 from hunter.memory import procfs
 
 Identity = Tuple[int, int]
+MAX_LISTED = 12
+"""Processes that are named where the one that was asked for does not exist."""
+
+
+def _numbered(pids: List[int]) -> str:
+    return f"{'process' if len(pids) == 1 else 'processes'} {', '.join(map(str, pids))}"
 
 
 class Offender(NamedTuple):
@@ -37,13 +43,17 @@ class Scan(NamedTuple):
 
     Attributes:
         offenders: processes to attach now.
+        held: processes that somebody traces already, and the tracer's thread id.
         excluded: processes over the threshold that must not be traced, and why.
+        young: whether a process must be looked at again soon, when it is known whose it is.
         resident: resident bytes of every process by pid.
         processes: how many processes there are.
     """
 
     offenders: List[Offender]
+    held: List[Tuple[Offender, int]]
     excluded: List[Tuple[Offender, str]]
+    young: bool
     resident: Dict[int, int]
     processes: int
 
@@ -63,6 +73,7 @@ class Scanner:
         self._before: Dict[int, int] = {}
         self._before_ns = 0
         self._backoff = policy.Backoff()
+        self._young = False
         self._mine = self._own_processes()
         self._denominators: Dict[str, policy.Denominator] = {}
         # Read once for each pid: a process that is moved to another group is judged by its old
@@ -105,6 +116,40 @@ class Scanner:
             )
         return known
 
+    def may_try(self, identity: Identity) -> bool:
+        """Tells whether it is time to try a process that could not be attached once more."""
+        return self._backoff.may_try(identity)
+
+    def nothing_to_trace(self) -> str:
+        """Returns why none of the processes that were asked for can be traced, and the remedy.
+
+        Empty while one of them may be.
+        """
+        gone: List[int] = []
+        for pid in self._config.pids:
+            if procfs.stat(pid) is None:
+                gone.append(pid)
+            elif not recognition.is_marked(procfs.status_fields(pid)):
+                return ""
+        ours = [pid for pid in self._config.pids if pid not in gone]
+        if ours:
+            return f"{_numbered(ours)}: {recognition.OURS}; name the program that is to be traced"
+        return f"no {_numbered(gone)} in the container; there are {self._listed()}"
+
+    def _listed(self) -> str:
+        """Returns the processes that could be traced, those with the most memory first."""
+        found: List[Tuple[int, int, str]] = []
+        for pid, rss in procfs.resident_bytes().items():
+            if not rss or pid in self._mine or not self._includes(pid):
+                continue
+            stat = procfs.stat(pid)
+            if stat is not None and not recognition.is_marked(procfs.status_fields(pid)):
+                found.append((-rss, pid, stat.command))
+        words = [f"{pid} ({command})" for _, pid, command in sorted(found)[:MAX_LISTED]]
+        if len(found) > MAX_LISTED:
+            words.append(f"{len(found) - MAX_LISTED} more")
+        return ", ".join(words) or "none but hunter itself"
+
     def failed(self, identity: Identity) -> None:
         """Notes that a process could not be attached: it is tried again later, ever more rarely."""
         self._backoff.failed(identity)
@@ -125,6 +170,8 @@ class Scanner:
             del self._known[pid]
         traced_pids = {pid for pid, _ in traced}
         offenders: List[Offender] = []
+        held: List[Tuple[Offender, int]] = []
+        self._young = False
         excluded: List[Tuple[Offender, str]] = []
         seen: Set[Identity] = set()
         for pid, rss in self._candidates(resident):
@@ -134,14 +181,18 @@ class Scanner:
             if offender is None:
                 continue
             seen.add(offender.identity)
-            reason = self._exclusion(pid)
+            tracer, reason = self._standing(offender)
             if reason:
                 excluded.append((offender, reason))
+            elif tracer:
+                held.append((offender, tracer))
+            elif tracer is None:
+                continue
             elif self._backoff.may_try(offender.identity):
                 offenders.append(offender)
         self._backoff.forget(seen)
         self._before, self._before_ns = resident, now
-        return Scan(offenders, excluded, resident, len(resident))
+        return Scan(offenders, held, excluded, self._young, resident, len(resident))
 
     def _candidates(self, resident: Dict[int, int]) -> List[Tuple[int, int]]:
         """Returns the processes that may be offenders, at the least cost for all the others."""
@@ -210,13 +261,38 @@ class Scanner:
             return self._judge(pid, rss, 0.0)
         return Offender((pid, stat.start_time), stat.command, rss, decision, against)
 
-    def _exclusion(self, pid: int) -> str:
+    def _standing(self, offender: Offender) -> Tuple[Optional[int], str]:
+        """Returns who traces a process and why it must not be traced.
+
+        Returns:
+            The tracer's thread id, 0 without one, None for a process that is to be passed over; and
+            the reason, empty when it may be traced.
+        """
+        pid = offender.identity[0]
         if pid in self._mine:
-            return "hunter itself, a process it was started by, or one that is left out"
+            return 0, "hunter itself, a process it was started by, or one that is left out"
         stat = procfs.process(pid)
         if stat is None:
-            return "gone"
-        tracer = procfs.status_fields(procfs.living_thread(pid)).get("TracerPid", "0")
-        return policy.exclusion(
-            stat.state, stat.is_kernel_thread, int(tracer) if tracer.isdigit() else 0
-        )
+            return 0, "gone"
+        status = procfs.status_fields(procfs.living_thread(pid))
+        standing = recognition.standing(pid, offender.rss, stat, status)
+        if standing.ours:
+            if self._is_of_this_capture(stat.ppid) and pid not in self._config.pids:
+                return None, ""
+            return 0, recognition.OURS
+        if standing.young and pid not in self._config.pids:
+            self._young = True
+            return None, ""
+        reason = policy.exclusion(stat.state, stat.is_kernel_thread)
+        return recognition.foreign_tracer(status), reason
+
+    def _is_of_this_capture(self, pid: int) -> bool:
+        """Tells whether a process is gatherer, or hunter, or was started by them."""
+        seen: Set[int] = set()
+        while pid > 1 and pid not in seen:
+            if pid in self._config.exclude or pid == os.getpid():
+                return True
+            seen.add(pid)
+            stat = procfs.stat(pid)
+            pid = stat.ppid if stat is not None else 0
+        return False

@@ -40,6 +40,7 @@ class Roster:
 
     def __init__(self) -> None:
         self._entries: Dict[int, Traced] = {}
+        self._identities: Dict[Identity, Traced] = {}
         self._ordinals = count(1)
 
     def __len__(self) -> int:
@@ -61,6 +62,7 @@ class Roster:
         """
         entry = Traced(ordinal or next(self._ordinals), identity, rss, command)
         self._entries[entry.ordinal] = entry
+        self._identities.setdefault(identity, entry)
         return entry
 
     def get(self, ordinal: int) -> Optional[Traced]:
@@ -69,7 +71,7 @@ class Roster:
 
     def find(self, identity: Identity) -> Optional[Traced]:
         """Returns the process with this identity."""
-        return next((each for each in self.all() if each.identity == identity), None)
+        return self._identities.get(identity)
 
     def all(self) -> List[Traced]:
         """Returns all of them in the order in which they were chosen."""

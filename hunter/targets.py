@@ -47,6 +47,12 @@ class Targets:
 
     def begin(self, offender: Offender, now: int) -> None:
         """Announces a process and asks the engine for it."""
+        known = self.declare_offender(offender, now)
+        known.end_reason = ""
+        self._engine.attach(known.ordinal, offender.identity[0])
+
+    def declare_offender(self, offender: Offender, now: int) -> Traced:
+        """Announces a process, once."""
         pid, start_time = offender.identity
         known = self._roster.find(offender.identity)
         if known is None:
@@ -63,8 +69,7 @@ class Targets:
                     now,
                 )
             )
-        known.end_reason = ""
-        self._engine.attach(known.ordinal, pid)
+        return known
 
     def note_decision(self, offender: Offender, now: int, more: Dict[str, object]) -> None:
         """Tells gatherer why a process is traced, or is not.

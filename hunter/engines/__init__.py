@@ -13,6 +13,8 @@ from hg_shared.batch import Batch, SlotBatch
 
 INTERVAL = 0.05
 """Seconds between two drains of an engine whose queue hunter fills itself."""
+TRACED_ALREADY = "it is traced already, as a child of another process"
+"""Text of an attach_failed notice that is no failure."""
 IDLE_INTERVAL = 0.5
 """The same while nothing is traced: what is put into the writer's hands wakes it."""
 
@@ -77,6 +79,11 @@ class Engine(Protocol):
     name: str
     follow: Optional[Follow]
     """Takes the children of traced processes in; None to leave them alone. Set before `run`."""
+
+    @property
+    def shares(self) -> bool:
+        """Whether a process that somebody else traces with ptrace(2) can be traced too."""
+        ...
 
     @property
     def ended(self) -> bool:

@@ -10,6 +10,9 @@ from hunter.tracing.syscall_info import MACHINE_ABI
 
 ENGINES = ("auto", "ebpf", "ptrace", "ptrace-python")
 
+ANOTHER_HUNTER = "another hunter of this node traces with it"
+"""Why ebpf is not taken where it could be."""
+
 
 class Choice(NamedTuple):
     """The engine, and why.

@@ -14,6 +14,7 @@ class IdleEngine:
     """Traces nothing, and says so for each process; see `hunter.engines.Engine`."""
 
     name = ""
+    shares = False
     interval = IDLE_INTERVAL
 
     def __init__(self) -> None:

@@ -11,7 +11,8 @@ from hg_shared.syscalls.filter import syscall_set
 from hunter import descriptors
 from hunter.config import Config
 from hunter.engines import Engine
-from hunter.engines.choose import Choice, choose
+from hunter.engines.choose import ANOTHER_HUNTER, Choice, choose
+from hunter.engines.fallback import SECOND_SOURCE, Fallback
 from hunter.engines.idle import IdleEngine
 from hunter.engines.multi_tracer import MAX_TRACERS, MultiTracer
 from hunter.engines.native import library
@@ -41,15 +42,41 @@ def load(config: Config, capabilities: List[str]) -> Tuple[Engine, Choice]:
     """
     machine, wanted = platform.machine(), _wanted(config)
     ebpf, refused = _load_ebpf(config, machine, capabilities, wanted)
-    choice = choose(
+    choice = _choose(config, machine, refused)
+    engine = ebpf or _make_ptrace(config, machine, choice, wanted)
+    if config.engine != "auto" or not choice.engine:
+        return engine, choice
+    if ebpf is not None:
+        return Fallback(engine, lambda: _second_ptrace(config, machine, wanted), False), choice
+    if refused == ANOTHER_HUNTER:
+        # One hunter of a node is enough for what both may have, and a second one where it must be.
+        def load_ebpf() -> Tuple[Optional[Engine], str]:
+            return _load_ebpf(config, machine, capabilities, wanted, SECOND_SOURCE)
+
+        return Fallback(engine, load_ebpf, True), choice
+    return engine, choice
+
+
+def _choose(config: Config, machine: str, ebpf_refused: str) -> Choice:
+    return choose(
         config.engine,
         machine,
         platform.release(),
         kernel.syscalls_are_allowed(),
         library.refusal() or kernel.memory_refusal(),
-        refused,
+        ebpf_refused,
     )
-    return ebpf or _make_ptrace(config, machine, choice, wanted), choice
+
+
+def _second_ptrace(config: Config, machine: str, wanted: Wanted) -> Tuple[Optional[Engine], str]:
+    """Returns an engine for what ebpf refuses, or what stands in its way."""
+    choice = _choose(config, machine, "it refuses this process")
+    if not choice.engine:
+        return None, choice.reason
+    make = PtracePythonEngine if choice.engine == "ptrace-python" else PtraceNativeEngine
+    buffer = config.buffer_bytes * QUEUE_EIGHTHS // 8
+    options = (config.string_size, buffer, wanted, config.decode_fds, SECOND_SOURCE)
+    return make(machine, *options), ""
 
 
 def _wanted(config: Config) -> Wanted:
@@ -68,9 +95,17 @@ def _wanted(config: Config) -> Wanted:
 
 
 def _load_ebpf(
-    config: Config, machine: str, capabilities: List[str], wanted: Wanted
+    config: Config, machine: str, capabilities: List[str], wanted: Wanted, source: int = 0
 ) -> Tuple[Optional[Engine], str]:
-    """Tries the ebpf engine where it may be used; returns it, or what stands in its way."""
+    """Tries the ebpf engine where it may be used; returns it, or what stands in its way.
+
+    Args:
+        config: what to do.
+        machine: as uname(2) says.
+        capabilities: effective ones, without `CAP_`.
+        wanted: calls to record.
+        source: number of its source; not 0 for an engine beside another one.
+    """
     if config.engine not in ("auto", "ebpf"):
         return None, "not asked for"
     from hunter.engines.ebpf import loading
@@ -79,8 +114,8 @@ def _load_ebpf(
         machine,
         platform.release(),
         capabilities,
-        config.engine == "ebpf",
-        (config.string_size, config.buffer_bytes, wanted, config.follow_forks),
+        config.engine == "ebpf" or source != 0,
+        (config.string_size, config.buffer_bytes, wanted, config.follow_forks, source),
     )
 
 

@@ -55,6 +55,7 @@ class MultiTracer:
     """
 
     name = "ptrace"
+    shares = False
 
     def __init__(self, make: Callable[[int], PtraceNativeEngine], tracers: int) -> None:
         self._make = make

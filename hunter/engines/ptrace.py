@@ -17,6 +17,7 @@ from collections import deque
 from typing import AbstractSet, Deque, Dict, FrozenSet, List, Optional, Set, Tuple
 
 from hg_shared.batch import Batch
+from hunter import recognition
 from hunter.engines import IDLE_INTERVAL, INTERVAL, Counters, Notice
 from hunter.engines.process import Process
 from hunter.engines.queue import Queue
@@ -24,6 +25,16 @@ from hunter.engines.tracer import Tracer
 from hunter.errors import HunterError, NotPermitted, ProcessGone
 from hunter.memory import procfs
 from hunter.tracing import kernel
+
+TRACED_ELSEWHERE = (
+    "already traced by somebody outside of hunter's PID namespace;"
+    " it is traced here when that one lets it go"
+)
+
+
+def _has_no_tracer_here(pid: int) -> bool:
+    status = procfs.status_fields(pid)
+    return status.get("TracerPid") == "0" and status.get("State", "Z")[0] not in "ZX"
 
 
 class PtraceEngine(Tracer):
@@ -40,6 +51,7 @@ class PtraceEngine(Tracer):
     """
 
     name: str
+    shares = False
 
     def __init__(
         self,
@@ -287,6 +299,8 @@ class PtraceEngine(Tracer):
         now = time.monotonic_ns()
         memory = -1
         try:
+            if recognition.is_marked(procfs.status_fields(pid)):
+                raise HunterError(recognition.OURS)
             memory = kernel.open_memory(procfs.living_thread(pid) or pid)
         except NotPermitted:
             pass  # ptrace(2) may still be allowed, and reads word by word then
@@ -320,11 +334,15 @@ class PtraceEngine(Tracer):
             if memory >= 0:
                 os.close(memory)
             text = str(failure or ProcessGone(f"process {pid} is gone"))
+            if memory >= 0 and isinstance(failure, NotPermitted) and _has_no_tracer_here(pid):
+                # What opening its memory needs is all that seizing it needs, but for one thing.
+                text = TRACED_ELSEWHERE
             self._notices.append(Notice("attach_failed", ordinal, now, text))
             return
         self._processes[ordinal] = self._by_pid[pid] = process
         self._notices.append(Notice("attached", ordinal, now, "", len(process.threads)))
-        if self._stopping:
+        # It may have set the mark, or executed a program of ours, since it was looked at.
+        if self._stopping or recognition.is_marked(procfs.status_fields(pid)):
             self._leave(process)
 
     def _rearm(self, process: Process) -> None:

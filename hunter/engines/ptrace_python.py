@@ -63,6 +63,7 @@ class PtracePythonEngine(PtraceEngine):
         buffer_bytes: bound of the queue.
         wanted: syscall numbers to record by ABI, None for all.
         decode_fds: also read what new descriptors refer to.
+        source: which tracer of this hunter.
     """
 
     name = "ptrace-python"
@@ -74,8 +75,9 @@ class PtracePythonEngine(PtraceEngine):
         buffer_bytes: int,
         wanted: Optional[Dict[int, FrozenSet[int]]] = None,
         decode_fds: bool = False,
+        source: int = 0,
     ) -> None:
-        self._records = RecordQueue(0, buffer_bytes)
+        self._records = RecordQueue(source, buffer_bytes)
         super().__init__(machine, string_size, self._records, wanted, decode_fds)
         self._limit = string_size
         self._wanted = wanted

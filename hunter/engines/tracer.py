@@ -9,6 +9,7 @@ from collections import deque
 from typing import Callable, Deque, Dict, FrozenSet, List, Optional, Set, Tuple
 
 from hg_shared.records import HEAD, Kind, encode_capture
+from hunter import recognition
 from hunter.engines import Follow, Notice
 from hunter.engines.drain import Drain
 from hunter.engines.process import Entered, Process
@@ -155,12 +156,13 @@ class Tracer(ABC):
         Its first stop may come before the creator's PTRACE_EVENT_CLONE. A child process (clone
         without CLONE_THREAD) belongs to none, unless it is to be followed.
         """
-        tgid = procfs.status_fields(tid).get("Tgid", "")
+        status = procfs.status_fields(tid)
+        tgid = status.get("Tgid", "")
         process = self._by_pid.get(int(tgid)) if tgid.isdecimal() else None
         if process is None:
             if tgid != str(tid):
                 return None
-            process = self._adopt_child(tid)
+            process = self._adopt_child(tid, recognition.is_marked(status))
             if process is None:
                 return None
         process.threads.add(tid)
@@ -168,8 +170,13 @@ class Tracer(ABC):
         self._note(Kind.ATTACHED, tid, process)
         return process
 
-    def _adopt_child(self, pid: int) -> Optional[Process]:
-        """Returns the process of a child at its first stop; None when it is not followed."""
+    def _adopt_child(self, pid: int, ours: bool) -> Optional[Process]:
+        """Returns the process of a child at its first stop; None when it is not followed.
+
+        Args:
+            pid: its process id.
+            ours: it carries the mark of what is never traced.
+        """
         stat = procfs.stat(pid)
         if stat is None:
             return None
@@ -177,7 +184,7 @@ class Tracer(ABC):
             # It inherited a mask that may be narrow; its own begins as its parent's was.
             self.release_child(pid, stat.ppid)
         parent = self._by_pid.get(stat.ppid)
-        if self.follow is None or self._stopping or (parent is not None and parent.leaving):
+        if self.follow is None or ours or self._stopping or (parent is not None and parent.leaving):
             return None
         if not self._has_room():
             if parent is not None:

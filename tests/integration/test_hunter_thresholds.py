@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -181,9 +182,17 @@ def test_a_process_that_has_a_tracer_is_left_alone_and_the_tracer_named(
     try:
         wait_until(lambda: tracers(tracee.pid) == {other.pid}, "strace traces it")
         hunter = hunt("--only-pids", "--pid", tracee.pid, "--frequency", "0.1")
-        event = hunter.wait_event("scan", tracee.pid)
-        assert event.fields["excluded"] == f"already traced by pid {other.pid}"
+        event = hunter.wait_event("attach_failed", tracee.pid)
+        assert event.fields["denied"] is True
+        assert re.fullmatch(
+            rf"already traced by strace \(pid {other.pid}, uid 0, started \S+Z\);"
+            " it is traced here when that one lets it go",
+            event.fields["cause"],
+        )
         assert hunter.events("attach") == []
+        hunter.wait_for(lambda: hunter.events("smaps"), "its largest mappings")
+        hunter.wait_for(lambda: [s for s in hunter.of(Sample) if s.pid == tracee.pid], "a sample")
+        assert len(hunter.events("attach_failed")) == 1
     finally:
         other.terminate()
         other.wait(10)
@@ -216,7 +225,11 @@ def test_zombies_and_kernel_threads_are_not_traced(hunt: Hunt) -> None:
 def test_a_process_that_does_not_exist_is_one_line_and_exit_code_3(hunt: Hunt) -> None:
     hunter = hunt("--only-pids", "--pid", 4_000_000)
     assert hunter.wait_ended() == 3
-    assert hunter.errors() == "hunter: error: no process 4000000; see ps for those there\n"
+    line = hunter.errors()
+    assert line.startswith("hunter: error: no process 4000000 in the container; there are ")
+    assert line.count("\n") == 1
+    assert re.search(r" \d+ \([^)]+\), ", line)
+    assert hunter.of(Hello) == []
 
 
 def test_without_headroom_hunter_refuses_and_names_both_figures(

@@ -62,6 +62,7 @@ class EbpfEngine:
         buffer_bytes: bound of the first ring.
         wanted: syscall numbers to record by ABI, None for all.
         follow_forks: children of traced processes are traced too, once `follow` is set.
+        source: number of its records' source.
 
     Raises:
         NotPermitted: CAP_BPF or CAP_PERFMON is missing, or a seccomp profile forbids bpf(2).
@@ -69,6 +70,7 @@ class EbpfEngine:
     """
 
     name = "ebpf"
+    shares = True
 
     def __init__(
         self,
@@ -78,6 +80,7 @@ class EbpfEngine:
         buffer_bytes: int,
         wanted: Optional[Dict[int, FrozenSet[int]]] = None,
         follow_forks: bool = False,
+        source: int = 0,
     ) -> None:
         self.ended = False
         self._follows = follow_forks
@@ -109,7 +112,7 @@ class EbpfEngine:
                 fds["state"], layout.FOLLOW_STATE_SIZE if follow_forks else layout.STATE_SIZE
             )
         )
-        self._outgoing = outgoing = Outgoing(int(abi))
+        self._outgoing = outgoing = Outgoing(int(abi), source)
         self._in_flight = InFlight(
             OpenCalls(fds["threads"], fds["entries"]),
             outgoing,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Dict, FrozenSet, List, Optional, Tuple
 
+from hunter.engines.choose import ANOTHER_HUNTER
 from hunter.engines.ebpf import loader
 from hunter.engines.ebpf.engine import EbpfEngine
 from hunter.errors import HunterError, NotPermitted
 from hunter.memory import procfs
 from hunter.tracing.syscall_info import MACHINE_ABI
 
-Options = Tuple[int, int, Optional[Dict[int, FrozenSet[int]]], bool]
+Options = Tuple[int, int, Optional[Dict[int, FrozenSet[int]]], bool, int]
 
 
 def missing(machine: str, release: str, capabilities: List[str]) -> str:
@@ -61,8 +63,8 @@ def load(
         release: kernel release.
         capabilities: effective ones, without `CAP_`.
         alone: it was asked for by name: another hunter of the node does not matter.
-        options: string size, bytes of the first ring, wanted calls, and whether children are
-            followed.
+        options: string size, bytes of the first ring, wanted calls, whether children are
+            followed, and the number of its source.
 
     Returns:
         The engine and an empty text, or None and what stands in the way.
@@ -70,11 +72,15 @@ def load(
     cause = missing(machine, release, capabilities)
     if cause:
         return None, cause
-    if loader.open_node_lock() is None and not alone:
-        return None, "another hunter of this node traces with it"
+    lock = loader.open_node_lock()
+    if lock is None and not alone:
+        return None, ANOTHER_HUNTER
     try:
         return EbpfEngine(machine, version(release), *options), ""
     except NotPermitted as error:
-        return None, f"{error}, {why_not_permitted(procfs.read_text('/proc/self/uid_map'))}"
+        text = f"{error}, {why_not_permitted(procfs.read_text('/proc/self/uid_map'))}"
     except HunterError as error:
-        return None, str(error)
+        text = str(error)
+    if lock is not None:
+        os.close(lock)  # another hunter may have what this one cannot
+    return None, text

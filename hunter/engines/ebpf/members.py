@@ -7,7 +7,8 @@ from collections import deque
 from typing import Deque, Dict, List, Mapping
 
 from hg_shared.records import Kind
-from hunter.engines import Notice
+from hunter import recognition
+from hunter.engines import TRACED_ALREADY, Notice
 from hunter.engines.ebpf import loader
 from hunter.engines.ebpf.children import Children
 from hunter.engines.ebpf.in_flight import InFlight
@@ -85,13 +86,16 @@ class Members:
             threads = [tid for tid in threads if tid != pid]
         if not threads:
             raise ProcessGone(f"process {pid} is gone")
-        nested = len(procfs.status_fields(pid).get("NSpid", "").split()) > 1
+        status = procfs.status_fields(pid)
+        if recognition.is_marked(status):
+            raise HunterError(recognition.OURS)
+        nested = len(status.get("NSpid", "").split()) > 1
         if nested and not self._initial_namespace:
             raise HunterError(
                 "it is in a PID namespace inside hunter's; --engine ptrace-python can trace it"
             )
         if any(each.pid == pid for each in self.processes.values()):
-            raise HunterError("it is traced already, as a child of another process")
+            raise HunterError(TRACED_ALREADY)
         self._children.fill()
         self._tracepoints.attach()
         slot = self._slots.take(ordinal, now)

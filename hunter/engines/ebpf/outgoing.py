@@ -18,10 +18,12 @@ class Outgoing:
 
     Args:
         abi: for records that hunter makes itself.
+        source: number of their source.
     """
 
-    def __init__(self, abi: int) -> None:
+    def __init__(self, abi: int, source: int = 0) -> None:
         self._abi = abi
+        self._source = source
         self._rows: List[bytes] = []
         self._first = 0
         self._sent: Dict[int, int] = {}
@@ -78,7 +80,7 @@ class Outgoing:
             part = rows[start:at]
             heads = b"".join([row[:HEAD_SIZE] for row in part])
             data = b"".join([row[HEAD_SIZE:] for row in part])
-            batches.append(Batch(0, self._first, 0, heads, data))
+            batches.append(Batch(self._source, self._first, 0, heads, data))
             self._first += len(part)
         return batches
 
@@ -89,13 +91,13 @@ class Outgoing:
             slots: as they stand in the ring.
             stride: bytes of each.
         """
-        made = SlotBatch(0, self._first, 0, stride, slots)
+        made = SlotBatch(self._source, self._first, 0, stride, slots)
         self._first += len(slots) // stride
         return made
 
     def empty(self) -> Batch:
         """Returns a batch without records."""
-        return Batch(0, self._first, 0, b"", b"")
+        return Batch(self._source, self._first, 0, b"", b"")
 
     def count(self, slots: bytes, stride: int, alone: int) -> Iterable[int]:
         """Counts the records in slots.

@@ -76,18 +76,18 @@ def test_nothing_asked_for_is_nothing_traced() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "kernel", "tracer", "reason"),
+    ("state", "kernel", "reason"),
     [
-        ("R", False, 0, ""),
-        ("T", False, 0, ""),
-        ("S", True, 0, "kernel thread"),
-        ("Z", False, 0, "zombie"),
-        ("X", False, 0, "zombie"),
-        ("t", False, 99, "already traced by pid 99"),
+        ("R", False, ""),
+        ("T", False, ""),
+        ("t", False, ""),
+        ("S", True, "kernel thread"),
+        ("Z", False, "zombie"),
+        ("X", False, "zombie"),
     ],
 )
-def test_exclusions(state: str, kernel: bool, tracer: int, reason: str) -> None:
-    assert exclusion(state, kernel, tracer) == reason
+def test_exclusions(state: str, kernel: bool, reason: str) -> None:
+    assert exclusion(state, kernel) == reason
 
 
 def test_ancestors_end_at_init_or_where_nothing_is_visible() -> None:
