@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gatherer.damage import Damage
@@ -14,6 +14,13 @@ MAX_JUMP = 1 << 32
 """Records that may be missing in front of a batch; more is not a gap but a lie."""
 MAX_PROBLEMS = 20
 """Sentences about what does not add up that are kept."""
+
+
+def known_sum(values: Iterable[int | None]) -> int | None:
+    """Returns a sum, None where one of the numbers is not known: that is not 0."""
+    numbers = list(values)
+    known = [number for number in numbers if number is not None]
+    return sum(known) if len(known) == len(numbers) else None
 
 
 @dataclass

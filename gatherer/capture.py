@@ -140,7 +140,8 @@ class Capture:
                 self._document.begin_instance(target)
                 outcomes.append(await self._later_instance())
         except asyncio.CancelledError:
-            outcomes.append(Outcome(Conclusion("stopped at once", False, FAILED, ())))
+            stopped = Conclusion("stopped at once", False, FAILED, (), "it was stopped at once")
+            outcomes.append(Outcome(stopped))
         return outcomes
 
     async def _later_instance(self) -> Outcome:
@@ -158,10 +159,12 @@ class Capture:
                 end = None
             if end is not None:
                 self._document.instance.end = end
-                return Outcome(Conclusion(end.reason, False, COMPLETE, ()), end)
+                why = f"an instance of the container ended before hunter was in it: {failure.cause}"
+                return Outcome(Conclusion(end.reason, False, COMPLETE, (), why), end)
             if await self._pause(MAX_POLL_SECONDS):
                 break
-        return Outcome(Conclusion(f"failed: {failure.cause}", False, FAILED, ()), failure=failure)
+        reason = f"failed: {failure.cause}"
+        return Outcome(Conclusion(reason, False, FAILED, (), failure.cause), failure=failure)
 
     def _may_go_on(self, outcome: Outcome) -> bool:
         """Tells whether a later instance is to be captured too."""
@@ -255,9 +258,12 @@ class Capture:
             code, reason = FAILED, "terminated"
         notes = tuple(dict.fromkeys(note for each in conclusions for note in each.notes))
         complete = all(each.complete for each in conclusions)
+        incomplete = next((each.incomplete for each in conclusions if not each.complete), "")
         self._failure = last.failure
         document.conclude(
-            Conclusion(reason, complete, code, notes), last.failure, self._chronicle.ended_ns()
+            Conclusion(reason, complete, code, notes, incomplete),
+            last.failure,
+            self._chronicle.ended_ns(),
         )
         self._chronicle.write_last()
         kept = [outcome.spool for outcome in outcomes if outcome.spool is not None]

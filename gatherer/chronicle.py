@@ -208,7 +208,7 @@ class Chronicle:
     def close_instance(self) -> None:
         """Writes down what is only known at the end of an instance of the target."""
         instance = self.document.instance
-        instance.ended = rfc3339(self.ended_ns())
+        instance.ended = instance.ended or rfc3339(self.ended_ns())
         self.write_drops()
         if instance.end is not None:
             self.write_target_ended()

@@ -45,6 +45,7 @@ class Evidence:
         discrepancies: sentences about what does not add up.
         dropped_lines: lines left out of logs that had reached their size limit.
         damage: what is wrong inside the batches of records that arrived.
+        unknown_ms: time before the end of which nothing is known, None when nobody measured it.
     """
 
     stop_reason: str
@@ -59,6 +60,16 @@ class Evidence:
     discrepancies: tuple[str, ...]
     dropped_lines: int = 0
     damage: Damage = field(default_factory=Damage)
+    unknown_ms: float | None = None
+
+    @property
+    def totals_unknown(self) -> bool:
+        """Whether nobody knows what hunter saw after the last that was received.
+
+        A container that ends takes hunter's totals with it, but nothing can have come after it.
+        """
+        ended = self.end is not None and self.end.reason != NODE_LOST
+        return self.goodbye is None and not ended
 
 
 @dataclass(frozen=True)
@@ -70,12 +81,14 @@ class Conclusion:
         complete: everything hunter saw is in the logs.
         exit_code: of gatherer.
         notes: what is missing or wrong, a sentence each.
+        incomplete: why it is not complete, empty when it is.
     """
 
     end_reason: str
     complete: bool
     exit_code: int
     notes: tuple[str, ...]
+    incomplete: str = ""
 
 
 def conclude(evidence: Evidence) -> Conclusion:
@@ -92,7 +105,37 @@ def conclude(evidence: Evidence) -> Conclusion:
     complete = (
         sound and evidence.rendered and evidence.goodbye is not None and evidence.failure is None
     )
-    return Conclusion(reason, complete, code, notes)
+    return Conclusion(
+        reason, complete, code, notes, "" if complete else _incomplete(evidence, notes)
+    )
+
+
+def _incomplete(evidence: Evidence, notes: tuple[str, ...]) -> str:
+    """Returns in one clause why a capture is not complete."""
+    settlement, unknown = evidence.settlement, evidence.unknown_ms
+    if evidence.failure is not None:
+        return printable(evidence.failure.cause, 300)
+    if evidence.goodbye is None:
+        if not evidence.totals_unknown:
+            time = "the time" if unknown is None else f"{unknown:.0f} ms"
+            return f"hunter ended with its container, nothing is known of {time} before that"
+        return "hunter's totals did not arrive, what it saw after the last record is not known"
+    if settlement.lost:
+        return f"{counted(settlement.lost, 'record')} lost"
+    if not evidence.rendered:
+        return "not everything that was received is in the logs"
+    return notes[0] if notes else "gatherer ended before hunter did"
+
+
+def fate(end: TargetEnd | None) -> str:
+    """Returns how a process ended that was traced when hunter fell silent.
+
+    Args:
+        end: of its container, None when that runs on or nobody tells.
+    """
+    if end is None:
+        return "its end is not known, hunter's last words did not arrive"
+    return f"ended with its container ({printable(end.reason, 100)})"
 
 
 def hunter_failure(goodbye: Goodbye | None, ended: Exit) -> GathererError | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gatherer.accounting import known_sum
 from gatherer.clock import rfc3339
 from gatherer.config import CaptureConfig
 from gatherer.fleet_member import Member
@@ -51,9 +52,9 @@ def fleet_document(
         "options": config.as_json(),
         "targets": [member.as_json() for member in members],
         "records": {
-            "seen": sum(summary.seen for summary in summaries),
+            "seen": known_sum(summary.seen for summary in summaries),
             "received": sum(summary.received for summary in summaries),
-            "lost": sum(summary.lost for summary in summaries),
+            "lost": known_sum(summary.lost for summary in summaries),
         },
         "complete": end is not None and complete,
         "exit_code": end.exit_code if end is not None else None,

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gatherer.accounting import known_sum
 from gatherer.errors import GathererError
 from gatherer.summary import Summary
 from gatherer.targets import TargetName
-from gatherer.text import byte_count, counted, printable
+from gatherer.text import byte_count, counted, number, printable
 
 _WORST_FIRST = (1, 3, 4)
 """A capture that broke, one that never was, one with losses."""
@@ -87,7 +88,7 @@ class FleetSummary:
             f" + {len(self.targets) - len(captured)} not captured"
         )
         seen, received, lost = self._records()
-        lines.append(f"records: {seen} seen = {received} received + {lost} lost")
+        lines.append(f"records: {number(seen)} seen = {received} received + {number(lost)} lost")
         peaks = [summary.hunter_peak_pss_bytes or 0 for summary in captured]
         if any(peaks):
             cpu = sum(summary.hunter_cpu_seconds or 0.0 for summary in captured)
@@ -123,12 +124,12 @@ class FleetSummary:
         """Returns the error that stands for all there were, None when there is none."""
         return joint_error(self.targets) or next(iter(self.not_found), None)
 
-    def _records(self) -> tuple[int, int, int]:
+    def _records(self) -> tuple[int | None, int, int | None]:
         captured = self.captured
         return (
-            sum(summary.seen for summary in captured),
+            known_sum(summary.seen for summary in captured),
             sum(summary.received for summary in captured),
-            sum(summary.lost for summary in captured),
+            known_sum(summary.lost for summary in captured),
         )
 
 
@@ -174,7 +175,7 @@ def _target_lines(target: TargetOutcome) -> list[str]:
     count = len(summary.processes)
     lines = [
         f"  {name}: {counted(count, 'process')}, {counted(summary.received, 'record')},"
-        f" {summary.lost} lost, {'complete' if summary.complete else 'not complete'},"
+        f" {number(summary.lost)} lost, {summary.completeness()},"
         f" {printable(summary.end_reason, 300)}"
     ]
     for process in summary.processes:
@@ -184,7 +185,7 @@ def _target_lines(target: TargetOutcome) -> list[str]:
             continue
         lines.append(
             f"    {printable(process.log.name)}: {counted(process.records, 'record')},"
-            f" {process.lost} lost, peak rss {byte_count(process.peak_rss_bytes)}{end}"
+            f" {number(process.lost)} lost, peak rss {byte_count(process.peak_rss_bytes)}{end}"
         )
     if summary.spool is not None:
         lines.append(f"    what was not rendered is in {printable(summary.spool.name)}")

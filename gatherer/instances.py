@@ -32,6 +32,7 @@ class ContainerMemory:
         limit_bytes: its limit, None when unlimited.
         oom_kills: processes the kernel has killed in it so far, None when unknown.
         before_kill_bytes: usage before the latest of them, None when there was none.
+        hunter_bytes: what hunter itself had of the usage, None when unknown.
     """
 
     time_ns: int = 0
@@ -39,6 +40,7 @@ class ContainerMemory:
     limit_bytes: int | None = None
     oom_kills: int | None = None
     before_kill_bytes: int | None = None
+    hunter_bytes: int | None = None
 
     def after(self, sample: Sample) -> ContainerMemory:
         """Returns the state after another sample.
@@ -54,7 +56,14 @@ class ContainerMemory:
         before = self.before_kill_bytes
         if kills is not None and self.oom_kills is not None and kills > self.oom_kills:
             before = max(usage or 0, self.usage_bytes or 0)
-        return ContainerMemory(sample.time_ns, usage, values.get("limit_bytes"), kills, before)
+        return ContainerMemory(
+            sample.time_ns,
+            usage,
+            values.get("limit_bytes"),
+            kills,
+            before,
+            values.get("hunter_bytes", self.hunter_bytes),
+        )
 
 
 @dataclass
@@ -78,6 +87,7 @@ class Instance:
         wire_bytes: bytes received.
         record_bytes: record bytes after decompression.
         discrepancies: what does not add up in its stream, a sentence each.
+        totals_unknown: nobody knows what hunter saw after the last that was received.
     """
 
     number: int = 0
@@ -96,6 +106,7 @@ class Instance:
     wire_bytes: int = 0
     record_bytes: int = 0
     discrepancies: list[str] = field(default_factory=list)
+    totals_unknown: bool = False
 
     def disagree(self, sentence: str) -> None:
         """Takes a sentence about what does not add up; beyond the first twenty they are left."""
@@ -108,6 +119,24 @@ class Instance:
         killed = self.end is not None and self.end.reason == OOM_KILLED
         before = self.memory.before_kill_bytes
         return before if killed and before is not None else self.memory.usage_bytes
+
+    @property
+    def oom_kills(self) -> int | None:
+        """OOM kills in it so far, None when unknown.
+
+        The kill that ended the container is seldom seen: no sample was taken after it.
+        """
+        killed = self.end is not None and self.end.reason == OOM_KILLED
+        return None if killed and self.memory.before_kill_bytes is None else self.memory.oom_kills
+
+    def records(self) -> dict[str, int | None]:
+        """Returns what hunter saw, as session.json has it: null where it is not known."""
+        unknown = self.totals_unknown
+        return {
+            "seen": None if unknown else self.seen,
+            "received": self.received,
+            "lost": None if unknown else self.lost,
+        }
 
     def end_fields(self) -> dict[str, Any]:
         """Returns how it ended, as session.json and events.jsonl have it; empty when unknown."""
@@ -127,7 +156,8 @@ class Instance:
             "successor": end.successor or None,
             "usage_bytes": self.last_usage_bytes,
             "limit_bytes": memory.limit_bytes,
-            "oom_kills": memory.oom_kills,
+            "oom_kills": self.oom_kills,
+            "hunter_bytes": memory.hunter_bytes,
         }
 
     def end_line(self) -> str:
@@ -145,7 +175,9 @@ class Instance:
         if usage is not None:
             limit = memory.limit_bytes
             of = f" of {byte_count(limit)}" if limit is not None else ", no limit"
-            words.append(f"memory at the last sample {byte_count(usage)}{of}")
+            own = memory.hunter_bytes
+            share = f", {byte_count(own)} of it hunter's own" if own else ""
+            words.append(f"memory at the last sample {byte_count(usage)}{of}{share}")
         if end.restart_count:
             words.append(f"restarted {how_often(end.restart_count)} so far")
         if end.message:
@@ -162,7 +194,7 @@ class Instance:
             "ended": self.ended,
             "end": self.end_fields() or None,
             "tail": {"unknown_ms": self.tail_unknown_ms},
-            "records": {"seen": self.seen, "received": self.received, "lost": self.lost},
+            "records": self.records(),
         }
 
 

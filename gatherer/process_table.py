@@ -36,7 +36,7 @@ class ProcessEntry:
         ended: when tracing ended, None while it goes on.
         end_reason: why.
         records: records received.
-        lost: records lost.
+        lost: records lost, None when that is not known.
         dropped_lines: lines left out of its log, which had reached its size limit.
         rss_bytes: the latest sample.
         peak_rss_bytes: the highest sample.
@@ -55,7 +55,7 @@ class ProcessEntry:
     ended: str | None = None
     end_reason: str = ""
     records: int = 0
-    lost: int = 0
+    lost: int | None = 0
     dropped_lines: int = 0
     rss_bytes: int | None = None
     peak_rss_bytes: int | None = None
@@ -192,6 +192,22 @@ class ProcessTable:
             if reasons and not entry.end_reason:
                 entry.end_reason = reasons[-1][:MAX_CMDLINE]
 
+    def close(self, time: str, reason: str, unknown: bool) -> None:
+        """Ends the processes of the present instance whose end nobody told.
+
+        Args:
+            time: RFC 3339, when the last was heard of them.
+            reason: what is known of their end.
+            unknown: what was lost of them at their end is not known.
+        """
+        for entry in self.present():
+            if entry.ended is not None or not (entry.has_log or not entry.end_reason):
+                continue
+            entry.ended = time if entry.attached is not None else None
+            entry.end_reason = entry.end_reason or reason
+            if unknown:
+                entry.lost = None
+
     @property
     def traced(self) -> bool:
         """Whether any process was ever traced."""
@@ -239,7 +255,7 @@ class ProcessTable:
                 entry.state,
                 entry.rss_bytes,
                 entry.records,
-                entry.lost,
+                entry.lost or 0,
             )
             for entry in self.entries.values()
         )

@@ -27,7 +27,7 @@ from hg_shared.batch import Batch
 from hg_shared.errors import BadPayload, WireError
 from hg_shared.framing import Frame, FrameType
 from hg_shared.messages import Event, FdTable, Goodbye, Hello, Message, TracedProcess
-from hg_shared.records import HEAD_SIZE, NOTES, Abi, Kind, Record, iter_records
+from hg_shared.records import HEAD, HEAD_SIZE, NOTES, Abi, Kind, Record, iter_records
 from hg_shared.wire import decode
 
 CHUNK = 32 << 10
@@ -171,6 +171,7 @@ class _Process:
     pid: int
     ordinal: int
     lines: Lines
+    traced: bool = False
     fed_to: int = 0
     size: int = 0
     whole_to: int = 0
@@ -207,6 +208,8 @@ class Rendering:
         self._watermarks = Watermarks()
         self._held = Held(MAX_HELD_BYTES)
         self._losses: dict[int, Loss] = {}
+        # The heads of the last batch of each source.
+        self._last: dict[int, bytes] = {}
 
     def receive_data(self, data: bytes) -> None:
         """Takes the next bytes of the spool and appends what they say to the logs.
@@ -233,7 +236,16 @@ class Rendering:
             if process.dropped:
                 text = f"DROPPED {counted(process.dropped, 'line')} (log size limit)"
                 self._logs.append(process.name, process.lines.note(process.whole_to, text))
+            if self._goodbye is None and process.traced:
+                text = "GAP from here on (hunter's last words did not arrive)"
+                self._logs.append(process.name, process.lines.note(self.known_to, text))
         self._note_transit()
+
+    @property
+    def known_to(self) -> int:
+        """When the last was heard of any process, CLOCK_MONOTONIC ns; 0 without any records."""
+        rows = (row for heads in self._last.values() for row in HEAD.iter_unpack(heads))
+        return max(self._watermarks.now, max((row[0] + row[1] for row in rows), default=0))
 
     def settlement(self) -> Settlement:
         """Returns the books, which are final when the Goodbye is among what was received."""
@@ -282,11 +294,12 @@ class Rendering:
                 process.lines.table.load(message.time_ns, message.entries)
         elif isinstance(message, Goodbye):
             self._goodbye = message
-        elif isinstance(message, Event) and message.event == "attach":
-            # The log is there as soon as the process is traced, also while it is silent.
-            attached = self._by_pid.get(-1 if message.pid is None else message.pid)
-            if attached is not None:
-                self._logs.append(attached.name, b"")
+        elif isinstance(message, Event) and message.event in ("attach", "exit", "detach"):
+            process = self._by_pid.get(-1 if message.pid is None else message.pid)
+            if process is not None:
+                process.traced = message.event == "attach"
+                # The log is there as soon as the process is traced, also while it is silent.
+                self._logs.append(process.name, b"")
 
     def _declare(self, process: TracedProcess) -> None:
         hello = self._reception.hello
@@ -319,6 +332,8 @@ class Rendering:
         missing, repeated = self.accounts.place(batch)
         if missing:
             self._note_gap(missing, batch)
+        if batch.heads:
+            self._last[batch.source] = batch.heads
         watermark = self._watermarks.advance(batch.source, batch.watermark)
         watermark = self._held.take(batch, watermark)
         undeclared = 0

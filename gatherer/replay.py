@@ -14,17 +14,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
+from gatherer.accounting import known_sum
 from gatherer.capture_dir import replace_session
 from gatherer.clock import CaptureClock
 from gatherer.config import LinesConfig
-from gatherer.ending import Conclusion, Evidence, conclude
+from gatherer.ending import Conclusion, Evidence, conclude, fate
 from gatherer.errors import ConfigError, GathererError, LogWriteError
 from gatherer.fleet_summary import worst
 from gatherer.logs import LogDirectory
 from gatherer.output_directory import lock_directory
 from gatherer.reception import Reception
 from gatherer.renderer import Rendering, lines_factory
-from gatherer.runtimes import Exit, Target
+from gatherer.runtimes import Exit, Target, TargetEnd
 from gatherer.saved_stream import SavedStream, find, unfinished_targets
 from gatherer.session_document import SessionDocument
 from gatherer.spool import restart_of
@@ -259,7 +260,7 @@ class Finishing:
             os.close(lock)
         for note in conclusion.notes:
             _tell(f"note: {note}")
-        state = "complete" if conclusion.complete else "not complete: it ends where gatherer ended"
+        state = "complete" if conclusion.complete else f"not complete: {conclusion.incomplete}"
         _tell(f"{self._directory} is rendered to its end; {state}")
         broken = reception.damage.places or rendering.accounts.damage.places
         return DAMAGED if broken else COMPLETE
@@ -288,27 +289,37 @@ class Finishing:
     ) -> Conclusion:
         settlement = rendering.settlement()
         document.settle(settlement)
-        conclusion = conclude(
-            Evidence(
-                "interrupted",
-                document.goodbye,
-                Exit(None, "gatherer ended before hunter did"),
-                None,
-                False,
-                None,
-                True,
-                settlement,
-                reception,
-                (),
-                document.processes.dropped_lines,
-                rendering.accounts.damage,
-            )
+        evidence = Evidence(
+            "interrupted",
+            document.goodbye,
+            Exit(None, "gatherer ended before hunter did"),
+            None,
+            False,
+            self._former_end(),
+            True,
+            settlement,
+            reception,
+            (),
+            document.processes.dropped_lines,
+            rendering.accounts.damage,
         )
+        conclusion = conclude(evidence)
         clock, goodbye = document.clock, document.goodbye
+        document.instance.totals_unknown = evidence.totals_unknown
         if clock is not None and goodbye is not None:
             document.conclude(conclusion, None, clock.realtime_ns(goodbye.time_ns))
             document.instance.tail_unknown_ms = 0
+        elif clock is not None:
+            document.ended = clock.time(rendering.known_to or document.instance.memory.time_ns)
+            document.processes.close(document.ended, fate(evidence.end), evidence.totals_unknown)
         return conclusion
+
+    def _former_end(self) -> TargetEnd | None:
+        """Returns how the instance ended, if gatherer still learned that."""
+        instances = _objects(self._stream.session, "instances")
+        end = instances[self._restart].get("end") if self._restart < len(instances) else None
+        reason = end.get("reason") if isinstance(end, dict) else None
+        return TargetEnd(reason) if isinstance(reason, str) and reason else None
 
     def _merged(self, document: SessionDocument, conclusion: Conclusion) -> dict[str, Any]:
         """Returns session.json: what the stream says, and what only gatherer knew."""
@@ -321,10 +332,13 @@ class Finishing:
         sizes = former.get("bytes")
         merged["bytes"] = {**(sizes if isinstance(sizes, dict) else {}), **_known(now["bytes"])}
         merged["complete"] = conclusion.complete
+        merged["incomplete_reason"] = conclusion.incomplete or None
         merged["discrepancies"] = list(conclusion.notes)
         if former.get("end_reason") is None:
             merged["end_reason"] = conclusion.end_reason
             merged["exit_code"] = conclusion.exit_code
+        if former.get("ended") is None:
+            merged["ended"] = now["ended"]
         if document.goodbye is not None:
             merged["ended"], merged["tail"] = now["ended"], now["tail"]
             hunter = former.get("hunter")
@@ -345,10 +359,11 @@ class Finishing:
                 instances[number] = {**instance, "records": dict(merged["records"])}
         merged["instances"] = instances
         merged["records"] = {
-            name: sum(_count(each.get("records"), name) for each in instances)
+            name: known_sum(_count(each.get("records"), name) for each in instances)
             for name in ("seen", "received", "lost")
         }
-        merged["lines"] = {"dropped": sum(_count(e, "dropped_lines") for e in merged["processes"])}
+        dropped = (_count(entry, "dropped_lines") or 0 for entry in merged["processes"])
+        merged["lines"] = {"dropped": sum(dropped)}
 
 
 def _objects(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
@@ -356,9 +371,10 @@ def _objects(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
-def _count(document: object, name: str) -> int:
-    value = document.get(name) if isinstance(document, dict) else None
-    return value if isinstance(value, int) else 0
+def _count(document: object, name: str) -> int | None:
+    """Returns a count of session.json, None where it says that it is not known."""
+    value = document.get(name, 0) if isinstance(document, dict) else 0
+    return value if isinstance(value, int) or value is None else 0
 
 
 def _known(sizes: dict[str, Any]) -> dict[str, Any]:

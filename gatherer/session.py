@@ -11,9 +11,10 @@ from typing import Any
 
 from gatherer.accounting import settle
 from gatherer.chronicle import Chronicle
+from gatherer.clock import rfc3339
 from gatherer.config import CaptureConfig, this_user
 from gatherer.conversation import Conversation, Reconnection, Timing
-from gatherer.ending import TARGET_ENDED, Conclusion, Evidence, conclude, hunter_failure
+from gatherer.ending import TARGET_ENDED, Conclusion, Evidence, conclude, fate, hunter_failure
 from gatherer.errors import GathererError, Interrupted, LogWriteError, TracingDenied
 from gatherer.patience import Pauses, within
 from gatherer.reception import Arrival, Reception
@@ -319,30 +320,32 @@ class Session:
             progress.accounts, instance.goodbye, document.processes.names(), spooled=spooled
         )
         failure = failure or self._denied or hunter_failure(instance.goodbye, ended)
-        conclusion = conclude(
-            Evidence(
-                self._stop_reason,
-                instance.goodbye,
-                ended,
-                failure,
-                cancelled,
-                end,
-                not self._kept_spool,
-                settlement,
-                reception,
-                tuple(instance.discrepancies),
-                document.processes.dropped_lines_of(instance.number),
-                damage,
-            )
+        unknown_ms: float = 0
+        if instance.goodbye is None:
+            unknown_ms = round(1000 * (self._conversation.ended_at - chronicle.known_at), 3)
+        evidence = Evidence(
+            self._stop_reason,
+            instance.goodbye,
+            ended,
+            failure,
+            cancelled,
+            end,
+            not self._kept_spool,
+            settlement,
+            reception,
+            tuple(instance.discrepancies),
+            document.processes.dropped_lines_of(instance.number),
+            damage,
+            unknown_ms,
         )
+        conclusion = conclude(evidence)
         document.settle(settlement)
         instance.end = end
-        if instance.goodbye is not None:
-            instance.tail_unknown_ms = 0
-        else:
-            instance.tail_unknown_ms = round(
-                1000 * (self._conversation.ended_at - chronicle.known_at), 3
-            )
+        instance.tail_unknown_ms = unknown_ms
+        instance.totals_unknown = evidence.totals_unknown
+        if instance.goodbye is None:
+            instance.ended = rfc3339(chronicle.ended_ns())
+            document.processes.close(instance.ended, fate(end), evidence.totals_unknown)
         chronicle.close_instance()
         spool = self._spool_path if self._kept_spool else None
         return Outcome(conclusion, end, failure, cancelled, spool)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from gatherer.accounting import Accounts, Settlement
+from gatherer.accounting import Accounts, Settlement, known_sum
 from gatherer.clock import CaptureClock, local_zone, rfc3339
 from gatherer.ending import Conclusion
 from gatherer.errors import GathererError
@@ -45,6 +45,7 @@ class SessionDocument:
         instance: the present or last instance of the target.
         end_reason: why the capture ended, empty while it runs.
         complete: whether everything hunter saw is in the logs.
+        incomplete: why it is not, empty while it runs and when it is.
         exit_code: None while it runs.
         discrepancies: what does not add up, once the capture has ended.
         agents: what node agents gave.
@@ -62,6 +63,7 @@ class SessionDocument:
         self.end_reason = ""
         self.error = ""
         self.complete = False
+        self.incomplete = ""
         self.exit_code: int | None = None
         self.discrepancies: list[str] = []
         self.agents: list[AgentAccount] = []
@@ -196,6 +198,7 @@ class SessionDocument:
         """
         self.end_reason = conclusion.end_reason
         self.complete = conclusion.complete
+        self.incomplete = conclusion.incomplete
         self.exit_code = conclusion.exit_code
         self.discrepancies = list(conclusion.notes)
         self.error = str(failure) if failure is not None else ""
@@ -236,12 +239,13 @@ class SessionDocument:
             directory: the capture directory.
             spool: the spool when it was kept.
         """
+        records = self.records()
         return Summary(
             directory,
             self.processes.summary(directory),
-            self.seen,
+            records["seen"],
             self.received,
-            self.lost,
+            records["lost"],
             self.end_reason,
             self.complete,
             tuple(self.discrepancies),
@@ -252,7 +256,13 @@ class SessionDocument:
             self.tracing or "on",
             tuple(filter(None, (instance.end_line() for instance in self._instances))),
             tuple(line for agent in self.agents for line in agent.text()),
+            self.incomplete,
         )
+
+    def records(self) -> dict[str, int | None]:
+        """Returns what all hunters saw, as session.json has it: null where it is not known."""
+        parts = [instance.records() for instance in self._instances]
+        return {name: known_sum(part[name] for part in parts) for name in parts[0]}
 
     def as_json(self) -> dict[str, Any]:
         """Returns the document, JSON values only."""
@@ -313,7 +323,7 @@ class SessionDocument:
                 "capabilities": hello.capabilities if hello else [],
             },
             "processes": self.processes.as_json(),
-            "records": {"seen": self.seen, "received": self.received, "lost": self.lost},
+            "records": self.records(),
             "reconnects": self.reconnects,
             "lines": {"dropped": self.processes.dropped_lines},
             "bytes": {
@@ -322,5 +332,6 @@ class SessionDocument:
             },
             "discrepancies": self.discrepancies,
             "complete": self.complete,
+            "incomplete_reason": self.incomplete or None,
             "exit_code": self.exit_code,
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gatherer.text import byte_count, counted, printable
+from gatherer.text import byte_count, counted, number, printable
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class ProcessSummary:
         pid: process id.
         log: path of its log, None when it was never attached.
         records: records received.
-        lost: records lost.
+        lost: records lost, None when that is not known.
         dropped_lines: lines left out of the log, which had reached its size limit.
         peak_rss_bytes: highest sample, None when there was none.
         end_reason: why tracing ended, empty when it was traced to the end.
@@ -27,7 +27,7 @@ class ProcessSummary:
     pid: int
     log: Path | None
     records: int
-    lost: int
+    lost: int | None
     dropped_lines: int
     peak_rss_bytes: int | None
     end_reason: str
@@ -40,9 +40,9 @@ class Summary:
     Attributes:
         directory: the capture directory.
         processes: in the order in which they were chosen.
-        seen: records hunter took.
+        seen: records hunter took, None when that is not known.
         received: records that arrived.
-        lost: records that did not.
+        lost: records that did not, None when that is not known.
         end_reason: why the capture ended.
         complete: whether everything hunter saw is in the logs.
         notes: what is missing or wrong, a sentence each.
@@ -53,13 +53,14 @@ class Summary:
         tracing: `on`, or `denied: <cause>`.
         ends: how each instance of the target ended, as far as that is known.
         agents: what node agents gave, as lines.
+        incomplete: why it is not complete, empty when it is.
     """
 
     directory: Path
     processes: tuple[ProcessSummary, ...]
-    seen: int
+    seen: int | None
     received: int
-    lost: int
+    lost: int | None
     end_reason: str
     complete: bool
     notes: tuple[str, ...]
@@ -70,6 +71,7 @@ class Summary:
     tracing: str = "on"
     ends: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
+    incomplete: str = ""
 
     def lines(self) -> list[str]:
         """Returns the summary as lines of text; nothing in them can move a cursor."""
@@ -89,14 +91,14 @@ class Summary:
                 continue
             lines.append(
                 f"  {printable(str(process.log))}: {counted(process.records, 'record')},"
-                f" {process.lost} lost,"
+                f" {number(process.lost)} lost,"
                 f" peak rss {byte_count(process.peak_rss_bytes)}{end}"
             )
         if not self.processes:
             lines.append("  no process was traced")
         lines.append(
-            f"records: {self.seen} seen = {self.received} received + {self.lost} lost;"
-            f" {'complete' if self.complete else 'not complete'}"
+            f"records: {number(self.seen)} seen = {self.received} received"
+            f" + {number(self.lost)} lost; {self.completeness()}"
         )
         if self.hunter_peak_pss_bytes is not None:
             cpu = self.hunter_cpu_seconds or 0.0
@@ -110,6 +112,16 @@ class Summary:
             lines.append(f"what was not rendered is in {printable(str(self.spool))}")
         lines.append(f"capture directory: {printable(str(self.directory))}")
         return lines
+
+    def completeness(self) -> str:
+        """Returns whether it is complete, and why not."""
+        if self.complete:
+            return "complete"
+        return (
+            f"not complete: {printable(self.incomplete, 300)}"
+            if self.incomplete
+            else ("not complete")
+        )
 
     def as_json(self) -> dict[str, object]:
         """Returns the summary as one JSON object."""
@@ -133,6 +145,7 @@ class Summary:
             "tracing": self.tracing,
             "container_ends": list(self.ends),
             "complete": self.complete,
+            "incomplete_reason": self.incomplete or None,
             "notes": list(self.notes),
             "agents": list(self.agents),
             "spool": str(self.spool) if self.spool else None,

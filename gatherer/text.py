@@ -61,6 +61,11 @@ def how_often(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
 
+def number(value: int | None) -> str:
+    """Returns a number as text, `unknown` for None."""
+    return "unknown" if value is None else str(value)
+
+
 def byte_count(count: int | None) -> str:
     """Returns a byte count for people, such as `26.8 MiB`; `-` for None."""
     if count is None:

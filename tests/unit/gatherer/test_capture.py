@@ -17,6 +17,7 @@ from tests.unit.gatherer.scripted import (
     ScriptedChannel,
     ScriptedRuntime,
     batch,
+    event,
     goodbye,
     process,
     sample,
@@ -31,8 +32,10 @@ MIB = 1 << 20
 
 
 def first_life(records: int = 5) -> list[bytes]:
-    memory = sample(None, usage_bytes=127 * MIB, limit_bytes=128 * MIB, oom_kills=0)
-    return stream(HELLO, process(), batch(0, records), memory)
+    memory = sample(
+        None, usage_bytes=127 * MIB, limit_bytes=128 * MIB, oom_kills=0, hunter_bytes=21 * MIB
+    )
+    return stream(HELLO, process(), event("attach"), batch(0, records), memory)
 
 
 def document(tmp_path: Path) -> dict[str, Any]:
@@ -50,24 +53,33 @@ async def test_the_end_of_the_container_is_told_everywhere(tmp_path: Path) -> No
     assert (summary.exit_code, summary.end_reason, summary.complete) == (0, "OOMKilled", False)
     line = (
         "container ended: OOMKilled, exit code 137, SIGKILL, memory at the last sample 127.0 MiB"
-        " of 128.0 MiB, restarted 2 times so far"
+        " of 128.0 MiB, 21.0 MiB of it hunter's own, restarted 2 times so far"
     )
     assert line in summary.lines()
-    [event] = target_ends(tmp_path)
+    [told] = target_ends(tmp_path)
     wanted = {
         "reason": "OOMKilled", "message": None, "container_id": "containerd://0",
         "exit_code": 137, "signal": "SIGKILL", "finished_at": None, "restart_count": 2,
         "restarts": False, "successor": None, "usage_bytes": 127 * MIB, "limit_bytes": 128 * MIB,
-        "oom_kills": 0,
+        "oom_kills": None, "hunter_bytes": 21 * MIB,
     }  # fmt: skip
-    assert {key: event[key] for key in wanted} == wanted
+    assert {key: told[key] for key in wanted} == wanted
     final = document(tmp_path)
     assert (final["end_reason"], final["restarts"], final["complete"]) == ("OOMKilled", 0, False)
     [instance] = final["instances"]
     assert instance["end"] == wanted
     assert instance["records"] == {"seen": 5, "received": 5, "lost": 0}
     assert final["tail"] == instance["tail"]
-    assert isinstance(final["tail"]["unknown_ms"], float)
+    unknown = final["tail"]["unknown_ms"]
+    assert isinstance(unknown, float)
+    why = f"hunter ended with its container, nothing is known of {unknown:.0f} ms before that"
+    assert final["incomplete_reason"] == why
+    assert any(line.endswith(f"0 lost; not complete: {why}") for line in summary.lines())
+    [entry] = final["processes"]
+    assert entry["ended"] == instance["ended"]
+    assert (entry["end_reason"], entry["lost"]) == ("ended with its container (OOMKilled)", 0)
+    log = (tmp_path / "strace-logs" / "leak-4711.log").read_text()
+    assert log.endswith("+++ GAP from here on (hunter's last words did not arrive) +++\n")
 
 
 async def test_a_restarted_container_is_traced_again_in_new_logs(tmp_path: Path) -> None:
@@ -76,7 +88,7 @@ async def test_a_restarted_container_is_traced_again_in_new_logs(tmp_path: Path)
     runtime = ScriptedRuntime(first_life(), KILLED, end=OOM, restarts=[(second, None)])
     summary = await session(tmp_path, runtime, view).run()
     directory = tmp_path / "strace-logs"
-    assert len((directory / "leak-4711.log").read_text().splitlines()) == 5
+    assert len((directory / "leak-4711.log").read_text().splitlines()) == 6
     assert len((directory / "leak-4711.restart1.log").read_text().splitlines()) == 3
     assert (summary.seen, summary.received, summary.lost) == (8, 8, 0)
     assert not summary.complete
@@ -268,5 +280,5 @@ async def test_the_memory_before_an_oom_kill_is_told(tmp_path: Path) -> None:
     later = sample(None, usage_bytes=51 * MIB, limit_bytes=128 * MIB, oom_kills=1)
     runtime = ScriptedRuntime(stream(HELLO, process(), before, freed, later), KILLED, end=LAST)
     await session(tmp_path, runtime).run()
-    [event] = target_ends(tmp_path)
-    assert (event["usage_bytes"], event["oom_kills"]) == (127 * MIB, 1)
+    [told] = target_ends(tmp_path)
+    assert (told["usage_bytes"], told["oom_kills"]) == (127 * MIB, 1)

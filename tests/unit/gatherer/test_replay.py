@@ -88,7 +88,7 @@ def test_what_is_printed_is_the_live_log(tmp_path: Path, timestamps: str, size: 
 
 
 def test_options_narrow_what_is_printed(tmp_path: Path) -> None:
-    path = save(tmp_path / "records.hgs", CALLS)
+    path = save(tmp_path / "records.hgs", CALLS, goodbye(4))
     assert len(printed(path)) == 5
     assert ["getpid" in line for line in printed(path, trace_set="getpid,%file")] == [True]
     assert all("write" not in line for line in printed(path, trace_set="!write"))
@@ -105,7 +105,7 @@ def test_options_narrow_what_is_printed(tmp_path: Path) -> None:
 
 def test_signals_stay_whatever_the_set(tmp_path: Path) -> None:
     head = HEAD.pack(1001 * SECOND, 0, 0, 0, 0, 0, 0, 0, 0, 4711, 1, 15, Kind.SIGNAL, 0, 0)
-    path = save(tmp_path / "records.hgs", records((head, b""), call("write", 1, b"x")))
+    path = save(tmp_path / "records.hgs", records((head, b""), call("write", 1, b"x")), goodbye(2))
     [line] = printed(path, trace_set="none", timestamps="none")
     assert line.startswith("4711  --- SIGTERM")
 
@@ -126,7 +126,7 @@ def test_several_processes_are_printed_under_their_logs(tmp_path: Path) -> None:
 def test_damage_is_said_and_the_rest_is_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = save(tmp_path / "records.hgs", CALLS)
+    path = save(tmp_path / "records.hgs", CALLS, goodbye(4))
     path.write_bytes(path.read_bytes() + b"garbage")
     out = io.BytesIO()
     assert run_render(path, {}, None, out) == 4
@@ -182,7 +182,17 @@ def test_without_a_goodbye_it_stays_incomplete(
     session = finish(tmp_path)
     assert (session["complete"], session["exit_code"]) == (False, 4)
     assert session["end_reason"] == "the stream broke: gatherer ended before hunter did"
-    assert "not complete" in capsys.readouterr().err
+    why = "hunter's totals did not arrive, what it saw after the last record is not known"
+    assert session["incomplete_reason"] == why
+    assert f"not complete: {why}" in capsys.readouterr().err
+    # What is not known is not 0, and nothing is said to have ended that may run on.
+    assert session["records"] == {"seen": None, "received": 4, "lost": None}
+    [entry] = session["processes"]
+    assert (entry["records"], entry["lost"]) == (4, None)
+    assert entry["end_reason"] == "its end is not known, hunter's last words did not arrive"
+    assert entry["ended"] == session["ended"] == "2026-09-21T14:13:22.504000Z"
+    log = (tmp_path / "leak-4711.log").read_text()
+    assert log.endswith("+++ GAP from here on (hunter's last words did not arrive) +++\n")
     kept = printed(tmp_path / "records.hgs")
     assert kept == (tmp_path / "leak-4711.log").read_text().splitlines()
 
@@ -200,7 +210,7 @@ def test_an_unfinished_capture_takes_no_options(tmp_path: Path) -> None:
     for changes, output in (({"string_size": 3}, None), ({}, tmp_path / "out")):
         with pytest.raises(ConfigError, match="was not rendered to its end; finish it with"):
             run_render(tmp_path, changes, output)
-    assert len(printed(path, trace_set="write")) == 2
+    assert len(printed(path, trace_set="write")) == 3
     assert path.exists()
 
 
@@ -218,7 +228,7 @@ def test_a_running_capture_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_the_log_size_limit_is_that_of_the_capture(tmp_path: Path) -> None:
-    path = save(tmp_path / "records.hgs", CALLS, options={"max_log_size_bytes": 200})
+    path = save(tmp_path / "records.hgs", CALLS, goodbye(4), options={"max_log_size_bytes": 200})
     assert "DROPPED" in printed(path)[-1]
     assert len(printed(path, trace_set="all")) == 5
 
@@ -247,12 +257,12 @@ def test_a_capture_left_early_after_a_restart_is_finished_with_what_came_before(
     (tmp_path / "leak-1.log").write_text("as it was\n")
     assert run_render(tmp_path, {}, None) == 0
     assert (tmp_path / "leak-1.log").read_text() == "as it was\n"
-    assert len((tmp_path / "leak-4711.restart1.log").read_text().splitlines()) == 5
+    assert len((tmp_path / "leak-4711.restart1.log").read_text().splitlines()) == 6
     document = json.loads((tmp_path / "session.json").read_text())
     assert [entry["log"] for entry in document["processes"]] == [
         "leak-1.log", "leak-4711.restart1.log"
     ]  # fmt: skip
-    assert document["records"] == {"seen": 14, "received": 13, "lost": 1}
+    assert document["records"] == {"seen": None, "received": 13, "lost": None}
     assert document["lines"] == {"dropped": 2}
     assert not spool.exists()
 
