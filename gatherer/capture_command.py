@@ -139,7 +139,7 @@ ENGINES = ("auto", "ebpf", "ptrace", "ptrace-python")
 )  # fmt: skip
 @option(
     "--require-trace", is_flag=True,
-    help="fail (exit code 3) where only memory evidence may be taken",
+    help="fail (exit code 3) where of a process only memory evidence may be taken",
 )  # fmt: skip
 @option(
     "--max-execs", type=Parsed(options.parse_execs, "N"), default=DEFAULT_MAX_EXECS,

@@ -131,7 +131,7 @@ class CaptureConfig:
         force: go on without memory headroom.
         inject: how hunter gets into a container.
         image: for an ephemeral container, None for one that suits.
-        require_trace: end with an error where nothing may be traced.
+        require_trace: end with an error where a process may not be traced.
         max_log_size: bytes of lines kept of each process.
         output: the capture directory.
         duration: seconds until the capture is stopped, None for never.

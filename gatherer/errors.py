@@ -11,7 +11,7 @@
   - ExecError (3): the exec channel could not be opened or broke
   - PortForwardError (3): a port of a pod could not be reached
   - DeployError (3): hunter could not be brought into the target or started there
-  - TracingDenied (3): nothing may be traced, and --require-trace was given
+  - TracingDenied (3): a process may not be traced, and --require-trace was given
   - StreamError (1): the stream of hunter broke its own rules
   - LogWriteError (1): the capture directory cannot be written
     - OutputUnusable (3): it could not be used from the start
@@ -132,7 +132,7 @@ class DeployError(GathererError):
 
 
 class TracingDenied(GathererError):
-    """Nothing may be traced, although it was asked for with --require-trace."""
+    """A process may not be traced, although it was asked for with --require-trace."""
 
     exit_code = 3
 

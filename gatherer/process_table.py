@@ -42,6 +42,8 @@ class ProcessEntry:
         peak_rss_bytes: the highest sample.
         mmap_lock_ms: how long reads of its memory held up its mmap and munmap together, None while
             hunter has not said.
+        tracing: `on`, `denied: <cause>`, or None when neither is known.
+        engine: the engine that traces it where that is not the capture's, else None.
         ordinals: hunter's numbers for it.
     """
 
@@ -60,6 +62,8 @@ class ProcessEntry:
     rss_bytes: int | None = None
     peak_rss_bytes: int | None = None
     mmap_lock_ms: float | None = None
+    tracing: str | None = None
+    engine: str | None = None
     ordinals: set[int] = field(default_factory=set)
 
     @property
@@ -148,10 +152,14 @@ class ProcessTable:
         if event.event == "attach":
             entry.attached = entry.attached or time
             entry.ended, entry.end_reason = None, ""
+            engine = event.fields.get("engine")
+            entry.engine = engine[:MAX_COMMAND] if isinstance(engine, str) else None
+            entry.tracing = "on"
         elif event.event == "attach_failed" and event.fields.get("denied") is True:
             # It is watched all the same: its memory goes on to be sampled.
             cause = str(event.fields.get("cause", ""))[:MAX_CMDLINE]
             entry.end_reason = f"not traced: {cause}"
+            entry.tracing = f"denied: {cause}"
             self.denied = self.denied or cause
         elif event.event in ("exit", "detach", "attach_failed"):
             entry.ended = time
@@ -159,7 +167,8 @@ class ProcessTable:
             if event.event == "attach_failed":
                 entry.end_reason = f"not attached: {event.fields.get('cause', '')}"[:MAX_CMDLINE]
             elif event.event == "detach":
-                entry.end_reason = "detached"
+                cause = str(event.fields.get("cause", ""))[:MAX_CMDLINE]
+                entry.end_reason = f"detached: {cause}" if cause else "detached"
             else:
                 words = _exit_words(event.fields)
                 entry.end_reason = f"{words}, {denied}" if denied else words
@@ -207,6 +216,11 @@ class ProcessTable:
             entry.end_reason = entry.end_reason or reason
             if unknown:
                 entry.lost = None
+
+    @property
+    def refused(self) -> ProcessEntry | None:
+        """The first process of the present instance that may not be traced; None for none."""
+        return next((e for e in self.present() if (e.tracing or "on") != "on"), None)
 
     @property
     def traced(self) -> bool:

@@ -235,13 +235,20 @@ class Session:
         self._chronicle.reconnected(reconnection)
 
     def _judge_rights(self) -> None:
-        """Ends the capture where nothing may be traced, if that was not to be put up with."""
-        tracing = self._document.tracing or "on"
-        if not self._config.require_trace or self._denied is not None or tracing == "on":
+        """Ends the capture where a process may not be traced, if that was not to be put up with."""
+        if not self._config.require_trace or self._denied is not None:
+            return
+        hello, refused = self._document.hello, self._document.processes.refused
+        if hello is not None and hello.tracing != "on":
+            what, tracing = "nothing may be traced", hello.tracing
+        elif refused is not None:
+            what = f"{refused.command}-{refused.pid} may not be traced"
+            tracing = str(refused.tracing)
+        else:
             return
         cause, _, remedy = tracing.removeprefix("denied: ").partition("; ")
         self._denied = TracingDenied(
-            f"nothing may be traced: {cause}",
+            f"{what}: {cause}",
             remedy or "see what stands in the way, or leave --require-trace out",
         )
         self.stop("tracing denied")

@@ -116,7 +116,11 @@ class Notices:
             self._evidence.end(traced.identity)
             self._refused.pop(traced.identity, None)
             self._probation.begin(traced, when)
-            self._put(Event(when, "attach", pid, {"threads": notice.value}))
+            fields = {"threads": notice.value}
+            if notice.text:
+                # Not the engine of the others; and why.
+                fields["engine"], _, fields["reason"] = notice.text.partition("; ")
+            self._put(Event(when, "attach", pid, fields))
             self._begin(pid, False)
             self._targets.send_fd_table(traced)
         elif notice.kind == "followed":

@@ -26,7 +26,8 @@ class Notice(NamedTuple):
         kind: attached, followed, unfollowed, attach_failed, exec or ended.
         ordinal: the process.
         time_ns: CLOCK_MONOTONIC.
-        text: attach_failed: the error; unfollowed: how many children were not; exec: the new
+        text: attached: the engine and why, where it is not the one of the others; attach_failed:
+            the error; unfollowed: how many children were not; exec: the new
             command; ended: exited or detached.
         value: attached: number of threads; followed: ordinal of the process that started it;
             ended: wait status of the last thread.

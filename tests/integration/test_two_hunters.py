@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -17,7 +19,7 @@ from hg_shared import mark
 from hg_shared.messages import Sample, TracedProcess
 from hg_shared.records import Kind
 from hunter.recognition import OURS
-from tests.integration.engines import EVERY_ENGINE
+from tests.integration.engines import EVERY_ENGINE, REFUSED
 from tests.integration.hunter_session import HunterSession
 from tests.integration.tracee import TARGETS, Tracee, status_field
 
@@ -138,3 +140,75 @@ def test_neither_holds_the_target_or_the_other(
         assert {record.tid for record in hunter.records()}.isdisjoint(ours)
         assert hunter.of(TracedProcess)[0].command != "hunter"
     assert container.process.is_running()
+
+
+EBPF = pytest.mark.skipif(bool(REFUSED), reason=f"ebpf: {REFUSED}")
+
+
+def taken_by(hunter: HunterSession, pid: int) -> tuple[str, str]:
+    """Returns the engine that has a process and why, as its attach event says; empty for none."""
+    fields = hunter.wait_event("attach", pid).fields
+    return str(fields.get("engine", "")), str(fields.get("reason", ""))
+
+
+@EBPF
+def test_auto_takes_ebpf_for_what_another_traces_with_ptrace(
+    container: Container, hunt: Hunt
+) -> None:
+    # The lock of the one hunter of this node that traces with ebpf is held by this test, or by
+    # another one.
+    with open("/proc/self/ns/time") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass
+        one = hunt("--engine", "ptrace", *EVERYTHING, prefix=container.enter)
+        one.wait_attached(1)
+        two = hunt("--engine", "auto", *EVERYTHING, prefix=container.enter)
+        assert two.wait_hello().engine == "ptrace"
+        engine, reason = taken_by(two, 1)
+        assert engine == "ebpf"
+        assert reason.startswith("ptrace: PTRACE_SEIZE")
+        two.wait_record(lambda record: record.kind == Kind.SYSCALL, "a call")
+        goodbye = two.stop()
+        assert goodbye.seen == len([r for r in two.records() if r.kind != Kind.LOST])
+        assert goodbye.lost == 0
+        assert two.events("attach_failed") == []
+        one.stop()
+
+
+@EBPF
+@pytest.mark.parametrize("engine", ["auto", "ebpf"])
+def test_a_process_in_a_namespace_inside_hunters(
+    engine: str, container: Container, start: Callable[..., Tracee], hunt: Hunt, tmp_path: Path
+) -> None:
+    if subprocess.run(["unshare", "-T", "true"], capture_output=True).returncode:
+        pytest.skip("no time namespaces here: another hunter may have the lock")
+    file = tmp_path / "inner"
+    file.write_bytes(bytes(8))
+    inside = (*container.enter, "unshare", "--pid", "--fork", "--kill-child")
+    nested = start(*inside, sys.executable, "-I", "-S", TARGETS / "ticking.py", file)
+    inner = psutil.Process(nested.pid).children(recursive=True)[-1].pid
+    pid = int(status_field(inner, "NSpid").split()[-2])
+    hunter = hunt(
+        *("--engine", engine, "--only-pids", "--pid", 1, "--pid", pid, "--frequency", "0.2"),
+        prefix=("unshare", "-T", "--", *container.enter),
+    )
+    assert hunter.wait_hello().engine == "ebpf"
+    assert taken_by(hunter, 1) == ("", "")
+    cause = "it is in a PID namespace inside hunter's"
+    if engine == "ebpf":
+        refused = hunter.wait_event("attach_failed", pid).fields
+        assert refused["denied"] is True
+        assert refused["cause"].startswith(cause)
+        hunter.wait_for(lambda: [s for s in hunter.of(Sample) if s.pid == pid], "its samples")
+    else:
+        taken, reason = taken_by(hunter, pid)
+        assert (taken, reason.startswith(f"ebpf: {cause}")) == ("ptrace", True)
+    tids = {1} if engine == "ebpf" else {1, pid}
+    hunter.wait_for(
+        lambda: {r.tid for r in hunter.records() if r.kind == Kind.SYSCALL} >= tids, "both"
+    )
+    goodbye = hunter.stop()
+    assert goodbye.seen == len([r for r in hunter.records() if r.kind != Kind.LOST])
+    assert goodbye.lost == 0

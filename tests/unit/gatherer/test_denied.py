@@ -62,3 +62,26 @@ def test_the_end_of_a_watched_process_keeps_why_it_was_not_traced(
     happened(document, "exit", 11)
     assert entry.end_reason == f"exited, not traced: {CAUSE}"
     assert entry.ended is not None
+
+
+def test_each_process_says_for_itself(document: SessionDocument) -> None:
+    happened(document, "attach_failed", 11, cause=CAUSE, denied=True)
+    happened(document, "attach", 12, threads=1, engine="ptrace", reason="ebpf: not this one")
+    entries = document.as_json()["processes"]
+    assert [entry["tracing"] for entry in entries] == [f"denied: {CAUSE}", "on"]
+    assert [entry["engine"] for entry in entries] == [None, "ptrace"]
+    refused = document.processes.refused
+    assert refused is not None
+    assert refused.pid == 11
+    # The tracer that stood in the way has let it go.
+    happened(document, "attach", 11, threads=1)
+    assert [entry["tracing"] for entry in document.as_json()["processes"]] == ["on", "on"]
+    assert document.processes.refused is None
+
+
+def test_one_that_was_let_go_says_why(document: SessionDocument) -> None:
+    happened(document, "attach", 11, threads=1)
+    happened(document, "detach", 11, cause="it belongs to gatherer")
+    entry = document.processes.entry(1)
+    assert entry is not None
+    assert entry.end_reason == "detached: it belongs to gatherer"

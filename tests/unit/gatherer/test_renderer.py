@@ -326,6 +326,7 @@ def test_session_json_lists_every_field_of_the_contract() -> None:
     assert set(entry) == {
         "pid", "start_time", "instance", "command", "cmdline", "log", "attached", "ended",
         "end_reason", "records", "lost", "dropped_lines", "peak_rss_bytes", "mmap_lock_ms",
+        "tracing", "engine",
     }  # fmt: skip
     contract = {
         "schema": None, "engine": {"name", "reason"}, "tracing": None,

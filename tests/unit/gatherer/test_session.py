@@ -101,7 +101,7 @@ async def test_a_whole_capture(tmp_path: Path) -> None:
     [entry] = final["processes"]
     assert entry == {
         "pid": 4711, "start_time": 5, "instance": 0,
-        "command": "leak", "cmdline": ["leak", "--fast"],
+        "command": "leak", "cmdline": ["leak", "--fast"], "tracing": "on", "engine": None,
         "log": "leak-4711.log", "attached": "2026-09-21T14:13:22.000000Z",
         "ended": "2026-09-21T14:13:22.000000Z", "end_reason": "detached", "records": 42,
         "lost": 0, "dropped_lines": 0, "peak_rss_bytes": 30 << 20, "mmap_lock_ms": None,
