@@ -23,6 +23,14 @@ from hg_shared.wire import encode
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 2.0
 """Seconds between two attempts to join; doubled each time, up to a tenth of what hunter waits."""
 MIN_SILENCE = 1.5
+POLL_GROWTH = 1.5
+"""Of the time between two questions whether the target has ended, up to `LAST_BACKOFF`."""
+UNCERTAIN_SECONDS = 1.0
+"""How long it may take to find out that the end of an exec is that of hunter, before it is said
+that the connection is lost."""
+OUTLIVES = ("ephemeral", "sidecar")
+"""Ways in by which hunter is not in the target, and has its last words to say when that ends."""
+OUTLIVES_SECONDS = 5.0
 STOPPED_SECONDS = 1.0
 """An event loop that wakes so much later than it wanted was stopped, with its process."""
 MIN_JOIN = 1.5
@@ -82,6 +90,24 @@ class Reconnection:
     seconds: float
     attempts: int
     missing: int
+
+
+@dataclass(frozen=True)
+class _Parting:
+    """Why a lost hunter is not looked for any longer.
+
+    Attributes:
+        words: for the user.
+        gone: it is known not to run any more.
+    """
+
+    words: str = ""
+    gone: bool = False
+
+
+def _how(ended: Exit) -> str:
+    """Returns how a channel ended, in words."""
+    return ended.message if ended.code is None else f"its exec ended with exit code {ended.code}"
 
 
 class Listener(Protocol):
@@ -180,13 +206,13 @@ class Conversation:
             while True:
                 ended = await self._talk(channel)
                 self.ended_at = time.monotonic()
-                if ended.code is not None or self._said_goodbye:
+                if self._said_goodbye or (ended.code is not None and ended.certain):
                     return ended
                 # A dead connection takes seconds to close, and hunter does not wait that long.
                 self._leave(channel)
-                rejoined, cause = await self._rejoin(ended.message)
+                rejoined, cause = await self._rejoin(ended)
                 if rejoined is None:
-                    return Exit(None, f"{ended.message}; {cause}", ended.stderr)
+                    return self._without_goodbye(ended, cause)
                 channel = rejoined
         finally:
             self.ended_at = self.ended_at or time.monotonic()
@@ -271,40 +297,57 @@ class Conversation:
         except (TimeoutError, GathererError):
             return Exit(None, "hunter did not end")
 
-    async def _rejoin(self, cause: str) -> tuple[HunterChannel | None, str]:
+    @staticmethod
+    def _without_goodbye(ended: Exit, cause: _Parting) -> Exit:
+        """Returns how hunter ended, as far as that can be told without its Goodbye."""
+        if ended.code is not None and cause.gone:
+            return ended
+        return Exit(None, f"{_how(ended)}; {cause.words}", ended.stderr)
+
+    async def _rejoin(self, ended: Exit) -> tuple[HunterChannel | None, _Parting]:
         """Looks for a lost hunter until it is found, or cannot be there any more.
+
+        Args:
+            ended: how the channel to it ended, which is not how hunter did.
 
         Returns:
             The channel, or None and why there is none.
         """
         lost_at = time.monotonic()
         missing_before = self.reception.missing_frames
-        self._listener.disconnected(cause)
         looking = asyncio.ensure_future(self._look(lost_at + self._linger + self._timing.margin))
         asking = asyncio.ensure_future(self._until_target_ended())
+        either = {looking, asking}
         try:
-            await asyncio.wait({looking, asking}, return_when=asyncio.FIRST_COMPLETED)
+            # The usual end of a container is no connection that is lost.
+            patience = UNCERTAIN_SECONDS if ended.code is not None else 0
+            await asyncio.wait(either, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            if not looking.done() and not asking.done():
+                self._listener.disconnected(_how(ended))
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not looking.done() and self.inject in OUTLIVES:
+                await asyncio.wait({looking}, timeout=OUTLIVES_SECONDS)
             if not looking.done():
-                return None, "its target has ended"
-            channel, problem = looking.result()
+                return None, _Parting("its target has ended", gone=True)
+            channel, parting = looking.result()
         finally:
-            for task in (looking, asking):
+            for task in either:
                 task.cancel()
-            await asyncio.gather(looking, asking, return_exceptions=True)
+            await asyncio.gather(*either, return_exceptions=True)
         if channel is not None:
             self._heard_at = time.monotonic()
             self._listener.reconnected(
                 Reconnection(
-                    cause,
+                    _how(ended),
                     self._heard_at - lost_at,
                     self.attempts,
                     self.reception.missing_frames - missing_before,
                 )
             )
-            self.attempts = 0
-        return channel, problem
+        self.attempts = 0
+        return channel, parting
 
-    async def _look(self, deadline: float) -> tuple[HunterChannel | None, str]:
+    async def _look(self, deadline: float) -> tuple[HunterChannel | None, _Parting]:
         """Makes attempts until one works, or the time is over."""
         backoff = FIRST_BACKOFF
         longest = min(LAST_BACKOFF, self._linger / 10)
@@ -315,9 +358,9 @@ class Conversation:
             self.attempts += 1
             try:
                 async with within(patience):
-                    return await self._join(), ""
+                    return await self._join(), _Parting()
             except HunterGone as gone:
-                return None, gone.cause
+                return None, _Parting(gone.cause, gone=True)
             except TimeoutError:
                 problem = f"no answer within {patience:g} s"
                 patience = min(self._timing.join, first * 2**hung)
@@ -326,20 +369,23 @@ class Conversation:
                 problem = error.cause
             # After a sleep of the laptop the time is over at once, but hunter may be there.
             if time.monotonic() > deadline and self.attempts > 1:
-                return None, f"it could not be reached again: {problem}"
+                return None, _Parting(f"it could not be reached again: {problem}")
             await asyncio.sleep(backoff * random.uniform(0.5, 1.0))
             backoff = min(2 * backoff, longest)
 
     async def _until_target_ended(self) -> None:
-        """Returns when the runtime says that the target has ended."""
+        """Returns when the runtime says for certain that the target has ended."""
+        pause = min(self._timing.poll, LAST_BACKOFF)
         while True:
-            await asyncio.sleep(LAST_BACKOFF)
+            await asyncio.sleep(pause)
+            pause = min(POLL_GROWTH * pause, LAST_BACKOFF)
             try:
                 async with within(self._timing.join):
-                    if await self._runtime.ended() is not None:
-                        return
+                    end = await self._runtime.ended()
             except (TimeoutError, GathererError):
-                pass  # Nobody knows.
+                continue  # Nobody knows.
+            if end is not None and end.certain:
+                return
 
     async def _join(self) -> HunterChannel:
         """Makes one attempt.

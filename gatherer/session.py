@@ -364,7 +364,7 @@ class Session:
             return None
         if goodbye is not None:
             return TargetEnd(TARGET_ENDED) if goodbye.reason == "no_targets" else None
-        patient = ended.code in (None, KILLED)
+        patient = ended.code in (None, KILLED) or (ended.code == 0 and not ended.certain)
         end: TargetEnd | None = None
         try:
             async with within(self._timing.fate + self._timing.poll):

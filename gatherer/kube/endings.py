@@ -111,7 +111,8 @@ def node_end(node: Node | None) -> TargetEnd | None:
     ready = condition(node.conditions, "Ready")
     if ready.status != "Unknown":
         return None
-    return TargetEnd(NODE_LOST, ready.message or "the node does not report any more")
+    words = ready.message or "the node does not report any more"
+    return TargetEnd(NODE_LOST, words, certain=False)
 
 
 def sibling_selector(pod: Pod) -> str:

@@ -49,6 +49,7 @@ class TargetEnd:
         restart_count: restarts of the container so far.
         restarts: whether the runtime runs it again.
         successor: the pod that takes its place, empty when there is none or nobody may tell.
+        certain: that it has ended; of a node that does not report nobody knows, and it may be back.
     """
 
     reason: str
@@ -59,6 +60,7 @@ class TargetEnd:
     restart_count: int = 0
     restarts: bool = False
     successor: str = ""
+    certain: bool = True
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,14 @@ class Exit:
         code: exit code, 128 + signal for a signal; None when the channel broke before it was told.
         message: the runtime's own words about the end, empty when it ended well.
         stderr: the last lines hunter or its interpreter wrote to stderr.
+        certain: that hunter has ended when there is a code. An exec says success when its container
+            runtime is restarted, and the process in it runs on.
     """
 
     code: int | None
     message: str = ""
     stderr: str = ""
+    certain: bool = True
 
 
 class HunterChannel(Protocol):
@@ -181,7 +186,8 @@ class Runtime(Protocol):
 
         Raises:
             HunterGone: hunter does not run any more; also raised by the channel's `receive`.
-            GathererError: it did not work this time.
+            GathererError: it did not work this time, which says nothing about hunter: its node may
+                be on its way up.
         """
         ...
 

@@ -189,20 +189,17 @@ class KubernetesRuntime:
     async def rejoin(self, session: str) -> HunterChannel:
         """Starts a relay to hunter's socket over another exec.
 
+        A refusal is no sign that hunter is gone: a kubelet that has just started knows neither its
+        pods nor their containers. `ended` asks the API server.
+
         Raises:
-            HunterGone: hunter or its container does not run any more.
+            HunterGone: nobody listens on its socket; raised by the channel's `receive`.
             GathererError: it did not work this time.
         """
         assert self._entered is not None, "nothing was started"
         name = SOCKET_PREFIX + session
-        try:
-            async with self._cluster.starts if self._cluster is not None else nullcontext():
-                started = await self._entered.join(name)
-        except GathererError as error:
-            # The kubelet's words for a container that does not run.
-            if isinstance(error, NotFound) or "container not found" in error.cause:
-                raise HunterGone(f"hunter's container is gone: {error.cause}") from error
-            raise
+        async with self._cluster.starts if self._cluster is not None else nullcontext():
+            started = await self._entered.join(name)
         return RelayChannel(replace(self._entered, started=started))
 
     async def aclose(self) -> None:
@@ -355,7 +352,7 @@ class ExecHunterChannel:
         await self._streams.aclose()
 
     def _end(self, code: int | None, message: str) -> None:
-        self._exit = Exit(code=code, message=message, stderr=self._stderr.text)
+        self._exit = Exit(code, message, self._stderr.text, certain=False)
 
 
 class RelayChannel(ExecHunterChannel):

@@ -10,8 +10,8 @@ import pytest
 
 from gatherer import conversation
 from gatherer.conversation import Timing
-from gatherer.errors import ClusterUnreachable, HunterGone
-from gatherer.runtimes import Exit
+from gatherer.errors import ClusterUnreachable, HunterGone, NotFound, ServerError
+from gatherer.runtimes import Exit, TargetEnd
 from tests.unit.gatherer.scripted import (
     HELLO,
     JoinableChannel,
@@ -161,3 +161,113 @@ async def test_an_exit_code_is_an_end(tmp_path: Path) -> None:
     summary = await session(tmp_path, runtime, lines=NumberedLines).run()
     assert summary.end_reason == "the stream broke: hunter was killed by signal 9"
     assert runtime.sessions == []
+
+
+RESTARTED = Exit(0, certain=False)
+"""What an exec says when the container runtime is restarted."""
+BOOTING = (
+    ServerError("error dialing backend: dial tcp 10.0.0.1:10250: connect: connection refused"),
+    NotFound("pod does not exist"),
+    ServerError('container not found ("buggy")'),
+)
+"""What an exec is answered while a kubelet is down and when it has just started."""
+
+
+@pytest.mark.parametrize("ended", [RESTARTED, Exit(137, certain=False), Exit(255, certain=False)])
+async def test_the_end_of_an_exec_is_not_that_of_hunter(tmp_path: Path, ended: Exit) -> None:
+    view = RecordingView()
+    runtime = ScriptedRuntime(FRAMES[:4], ended)
+    runtime.rejoined = [JoinableChannel(runtime, FRAMES[4:])]
+    summary = await session(tmp_path, runtime, view).run()
+    assert (summary.exit_code, summary.complete, summary.received) == (0, True, 80)
+    [reconnect] = [fields for _, event, _, fields in view.events if event == "reconnect"]
+    assert reconnect["cause"] == f"its exec ended with exit code {ended.code}"
+    assert not [note for note in view.notes if "lost" in note], "it was there again at once"
+
+
+async def test_what_a_kubelet_says_that_has_just_started_ends_nothing(tmp_path: Path) -> None:
+    view = RecordingView()
+    runtime = broken(*FRAMES[:4])
+    runtime.rejoined = [*BOOTING, JoinableChannel(runtime, FRAMES[4:])]
+    summary = await session(tmp_path, runtime, view).run()
+    assert (summary.exit_code, summary.complete, summary.received) == (0, True, 80)
+    [reconnect] = [fields for _, event, _, fields in view.events if event == "reconnect"]
+    assert reconnect["attempts"] == len(BOOTING) + 1
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(137, "hunter was killed by signal 9"), (0, "hunter ended with exit code 0")],
+)
+async def test_a_hunter_that_nobody_finds_has_ended_as_its_exec_did(
+    tmp_path: Path, code: int, words: str
+) -> None:
+    view = RecordingView()
+    runtime = ScriptedRuntime(FRAMES[:4], Exit(code, certain=False))
+    timing = Timing(tick=0.001, fate=0.05)
+    summary = await session(tmp_path, runtime, view, timing=timing).run()
+    assert (summary.exit_code, summary.end_reason) == (4, f"the stream broke: {words}")
+    assert len(runtime.sessions) == 1
+    assert not [note for note in view.notes if "lost" in note]
+
+
+async def test_nor_is_an_exit_code_believed_when_time_is_over(tmp_path: Path) -> None:
+    runtime = ScriptedRuntime(FRAMES[:4], RESTARTED)
+    runtime.rejoined = [BOOTING[0]] * 5000
+    timing = Timing(tick=0.001, margin=0.02, fate=0.05)
+    summary = await session(tmp_path, runtime, timing=timing, linger=0.03).run()
+    assert summary.exit_code == 4
+    assert summary.end_reason.startswith(
+        "the stream broke: its exec ended with exit code 0; it could not be reached again: error"
+    )
+
+
+async def test_the_pods_own_status_ends_the_search(tmp_path: Path) -> None:
+    oom = TargetEnd("OOMKilled", exit_code=137)
+    runtime = ScriptedRuntime(FRAMES[:4], Exit(137, certain=False), end=oom)
+    runtime.rejoined = [BOOTING[2]] * 5000
+    summary = await session(tmp_path, runtime, timing=Timing(tick=0.001, poll=0.001)).run()
+    assert (summary.exit_code, summary.end_reason) == (0, "OOMKilled")
+
+
+async def test_a_node_that_is_silent_may_come_back(tmp_path: Path) -> None:
+    silent = TargetEnd("NodeLost", "Kubelet stopped posting node status.", certain=False)
+    runtime = ScriptedRuntime(FRAMES[:4], Exit(None, "the connection broke"), end=silent)
+    asked = asyncio.Event()
+
+    async def ended() -> TargetEnd:
+        asked.set()
+        return silent
+
+    async def rejoin(session: str) -> JoinableChannel:
+        await asked.wait()
+        await asyncio.sleep(0)
+        return JoinableChannel(runtime, FRAMES[4:])
+
+    runtime.ended = ended  # type: ignore[method-assign]
+    runtime.rejoin = rejoin  # type: ignore[method-assign]
+    summary = await session(tmp_path, runtime, timing=Timing(tick=0.001, poll=0.001)).run()
+    assert (summary.exit_code, summary.complete, summary.received) == (0, True, 80)
+
+
+@pytest.mark.parametrize("inject", ["ephemeral", "sidecar"])
+async def test_a_hunter_outside_the_target_has_last_words(tmp_path: Path, inject: str) -> None:
+    runtime = ScriptedRuntime(FRAMES[:4], BROKEN, end=TargetEnd("OOMKilled", exit_code=137))
+    runtime.channel.inject = inject
+    last = stream(goodbye(80, reason="no_targets"), start=len(FRAMES))
+    asked = asyncio.Event()
+    ended = runtime.ended
+
+    async def ask() -> TargetEnd | None:
+        asked.set()
+        return await ended()
+
+    async def rejoin(session: str) -> JoinableChannel:
+        await asked.wait()
+        await asyncio.sleep(0.01)
+        return JoinableChannel(runtime, [*FRAMES[4:-1], *last])
+
+    runtime.ended = ask  # type: ignore[method-assign]
+    runtime.rejoin = rejoin  # type: ignore[method-assign]
+    summary = await session(tmp_path, runtime, timing=Timing(tick=0.001, poll=0.001)).run()
+    assert (summary.received, summary.end_reason) == (80, "target ended")
