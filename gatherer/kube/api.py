@@ -21,10 +21,11 @@ from kubernetes.aio.client import (
     V1SelfSubjectReview,
     VersionApi,
 )
+from kubernetes.aio.client.rest import RESTClientObject
 
 from gatherer.errors import ApiError
 from gatherer.kube.access import ClusterAccess
-from gatherer.kube.connection_errors import connection_error
+from gatherer.kube.http_session import connector, failure, proxy_options, session_options
 from gatherer.kube.models import Pod
 from gatherer.kube.node import Node
 from gatherer.kube.references import Reference
@@ -39,6 +40,23 @@ _PAGE = 500  # objects in one answer of a list
 _LIST_ATTEMPTS = 3  # a list that takes longer than the server remembers starts again
 
 
+class _Requests(RESTClientObject):
+    """What sends the package's requests, with connections of ours.
+
+    Args:
+        configuration: of the package.
+        access: to the API server.
+    """
+
+    def __init__(self, configuration: Configuration, access: ClusterAccess) -> None:
+        super().__init__(configuration)
+        self._access = access
+
+    def _create_connector(self) -> aiohttp.TCPConnector:
+        # With the TLS that exec uses too: with the certificate an exec plugin may renew.
+        return connector(self._access, self.maxsize)
+
+
 class KubernetesApi:
     """One API server.
 
@@ -47,17 +65,16 @@ class KubernetesApi:
     """
 
     def __init__(self, access: ClusterAccess) -> None:
-        self._server = access.server
+        self._access = access
         self._transport = Transport(access)
         configuration = Configuration(
             host=access.server,
             tls_server_name=access.tls_server_name,
-            proxy=access.proxy,
+            client_session_kwargs=session_options(access),
+            **proxy_options(access),
         )
         self._client = ApiClient(configuration)
-        if access.ssl_context is not None:
-            # The one that exec uses too: with the certificate an exec plugin may renew.
-            self._client.rest_client.ssl_context = access.ssl_context
+        self._client.rest_client = _Requests(configuration, access)
         self._core = CoreV1Api(self._client)
         self._apps = AppsV1Api(self._client)
         self._batch = BatchV1Api(self._client)
@@ -141,7 +158,7 @@ class KubernetesApi:
                 for event in decoder.receive_data(data):
                     yield event
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise connection_error(self._server, error) from error
+            raise failure(self._access, error) from error
         finally:
             answer.close()
 

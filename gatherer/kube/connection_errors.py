@@ -7,16 +7,22 @@ import ssl
 
 from gatherer.errors import ClusterUnreachable
 from gatherer.kube.answers import one_line
+from gatherer.kube.proxies import PROXY_URL, Proxy
 
 
-def connection_error(server: str, error: BaseException) -> ClusterUnreachable:
+def connection_error(
+    server: str, error: BaseException, proxy: Proxy | None = None
+) -> ClusterUnreachable:
     """Returns the error for a connection that never came to an answer.
 
     Args:
         server: URL of the API server.
         error: what the socket, the name resolution or TLS raised, with its causes chained.
+        proxy: on the way to it: what the network then says is about the proxy alone.
     """
     cause = _root_cause(error)
+    if proxy is not None and not isinstance(cause, ssl.SSLError):
+        return _proxied(server, cause, proxy)
     prefix = f"no connection to the API server {server}"
     if isinstance(cause, ssl.SSLCertVerificationError):
         return ClusterUnreachable(
@@ -43,10 +49,64 @@ def connection_error(server: str, error: BaseException) -> ClusterUnreachable:
         return ClusterUnreachable(
             f"{prefix}: it did not answer in time", "check the network, the VPN and firewalls"
         )
-    words = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
     return ClusterUnreachable(
-        f"{prefix}: {one_line(words)}", "check the server's URL in the kubeconfig and the network"
+        f"{prefix}: {_words(cause)}", "check the server's URL in the kubeconfig and the network"
     )
+
+
+def proxy_error(proxy: Proxy, problem: str) -> ClusterUnreachable:
+    """Returns the error for a proxy that does not let a connection through.
+
+    Args:
+        proxy: the proxy.
+        problem: what it did, without a full stop.
+    """
+    return ClusterUnreachable(f"the proxy {proxy} fails: {one_line(problem)}", _remedy(proxy))
+
+
+def proxy_refusal(proxy: Proxy, status: int) -> ClusterUnreachable:
+    """Returns the error for an HTTP proxy that answered with a failure.
+
+    Args:
+        proxy: the proxy.
+        status: HTTP status code.
+    """
+    if status != 407:
+        return proxy_error(proxy, f"it answered {status} when asked for the API server")
+    refused = (
+        "refuses the user and password it was given"
+        if proxy.username
+        else "wants a user and password"
+    )
+    return ClusterUnreachable(
+        f"the proxy {proxy} {refused} (407)",
+        f"correct {proxy.origin}: http://USER:PASSWORD@HOST:PORT, special characters as %XX",
+    )
+
+
+def _proxied(server: str, cause: BaseException, proxy: Proxy) -> ClusterUnreachable:
+    if isinstance(cause, socket.gaierror):
+        words = f"its name cannot be resolved ({cause.strerror})"
+    elif isinstance(cause, ConnectionRefusedError):
+        words = "connection refused"
+    elif isinstance(cause, TimeoutError):
+        words = "it did not answer in time"
+    else:
+        words = _words(cause)
+    return ClusterUnreachable(
+        f"no connection through the proxy {proxy} to the API server {server}: {words}",
+        _remedy(proxy),
+    )
+
+
+def _remedy(proxy: Proxy) -> str:
+    if proxy.origin == PROXY_URL:
+        return "correct proxy-url of the cluster in the kubeconfig"
+    return f"correct {proxy.origin}, or name the API server's host in NO_PROXY"
+
+
+def _words(cause: BaseException) -> str:
+    return one_line(getattr(cause, "strerror", None) or str(cause) or type(cause).__name__)
 
 
 def _reason(error: ssl.SSLError) -> str:

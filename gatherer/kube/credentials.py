@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
 import ssl
 import tempfile
+import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -18,9 +20,11 @@ from gatherer.errors import ClusterUnreachable
 from gatherer.kube.access import ClusterAccess, Credentials
 from gatherer.kube.exec_credential import ExecCredential, run_plugin
 from gatherer.kube.kubeconfig import Cluster, ExecPlugin, Material, Selection, User, select_context
+from gatherer.kube.proxies import Proxy, environment_proxy
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
+_ID_TOKEN_MARGIN = 10.0  # seconds, as kubectl has it
 _EXPIRY_MARGIN = timedelta(seconds=30)  # a token must outlive the handshake it is sent in
 
 
@@ -45,18 +49,39 @@ def load_access(
     """
     environment = os.environ if environment is None else environment
     paths = _kubeconfig_paths(kubeconfig, environment)
-    files = [(path, _read_kubeconfig(path)) for path in paths if os.path.lexists(path)]
-    if files:
-        hint = "kubeconfig " + os.pathsep.join(path for path, _ in files)
-        return _access_of(select_context(files, context, file_hint=hint))
-    if kubeconfig or environment.get("KUBECONFIG"):
+    files = [(path, data) for path in paths if (data := _read_kubeconfig(path)) is not None]
+    if kubeconfig and not files:
         raise ClusterUnreachable(
-            f"kubeconfig {os.pathsep.join(paths)} does not exist",
-            "correct --kubeconfig or the KUBECONFIG variable",
+            f"kubeconfig {paths[0]} does not exist", "correct --kubeconfig, or leave it out"
         )
-    if environment.get("KUBERNETES_SERVICE_HOST") and context is None:
-        return _in_cluster_access(environment, service_account)
-    raise ClusterUnreachable(
+    default_server = environment.get("KUBERNETES_MASTER", "")
+    in_a_pod = _in_a_pod(environment, service_account)
+    if not files and (context or not (default_server or in_a_pod)):
+        raise _no_kubeconfig(paths, environment, service_account)
+    hint = "kubeconfig " + os.pathsep.join(path for path, _ in files)
+    selection = select_context(files, context, file_hint=hint, default_server=default_server)
+    if in_a_pod and (selection.cluster is None or not files):
+        return _in_cluster_access(environment, service_account, selection.namespace)
+    if selection.cluster is None:
+        assert selection.problem is not None
+        raise selection.problem
+    return _access_of(selection, selection.cluster, environment)
+
+
+def _no_kubeconfig(
+    paths: list[str], environment: Mapping[str, str], service_account: Path
+) -> ClusterUnreachable:
+    if environment.get("KUBECONFIG"):
+        return ClusterUnreachable(
+            f"kubeconfig {os.pathsep.join(paths) or environment['KUBECONFIG']} does not exist",
+            "correct the KUBECONFIG variable, or give --kubeconfig",
+        )
+    if environment.get("KUBERNETES_SERVICE_HOST") and not (service_account / "token").is_file():
+        return ClusterUnreachable(
+            f"there is no kubeconfig, and no service account in {service_account}",
+            "give the pod a service account (automountServiceAccountToken), or --kubeconfig",
+        )
+    return ClusterUnreachable(
         f"there is no kubeconfig: {paths[0]} does not exist",
         "give --kubeconfig or set the KUBECONFIG variable",
     )
@@ -64,64 +89,87 @@ def load_access(
 
 def _kubeconfig_paths(kubeconfig: str | None, environment: Mapping[str, str]) -> list[str]:
     if kubeconfig:
-        return [os.path.expanduser(kubeconfig)]
-    listed = [path for path in environment.get("KUBECONFIG", "").split(os.pathsep) if path]
+        # A shell leaves the ~ of --kubeconfig=~/config as it is.
+        return [kubeconfig if os.path.exists(kubeconfig) else os.path.expanduser(kubeconfig)]
+    listed = environment.get("KUBECONFIG", "")
     if listed:
-        return list(dict.fromkeys(listed))
+        return list(dict.fromkeys(path for path in listed.split(os.pathsep) if path))
     home = environment.get("HOME") or os.path.expanduser("~")
     return [os.path.join(home, ".kube", "config")]
 
 
-def _read_kubeconfig(path: str) -> str:
+def _read_kubeconfig(path: str) -> bytes | None:
+    """Returns what is in a file, None when there is no such file."""
     try:
-        return Path(path).read_text("utf-8")
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise ClusterUnreachable(
             f"kubeconfig {path} cannot be read: {error.strerror}",
             "correct its permissions, or give another --kubeconfig",
         ) from error
-    except UnicodeDecodeError as error:
-        raise ClusterUnreachable(
-            f"kubeconfig {path} is not a text file", "give another --kubeconfig"
-        ) from error
 
 
-def _access_of(selection: Selection) -> ClusterAccess:
-    cluster, user = selection.cluster, selection.user
+def _access_of(
+    selection: Selection, cluster: Cluster, environment: Mapping[str, str]
+) -> ClusterAccess:
+    user = selection.user
+    _check_readable(cluster.certificate_authority, "certificate-authority")
+    _check_readable(user.certificate, "client-certificate")
+    _check_readable(user.key, "client-key")
     ssl_context = None
     if cluster.server.startswith("https://"):
         ssl_context = _ssl_context(cluster)
-        if user.certificate or user.key:
+        if user.certificate:
             _load_client_certificate(ssl_context, user.certificate, user.key)
     return ClusterAccess(
         server=cluster.server,
         ssl_context=ssl_context,
         credentials=_credentials(user, cluster, ssl_context),
         context=selection.context,
-        namespace=selection.namespace,
+        namespace=selection.namespace or "default",
         tls_server_name=cluster.tls_server_name or None,
-        proxy=cluster.proxy_url or None,
+        proxy=cluster.proxy or _environment_proxy(cluster.server, environment),
+        impersonation=user.impersonate,
     )
 
 
+def _environment_proxy(server: str, environment: Mapping[str, str]) -> Proxy | None:
+    try:
+        return environment_proxy(server, environment)
+    except ValueError as error:
+        # Its cause may hold the password.
+        raise ClusterUnreachable(
+            str(error), "correct it (http://USER:PASSWORD@HOST:PORT, special characters as %XX)"
+        ) from None
+
+
 def _credentials(user: User, cluster: Cluster, context: ssl.SSLContext | None) -> Credentials:
+    if cluster.authorization:
+        return FixedCredentials({"Authorization": cluster.authorization})
     if user.exec_plugin is not None:
-        return ExecPluginCredentials(user.exec_plugin, cluster, context, user.impersonate)
+        return ExecPluginCredentials(user.exec_plugin, cluster, context)
     if user.token_file:
-        return TokenFileCredentials(Path(user.token_file), user.impersonate)
+        credentials = TokenFileCredentials(Path(user.token_file), user.token)
+        if not user.token:
+            credentials.read()  # so that a file that is missing is told at once
+        return credentials
     if user.token:
-        return FixedCredentials({"Authorization": f"Bearer {user.token}", **user.impersonate})
+        return FixedCredentials({"Authorization": f"Bearer {user.token}"})
+    if user.id_token:
+        return IdTokenCredentials(user.id_token)
     if user.username:
         pair = base64.b64encode(f"{user.username}:{user.password}".encode()).decode()
-        return FixedCredentials({"Authorization": f"Basic {pair}", **user.impersonate})
-    return FixedCredentials(user.impersonate)
+        return FixedCredentials({"Authorization": f"Basic {pair}"})
+    return FixedCredentials({})
 
 
 def _ssl_context(cluster: Cluster) -> ssl.SSLContext:
     authority = cluster.certificate_authority
     try:
         if authority.data:
-            context = ssl.create_default_context(cadata=_pem_or_der(authority.data))
+            context = ssl.create_default_context(cadata=authority.data.decode("ascii", "replace"))
         elif authority.path:
             context = ssl.create_default_context(cafile=authority.path)
         else:
@@ -136,32 +184,26 @@ def _ssl_context(cluster: Cluster) -> ssl.SSLContext:
     # Python 3.13 rejects CAs without an authority key identifier, as old kubeadm clusters have;
     # kubectl accepts them.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.hostname_checks_common_name = False  # nor does kubectl look at it
     if cluster.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def _pem_or_der(data: bytes) -> str | bytes:
-    return data.decode("ascii", "replace") if b"-----BEGIN" in data else data
+def _check_readable(material: Material, name: str) -> None:
+    if material.path and not os.access(material.path, os.R_OK):
+        raise ClusterUnreachable(
+            f"{name} {material.path} cannot be read", f"correct {name} in the kubeconfig"
+        )
 
 
 def _load_client_certificate(context: ssl.SSLContext, certificate: Material, key: Material) -> None:
     """Loads a client certificate; OpenSSL only takes files, so data passes through one.
 
     Raises:
-        ClusterUnreachable: a file is missing, or they do not belong together.
+        ClusterUnreachable: they are none, or do not belong together.
     """
-    if not certificate or not key:
-        missing = "client-key" if certificate else "client-certificate"
-        raise ClusterUnreachable(
-            f"the kubeconfig's user has no {missing}", f"add {missing} or {missing}-data"
-        )
-    for material, name in ((certificate, "client-certificate"), (key, "client-key")):
-        if material.path and not os.access(material.path, os.R_OK):
-            raise ClusterUnreachable(
-                f"{name} {material.path} cannot be read", "correct the user in the kubeconfig"
-            )
     with tempfile.TemporaryDirectory(prefix="gatherer-") as directory:  # mode 0700
         paths = []
         for material, name in ((certificate, "certificate"), (key, "key")):
@@ -199,26 +241,87 @@ class FixedCredentials:
         return False
 
 
+class IdTokenCredentials:
+    """A token of OpenID Connect, which gatherer does not renew.
+
+    Args:
+        token: a JSON web token.
+    """
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    async def headers(self) -> dict[str, str]:
+        """Returns headers with the token.
+
+        Raises:
+            ClusterUnreachable: it is no JSON web token, or has expired.
+        """
+        expires = _expiry_of_jwt(self._token)
+        if expires is None:
+            raise ClusterUnreachable(
+                "the id-token of the kubeconfig's auth-provider is no JSON web token",
+                "log in again, or use an exec credential plugin instead",
+            )
+        if time.time() + _ID_TOKEN_MARGIN >= expires:
+            raise ClusterUnreachable(
+                "the id-token of the kubeconfig's auth-provider has expired",
+                "run `kubectl auth whoami`, which renews it, or log in again",
+            )
+        return {"Authorization": f"Bearer {self._token}"}
+
+    def refused(self) -> bool:
+        """Returns False: there is nothing else to try."""
+        return False
+
+
+def _expiry_of_jwt(token: str) -> float | None:
+    parts = token.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        return float(claims.get("exp") or 0)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
+
+
 class TokenFileCredentials:
     """A token that something else renews in a file.
 
     Args:
         path: of the file.
-        headers: of every request, besides the token.
+        token: used while the file gives none; empty for an error.
     """
 
-    def __init__(self, path: Path, headers: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, token: str = "") -> None:
         self._path = path
-        self._headers = dict(headers)
+        self._token = token
 
     async def headers(self) -> dict[str, str]:
         """Returns headers with the token that is in the file now.
 
         Raises:
-            ClusterUnreachable: the file cannot be read or is empty.
+            ClusterUnreachable: the file cannot be read or is empty, and there is no other token.
+        """
+        return {"Authorization": f"Bearer {self.read()}"}
+
+    def read(self) -> str:
+        """Returns the token.
+
+        Raises:
+            ClusterUnreachable: the file cannot be read or is empty, and there is no other token.
         """
         try:
-            token = self._path.read_text("ascii").strip()
+            return self._read()
+        except ClusterUnreachable:
+            if self._token:
+                return self._token
+            raise
+
+    def _read(self) -> str:
+        try:
+            token = self._path.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ClusterUnreachable(
                 f"the token file {self._path} cannot be read: "
@@ -229,7 +332,7 @@ class TokenFileCredentials:
             raise ClusterUnreachable(
                 f"the token file {self._path} holds no token", "log in again to renew it"
             )
-        return {**self._headers, "Authorization": f"Bearer {token}"}
+        return token
 
     def refused(self) -> bool:
         """Returns False: the file had just been read."""
@@ -243,20 +346,14 @@ class ExecPluginCredentials:
         plugin: to run.
         cluster: it is told about.
         ssl_context: takes the client certificate it prints.
-        headers: of every request, besides the token.
     """
 
     def __init__(
-        self,
-        plugin: ExecPlugin,
-        cluster: Cluster,
-        ssl_context: ssl.SSLContext | None,
-        headers: Mapping[str, str],
+        self, plugin: ExecPlugin, cluster: Cluster, ssl_context: ssl.SSLContext | None
     ) -> None:
         self._plugin = plugin
         self._cluster = cluster
         self._ssl_context = ssl_context
-        self._headers = dict(headers)
         self._credential: ExecCredential | None = None
         self._running = asyncio.Lock()
 
@@ -277,10 +374,7 @@ class ExecPluginCredentials:
                         Material(data=credential.key),
                     )
                 self._credential = credential
-        headers = dict(self._headers)
-        if credential.token:
-            headers["Authorization"] = f"Bearer {credential.token}"
-        return headers
+        return {"Authorization": f"Bearer {credential.token}"} if credential.token else {}
 
     def refused(self) -> bool:
         """Drops what the plugin printed, so that it runs again. Returns True."""
@@ -295,7 +389,14 @@ def _has_expired(credential: ExecCredential) -> bool:
     return now >= credential.expires - _EXPIRY_MARGIN
 
 
-def _in_cluster_access(environment: Mapping[str, str], service_account: Path) -> ClusterAccess:
+def _in_a_pod(environment: Mapping[str, str], service_account: Path) -> bool:
+    variables = ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT")
+    return all(map(environment.get, variables)) and (service_account / "token").is_file()
+
+
+def _in_cluster_access(
+    environment: Mapping[str, str], service_account: Path, namespace: str
+) -> ClusterAccess:
     from kubernetes.aio.client import Configuration
     from kubernetes.aio.config.config_exception import ConfigException
     from kubernetes.aio.config.incluster_config import InClusterConfigLoader
@@ -314,16 +415,19 @@ def _in_cluster_access(environment: Mapping[str, str], service_account: Path) ->
             f"the service account in {service_account} is unusable: {error}".rstrip("."),
             "give the pod a service account (automountServiceAccountToken), or --kubeconfig",
         ) from error
-    try:
-        namespace = (service_account / "namespace").read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        namespace = ""
+    namespace = namespace or environment.get("POD_NAMESPACE", "")
+    if not namespace:
+        try:
+            namespace = (service_account / "namespace").read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            namespace = "default"
     authority = Material(path=str(configuration.ssl_ca_cert))
     cluster = Cluster(server=str(configuration.host), certificate_authority=authority)
     return ClusterAccess(
         server=cluster.server,
         ssl_context=_ssl_context(cluster),
         # The kubelet renews the token in place; it is read anew for every request.
-        credentials=TokenFileCredentials(token, {}),
+        credentials=TokenFileCredentials(token),
         namespace=namespace or "default",
+        proxy=_environment_proxy(cluster.server, environment),
     )

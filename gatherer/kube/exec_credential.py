@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from gatherer.errors import ClusterUnreachable
 from gatherer.kube.answers import one_line
 from gatherer.kube.kubeconfig import Cluster, ExecPlugin
+from gatherer.kube.kubeconfig_file import parse_yaml
 from hg_shared import mark
 
 API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
@@ -123,9 +124,12 @@ def parse_credential(output: bytes, plugin: ExecPlugin) -> ExecCredential:
         )
 
     try:
-        document = json.loads(output) if len(output) <= _MAX_OUTPUT else None
-    except (ValueError, RecursionError) as error:
-        raise broken("no JSON") from error
+        document = json.loads(output)
+    except (ValueError, RecursionError):
+        try:
+            document = parse_yaml(output)  # which kubectl reads too
+        except ValueError as error:
+            raise broken("neither JSON nor YAML") from error
     if not isinstance(document, dict) or document.get("kind") != "ExecCredential":
         raise broken("no ExecCredential")
     if document.get("apiVersion") != plugin.api_version:
@@ -176,7 +180,7 @@ def _exec_info(plugin: ExecPlugin, cluster: Cluster, interactive: bool) -> dict[
             described["insecure-skip-tls-verify"] = True
         if cluster.tls_server_name:
             described["tls-server-name"] = cluster.tls_server_name
-        if cluster.proxy_url:
-            described["proxy-url"] = cluster.proxy_url
+        if cluster.proxy is not None:
+            described["proxy-url"] = cluster.proxy.secret_url
         spec["cluster"] = described
     return {"apiVersion": plugin.api_version, "kind": "ExecCredential", "spec": spec}

@@ -12,7 +12,7 @@ import aiohttp
 
 from gatherer.kube.access import ClusterAccess
 from gatherer.kube.answers import AnswerCutShort, AnswerTooBig, RawAnswer, answer_error
-from gatherer.kube.connection_errors import connection_error
+from gatherer.kube.http_session import connector, failure, proxy_options, session_options
 
 _CHUNK = 1 << 16  # bytes
 
@@ -98,7 +98,7 @@ class PodsProxy:
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=seconds),
                 server_hostname=self._access.tls_server_name,
-                proxy=self._access.proxy,
+                **proxy_options(self._access),
             ) as answer:
                 begun = True
                 content = bytearray()
@@ -113,18 +113,16 @@ class PodsProxy:
         except (aiohttp.ClientError, OSError) as error:
             if begun:
                 raise AnswerCutShort("the answer broke off") from error
-            raise connection_error(self._access.server, error) from error
+            raise failure(self._access, error) from error
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            context = self._access.ssl_context
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=True if context is None else context),
+                connector=connector(self._access),
                 # Nothing that a pod sets may come back to another one.
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
-                trust_env=True,
-                headers={"User-Agent": "gatherer"},
+                **session_options(self._access),
             )
         return self._session
 

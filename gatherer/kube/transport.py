@@ -14,7 +14,8 @@ import aiohttp
 from gatherer.errors import ServerError
 from gatherer.kube.access import ClusterAccess
 from gatherer.kube.answers import answer_error
-from gatherer.kube.connection_errors import connection_error
+from gatherer.kube.connection_errors import proxy_refusal
+from gatherer.kube.http_session import failure
 
 _MAX_BODY = 64 << 20  # bytes
 
@@ -55,7 +56,7 @@ class Transport:
         try:
             body = await _read_bounded(answer)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise connection_error(self._access.server, error) from error
+            raise failure(self._access, error) from error
         finally:
             answer.release()
         try:
@@ -101,9 +102,11 @@ class Transport:
                 finally:
                     answer.release()
             except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-                raise connection_error(self._access.server, error) from error
+                raise failure(self._access, error) from error
             if answer.status == 401 and attempt == 1 and self._access.credentials.refused():
                 continue
+            if answer.status == 407 and self._access.proxy is not None:
+                raise proxy_refusal(self._access.proxy, 407)
             raise answer_error(
                 answer.status,
                 answer.headers.get("Content-Type", ""),

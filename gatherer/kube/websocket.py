@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
-    InvalidProxy,
+    InvalidProxyStatus,
     InvalidStatus,
     InvalidURI,
     ProxyError,
@@ -23,7 +25,8 @@ from websockets.typing import Subprotocol
 from gatherer.errors import ClusterUnreachable, ExecError, GathererError
 from gatherer.kube.access import ClusterAccess
 from gatherer.kube.answers import answer_error, one_line
-from gatherer.kube.connection_errors import connection_error
+from gatherer.kube.connection_errors import connection_error, proxy_error, proxy_refusal
+from gatherer.kube.socks import dial_socks
 
 CLOSE_TIMEOUT = 2.0  # seconds
 _OPEN_TIMEOUT = 30.0  # seconds, for TCP, TLS, the handshake and the kubelet's dial
@@ -66,15 +69,12 @@ async def open_websocket(
                 verb="create",
                 resource=resource,
             ) from error
-        except (InvalidProxy, ProxyError, ImportError) as error:
-            raise ClusterUnreachable(
-                f"the proxy to the API server {access.server} fails: {one_line(str(error))}",
-                "correct proxy-url in the kubeconfig or the HTTPS_PROXY variable",
-            ) from error
+        except ProxyError as error:
+            raise _proxy_failure(access, error) from error
         except (InvalidHandshake, InvalidURI) as error:
             raise _no_websocket(access.server, error) from error
         except (TimeoutError, OSError, EOFError) as error:
-            raise connection_error(access.server, error) from error
+            raise connection_error(access.server, error, access.proxy) from error
         break
     _watch_peer(connection)
     return connection
@@ -88,13 +88,22 @@ async def _connect(
         tls["ssl"] = access.ssl_context
         if access.tls_server_name:
             tls["server_hostname"] = access.tls_server_name
+    proxy = access.proxy
+    if proxy is not None and proxy.scheme == "socks5":
+        address = urlsplit(access.server)
+        port = address.port or (80 if address.scheme == "http" else 443)
+        tls["sock"] = await dial_socks(proxy, address.hostname or "", port)
+        proxy = None
+    elif proxy is not None and proxy.scheme == "https":
+        tls["proxy_ssl"] = access.ssl_context or ssl.create_default_context()
     return await connect(
         url,
         subprotocols=[Subprotocol(name) for name in subprotocols],
-        additional_headers=headers,
+        additional_headers=[*headers.items(), *access.impersonation],
         user_agent_header="gatherer",
         compression=None,
-        proxy=access.proxy or True,
+        # None, or websockets takes one from the environment by rules of its own.
+        proxy=None if proxy is None else proxy.secret_url,
         open_timeout=_OPEN_TIMEOUT,
         close_timeout=CLOSE_TIMEOUT,
         ping_interval=_PING_INTERVAL,
@@ -106,6 +115,14 @@ async def _connect(
         write_limit=_WRITE_LIMIT,
         **tls,
     )
+
+
+def _proxy_failure(access: ClusterAccess, error: ProxyError) -> ClusterUnreachable:
+    if access.proxy is None:
+        return connection_error(access.server, error)
+    if isinstance(error, InvalidProxyStatus):
+        return proxy_refusal(access.proxy, error.response.status_code)
+    return proxy_error(access.proxy, str(error))
 
 
 def _watch_peer(connection: ClientConnection) -> None:

@@ -226,7 +226,7 @@ async def test_a_plugin_is_told_about_the_cluster_when_it_asks(
             {"args": ["-c", "import sys; sys.exit('usage\\nsession expired')"]},
             "exit code 1: session expired; log in",
         ),
-        ({"args": ["-c", "print('hello')"]}, "printed no JSON"),
+        ({"args": ["-c", "print('hello')"]}, "printed no ExecCredential"),
         ({"apiVersion": "client.authentication.k8s.io/v1alpha1"}, "set it to client.auth"),
         ({"interactiveMode": "Always"}, "needs a terminal"),
     ],

@@ -158,8 +158,9 @@ async def test_a_token_that_is_not_accepted(cluster: StandInCluster, tmp_path: P
 async def test_no_credentials_at_all(cluster: StandInCluster, tmp_path: Path) -> None:
     config = edited_kubeconfig(cluster, tmp_path / "config", user={})
     error = await refused_start(config, "problempod")
-    assert isinstance(error, Forbidden)
-    assert "system:anonymous" in str(error)
+    assert type(error) is ClusterUnreachable
+    assert "user 'admin' in " in error.cause
+    assert error.cause.endswith("has no credentials")
 
 
 async def both_ways(kubeconfig: Path) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.standin import mounts, requirements, run_directory, runc
+from tests.cluster.standin.audit import AuditLog
 from tests.cluster.standin.cluster import OBJECTS, Cluster, manifest
 from tests.cluster.standin.kubeconfig import kubeconfig
 from tests.cluster.standin.orphans import OrphanReaper
@@ -50,7 +51,9 @@ async def _serve(options: argparse.Namespace, run: RunDirectory) -> None:
         loop.add_reader(sys.stdin.fileno(), _stop_at_eof, sys.stdin.fileno(), stop)
     OrphanReaper()
     cluster = Cluster(run)
-    server = Server(cluster)
+    path: Path = options.kubeconfig.absolute()
+    audit = AuditLog(path.with_name("audit.jsonl")) if options.lifeline else None
+    server = Server(cluster, audit)
     url = await server.start(options.port)
     try:
         for name in [] if options.no_pods else options.pods:
@@ -58,13 +61,18 @@ async def _serve(options: argparse.Namespace, run: RunDirectory) -> None:
             await cluster.kubelet.add(pod)
         await cluster.settled()
         text = kubeconfig(url, cluster.authority.pem, cluster.tokens, cluster.certificates)
-        path: Path = options.kubeconfig.absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.write_text(text)
         contexts = [*cluster.tokens, *cluster.certificates]
         if options.lifeline:
-            ready = {"kubeconfig": str(path), "server": url, "run": run.name, "pid": os.getpid()}
+            ready = {
+                "kubeconfig": str(path),
+                "server": url,
+                "plain": server.plain,
+                "run": run.name,
+                "pid": os.getpid(),
+            }
             print(json.dumps(ready), flush=True)
         else:
             _explain(url, path, contexts)

@@ -7,6 +7,16 @@ from dataclasses import dataclass
 
 import trustme
 
+SERVER_NAMES = (
+    "localhost",
+    "127.0.0.1",
+    "::1",
+    "kubernetes.default.svc",
+    # Names that only a proxy of a test resolves.
+    "api.example.test",
+    "10.9.8.7",
+)
+
 
 @dataclass(frozen=True)
 class KeyPair:
@@ -32,12 +42,20 @@ class Authority:
     def server_context(self) -> ssl.SSLContext:
         """Returns what the server listens with: clients may show a certificate of ours."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._authority.issue_cert(
-            "localhost", "127.0.0.1", "kubernetes.default.svc"
-        ).configure_cert(context)
+        self._authority.issue_cert(*SERVER_NAMES).configure_cert(context)
         context.load_verify_locations(cadata=self.pem)
         context.verify_mode = ssl.CERT_OPTIONAL
+        context.sni_callback = _keep_name
         return context
+
+
+def _keep_name(connection: object, name: str | None, context: ssl.SSLContext) -> None:
+    connection.asked_name = name  # type: ignore[attr-defined]
+
+
+def asked_name(connection: object) -> str | None:
+    """Returns the name that a client asked for in its TLS hello (SNI), None for none."""
+    return getattr(connection, "asked_name", None)
 
 
 def common_name(peer_certificate: object) -> str | None:

@@ -135,6 +135,8 @@ class StandInCluster:
             raise RuntimeError(f"the stand-in cluster did not start:\n{self.errors()}")
         ready = json.loads(line)
         self.server: str = ready["server"]
+        self.plain: str = ready["plain"]
+        self._audit = self.kubeconfig.with_name("audit.jsonl")
         self.pid: int = ready["pid"]
         self._run: str = ready["run"]
         config = json.loads(self.kubeconfig.read_text())
@@ -151,6 +153,17 @@ class StandInCluster:
         path = directory / "ca.crt"
         path.write_bytes(base64.b64decode(data))
         return path
+
+    def audited(self, since: int = 0) -> tuple[list[Object], int]:
+        """Returns the requests that have arrived, and where the next ones will begin.
+
+        Args:
+            since: what the last call returned as the beginning.
+        """
+        with self._audit.open("rb") as log:
+            log.seek(since)
+            data = log.read()
+        return [json.loads(line) for line in data.splitlines()], since + len(data)
 
     def errors(self) -> str:
         """Returns what the cluster wrote to stderr: nothing, when all is well."""

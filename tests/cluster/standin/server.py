@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
 from tests.cluster.standin import discovery, protobuf, rbac, status
+from tests.cluster.standin.audit import AuditLog
 from tests.cluster.standin.authority import common_name
 from tests.cluster.standin.cluster import Cluster, recorded
 from tests.cluster.standin.exec_routes import ExecRoutes
@@ -29,10 +32,18 @@ async def _remove_server_header(request: web.Request, response: web.StreamRespon
 
 
 class Server:
-    """Serves one cluster on a port of the loopback."""
+    """Serves one cluster on a port of the loopback.
 
-    def __init__(self, cluster: Cluster) -> None:
+    Args:
+        cluster: to be served.
+        audit: notes the requests; None for nobody.
+    """
+
+    def __init__(self, cluster: Cluster, audit: AuditLog | None = None) -> None:
         self._cluster = cluster
+        self._audit = audit
+        self.plain = ""
+        """URL without TLS, as `kubectl proxy` gives one; nobody is authenticated there."""
         self._runner: web.AppRunner | None = None
 
     async def start(self, port: int = 0) -> str:
@@ -61,6 +72,15 @@ class Server:
             ssl_context=self._cluster.authority.server_context(),
         )
         await site.start()
+        plain = web.TCPSite(self._runner, self._cluster.host, 0)
+        await plain.start()
+        if socket.has_ipv6:
+            # For clients that are given an address of IPv6; a machine may have none.
+            with contextlib.suppress(OSError):
+                tls = self._cluster.authority.server_context()
+                port = self._runner.addresses[0][1]
+                await web.TCPSite(self._runner, "::1", port, ssl_context=tls).start()
+        self.plain = f"http://{self._cluster.host}:{self._runner.addresses[1][1]}"
         self._cluster.port = self._runner.addresses[0][1]
         return f"https://{self._cluster.host}:{self._cluster.port}"
 
@@ -71,6 +91,8 @@ class Server:
 
     @web.middleware
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self._audit is not None:
+            self._audit.note(request)
         try:
             user = self._authenticate(request)
             wanted = attributes(request.method, request.path, request.query)

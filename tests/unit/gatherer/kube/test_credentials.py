@@ -27,7 +27,7 @@ def write(path: Path, server: str = "https://127.0.0.1:1", **parts: Any) -> Path
         "current-context": "dev",
         "contexts": [{"name": "dev", "context": {"cluster": "c", "user": "u"}}],
         "clusters": [{"name": "c", "cluster": {"server": server, **parts.get("cluster", {})}}],
-        "users": [{"name": "u", "user": parts.get("user", {})}],
+        "users": [{"name": "u", "user": parts.get("user", {"token": "abc"})}],
     }
     path.write_text(json.dumps(document))
     return path
@@ -83,15 +83,14 @@ def test_a_kubeconfig_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     assert "cannot be read" in refusal(kubeconfig=str(tmp_path / "loop"))
     (tmp_path / "binary").write_bytes(b"\x80\x81")
-    assert "is not a text file" in refusal(kubeconfig=str(tmp_path / "binary"))
+    assert "is no text in UTF-8" in refusal(kubeconfig=str(tmp_path / "binary"))
 
 
 def test_tokens_passwords_and_impersonation(tmp_path: Path) -> None:
     token = write(tmp_path / "token", user={"token": "abc", "as": "jane"})
-    assert headers(load_access(str(token))) == {
-        "Authorization": "Bearer abc",
-        "Impersonate-User": "jane",
-    }
+    access = load_access(str(token))
+    assert headers(access) == {"Authorization": "Bearer abc"}
+    assert access.impersonation == (("Impersonate-User", "jane"),)
     basic = write(tmp_path / "basic", user={"username": "u", "password": "p:w"})
     assert headers(load_access(str(basic))) == {
         "Authorization": "Basic " + base64.b64encode(b"u:p:w").decode()
@@ -100,7 +99,7 @@ def test_tokens_passwords_and_impersonation(tmp_path: Path) -> None:
 
 def test_a_token_file_is_read_anew_each_time(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("first\n")
-    config = write(tmp_path / "config", user={"tokenFile": "secret", "token": "old"})
+    config = write(tmp_path / "config", user={"tokenFile": "secret"})
     access = load_access(str(config))
     assert headers(access) == {"Authorization": "Bearer first"}
     (tmp_path / "secret").write_text("second")
@@ -111,6 +110,45 @@ def test_a_token_file_is_read_anew_each_time(tmp_path: Path) -> None:
     (tmp_path / "secret").unlink()
     with pytest.raises(ClusterUnreachable, match="No such file"):
         headers(access)
+
+
+def test_a_token_stands_in_for_a_token_file_that_is_missing(tmp_path: Path) -> None:
+    config = write(tmp_path / "config", user={"tokenFile": "secret", "token": "old"})
+    access = load_access(str(config))
+    assert headers(access) == {"Authorization": "Bearer old"}
+    (tmp_path / "secret").write_text("new")
+    assert headers(access) == {"Authorization": "Bearer new"}
+
+
+def test_no_credentials_without_tls(tmp_path: Path) -> None:
+    user = {"token": "abc", "as": "jane"}
+    access = load_access(str(write(tmp_path / "config", "http://10.0.0.1:8001", user=user)))
+    assert headers(access) == {}
+    assert access.impersonation == (("Impersonate-User", "jane"),)
+
+
+def test_the_proxy_is_of_the_kubeconfig_or_else_of_the_environment(tmp_path: Path) -> None:
+    environment = {"HTTPS_PROXY": "http://me:pw@env:1"}
+    far = "https://api.example.test"
+    told = load_access(str(write(tmp_path / "a", far)), environment=environment)
+    assert (told.proxy and told.proxy.address) == "http://env:1"
+    near = load_access(str(write(tmp_path / "b")), environment=environment)
+    assert near.proxy is None
+    own = write(tmp_path / "c", far, cluster={"proxy-url": "socks5://me:pw@own"})
+    proxy = load_access(str(own), environment=environment).proxy
+    assert (proxy and proxy.address) == "socks5://own:1080"
+
+
+@pytest.mark.parametrize("place", ["kubeconfig", "environment"])
+def test_a_proxy_that_cannot_be_read_is_told_without_its_password(
+    tmp_path: Path, place: str
+) -> None:
+    bad = "http://me:s3cret#@proxy:x"
+    cluster = {"proxy-url": bad} if place == "kubeconfig" else {}
+    config = write(tmp_path / "config", "https://api.example.test", cluster=cluster)
+    told = refusal(kubeconfig=str(config), environment={"HTTPS_PROXY": bad})
+    assert "s3cret" not in told
+    assert ("proxy-url" if place == "kubeconfig" else "HTTPS_PROXY") in told
 
 
 def test_an_authority_as_data_is_trusted_alone(tmp_path: Path, authority: trustme.CA) -> None:
@@ -133,7 +171,7 @@ def test_an_authority_in_a_file(tmp_path: Path, authority: trustme.CA) -> None:
 
 def test_an_authority_that_cannot_be_loaded(tmp_path: Path) -> None:
     config = write(tmp_path / "config", cluster={"certificate-authority": "ca.crt"})
-    assert "ca.crt cannot be loaded: No such file" in refusal(kubeconfig=str(config))
+    assert "ca.crt cannot be read" in refusal(kubeconfig=str(config))
     (tmp_path / "ca.crt").write_text("nonsense")
     assert "ca.crt cannot be loaded" in refusal(kubeconfig=str(config))
 
@@ -156,8 +194,8 @@ def test_client_certificates_that_cannot_be_used(tmp_path: Path, authority: trus
     def told(**user: str) -> str:
         return refusal(kubeconfig=str(write(tmp_path / "config", user=user)))
 
-    assert "no client-key" in told(**{"client-certificate-data": certificate})
-    assert "no client-certificate" in told(**{"client-key-data": wrong_key})
+    assert "without a client-key" in told(**{"client-certificate-data": certificate})
+    assert "has no credentials" in told(**{"client-key-data": wrong_key})
     pair = {"client-certificate-data": certificate, "client-key-data": wrong_key}
     assert "KEY_VALUES_MISMATCH" in told(**pair)
     pair = {"client-certificate": "me.crt", "client-key-data": wrong_key}
@@ -211,7 +249,7 @@ def test_a_kubeconfig_goes_before_the_service_account(service_account: Path) -> 
 
 def test_a_pod_without_a_service_account(tmp_path: Path) -> None:
     told = refusal(environment=IN_CLUSTER, service_account=tmp_path)
-    assert "token file does not exist" in told
+    assert "no service account in" in told
     assert "automountServiceAccountToken" in told
 
 

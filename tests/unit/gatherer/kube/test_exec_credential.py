@@ -45,8 +45,8 @@ def test_a_client_certificate() -> None:
 @pytest.mark.parametrize(
     ("printed", "words"),
     [
-        (b"", "no JSON"),
-        (b"Please log in", "no JSON"),
+        (b"", "no ExecCredential"),
+        (b"Please log in", "no ExecCredential"),
         (b"[]", "no ExecCredential"),
         (b'{"kind": "Pod"}', "no ExecCredential"),
         (b'{"kind": "ExecCredential", "apiVersion": "v0"}', "apiVersion 'v0', not"),

@@ -9,6 +9,12 @@ import pytest
 from gatherer.errors import ClusterUnreachable
 from gatherer.kube.kubeconfig import Material, Selection, select_context
 
+PLUGIN = {
+    "apiVersion": "client.authentication.k8s.io/v1",
+    "command": "login",
+    "interactiveMode": "Never",
+}
+
 
 def kubeconfig(**changes: Any) -> dict[str, Any]:
     document = {
@@ -17,9 +23,12 @@ def kubeconfig(**changes: Any) -> dict[str, Any]:
         "current-context": "dev",
         "contexts": [
             {"name": "dev", "context": {"cluster": "c", "user": "u", "namespace": "team"}},
-            {"name": "bare", "context": {"cluster": "c"}},
+            {"name": "bare", "context": {"cluster": "plain"}},
         ],
-        "clusters": [{"name": "c", "cluster": {"server": "https://api.example:6443/"}}],
+        "clusters": [
+            {"name": "c", "cluster": {"server": "https://api.example:6443/"}},
+            {"name": "plain", "cluster": {"server": "http://127.0.0.1:8001"}},
+        ],
         "users": [{"name": "u", "user": {"token": "t0k3n"}}],
     }
     return {**document, **changes}
@@ -27,7 +36,10 @@ def kubeconfig(**changes: Any) -> dict[str, Any]:
 
 def select(*documents: Any, context: str | None = None) -> Selection:
     files = [
-        (f"/home/u/{number}/config", text if isinstance(text, str) else json.dumps(text))
+        (
+            f"/home/u/{number}/config",
+            (text if isinstance(text, str) else json.dumps(text)).encode(),
+        )
         for number, text in enumerate(documents)
     ]
     return select_context(files, context, file_hint="kubeconfig")
@@ -51,13 +63,14 @@ def with_user(**fields: Any) -> dict[str, Any]:
 def test_the_current_context() -> None:
     selection = select(kubeconfig())
     assert (selection.context, selection.namespace) == ("dev", "team")
+    assert selection.cluster is not None
     assert selection.cluster.server == "https://api.example:6443"
     assert selection.user.token == "t0k3n"
 
 
 def test_a_context_without_namespace_and_user() -> None:
     selection = select(kubeconfig(), context="bare")
-    assert selection.namespace == "default"
+    assert selection.namespace == ""
     assert selection.user.token == ""
 
 
@@ -66,11 +79,12 @@ def test_of_several_files_the_first_one_wins_as_in_kubectl() -> None:
         **{
             "current-context": "other",
             "clusters": [{"name": "c", "cluster": {"server": "https://second:1"}}],
-            "contexts": [{"name": "other", "context": {"cluster": "c"}}],
+            "contexts": [{"name": "other", "context": {"cluster": "c", "user": "u"}}],
         }
     )
     assert select(kubeconfig(), second).context == "dev"
     other = select(kubeconfig(), second, context="other")
+    assert other.cluster is not None
     assert other.cluster.server == "https://api.example:6443"
 
 
@@ -98,25 +112,28 @@ def test_relative_paths_start_at_the_file_that_names_them() -> None:
                         "client-certificate": "me.crt",
                         "client-key": "/abs/me.key",
                         "tokenFile": "token",
-                        "exec": {"command": "./bin/login", "apiVersion": "v"},
                     },
                 }
             ],
         )
     )
+    assert selection.cluster is not None
     assert selection.cluster.certificate_authority == Material(path="/home/u/0/pki/ca.crt")
     assert selection.user.certificate == Material(path="/home/u/0/me.crt")
     assert selection.user.key == Material(path="/abs/me.key")
     assert selection.user.token_file == "/home/u/0/token"
-    assert selection.user.exec_plugin is not None
-    assert selection.user.exec_plugin.command == "/home/u/0/bin/login"
 
 
-def test_data_goes_before_files() -> None:
+def test_a_relative_plugin_starts_at_the_file_too() -> None:
+    plugin = select(with_user(exec={**PLUGIN, "command": "./bin/login"})).user.exec_plugin
+    assert plugin is not None
+    assert plugin.command == "/home/u/0/bin/login"
+
+
+def test_data_is_decoded() -> None:
     data = base64.b64encode(b"PEM").decode()
-    cluster = select(
-        with_cluster(**{"certificate-authority-data": data, "certificate-authority": "ca.crt"})
-    ).cluster
+    cluster = select(with_cluster(**{"certificate-authority-data": data})).cluster
+    assert cluster is not None
     assert cluster.certificate_authority == Material(data=b"PEM")
 
 
@@ -133,9 +150,11 @@ def test_what_else_a_cluster_may_say() -> None:
             }
         )
     ).cluster
+    assert cluster is not None
     assert cluster.insecure
     assert cluster.tls_server_name == "api.internal"
-    assert cluster.proxy_url == "http://proxy:3128"
+    assert cluster.proxy is not None
+    assert cluster.proxy.address == "http://proxy:3128"
     assert cluster.exec_config == {"audience": "a"}
 
 
@@ -145,7 +164,7 @@ def test_an_exec_plugin() -> None:
             exec={
                 "apiVersion": "client.authentication.k8s.io/v1",
                 "command": "aws",
-                "args": ["eks", "get-token", 7],
+                "args": ["eks", "get-token", "7"],
                 "env": [{"name": "AWS_PROFILE", "value": "dev"}],
                 "interactiveMode": "Never",
                 "provideClusterInfo": True,
@@ -162,42 +181,96 @@ def test_an_exec_plugin() -> None:
 
 
 def test_impersonation_becomes_headers() -> None:
-    user = select(with_user(**{"token": "t", "as": "jane", "as-uid": "7"})).user
-    assert user.impersonate == {"Impersonate-User": "jane", "Impersonate-Uid": "7"}
+    fields = {
+        "as": "jane",
+        "as-uid": "7",
+        "as-groups": ["dev", "ops"],
+        "as-user-extra": {"acme.com/Project": ["x", "y"]},
+    }
+    user = select(with_user(token="t", **fields)).user
+    assert user.impersonate == (
+        ("Impersonate-User", "jane"),
+        ("Impersonate-Uid", "7"),
+        ("Impersonate-Group", "dev"),
+        ("Impersonate-Group", "ops"),
+        ("Impersonate-Extra-acme.com%2FProject", "x"),
+        ("Impersonate-Extra-acme.com%2FProject", "y"),
+    )
 
 
-def test_the_token_of_openid_connect_is_used_as_it_is() -> None:
-    provider = {"name": "oidc", "config": {"id-token": "jwt"}}
-    assert select(with_user(**{"auth-provider": provider})).user.token == "jwt"
+OIDC = {"name": "oidc", "config": {"idp-issuer-url": "https://idp", "client-id": "x"}}
+
+
+def test_the_token_of_openid_connect() -> None:
+    provider = {**OIDC, "config": {**OIDC["config"], "id-token": "jwt"}}  # type: ignore[dict-item]
+    assert select(with_user(**{"auth-provider": provider})).user.id_token == "jwt"
+    both = select(with_user(token="t", **{"auth-provider": provider})).user
+    assert (both.token, both.id_token) == ("t", "")
+
+
+@pytest.mark.parametrize(
+    ("server", "told", "authorization"),
+    [
+        ("HTTPS://Api.Example:6443/", "https://Api.Example:6443", ""),
+        ("10.0.0.1:8080", "http://10.0.0.1:8080", ""),
+        ("localhost", "http://localhost", ""),
+        ("https://x//k8s/./c-1/?a=1#b", "https://x/k8s/c-1", ""),
+        ("https://me:p%40w@x", "https://x", "Basic bWU6cEB3"),
+    ],
+)
+def test_a_server_is_told_in_one_form(server: str, told: str, authorization: str) -> None:
+    cluster = select(with_cluster(server=server)).cluster
+    assert cluster is not None
+    assert (cluster.server, cluster.authorization) == (told, authorization)
+
+
+def test_no_secret_stands_in_what_is_printed_of_it() -> None:
+    cluster = {"server": "https://me:s3cret@x", "proxy-url": "http://me:s3cret@proxy"}
+    user = {"username": "me", "password": "s3cret", "as": "jane"}
+    selection = select(kubeconfig(
+        clusters=[{"name": "c", "cluster": cluster}], users=[{"name": "u", "user": user}]
+    ))  # fmt: skip
+    assert "s3cret" not in repr(selection)
+    assert "s3cret" not in repr(select(with_user(token="s3cret")))
 
 
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ("{", "kubeconfig /home/u/0/config, line 1:"),
-        ("a: [\n b: c", "line 2"),
+        ("{", "kubeconfig /home/u/0/config, line "),
+        ("a: b\nc: d: e\n", "kubeconfig /home/u/0/config, line 2:"),
         ("\x00", "kubeconfig /home/u/0/config"),
         ("just text", "is not a mapping"),
         ("- 1", "is not a mapping"),
         (kubeconfig(clusters={"c": 1}), "clusters is not a list"),
-        (kubeconfig(users=[{"user": {}}]), "an entry of users has no name"),
+        (kubeconfig(users=[{"user": {}}]), "the user 'u' of the context is missing"),
+        (kubeconfig(kind="Pod"), "its kind is 'Pod', not Config"),
+        (kubeconfig(apiVersion="v2"), "its apiVersion is 'v2', not v1"),
+        (
+            kubeconfig(clusters=[{"name": "c"}, {"name": "c"}]),
+            "clusters has two entries of the name 'c'",
+        ),
         (kubeconfig(contexts=[{"name": "dev", "context": 3}]), "context 'dev' is not a mapping"),
         (kubeconfig(**{"current-context": 3}), "current-context is not a string"),
-        (kubeconfig(**{"current-context": ""}), "sets no current context; give --context"),
         (kubeconfig(**{"current-context": "gone"}), "'gone' does not exist in kubeconfig"),
-        (kubeconfig(clusters=[]), "names cluster 'c', which is missing"),
-        (kubeconfig(users=[]), "names user 'u', which is missing"),
-        (kubeconfig(contexts=[{"name": "dev", "context": {}}]), "names no cluster"),
+        (kubeconfig(users=[]), "the user 'u' of the context is missing"),
         (kubeconfig(clusters=[{"name": "c", "cluster": {}}]), "has no server URL"),
-        (kubeconfig(clusters=[{"name": "c", "cluster": {"server": "x:1"}}]), "no server URL"),
+        (with_cluster(server="x:1/path"), "no server URL"),
+        (with_cluster(server="ftp://x"), "no server URL"),
+        (with_cluster(**{"insecure-skip-tls-verify": "yes"}), "is not true or false"),
+        (with_cluster(**{"proxy-url": "socks4://x"}), "proxy-url is no URL with the scheme"),
         (with_cluster(**{"certificate-authority-data": "%%%"}), "is not base64"),
-        (with_user(token=7), "token is not a string"),
+        (with_user(token=7), "token of user 'u' is not a string"),
         (with_user(exec=[]), "exec of user 'u' is not a mapping"),
-        (with_user(exec={"apiVersion": "v"}), "exec of user 'u' has no command"),
-        (with_user(exec={"command": "x", "args": "a"}), "args or env"),
-        (with_user(exec={"command": "x", "env": [{}]}), "has an entry without a name"),
-        (with_user(**{"as": "jane", "as-groups": ["g"]}), "impersonates with as-groups"),
-        (with_user(**{"auth-provider": {"name": "gcp"}}), "auth-provider without an id-token"),
+        (with_user(exec={**PLUGIN, "command": ""}), "exec of user 'u' has no command"),
+        (with_user(exec={**PLUGIN, "args": "a"}), "args of exec of user 'u' is not a list"),
+        (with_user(exec={**PLUGIN, "env": [{}]}), "has an entry without a name"),
+        (with_user(exec={**PLUGIN, "interactiveMode": ""}), "has no interactiveMode"),
+        (with_user(**{"as-groups": ["g"]}), "as-user-extra without as"),
+        (with_user(token="a\nb"), "token of user 'u' holds a line break"),
+        (with_user(), "user 'u' in /home/u/0/config has no credentials"),
+        (with_user(**{"auth-provider": {"name": "gcp"}}), "'gcp', which kubectl dropped"),
+        (with_user(**{"auth-provider": OIDC}), "an auth-provider that lacks its id-token"),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )
@@ -209,3 +282,17 @@ def test_broken_kubeconfigs_are_named(document: Any, words: str) -> None:
 
 def test_an_unknown_context_lists_those_there_are() -> None:
     assert refusal(kubeconfig(), context="prod").endswith("choose one: bare, dev")
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        (kubeconfig(**{"current-context": ""}), "sets no current context; give --context"),
+        (kubeconfig(clusters=[]), "names cluster 'c', which is missing"),
+        (kubeconfig(contexts=[{"name": "dev", "context": {}}]), "names no cluster"),
+    ],
+)
+def test_where_no_server_is_known_a_pod_may_still_have_one(document: Any, words: str) -> None:
+    selection = select(document)
+    assert selection.cluster is None
+    assert words in str(selection.problem)
