@@ -20,6 +20,7 @@ from gatherer.session_document import SessionDocument
 from gatherer.text import counted
 from gatherer.threshold import describe_threshold
 from gatherer.view import Start, View
+from gatherer.view.sentences import hidden_processes
 from hg_shared.messages import Event, Goodbye, Heartbeat, Hello, Sample, TracedProcess
 
 
@@ -90,6 +91,8 @@ class Chronicle:
         elif isinstance(message, Event):
             when = document.clock.time(message.time_ns)
             document.processes.happened(message, when)
+            if message.event == "hidden":
+                document.hidden = hidden_processes(message.fields)
             self._event(when, message.event, message.pid, message.fields)
         elif isinstance(message, Sample):
             self._sample(message, document.clock)

@@ -337,6 +337,8 @@ class Entry:
             arguments += ["--container-id", identifier]
         if self._target.memory_limit is not None:
             arguments += ["--spec-limit", str(self._target.memory_limit)]
+        if self._pod.memory_limit is not None:
+            arguments += ["--pod-limit", str(self._pod.memory_limit)]
         return arguments
 
     def _refusal(self, way: NoWay) -> DeployError:

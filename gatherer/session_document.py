@@ -49,6 +49,7 @@ class SessionDocument:
         exit_code: None while it runs.
         discrepancies: what does not add up, once the capture has ended.
         agents: what node agents gave.
+        hidden: which processes could not be seen and why, empty when all could.
         reconnects: how often hunter was lost and found.
     """
 
@@ -67,6 +68,7 @@ class SessionDocument:
         self.exit_code: int | None = None
         self.discrepancies: list[str] = []
         self.agents: list[AgentAccount] = []
+        self.hidden = ""
         self.reconnects = 0
         self.ended: str | None = None
         self.target = target
@@ -257,6 +259,7 @@ class SessionDocument:
             tuple(filter(None, (instance.end_line() for instance in self._instances))),
             tuple(line for agent in self.agents for line in agent.text()),
             self.incomplete,
+            self.hidden,
         )
 
     def records(self) -> dict[str, int | None]:
@@ -333,5 +336,6 @@ class SessionDocument:
             "discrepancies": self.discrepancies,
             "complete": self.complete,
             "incomplete_reason": self.incomplete or None,
+            "hidden": self.hidden or None,
             "exit_code": self.exit_code,
         }

@@ -54,6 +54,7 @@ class Summary:
         ends: how each instance of the target ended, as far as that is known.
         agents: what node agents gave, as lines.
         incomplete: why it is not complete, empty when it is.
+        hidden: which processes could not be seen and why, empty when all could.
     """
 
     directory: Path
@@ -72,6 +73,7 @@ class Summary:
     ends: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
     incomplete: str = ""
+    hidden: str = ""
 
     def lines(self) -> list[str]:
         """Returns the summary as lines of text; nothing in them can move a cursor."""
@@ -96,6 +98,8 @@ class Summary:
             )
         if not self.processes:
             lines.append("  no process was traced")
+        if self.hidden:
+            lines.append(f"not seen: {printable(self.hidden, 400)}")
         lines.append(
             f"records: {number(self.seen)} seen = {self.received} received"
             f" + {number(self.lost)} lost; {self.completeness()}"
@@ -146,6 +150,7 @@ class Summary:
             "container_ends": list(self.ends),
             "complete": self.complete,
             "incomplete_reason": self.incomplete or None,
+            "hidden": self.hidden or None,
             "notes": list(self.notes),
             "agents": list(self.agents),
             "spool": str(self.spool) if self.spool else None,

@@ -24,6 +24,7 @@ from hunter.connection import Connection
 from hunter.container import Container
 from hunter.engines import loading
 from hunter.errors import HunterError, NoHeadroom, NothingToTrace
+from hunter.hidden import Hidden
 from hunter.memory import procfs
 from hunter.memory.evidence import Evidence
 from hunter.memory.sampler import Sampler
@@ -76,6 +77,7 @@ class Hunter:
         self._scanner = Scanner(config, self._container)
         self._sampler = Sampler(self._container)
         self._evidence = Evidence(self._sampler)
+        self._hidden = Hidden(self._container, self._rights.capabilities)
         self._roster = Roster()
         self._excluded: Dict[Identity, str] = {}
         self._reason = ""
@@ -266,6 +268,9 @@ class Hunter:
             self._targets.refresh_fd_tables()
         for message in self._evidence.look(scan.resident, now):
             self._writer.put(message)
+        hidden = self._hidden.look(scan.resident, now)
+        if hidden is not None:
+            self._writer.put(hidden)
         self._sample_container(now)
         for offender, reason in scan.excluded:
             if self._excluded.get(offender.identity) != reason:

@@ -205,6 +205,7 @@ class Pod:
         restart_policy: `Always`, `OnFailure` or `Never`.
         deletion_grace_seconds: how long its containers may take to end, None unless it is deleted.
         conditions: what is told about it besides the phase.
+        memory_limit: of the whole pod (`spec.resources`), bytes, None when there is none.
     """
 
     namespace: str
@@ -229,6 +230,7 @@ class Pod:
     restart_policy: str = "Always"
     deletion_grace_seconds: int | None = None
     conditions: tuple[Condition, ...] = ()
+    memory_limit: int | None = None
 
     @property
     def controller(self) -> str:
@@ -272,6 +274,7 @@ class Pod:
                 else None
             ),
             conditions=conditions_of(status),
+            memory_limit=_memory_limit(spec),
         )
 
 
@@ -336,8 +339,8 @@ def conditions_of(status: Mapping[str, Any]) -> tuple[Condition, ...]:
     )
 
 
-def _memory_limit(container: Mapping[str, Any]) -> int | None:
-    limits = _mapping(_mapping(container.get("resources")).get("limits"))
+def _memory_limit(spec: Mapping[str, Any]) -> int | None:
+    limits = _mapping(_mapping(spec.get("resources")).get("limits"))
     value = limits.get("memory")
     limit = parse_quantity(str(value)) if isinstance(value, (str, int)) else None
     return limit if limit is not None and 0 < limit < _NO_LIMIT else None

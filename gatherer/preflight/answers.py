@@ -95,12 +95,16 @@ def _memory(told: Mapping[str, list[str]]) -> Memory | None:
         figures = dict(
             line.split(None, 1) for line in told.get(f"stat{version}", ()) if len(line.split()) == 2
         )
-        bytes_ = _number(limit)
+        own = _number(limit) or _UNLIMITED
+        # Version 1 tells the lowest limit of all groups above, which are not visible.
+        above = _number(figures.get("hierarchical_memory_limit", "").strip()) or _UNLIMITED
+        lowest = min(own, above)
         return Memory(
             version=version,
-            limit=None if bytes_ is None or bytes_ >= _UNLIMITED else bytes_,
+            limit=None if lowest >= _UNLIMITED else lowest,
             usage=_number(_line(told, f"usage{version}")),
             inactive_file=_number(figures.get(name, "").strip()) or 0,
+            parent=lowest < own,
         )
     return None
 

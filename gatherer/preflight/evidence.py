@@ -58,12 +58,14 @@ class Memory:
         limit: bytes, None when unlimited.
         usage: bytes, None when it cannot be read.
         inactive_file: bytes of page cache that go away at once.
+        parent: the limit is that of a parent cgroup.
     """
 
     version: int
     limit: int | None
     usage: int | None
     inactive_file: int
+    parent: bool = False
 
 
 @dataclass(frozen=True)

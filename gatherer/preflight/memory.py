@@ -34,7 +34,8 @@ def findings(evidence: Evidence) -> list[Finding]:
         ]  # fmt: skip
     left = headroom(memory.limit, memory.usage, memory.inactive_file) or 0
     working = memory.usage - memory.inactive_file
-    finding = f"{byte_count(working)} of {byte_count(memory.limit)} in use, {byte_count(left)} left"
+    limit = byte_count(memory.limit) + (" (limit of a parent cgroup)" if memory.parent else "")
+    finding = f"{byte_count(working)} of {limit} in use, {byte_count(left)} left"
     if left >= HEADROOM_BYTES:
         return [cgroup, Finding("memory", finding, "hunter stays under 32 MiB")]
     return [

@@ -86,6 +86,8 @@ def event_line(event: str, pid: int | None, fields: Mapping[str, Any]) -> str:
         return printable(f"scan:{who} {_decision(fields)}", 400)
     if event == "smaps":
         return printable(f"smaps:{who} {_mappings(fields.get('mappings'))}", 400)
+    if event == "hidden":
+        return printable(f"NOT SEEN: {hidden_processes(fields)}", 400)
     if event == "attach_failed" and fields.get("denied") is True:
         cause = fields.get("cause", "?")
         return printable(f"NOT TRACED:{who}, only its memory is sampled: {cause}", 400)
@@ -93,6 +95,17 @@ def event_line(event: str, pid: int | None, fields: Mapping[str, Any]) -> str:
         f"{key} {_value(key, value)}" for key, value in fields.items() if value is not None
     )
     return printable(f"{event}:{who}{' ' + details if details else ''}", 400)
+
+
+def hidden_processes(fields: Mapping[str, Any]) -> str:
+    """Returns which processes hunter could not see, and why, in one sentence.
+
+    Args:
+        fields: of the event `hidden`, unchecked.
+    """
+    count = fields.get("processes")
+    number = counted(count, "process") if type(count) is int else "processes"
+    return f"{number} of the target, {fields.get('cause', '?')}; {fields.get('remedy', '?')}"[:1000]
 
 
 def status_line(status: Status) -> str:

@@ -273,3 +273,96 @@ def test_the_end_by_the_oom_killer_is_told(
     }
     hunter.wait_ended()
     assert {r.rval for r in hunter.records() if r.kind == Kind.EXITED} == {9}
+
+
+def test_an_oom_kill_in_a_cgroup_that_is_not_hunter_s(
+    cgroup: Callable[[int], Cgroup], start: Start, hunt_pid: Hunt
+) -> None:
+    group = cgroup(100 * MIB)
+    (group.path / "memory.memsw.limit_in_bytes").write_text(str(100 * MIB))
+    tracee = start(*group.prefix(), sys.executable, "-I", "-S", TARGETS / "memory.py", MIB)
+    hunter = hunt_pid(tracee.pid)
+    hello = hunter.wait_hello()
+    assert (hello.memory_limit_bytes, hello.memory_source) == (
+        100 * MIB, f"{group.path}/memory.limit_in_bytes",
+    )  # fmt: skip
+    tracee.tell(f"grow {120 * MIB}")
+    assert tracee.process.wait(20) == -9
+    told = hunter.wait_event("exit", tracee.pid).fields
+    assert told == {"signal": "SIGKILL", "oom": True}
+    assert hunter.wait_event("oom").fields == {"kills": 1}
+    hunter.wait_ended()
+    container = [sample.values for sample in hunter.of(Sample) if sample.pid is None]
+    assert {values["limit_bytes"] for values in container} == {100 * MIB}
+    assert (container[0]["oom_kills"], container[-1]["oom_kills"]) == (0, 1)
+    assert {values["hunter_bytes"] for values in container} == {0}
+
+
+def test_a_sigkill_is_no_oom_kill(
+    cgroup: Callable[[int], Cgroup], start: Start, hunt_pid: Hunt
+) -> None:
+    group = cgroup(100 * MIB)
+    tracee = start(*group.prefix(), sys.executable, "-I", "-S", TARGETS / "memory.py", MIB)
+    hunter = hunt_pid(tracee.pid)
+    tracee.process.kill()
+    told = hunter.wait_event("exit", tracee.pid).fields
+    assert told == {"signal": "SIGKILL", "oom": False}
+    hunter.wait_ended()
+
+
+@pytest.mark.parametrize("visible", [True, False])
+def test_the_limit_of_a_parent_cgroup_is_found_and_named(
+    cgroup: Callable[[int], Cgroup], start: Start, hunt: Hunt, visible: bool
+) -> None:
+    """Visible here, or outside of what is mounted, as a pod's is for its containers."""
+    parent = cgroup(128 * MIB)
+    child = Cgroup(parent.path / "child", 1 << 62)
+    inside = f'mount --bind {child.path} {MEMORY}; exec "$@"'
+    prefix = child.prefix() if visible else ("unshare", "--mount", "/bin/sh", "-c", inside, "sh")
+    tracee = start(*child.prefix(), sys.executable, "-I", "-S", TARGETS / "memory.py", 72 * MIB)
+    hunter = hunt(
+        "--memory", "50%", "--pid", tracee.pid, "--only-pids", "--frequency", "0.2", prefix=prefix
+    )
+    event = hunter.wait_event("scan", tracee.pid)
+    hunter.stop()
+    tracee.finish()
+    child.remove()
+    assert (event.fields["of"], event.fields["of_bytes"]) == ("limit", 128 * MIB)
+    if visible:
+        wanted = f"{parent.path}/memory.limit_in_bytes of a parent cgroup"
+    else:
+        wanted = (
+            f"{MEMORY}/memory.stat hierarchical_memory_limit of a parent cgroup not visible here"
+        )
+    assert event.fields["source"] == wanted
+
+
+@pytest.mark.parametrize("how", ["noaccess", "invisible"])
+def test_processes_that_hidepid_hides_are_said(hunt: Hunt, how: str, tmp_path: Path) -> None:
+    # Nobody but root may look into what pytest makes.
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    inside = (
+        f"mount -t proc -o hidepid={how} proc /proc; sleep 100 & "
+        'exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"'
+    )
+    prefix = (
+        "unshare",
+        "--pid",
+        "--fork",
+        "--mount",
+        "--kill-child",
+        "/bin/sh",
+        "-c",
+        inside,
+        "sh",
+    )
+    copied = tmp_path / "hunter.pyz"
+    subprocess.run(
+        [sys.executable, Path(__file__).resolve().parents[2] / "build" / "make_zipapp.py", copied],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    hunter = hunt("--memory", MIB, "--frequency", "0.2", prefix=prefix, pyz=copied)
+    event = hunter.wait_event("hidden")
+    assert f"hidepid={how}" in event.fields["cause"]
+    hunter.stop()

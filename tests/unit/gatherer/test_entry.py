@@ -151,6 +151,12 @@ def test_a_python_in_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (entered.inject, entered.container) == ("copy", "app")
 
 
+def test_hunter_is_told_of_a_limit_of_the_whole_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, app=FULL)
+    world.enter(replace(POD, memory_limit=1 << 30))
+    assert world.commands[0][-4:] == [*ABOUT[-2:], "--pod-limit", str(1 << 30)]
+
+
 def test_no_python_brings_one(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, app=BARE)
     entered = world.enter()

@@ -36,6 +36,13 @@ def test_an_oom_killed_container() -> None:
     assert container.memory_limit == 64 << 20
 
 
+def test_a_limit_of_the_whole_pod() -> None:
+    document = load("problempod.json")
+    assert Pod.from_json(document).memory_limit is None
+    document["spec"]["resources"] = {"limits": {"memory": "1Gi"}}
+    assert Pod.from_json(document).memory_limit == 1 << 30
+
+
 def test_ephemeral_containers_and_their_targets() -> None:
     pod = Pod.from_json(load("problempod-with-ephemeral.json"))
     kinds = {container.kind for container in pod.ephemeral_containers}

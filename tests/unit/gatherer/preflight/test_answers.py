@@ -32,6 +32,22 @@ def test_a_container_on_cgroup_v1() -> None:
     assert not found.user_namespace
 
 
+def test_version_1_tells_the_limit_of_a_parent_cgroup() -> None:
+    output = probe_output("problempod")
+    found = interior(output, "python3", "")
+    assert found is not None
+    assert found.memory is not None
+    assert not found.memory.parent
+    lower = output.replace(
+        b"hierarchical_memory_limit 268435456", b"hierarchical_memory_limit 134217728"
+    )
+    assert lower != output
+    found = interior(lower, "python3", "")
+    assert found is not None
+    assert found.memory is not None
+    assert (found.memory.limit, found.memory.parent) == (128 << 20, True)
+
+
 def test_read_only_roots_and_noexec_mounts() -> None:
     assert seen("lockedpod").places == (Place("/dev/shm", False, True),)
     assert Place("/tmp", True) in seen("problempod").places
