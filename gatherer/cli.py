@@ -24,7 +24,9 @@ from gatherer.parameters import (
     option,
     output_option,
     pod_reference,
+    unknown_variables,
 )
+from hg_shared.nearest import did_you_mean
 from hg_shared.version import __version__
 
 DEFAULT_COMMAND = "capture"
@@ -38,12 +40,22 @@ class DefaultGroup(click.Group):
         first = args[0] if args else ""
         if first not in (*self.commands, "--help", "-h", "--version"):
             if first and not first.startswith("-"):
+                near = did_you_mean(first, self.commands)
                 raise ConfigError(
-                    f"no command {options.shown(first)}",
+                    f"no command {options.shown(first)}{near}",
                     f"commands are {', '.join(sorted(self.commands))}; a pod is given with -p POD",
                 )
             args = [DEFAULT_COMMAND, *args]
         return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the commands, and the options of the default one."""
+        super().format_options(ctx, formatter)
+        default = self.commands[DEFAULT_COMMAND]
+        with click.Context(default, ctx, DEFAULT_COMMAND) as inner:
+            records = [each.get_help_record(inner) for each in default.params]
+        with formatter.section(f"Options of {DEFAULT_COMMAND}, the default command"):
+            formatter.write_dl([record for record in records if record is not None])
 
 
 @click.group(
@@ -54,6 +66,8 @@ class DefaultGroup(click.Group):
 @click.version_option(__version__, prog_name="gatherer", message="%(prog)s %(version)s")
 def cli() -> None:
     """Trace the processes that eat a container's memory, from your own machine."""
+    for line in unknown_variables(os.environ, cli.commands.values()):
+        print(f"gatherer: warning: {line}", file=sys.stderr, flush=True)
 
 
 # \b, a backspace, keeps click from filling the paragraph.
@@ -64,7 +78,7 @@ cli.help = f"""{cli.callback.__doc__}
   gatherer -l app=web -c '*'
   gatherer --runtime local -m 200Mi
 
-The same as `gatherer capture …`; see `gatherer capture --help` for all options.
+The same as `gatherer capture …`. Each option can be set as GATHERER_<OPTION> in the environment.
 """
 cli.add_command(capture)
 
@@ -187,7 +201,9 @@ def _fail(error: GathererError, debug: bool) -> int:
 
 
 def _usage(error: click.UsageError) -> str:
-    # Guesses at other options would be a second sentence.
-    guessing = isinstance(error, click.NoSuchOption)
-    message = error.message if guessing else error.format_message()
-    return message.rstrip(".").replace("\n", " ")
+    if isinstance(error, click.NoSuchOption):
+        command = error.ctx.command if error.ctx is not None else None
+        names = [name for each in command.params for name in each.opts] if command else []
+        near = did_you_mean(error.option_name, [name for name in names if name.startswith("--")])
+        return f"no option {options.shown(error.option_name)}{near}"
+    return error.format_message().rstrip(".").replace("\n", " ")

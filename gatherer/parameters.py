@@ -5,13 +5,16 @@ Every option has its environment variable GATHERER_<OPTION>.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gatherer.errors import ConfigError
+from gatherer.options import shown
+from hg_shared.nearest import did_you_mean
 
 if TYPE_CHECKING:
     # Generic since click 8.2 only.
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
 else:
     _ParamType = click.ParamType
 
+_PREFIX = "GATHERER_"
+_SERVICE = re.compile(
+    r"_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)?)$"
+)
 TIMESTAMPS = ("none", "time", "unix", "relative")
 
 
@@ -71,8 +78,29 @@ def option(*names: str, **settings: Any) -> Callable[[Any], Any]:
         settings: as click.option takes them.
     """
     long = next(name for name in names if name.startswith("--")).split("/")[0]
-    variable = "GATHERER_" + long[2:].upper().replace("-", "_")
+    variable = _PREFIX + long[2:].upper().replace("-", "_")
     return click.option(*names, envvar=variable, **settings)
+
+
+def unknown_variables(
+    environment: Mapping[str, str], commands: Iterable[click.Command]
+) -> list[str]:
+    """Returns a sentence for each variable GATHERER_… that is none of an option.
+
+    Those are left out that Kubernetes makes in a pod of a service called gatherer.
+
+    Args:
+        environment: all variables.
+        commands: all commands.
+    """
+    known = {each.envvar for command in commands for each in command.params if each.envvar}
+    options = sorted(str(name).removeprefix(_PREFIX) for name in known)
+    return [
+        f"the environment variable {shown(name)} is of no option"
+        + did_you_mean(name.removeprefix(_PREFIX), options, _PREFIX)
+        for name in sorted(environment)
+        if name.startswith(_PREFIX) and name not in known and not _SERVICE.search(name)
+    ]
 
 
 def cluster_options(command: Any) -> Any:

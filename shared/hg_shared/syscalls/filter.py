@@ -6,6 +6,7 @@ import re
 from importlib import import_module
 from typing import Dict, FrozenSet, Set
 
+from hg_shared.nearest import did_you_mean
 from hg_shared.syscalls import numbers
 
 _ALIASES = {"net": "network"}
@@ -92,12 +93,16 @@ def _select(
     if optional:
         return set()
     if name.startswith("%"):
-        raise ValueError(f"'{name}' is no class of system calls; write for example {_examples()}")
+        near = did_you_mean(name, (f"%{one}" for one in _classes))
+        raise ValueError(
+            f"'{name}' is no class of system calls{near}; write for example {_examples()}"
+        )
     if not name:
         raise ValueError(
             f"'{expression}' names nothing between two commas; write for example openat,read"
         )
-    raise ValueError(f"'{name}' is no system call; write for example openat,read or %file")
+    near = did_you_mean(name, [*known, *(f"%{one}" for one in _OLD_STYLE)])
+    raise ValueError(f"'{name}' is no system call{near}; write for example openat,read or %file")
 
 
 def _class(name: str) -> Set[str] | None:

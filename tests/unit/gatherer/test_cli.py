@@ -128,6 +128,31 @@ def test_every_option_has_its_environment_variable() -> None:
             ["render", "there-is-none"],
             "there is no there-is-none; give a records.hgs, or a capture directory that holds one",
         ),
+        (
+            ["-p", "x", "--memroy", "5"],
+            "no option '--memroy' (did you mean --memory?); see gatherer capture --help",
+        ),
+        (
+            ["doctor", "-p", "x", "--jsn"],
+            "no option '--jsn' (did you mean --json?); see gatherer doctor --help",
+        ),
+        (["-p", "x", "--zzz"], "no option '--zzz'; see gatherer capture --help"),
+        (["-p", "x", "-Z"], "no option '-Z'; see gatherer capture --help"),
+        (
+            ["-p", "x", "-e", "opennat"],
+            "bad value for --trace: 'opennat' is no system call (did you mean openat?);"
+            " write for example openat,read or %file",
+        ),
+        (
+            ["-p", "x", "-e", "read,%memry"],
+            "bad value for --trace: '%memry' is no class of system calls (did you mean %memory?);"
+            " write for example %memory %file %desc %network %process %signal",
+        ),
+        (
+            ["captrue"],
+            "no command 'captrue' (did you mean capture?); commands are capture, demo, doctor,"
+            " render; a pod is given with -p POD",
+        ),
         (["-p"], "Option '-p' requires an argument; see gatherer capture --help"),
         (
             ["-p", "x", "extra"],
@@ -255,6 +280,40 @@ def test_targets_that_make_no_sense(
 ) -> None:
     assert cli.main(words) == 2
     assert capsys.readouterr().err.startswith(f"gatherer: error: {line}")
+
+
+def test_help_shows_the_options_of_capture(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    _, _, options = shown.partition("Options of capture, the default command:")
+    for parameter in capture.params:
+        for name in parameter.opts:
+            assert name in options
+    for command in cli.cli.commands:
+        assert f"  {command} " in shown
+
+
+def test_unknown_variables_are_told(
+    configs: list[CaptureConfig],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in (
+        "GATHERER_MEMROY", "GATHERER_", "GATHERER_DEBUG", "GATHERER_KUBECONFIG",
+        # Kubernetes makes these in pods of the namespace of a service `gatherer`.
+        "GATHERER_SERVICE_HOST", "GATHERER_SERVICE_PORT", "GATHERER_SERVICE_PORT_HTTP",
+        "GATHERER_PORT", "GATHERER_PORT_80_TCP", "GATHERER_PORT_80_TCP_ADDR",
+    ):  # fmt: skip
+        monkeypatch.setenv(name, "")
+    assert cli.main(["-p", "x"]) == 0
+    assert len(configs) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "gatherer: warning: the environment variable 'GATHERER_' is of no option",
+        "gatherer: warning: the environment variable 'GATHERER_MEMROY' is of no option"
+        " (did you mean GATHERER_MEMORY?)",
+    ]
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_help_and_version() -> None:

@@ -122,8 +122,12 @@ def test_names_of_other_architectures_select_nothing() -> None:
 @pytest.mark.parametrize(
     ("expression", "shown"),
     [
-        ("opne", "'opne' is no system call; write for example openat,read or %file"),
-        ("%mem", "'%mem' is no class of system calls; write for example %memory %file"),
+        (
+            "opne",
+            "'opne' is no system call (did you mean open?); write for example",
+        ),
+        ("%mem", "'%mem' is no class of system calls (did you mean %memory?); write for example"),
+        ("mem", "'mem' is no system call; write for example openat,read or %file"),
         ("", "selects no system call"),
         ("!", "selects no system call"),
         ("read,,write", "names nothing between two commas"),
