@@ -1,17 +1,53 @@
 """The program: `gatherer`, `kubectl gatherer` and `python -m gatherer`."""
 
+import os
+import signal
 import sys
 
-from hg_shared.mark import set_mark
+INTERRUPTED = 1
 
 
 def run() -> int:
     """Runs the command line of this process and returns the exit code."""
-    # First of all: no hunter may trace a gatherer, not even while it loads the rest.
+    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    if not ignored:
+        signal.signal(signal.SIGINT, _end)
+    from hg_shared.mark import set_mark
+
+    # Before everything else: no hunter may trace a gatherer, not even while it loads the rest.
     set_mark()
     from gatherer.cli import main
 
-    return main()
+    try:
+        if not ignored:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        code = main()
+    except KeyboardInterrupt:
+        # One more than was waited for; the first has been answered.
+        code = INTERRUPTED
+    # Python's own end takes a while, and would answer with a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _leave_threads(code)
+    return code
+
+
+def _end(_number: int, _frame: object) -> None:
+    """Ends the process while it loads: there is nothing yet to give back."""
+    os.write(2, b"gatherer: error: interrupted\n")
+    os._exit(INTERRUPTED)
+
+
+def _leave_threads(code: int) -> None:
+    """Ends the process when a thread waits for something: Python would wait for the thread."""
+    import threading
+
+    if threading.active_count() > 1:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError, AttributeError):
+                pass  # Nobody reads it.
+        os._exit(code)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,17 @@ class DefaultGroup(click.Group):
                 )
             args = [DEFAULT_COMMAND, *args]
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; click would answer Ctrl-C with an empty line.
+
+        Raises:
+            GathererError: Ctrl-C was pressed.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise GathererError("interrupted") from error
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the commands, and the options of the default one."""
@@ -173,8 +185,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words or bool(os.environ.get("GATHERER_DEBUG"))
     # Of what nobody waits for, a connection that is reset while it is closed, asyncio prints a
-    # traceback.
+    # traceback; of what is interrupted before it begins, Python prints a warning.
     logging.getLogger("asyncio").setLevel(logging.NOTSET if debug else logging.CRITICAL + 1)
+    if not debug:
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     try:
         result = cli.main(words, prog_name="gatherer", standalone_mode=False)
         return result if isinstance(result, int) else 0

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
+from gatherer import event_loop
 from gatherer.config import TargetConfig
 from gatherer.errors import GathererError
 from gatherer.kube.references import POD, parse_reference
@@ -31,7 +32,11 @@ def run_doctor(target: TargetConfig, stdout: TextIO, *, as_json: bool = False) -
         stdout: where the table, or one line of JSON, goes.
         as_json: JSON instead of the table.
     """
-    report = judge(asyncio.run(examine(target)))
+    # Loaded here, Ctrl-C still ends the program at once.
+    import gatherer.kube.api
+    import gatherer.kube.credentials  # noqa: F401
+
+    report = judge(event_loop.run(examine(target)))
     if as_json:
         lines = [document(report)]
     else:

@@ -57,6 +57,7 @@ class RendererProcess:
         self._note = note
         self._count = 0
         self._starts = 0
+        self._opened = False
         self._spools: dict[int, SpoolRenderer] = {}
         self._starting = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
@@ -85,7 +86,7 @@ class RendererProcess:
         async with self._starting:
             if self._process is None:
                 self._process = await self._start()
-                self._starts = 1
+                self._starts, self._opened = 1, False
                 self._reading = asyncio.ensure_future(self._serve(self._process))
             self._spools[renderer.number] = renderer
 
@@ -107,12 +108,20 @@ class RendererProcess:
             stdin = process.stdin
             assert stdin is not None
             stdin.close()
+            if not self._opened:
+                # Perhaps it has not even loaded yet; there is nothing that it could leave behind.
+                process.kill()
             try:
                 async with within(CLOSE_SECONDS):
                     await process.wait()
             except TimeoutError:
                 process.kill()
             await reading
+
+    def open(self, renderer: SpoolRenderer) -> None:
+        """Begins to render a spool."""
+        self._opened = True
+        self.say(f"open {renderer.number} {json.dumps(str(renderer.spool))}\n")
 
     def kill_unless_shared(self, renderer: SpoolRenderer) -> None:
         """Ends the process when it does not react, unless it serves others too."""
@@ -237,7 +246,7 @@ class SpoolRenderer:
     def open(self) -> None:
         """Begins to render; the spool is there."""
         self._opened = True
-        self._process.say(f"open {self.number} {json.dumps(str(self.spool))}\n")
+        self._process.open(self)
 
     def resume(self) -> None:
         """Goes on in a new process, behind what the former one reported."""

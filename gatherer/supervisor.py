@@ -7,6 +7,7 @@ import signal
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Protocol, TextIO, TypeVar
 
+from gatherer import event_loop
 from gatherer.capture import Capture
 from gatherer.config import CaptureConfig
 from gatherer.errors import GathererError
@@ -39,7 +40,23 @@ def run_capture(config: CaptureConfig, stdout: TextIO) -> int:
         GathererError: the capture could not start, or failed; the summary, if there is anything to
             say, has been shown.
     """
-    return asyncio.run(_run(config, stdout))
+    _load(config)
+    return event_loop.run(_run(config, stdout))
+
+
+def _load(config: CaptureConfig) -> None:
+    """Loads what the capture needs, while Ctrl-C still ends the program at once."""
+    if config.target.runtime == "local":
+        import gatherer.runtimes.local
+    else:
+        import gatherer.fleet
+        import gatherer.kube.connection
+        import gatherer.kube.pod_sources
+        import gatherer.preflight.before
+        import gatherer.runtimes.kubernetes
+    if config.view.style == "live":
+        import gatherer.view.fleet_live
+        import gatherer.view.live  # noqa: F401
 
 
 def make_runtime(config: CaptureConfig) -> Runtime:

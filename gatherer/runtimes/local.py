@@ -128,6 +128,7 @@ class LocalHunterChannel:
     def __init__(self, path: Path) -> None:
         self.python = sys.executable
         self._path = path
+        self._heard = False
         self._process: subprocess.Popen[bytes]
         self._stdout: asyncio.StreamReader
         self._stdin: asyncio.StreamWriter
@@ -174,7 +175,9 @@ class LocalHunterChannel:
 
     async def receive(self) -> bytes:
         """Returns the next bytes of stdout, b"" after the last."""
-        return await self._stdout.read(READ_SIZE)
+        data = await self._stdout.read(READ_SIZE)
+        self._heard = self._heard or bool(data)
+        return data
 
     async def send(self, data: bytes) -> None:
         """Writes to hunter's stdin.
@@ -206,9 +209,12 @@ class LocalHunterChannel:
             transport.close()
 
     async def end(self) -> None:
-        """Closes the streams; a hunter that is still there a second later is told to end."""
+        """Closes the streams; a hunter that is still there a second later is told to end.
+
+        One that has said nothing yet has done nothing either, and is told at once.
+        """
         await self.aclose()
-        if not self._exited.done():
+        if not self._exited.done() and self._heard:
             await asyncio.wait({self._exited}, timeout=TERMINATE_SECONDS)
         if not self._exited.done():
             self._process.send_signal(signal.SIGTERM)

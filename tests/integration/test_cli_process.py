@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
 import resource
 import select
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,14 @@ from tests.integration.tracee import TARGETS, Tracee, tracers
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = TARGETS / "steps.py"
 GATHERER = (sys.executable, "-m", "gatherer")
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+clusters: [{{name: c, cluster: {{server: "http://127.0.0.1:{port}"}}}}]
+contexts: [{{name: x, context: {{cluster: c, user: u}}}}]
+users: [{{name: u, user: {{token: none}}}}]
+current-context: x
+"""
 
 
 def run(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -197,3 +207,56 @@ def test_the_live_view_on_a_terminal(tmp_path: Path, start: Callable[..., Tracee
     assert "\x1b]0" not in text
     assert "\\x1b]0;evil" in text
     assert "capture ended: interrupted" in text
+
+
+@pytest.mark.parametrize("moment", ["loading", "starting", "late"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_before_hunter_runs_leaves_nothing(
+    tmp_path: Path, start: Callable[..., Tracee], moment: str, times: int
+) -> None:
+    target = start(sys.executable, STEPS)
+    output = tmp_path / "new" / "logs"
+    trace = tmp_path / "trace"
+    # What it opens tells how far it is.
+    signs = {"loading": "gatherer/cli", "starting": f'mkdir("{output}"', "late": "renderer_main"}
+    process = subprocess.Popen(
+        ["strace", "-f", "-qq", "-e", "trace=openat,mkdir,execve", "-s", "300", "-o", trace,
+         *GATHERER, "--runtime", "local", "--pid", str(target.pid), "-o", output],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_until(
+        lambda: trace.exists() and signs[moment] in trace.read_text(errors="replace"), moment
+    )
+    pid = int(trace.read_text(errors="replace").split()[0])
+    for _ in range(times):
+        with contextlib.suppress(ProcessLookupError):  # It has ended already.
+            os.kill(pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert out == ""
+    [line] = err.splitlines()
+    assert line.startswith("gatherer: error: interrupted")
+    assert not (tmp_path / "new").exists()
+    assert tracers(target.pid) == {0}
+
+
+@pytest.mark.parametrize("words", [("-p", "x"), ("-l", "a=b"), ("doctor", "-p", "x")])
+def test_ctrl_c_while_the_api_server_does_not_answer(tmp_path: Path, words: Sequence[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        kubeconfig = tmp_path / "config"
+        kubeconfig.write_text(KUBECONFIG.format(port=server.getsockname()[1]))
+        output = () if "doctor" in words else ("-o", tmp_path / "logs")
+        process = subprocess.Popen(
+            [*GATHERER, *words, "--kubeconfig", kubeconfig, *output],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        connection, _ = server.accept()
+        with connection:
+            assert b" HTTP/1.1\r\n" in connection.recv(1000)
+            process.send_signal(signal.SIGINT)
+            # The server stays silent for as long as this takes.
+            out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (1, "")
+    [line] = err.splitlines()
+    assert line.startswith("gatherer: error: interrupted")
+    assert not (tmp_path / "logs").exists()
