@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from gatherer.config import DEFAULT_BUFFER
 from gatherer.ending import no_hello
 from gatherer.errors import DeployError, GathererError, HunterGone, StreamError
 from gatherer.joining import Appointment, Joining
@@ -17,6 +18,7 @@ from gatherer.reception import Arrival, Reception
 from gatherer.runtimes import Exit, HunterChannel, HunterImage, Runtime
 from gatherer.transmission import Transmission
 from hg_shared.errors import UnsupportedVersion
+from hg_shared.framing import FrameType
 from hg_shared.messages import Goodbye, Stop
 from hg_shared.wire import encode
 
@@ -33,6 +35,10 @@ OUTLIVES = ("ephemeral", "sidecar")
 OUTLIVES_SECONDS = 5.0
 STOPPED_SECONDS = 1.0
 """An event loop that wakes so much later than it wanted was stopped, with its process."""
+SLACK_BYTES = 4 << 20
+"""What may be on its way from hunter, in pipes and sockets, beside its buffer."""
+PROGRESS_SECONDS = 3.0
+"""A hunter that was asked to end and whose records come is waited for that much longer."""
 MIN_JOIN = 1.5
 """Seconds that the first attempt to join has at least."""
 
@@ -53,6 +59,7 @@ class Timing:
         poll: between two questions about it.
         join: for one attempt to join a lost hunter at most; the first ones have less.
         margin: beyond the time that hunter waits, for attempts to join it.
+        stop: for a hunter that was asked to end; what it has in its buffer may take longer.
     """
 
     hello: float = 15.0
@@ -64,6 +71,7 @@ class Timing:
     poll: float = 0.25
     join: float = 10.0
     margin: float = 5.0
+    stop: float = 15.0
 
 
 def heartbeat_seconds(linger: float) -> float:
@@ -140,6 +148,7 @@ class Conversation:
         linger: seconds it waits for a lost gatherer.
         timing: patience.
         listener: gets what hunter says.
+        buffer: bytes that hunter may still have when it is asked to end.
 
     Attributes:
         reception: the state of the stream.
@@ -158,6 +167,7 @@ class Conversation:
         linger: float,
         timing: Timing,
         listener: Listener,
+        buffer: int = DEFAULT_BUFFER,
     ) -> None:
         self.reception = Reception()
         self.inject = ""
@@ -177,6 +187,10 @@ class Conversation:
         self._heard_at = 0.0
         self._said_goodbye = False
         self._reading = True
+        self._stopped_at = 0.0
+        # What of its buffer has come since: bytes that may, and until when that is progress.
+        self._owed = 2 * buffer + SLACK_BYTES
+        self._owed_until = 0.0
         self._leaving: set[asyncio.Future[None]] = set()
 
     def stop(self, reason: str) -> None:
@@ -185,7 +199,24 @@ class Conversation:
         Args:
             reason: `interrupted`, `duration` or `terminated`.
         """
+        self._stopped_at = self._stopped_at or time.monotonic()
         self._transmission.stop(reason)
+
+    @property
+    def _overdue(self) -> bool:
+        """Whether hunter has been asked to end, and had all the time it may take."""
+        now = time.monotonic()
+        if not self._stopped_at or now - self._stopped_at < self._timing.stop:
+            return False
+        if not self._reading:
+            return False  # it is gatherer that hunter waits for
+        return now > self._owed_until or self._owed <= 0
+
+    async def _until_overdue(self) -> None:
+        while True:
+            if self._overdue:
+                return
+            await asyncio.sleep(self._timing.tick)
 
     async def run(self) -> Exit:
         """Talks to the end and returns how hunter ended.
@@ -206,7 +237,8 @@ class Conversation:
             while True:
                 ended = await self._talk(channel)
                 self.ended_at = time.monotonic()
-                if self._said_goodbye or (ended.code is not None and ended.certain):
+                certain = ended.code is not None and ended.certain
+                if self._said_goodbye or certain or self._overdue:
                     return ended
                 # A dead connection takes seconds to close, and hunter does not wait that long.
                 self._leave(channel)
@@ -234,12 +266,18 @@ class Conversation:
                     if self.reception.hello is None:
                         raise no_hello(self.reception, Exit(None), self._timing.hello)
                     return Exit(None, f"hunter was silent for {self._silence:g} s")
+                if not receiving.done() and self._overdue and not self._said_goodbye:
+                    return Exit(None, self._overdue_words)
             receiving.result()
         finally:
             for task in (receiving, sending):
                 task.cancel()
             await asyncio.gather(receiving, sending, return_exceptions=True)
         return await self._exit(channel)
+
+    @property
+    def _overdue_words(self) -> str:
+        return f"hunter did not end within {self._timing.stop:g} s after it was asked to"
 
     def _patience(self) -> float:
         if not self._reading:
@@ -286,6 +324,9 @@ class Conversation:
         """Has frames kept, and acknowledges them."""
         self._listener.take(arrivals, self.reception)
         size = sum(len(arrival.frame.payload) for arrival in arrivals)
+        if self._stopped_at and any(a.frame.type == FrameType.RECORDS for a in arrivals):
+            self._owed -= size
+            self._owed_until = time.monotonic() + PROGRESS_SECONDS
         if any(isinstance(arrival.message, Goodbye) for arrival in arrivals):
             self._said_goodbye = True
         self._transmission.durable(self.reception.last_seq, size, at_once=self._said_goodbye)
@@ -317,23 +358,26 @@ class Conversation:
         missing_before = self.reception.missing_frames
         looking = asyncio.ensure_future(self._look(lost_at + self._linger + self._timing.margin))
         asking = asyncio.ensure_future(self._until_target_ended())
-        either = {looking, asking}
+        waiting = asyncio.ensure_future(self._until_overdue())
+        tasks = {looking, asking, waiting}
         try:
             # The usual end of a container is no connection that is lost.
             patience = UNCERTAIN_SECONDS if ended.code is not None else 0
-            await asyncio.wait(either, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-            if not looking.done() and not asking.done():
+            await asyncio.wait(tasks, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            if not any(task.done() for task in tasks):
                 self._listener.disconnected(_how(ended))
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if not looking.done() and self.inject in OUTLIVES:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if not looking.done() and asking.done() and self.inject in OUTLIVES:
                 await asyncio.wait({looking}, timeout=OUTLIVES_SECONDS)
-            if not looking.done():
+            if not looking.done() and asking.done():
                 return None, _Parting("its target has ended", gone=True)
+            if not looking.done():
+                return None, _Parting(self._overdue_words)
             channel, parting = looking.result()
         finally:
-            for task in either:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*either, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
         if channel is not None:
             self._heard_at = time.monotonic()
             self._listener.reconnected(

@@ -93,6 +93,7 @@ class Session:
             config.linger,
             timing,
             self,
+            config.buffer,
         )
         self._stop_reason = ""
         self._denied: TracingDenied | None = None

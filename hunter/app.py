@@ -281,7 +281,8 @@ class Hunter:
         for offender, tracer in scan.held:
             if not self._engine.shares:
                 known = self._targets.declare_offender(offender, now)
-                self._notices.refuse_held(known, tracer, now)
+                if known is not None:
+                    self._notices.refuse_held(known, tracer, now)
             elif self._scanner.may_try(offender.identity):
                 self._targets.begin(offender, now)
         self._notices.expel_ours()

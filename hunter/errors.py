@@ -6,6 +6,7 @@
   - AlreadyTraced (3): another tracer has the process
   - ProcessGone (3): no such process any more
   - UnsupportedArch (3): no syscall table or no tracer for this machine
+  - NoRoom (3): as much is traced as one hunter can
   - NothingToTrace (3): none of the processes that were asked for is there
   - NoHeadroom (3): hunter itself could push the container over its memory limit
 """
@@ -43,6 +44,10 @@ class ProcessGone(HunterError):
 
 class UnsupportedArch(HunterError):
     """Tracing is not built for this machine or kernel."""
+
+
+class NoRoom(HunterError):
+    """As much is traced as one hunter can."""
 
 
 class NothingToTrace(HunterError):

@@ -75,6 +75,7 @@ class Scanner:
         self._backoff = policy.Backoff()
         self._young = False
         self._mine = self._own_processes()
+        self._pipes = procfs.pipes_of_self()
         self._denominators: Dict[str, policy.Denominator] = {}
         # Read once for each pid: a process that is moved to another group is judged by its old
         # one until it is over that one's threshold, when everything about it is read anew.
@@ -284,6 +285,9 @@ class Scanner:
             self._young = True
             return None, ""
         reason = policy.exclusion(stat.state, stat.is_kernel_thread)
+        if not reason and procfs.holds_one_of(pid, self._pipes):
+            # Stopped, it would not take what hunter writes of it, or not hand on what hunter reads.
+            reason = "it holds an end of hunter's pipes"
         return recognition.foreign_tracer(status), reason
 
     def _is_of_this_capture(self, pid: int) -> bool:

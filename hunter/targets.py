@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, Dict, List
+from typing import Callable, Dict, List, Optional
 
 from hg_shared.messages import Event, FdTable, Message, TracedProcess
 from hunter.engines import Engine
@@ -48,14 +48,18 @@ class Targets:
     def begin(self, offender: Offender, now: int) -> None:
         """Announces a process and asks the engine for it."""
         known = self.declare_offender(offender, now)
-        known.end_reason = ""
-        self._engine.attach(known.ordinal, offender.identity[0])
+        if known is not None:
+            known.end_reason = ""
+            self._engine.attach(known.ordinal, offender.identity[0])
 
-    def declare_offender(self, offender: Offender, now: int) -> Traced:
-        """Announces a process, once."""
+    def declare_offender(self, offender: Offender, now: int) -> Optional[Traced]:
+        """Announces a process, once; returns None when there were as many as there can be."""
         pid, start_time = offender.identity
         known = self._roster.find(offender.identity)
         if known is None:
+            if len(self._roster) >= MAX_PROCESSES:
+                self._note_full("no more are looked at", now)
+                return None
             known = self._roster.add(offender.identity, offender.rss, offender.command)
             self.note_decision(offender, now, {})
             self._put(
@@ -100,11 +104,15 @@ class Targets:
     def reserve(self) -> int:
         """Returns an ordinal for a child; see `hunter.engines.Follow`."""
         ordinal = self._roster.reserve()
-        if not ordinal and not self._full:
-            self._full = True
-            cause = f"{MAX_PROCESSES} processes were traced; no more children are followed"
-            self._put(Event(time.monotonic_ns(), "attach_failed", None, {"cause": cause}))
+        if not ordinal:
+            self._note_full("no more children are followed", time.monotonic_ns())
         return ordinal
+
+    def _note_full(self, consequence: str, now: int) -> None:
+        if not self._full:
+            self._full = True
+            cause = f"{MAX_PROCESSES} processes were chosen; {consequence}"
+            self._put(Event(now, "attach_failed", None, {"cause": cause}))
 
     def declare(
         self, ordinal: int, pid: int, creator: int, born_ns: int, command: str = ""

@@ -322,15 +322,18 @@ class PtraceEngine(Tracer):
                 break
             for tid in fresh:
                 try:
+                    # Room first: a thread that was seized and has no place could not be answered.
+                    self._own(tid, process)
                     kernel.seize(tid, options)
                     process.threads.add(tid)
-                    self._own(tid, process)
                     kernel.interrupt(tid)
                 except HunterError as error:
                     if tid not in process.threads:
+                        self._disown(tid)
                         refused.add(tid)
                         failure = failure or error
         if not process.threads:
+            self._process_gone(process)
             if memory >= 0:
                 os.close(memory)
             text = str(failure or ProcessGone(f"process {pid} is gone"))

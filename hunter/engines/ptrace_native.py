@@ -9,11 +9,11 @@ from typing import Dict, FrozenSet, List, Optional, Set, Tuple
 from hunter import capture_plan, descriptors
 from hunter.engines.native import layout
 from hunter.engines.native.library import load
-from hunter.engines.native.queue import NativeQueue, shared
-from hunter.engines.native.threads import NativeThreads
+from hunter.engines.native.queue import MAX_PROCESSES, NativeQueue, shared
+from hunter.engines.native.threads import MAX_THREADS, NativeThreads
 from hunter.engines.process import Entered, Process
 from hunter.engines.ptrace import PtraceEngine
-from hunter.errors import HunterError, ProcessGone
+from hunter.errors import NoRoom, ProcessGone
 from hunter.tracing import kernel, syscall_info
 
 _EINTR = 4
@@ -102,7 +102,9 @@ class PtraceNativeEngine(PtraceEngine):
     def _own(self, tid: int, process: Process) -> None:
         index = self._rings.add_process(process.ordinal, process.memory)
         if index < 0 or not self._slots.add(tid, index):
-            raise HunterError("too many threads or processes for one hunter; trace fewer")
+            raise NoRoom(
+                f"one hunter traces at most {MAX_PROCESSES} processes and {MAX_THREADS} threads"
+            )
         self._owners[tid] = process
 
     def _disown(self, tid: int) -> None:

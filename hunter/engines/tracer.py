@@ -15,7 +15,7 @@ from hunter.engines.drain import Drain
 from hunter.engines.process import Entered, Process
 from hunter.engines.queue import Queue
 from hunter.engines.syscalls import RESTART_FIRST, RESTART_LAST, Syscalls
-from hunter.errors import HunterError, ProcessGone
+from hunter.errors import HunterError, NoRoom, ProcessGone
 from hunter.memory import procfs
 from hunter.tracing import kernel, syscall_info
 from hunter.tracing.stops import StopKind, classify
@@ -165,8 +165,13 @@ class Tracer(ABC):
             process = self._adopt_child(tid, recognition.is_marked(status))
             if process is None:
                 return None
+        try:
+            self._own(tid, process)
+        except NoRoom:
+            self._notices.append(Notice("unfollowed", process.ordinal, time.monotonic_ns(), "1"))
+            self._close_if_empty(process, "detached")
+            return None
         process.threads.add(tid)
-        self._own(tid, process)
         self._note(Kind.ATTACHED, tid, process)
         return process
 

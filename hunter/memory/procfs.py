@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import heapq
 import os
-from typing import Dict, List, NamedTuple, Optional
+import stat as stat_module
+from typing import Dict, FrozenSet, List, NamedTuple, Optional
 
 from hunter.memory import cgroup
 from hunter.memory.holds import HOLDS
@@ -228,6 +229,41 @@ def thread_ids(pid: int) -> List[int]:
         return [int(name) for name in os.listdir(f"/proc/{pid}/task")]
     except OSError:
         return []
+
+
+def pipes_of_self() -> FrozenSet[str]:
+    """Returns the pipes among the standard streams, as links in /proc name them."""
+    found = set()
+    for fd in (0, 1, 2):
+        try:
+            if stat_module.S_ISFIFO(os.fstat(fd).st_mode):
+                found.add(os.readlink(f"/proc/self/fd/{fd}"))
+        except OSError:
+            pass  # closed
+    return frozenset(found)
+
+
+def holds_one_of(pid: int, files: FrozenSet[str]) -> bool:
+    """Tells whether a process has one of some files open; not, where its links cannot be read.
+
+    Args:
+        pid: its process id.
+        files: as links in /proc name them.
+    """
+    directory = f"/proc/{pid}/fd"
+    if not files:
+        return False
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return False
+    for name in names:
+        try:
+            if os.readlink(f"{directory}/{name}") in files:
+                return True
+        except OSError:
+            continue
+    return False
 
 
 def command_line(pid: int) -> List[str]:

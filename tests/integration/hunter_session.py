@@ -47,6 +47,8 @@ class HunterSession:
         prefix: what runs the interpreter, such as strace.
         pings: say every half second that somebody listens.
         forgets: acknowledge frames as they come, and not only the Goodbye.
+        reads: descriptor where its frames come, None for its stdout.
+        pass_fds: descriptors that it inherits.
     """
 
     def __init__(
@@ -57,12 +59,16 @@ class HunterSession:
         prefix: Sequence[object] = (),
         pings: bool = True,
         forgets: bool = True,
+        reads: int | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.pyz = pyz
         command = [str(word) for word in (*prefix, *python, pyz, *options)]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            pass_fds=pass_fds,
+        )  # fmt: skip
+        self._reads = reads
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.messages: list[Any] = []
@@ -103,7 +109,7 @@ class HunterSession:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        fd = self.process.stdout.fileno()
+        fd = self.process.stdout.fileno() if self._reads is None else self._reads
         while True:
             self._reading.wait()
             try:

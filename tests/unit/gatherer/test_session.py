@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from gatherer import conversation
 from gatherer.conversation import Timing
-from gatherer.errors import DeployError, GathererError, LogWriteError
+from gatherer.errors import ClusterUnreachable, DeployError, GathererError, LogWriteError
 from gatherer.runtimes import Exit, TargetEnd
 from hg_shared.framing import Frame
 from hg_shared.messages import Heartbeat
@@ -517,3 +518,57 @@ async def test_lines_over_the_limit_are_told_everywhere(tmp_path: Path) -> None:
         (4711, None, 4096), (4711, dropped, 4096)
     ]  # fmt: skip
     assert any(f"{dropped} lines dropped (log size limit)" in line for line in summary.lines())
+
+
+ENDING = Timing(tick=0.001, fate=0.0, poll=0.001, stop=0.02, silence=60.0)
+
+
+async def test_a_hunter_that_does_not_end_is_left(tmp_path: Path) -> None:
+    runtime = ScriptedRuntime(stream(HELLO, process(), batch(0, 3)))
+    runtime.channel.hold = asyncio.Event().wait
+    summary = await session(tmp_path, runtime, duration=0.001, timing=ENDING).run()
+    assert runtime.channel.stop_reason == "error"  # as it is left it is told that nobody comes back
+    assert (summary.exit_code, summary.complete, summary.received) == (4, False, 3)
+    assert summary.end_reason.endswith("hunter did not end within 0.02 s after it was asked to")
+    assert log_numbers(tmp_path) == [0, 1, 2]
+
+
+async def test_one_that_sends_what_it_has_may_take_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation, "PROGRESS_SECONDS", 60.0)
+    rest = stream(*(batch(3 + n, 1) for n in range(50)), goodbye(53), start=4)
+    runtime = ScriptedRuntime(stream(HELLO, process(), batch(0, 3)), after_stop=rest)
+
+    async def slow_link() -> None:
+        await asyncio.sleep(0.002)
+
+    runtime.channel.hold = slow_link
+    summary = await session(tmp_path, runtime, duration=0.001, timing=ENDING).run()
+    assert (summary.exit_code, summary.complete, summary.received) == (0, True, 53)
+
+
+async def test_one_that_sends_without_end_is_left_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation, "PROGRESS_SECONDS", 60.0)
+    monkeypatch.setattr(conversation, "SLACK_BYTES", 0)
+    rest = stream(*(batch(3 + 40 * n, 40) for n in range(3000)), start=4)
+    runtime = ScriptedRuntime(stream(HELLO, process(), batch(0, 3)), after_stop=rest)
+    settings = {"duration": 0.001, "timing": ENDING, "buffer": 1 << 16}
+    summary = await session(tmp_path, runtime, **settings).run()
+    assert summary.exit_code == 4
+    assert "did not end within" in summary.end_reason
+
+
+async def test_nobody_is_looked_for_when_the_capture_is_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation, "FIRST_BACKOFF", 0.001)
+    monkeypatch.setattr(conversation, "LAST_BACKOFF", 0.001)
+    runtime = ScriptedRuntime(stream(HELLO, process(), batch(0, 3)), Exit(None, "it broke"))
+    runtime.rejoined = [ClusterUnreachable("no connection")] * 100_000  # linger is 10 s
+    async with asyncio.timeout(8):
+        summary = await session(tmp_path, runtime, duration=0.001, timing=ENDING).run()
+    assert summary.exit_code == 4
+    assert "it broke; hunter did not end within 0.02 s" in summary.end_reason
