@@ -8,13 +8,21 @@ them pid and tgid side by side (include/linux/sched.h, the same from 4.18 to 6.1
 from __future__ import annotations
 
 import os
+import time
 from struct import unpack_from
-from typing import Tuple
+from typing import NamedTuple, Tuple
 
 from hunter.engines.ebpf import loader
 from hunter.engines.ebpf.assembler import FP, R0, R1, R2, R3, R6, R7, R9
 from hunter.engines.ebpf.layout import CALIBRATION, TASK_SIZE
-from hunter.engines.ebpf.program import CURRENT_PID_TGID, NS_PID, Program, Settings
+from hunter.engines.ebpf.program import (
+    CURRENT_PID_TGID,
+    KTIME_GET_NS,
+    NS_PID,
+    Program,
+    Settings,
+)
+from hunter.memory import procfs
 
 _SIGCHLD = 17
 _CODE = 0x5B
@@ -36,6 +44,8 @@ def calibrate(settings: Settings) -> bytes:
     p.load(4, R2, FP, NS_PID)
     p.jump_if("ne", R1, R2, "out")
     p.store(8, R9, 8, R7)
+    p.call(KTIME_GET_NS)
+    p.store(8, R9, 16, R0)
     p.load(8, R3, R6, 0)
     p.read_kernel(R9, CALIBRATION.size, TASK_SIZE)
     p.jump_if("ne", R0, 0, "out")
@@ -66,8 +76,44 @@ def find_offsets(task: bytes, pid: int, tgid: int, code: int) -> Tuple[int, int]
     return 0, 0
 
 
-def measure_offsets(calibration: int, program: int) -> Tuple[int, int]:
-    """Ends a child and returns what `find_offsets` finds in its task_struct.
+class Measured(NamedTuple):
+    """What was found out about this kernel, and hunter's place in it.
+
+    Attributes:
+        pid_offset: see `find_offsets`.
+        exit_code_offset: see `find_offsets`.
+        clock_offset: what hunter's CLOCK_MONOTONIC is ahead of the kernel's, ns.
+    """
+
+    pid_offset: int = 0
+    exit_code_offset: int = 0
+    clock_offset: int = 0
+
+
+def clock_offset(kernel_ns: int, before: int, after: int, told: str) -> int:
+    """Returns what hunter's CLOCK_MONOTONIC is ahead of the kernel's, ns. Pure.
+
+    Args:
+        kernel_ns: the kernel's clock at some time.
+        before: hunter's clock before that.
+        after: hunter's clock after that.
+        told: /proc/self/timens_offsets, which is of the time namespace of hunter's children: right
+            to the nanosecond where hunter is in the same.
+    """
+    least, most = before - kernel_ns, after - kernel_ns
+    if least <= 0 <= most:
+        return 0
+    for line in told.splitlines():
+        name, *numbers = line.split()
+        if name in ("monotonic", "1") and len(numbers) == 2:
+            offset = int(numbers[0]) * 1_000_000_000 + int(numbers[1])
+            if least <= offset <= most:
+                return offset
+    return (least + most) // 2
+
+
+def measure(calibration: int, program: int) -> Measured:
+    """Ends a child, and looks at its task_struct and at when the kernel says that this was.
 
     Args:
         calibration: the map.
@@ -83,16 +129,23 @@ def measure_offsets(calibration: int, program: int) -> Tuple[int, int]:
     link = -1
     try:
         size = CALIBRATION.size + TASK_SIZE
-        value = CALIBRATION.pack(child, 0, 0).ljust(size, b"\0")
+        value = CALIBRATION.pack(child, 0, 0, 0).ljust(size, b"\0")
         loader.update(calibration, bytes(4), value)
         link = loader.attach_raw_tracepoint("sched_process_exit", program)
     finally:
+        before = time.monotonic_ns()
         os.close(write)
         os.waitpid(child, 0)
+        after = time.monotonic_ns()
         if link >= 0:
             os.close(link)
     found = loader.lookup(calibration, bytes(4), size) or bytes(size)
-    _, done, pid_tgid = CALIBRATION.unpack_from(found)
+    _, done, pid_tgid, kernel_ns = CALIBRATION.unpack_from(found)
     if not done:
-        return 0, 0
-    return find_offsets(found[CALIBRATION.size :], pid_tgid & 0xFFFFFFFF, pid_tgid >> 32, _CODE)
+        return Measured()
+    pid, tgid = pid_tgid & 0xFFFFFFFF, pid_tgid >> 32
+    told = procfs.read_text("/proc/self/timens_offsets")
+    return Measured(
+        *find_offsets(found[CALIBRATION.size :], pid, tgid, _CODE),
+        clock_offset(kernel_ns, before, after, told),
+    )

@@ -48,7 +48,7 @@ class Children:
             ordinal = self.follow.reserve()
             if not ordinal:
                 break
-            slot = self._slots.take(ordinal, 0)
+            slot = self._slots.take(ordinal)
             self._spares[ordinal] = slot
             loader.push(self._queue, slot.to_bytes(4, "little"))
 

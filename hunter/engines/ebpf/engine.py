@@ -23,6 +23,7 @@ from hunter.engines.ebpf.in_flight import InFlight
 from hunter.engines.ebpf.members import Members
 from hunter.engines.ebpf.open_calls import OpenCalls
 from hunter.engines.ebpf.outgoing import BATCH_BYTES, Outgoing
+from hunter.engines.ebpf.pauses import Pauses
 from hunter.engines.ebpf.plan_table import plan_table
 from hunter.engines.ebpf.process import Process
 from hunter.engines.ebpf.program import PidNamespace, Settings, kernel_of
@@ -119,14 +120,19 @@ class EbpfEngine:
             int(abi),
             None if wanted is None else wanted.get(abi, frozenset()),
             string_size,
+            lambda: table.crowded,
         )
         self._children = Children(table, fds["spares"] if follow_forks else -1)
         self._members = Members(
             self._tracepoints, table, fds, outgoing, self._in_flight, self._children, initial
         )
         self._events = Events(self._members, self._children, self._in_flight, outgoing)
+        self._pauses = Pauses(
+            self._tracepoints, table, fds["resumed"], self._members, self._in_flight
+        )
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._loss = 0.0
         self._last_records = 0
         self._last_mark = 0
 
@@ -160,43 +166,54 @@ class EbpfEngine:
             now = time.monotonic_ns()
             notices = self._members.notices
             try:
-                threads = self._members.begin(ordinal, pid, now)
+                process = self._members.begin(ordinal, pid, now)
             except HunterError as error:
                 notices.append(Notice("attach_failed", ordinal, now, str(error)))
-            else:
-                notices.append(Notice("attached", ordinal, now, "", threads))
+                return
+            count, since = len(process.threads), process.since
+            notices.append(Notice("attached", ordinal, since, "", count))
+            if self._pauses.paused:
+                self._outgoing.note_window(pid, ordinal, False, self._loss, since)
 
     def detach(self, ordinal: int) -> None:
         """Ends the tracing of a process."""
         with self._lock:
             process = self._members.processes.get(ordinal)
             if process is not None:
-                self._members.leave(process)
+                self._leave([process])
 
     def stop(self) -> None:
         """Ends all tracing and `run`."""
         with self._lock:
             self._stop.set()
             self._children.closed = True
-            now = time.monotonic_ns()
-            for record in self._third.take_records(self._third.end(), 16384):
-                self._events.take(record, now)
-            self._leave_all()
+            self._take_events(time.monotonic_ns(), 16384)
+            self._leave(list(self._members.processes.values()))
 
-    def _leave_all(self) -> None:
-        for process in list(self._members.processes.values()):
-            self._members.leave(process)
+    def _leave(self, processes: List[Process]) -> None:
+        """Lets processes go; threads and processes that ended before are not noted once more."""
+        for process in processes:
+            self._members.drop(process)
+        while self._take_events(time.monotonic_ns(), 16384):
+            pass
+        for process in processes:
+            if process.ordinal in self._members.processes:
+                self._members.leave(process)
+
+    def _take_events(self, now: int, most: int) -> int:
+        """Looks at records of the third ring; returns how many there were."""
+        records = self._third.take_records(self._third.end(), most)
+        for record in records:
+            self._events.take(record, now)
+        return len(records)
 
     def set_tracing(self, on: bool, loss: float, now_ns: int) -> None:
         """Pauses tracing, or goes on with it; see `hunter.engines.ptrace.PtraceEngine`."""
         with self._lock:
-            if on:
-                # What was open at the pause has returned unseen, or will: it must not be taken
-                # for the call whose end is seen first.
-                self._in_flight.forget_all()
-            self._tracepoints.set_calls(on)
+            self._loss = loss
+            now = self._pauses.end() if on else self._pauses.begin(now_ns)
             for process in self._members.processes.values():
-                self._outgoing.note_window(process.pid, process.ordinal, on, loss, now_ns)
+                self._outgoing.note_window(process.pid, process.ordinal, on, loss, now)
 
     def stops(self) -> int:
         """Returns how often a program ran for a traced call: twice for each record."""
@@ -207,6 +224,7 @@ class EbpfEngine:
         now = time.monotonic_ns()
         with self._lock:
             self._members.look_after(now)
+            self._pauses.go_on()
 
     def notices(self) -> List[Notice]:
         """Returns what happened since the last call."""
@@ -243,7 +261,8 @@ class EbpfEngine:
             # Open calls are listed before the ends of the rings are read: one that returns
             # meanwhile is announced in front of its record, never missed. Likewise the signal
             # that stopped a thread is in its ring when the thread is seen to be stopped.
-            self._in_flight.announce(processes, watermark, now)
+            if not self._pauses.blind:
+                self._in_flight.announce(processes, watermark, now)
             looked = [
                 (process, process.stops.look(now, process.threads))
                 for process in processes.values()
@@ -262,9 +281,7 @@ class EbpfEngine:
                 if self._follows:
                     self._children.see(ordinals, slots, stride)
                 batches.append(outgoing.batch(slots, stride))
-        take = self._events.take
-        for record in self._third.take_records(self._third.end(), 16384):
-            take(record, now)
+        self._take_events(now, 16384)
         if self._follows:
             self._keep_up()
         for process, stopped in looked:
@@ -294,7 +311,7 @@ class EbpfEngine:
         for ordinal, tid in self._children.take_unseen():
             self._members.adopt(ordinal, tid)
         if self._stop.is_set():
-            self._leave_all()
+            self._leave(list(self._members.processes.values()))
         else:
             self._children.fill()
 

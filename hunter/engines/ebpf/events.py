@@ -50,15 +50,23 @@ class Events:
         process = self._processes.get(ordinal)
         if process is None and ordinal in self._children:
             process = self._members.adopt(ordinal, tid)
+        if process is None and kind in (Kind.SIGNAL, layout.SENT):
+            # Sent while the kernel closed the files of a process that had ended, or was let go.
+            return
         if process is None or kind == Kind.SYSCALL:
             self._add(record)
             return
         if not tid:
-            # A signal for a thread that no program has seen: the leader stands for it.
-            record = record[:72] + process.pid.to_bytes(4, "little") + record[76:]
-        if kind == Kind.ATTACHED:
-            if tid in process.initial:
+            # A signal for a thread that no program has seen: the leader stands for it, or another
+            # where that has ended. A process that has none takes no signal any more.
+            if not process.threads:
                 return
+            tid = process.pid if process.pid in process.threads else min(process.threads)
+            record = record[:72] + tid.to_bytes(4, "little") + record[76:]
+        if kind == Kind.ATTACHED:
+            if tid in process.met:
+                return
+            process.met.add(tid)
             process.threads.add(tid)
         elif kind == Kind.IN_FLIGHT and self._in_flight.has_announced(tid, start):
             return
@@ -73,11 +81,10 @@ class Events:
             process.stops.sent(head[11], start)
             process.stops.delivered(head[11], now)
         elif kind == Kind.EXITED:
-            self._note_fatal(process, head[2] & 0x7F)
+            self._note_fatal(process, head[2] & 0x7F, tid, start)
         self._add(record)
         if kind == Kind.EXITED:
-            process.threads.discard(tid)
-            process.initial.discard(tid)
+            process.forget_thread(tid)
             status = head[2] & 0xFFFF
             if tid == process.pid or not process.status:
                 process.status = status
@@ -92,19 +99,28 @@ class Events:
             stopped: what `GroupStops.look` returned.
             now: when that was, CLOCK_MONOTONIC ns.
         """
-        for tid in process.stops.settle(stopped, now):
+        for tid in process.stops.settle(stopped & process.threads, now):
             row = bytearray(self._outgoing.head(Kind.STOPPED, tid, process.ordinal, now))
             row[80:82] = process.stops.signal.to_bytes(2, "little")
             self._add(bytes(row))
 
-    def _note_fatal(self, process: Process, signal: int) -> None:
-        """Notes the signal that ended a process, in whose place SIGKILL was delivered."""
+    def _note_fatal(self, process: Process, signal: int, tid: int, end: int) -> None:
+        """Notes the signal that ended a process, in whose place SIGKILL was delivered.
+
+        Args:
+            process: the process.
+            signal: its number, 0 when there was none.
+            tid: the thread that has ended, which stands for one that ended before.
+            end: when, CLOCK_MONOTONIC ns.
+        """
         sent = process.signals.pop(signal, None)
         if sent is not None:
             row = bytearray(sent)
             row[82] = Kind.SIGNAL
             start = max(int.from_bytes(sent[:8], "little"), self._outgoing.watermark)
-            row[:8] = start.to_bytes(8, "little")
+            row[:8] = min(start, end).to_bytes(8, "little")
+            if int.from_bytes(sent[72:76], "little") not in process.threads:
+                row[72:76] = tid.to_bytes(4, "little")
             self._add(bytes(row))
 
     def _perhaps_ended(self, process: Process, now: int) -> None:
@@ -116,9 +132,10 @@ class Events:
 
     def _executed(self, process: Process, head: Tuple[int, ...], data: bytes, now: int) -> bytes:
         tid, former = head[9], head[3]
-        process.threads.discard(former)
+        if former != tid:
+            process.forget_thread(former)
         process.threads.add(tid)
-        process.initial.discard(former)
+        process.met.add(tid)
         process.close_memory()
         command = data.split(b"\0", 1)[0]
         try:

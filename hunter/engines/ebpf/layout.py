@@ -12,12 +12,19 @@ from hg_shared.records import HEAD_SIZE
 
 # The value of the map `state`, shared with hunter by mmap(2).
 #   0      a byte for each hash of a tgid: 0, or the slot of the process, or TOMBSTONE
-#   8192   64 bytes for each slot: tgid, ordinal, records dropped, when tracing began, ordinal of
-#          the process that started it, children that were not followed, comm at birth
+#   8176   since when calls are recorded, ns; 0 while they are not
+#   8184   1 while the number of some process in the initial PID namespace is not known
+#   8188   1 once a thread found no room in `threads`
+#   8192   64 bytes for each slot: tgid, ordinal, records dropped, when tracing began (0 while it
+#          has not), ordinal of the process that started it, children that were not followed, comm
+#          at birth
 # Where children are followed the table of hashes is not used, but the map `members`.
 TABLE_SIZE = 4096
 PROBES = 4
 TOMBSTONE = 255
+EPOCH = 8176
+LEARNING = 8184
+CROWDED = 8188
 SLOTS = 255
 PROCESSES = 8192
 PROCESS_SIZE = 64
@@ -36,7 +43,7 @@ FOLLOW_STATE_SIZE = PROCESSES + FOLLOW_SLOTS * PROCESS_SIZE
 
 # The value of the map `threads`, by tid of the initial PID namespace.
 #   0      the record's head so far: start, args, tid, process, nr, abi
-#   88     1 while a call is open
+#   88     0 until the thread has been seen to begin or end a call; then 1 in a call, 2 outside
 #   92     plan at exit, route at exit (which program)
 #   96     start of a clone whose THREAD record is still to be made
 #   104    plan at entry
@@ -44,6 +51,8 @@ FOLLOW_STATE_SIZE = PROCESSES + FOLLOW_SLOTS * PROCESS_SIZE
 #   108    1: they are in `entries`, not here
 #   112    captures taken at entry
 THREAD_OPEN = 88
+OPEN = 1
+CLOSED = 2
 THREAD_PLAN = 92
 THREAD_ROUTE = 94
 THREAD_CLONE = 96
@@ -101,8 +110,9 @@ SENT = 128
 """Kind of a record that only hunter sees: a SIGNAL of which it is not known what becomes of it."""
 
 # The value of the map `calibration`: pid of a process in hunter's namespace, 1 when its task_struct
-# has been copied, its pid_tgid in the initial namespace, and the copy behind them.
-CALIBRATION = Struct("<IIQ")
+# has been copied, its pid_tgid in the initial namespace, when that was by the kernel's clock, and
+# the copy behind them.
+CALIBRATION = Struct("<IIQQ")
 TASK_SIZE = 8192
 """Bytes of a task_struct that are looked at to find pid, tgid and exit_code."""
 

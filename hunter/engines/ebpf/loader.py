@@ -1,4 +1,4 @@
-"""The only caller of bpf(2) and perf_event_open(2).
+"""The only caller of bpf(2).
 
 Maps, programs and their attachments are file descriptors: the kernel takes all of them away when
 hunter ends, however it ends.
@@ -19,15 +19,13 @@ from typing import Dict, List, Optional
 from hunter.errors import HunterError, NotPermitted
 
 _BPF = {"x86_64": 321, "aarch64": 280}
-_PERF_EVENT_OPEN = {"x86_64": 298, "aarch64": 241}
 _ATTR_SIZE = 144
-_PERF_ATTR_SIZE = 112
 
 # enum bpf_cmd, bpf_map_type, bpf_prog_type of linux/bpf.h.
 _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _PROG_LOAD = 0, 1, 2, 3, 5
 _RAW_TRACEPOINT_OPEN, _MAP_LOOKUP_BATCH = 17, 24
 HASH, ARRAY, PROG_ARRAY, PERCPU_ARRAY, QUEUE, RINGBUF = 1, 2, 3, 6, 22, 27
-PERF_EVENT, RAW_TRACEPOINT = 7, 17
+RAW_TRACEPOINT = 17
 MMAPABLE = 1 << 10
 _ANY = 0
 
@@ -37,11 +35,6 @@ _ELEMENT = Struct("<I4xQQQ")
 _BATCH = Struct("<QQQQIIQQ")
 _PROGRAM = Struct("<IIQQIIQII16s")
 _TRACEPOINT = Struct("<QI4x")
-# struct perf_event_attr: type, size, config, sample_period.
-_PERF_ATTR = Struct("<IIQQ")
-_PERF_SOFTWARE, _CPU_CLOCK, _CONTEXT_SWITCHES = 1, 0, 3
-_IOC_ENABLE, _IOC_SET_BPF = 0x2400, 0x40042408
-_PERF_FLAG_CLOEXEC = 8
 
 _syscall = ctypes.CDLL(None, use_errno=True).syscall
 
@@ -184,7 +177,7 @@ def load_program(kind: int, name: str, code: bytes) -> int:
     """Loads a program and returns its descriptor.
 
     Args:
-        kind: `RAW_TRACEPOINT` or `PERF_EVENT`.
+        kind: `RAW_TRACEPOINT`.
         name: shown by bpftool, at most 15 letters, digits and underscores.
         code: its instructions.
 
@@ -224,42 +217,6 @@ def attach_raw_tracepoint(name: str, program: int) -> int:
     fd = _bpf(_RAW_TRACEPOINT_OPEN, attributes, f"raw tracepoint {name}")
     os.set_inheritable(fd, False)
     return fd
-
-
-def open_task_events(tid: int, program: int) -> List[int]:
-    """Runs a program whenever a thread has run for a moment or goes to sleep.
-
-    Args:
-        tid: the thread, in hunter's PID namespace.
-        program: of type `PERF_EVENT`.
-
-    Returns:
-        Descriptors; closing them ends it.
-
-    Raises:
-        NotPermitted: CAP_PERFMON is missing, or a seccomp profile forbids perf_event_open(2).
-        HunterError: the thread is gone.
-    """
-    opened = []
-    try:
-        for config, period in ((_CPU_CLOCK, 10_000), (_CONTEXT_SWITCHES, 1)):
-            attributes = _PERF_ATTR.pack(_PERF_SOFTWARE, _PERF_ATTR_SIZE, config, period)
-            buffer = ctypes.create_string_buffer(attributes, _PERF_ATTR_SIZE)
-            fd = _call(
-                _PERF_EVENT_OPEN[platform.machine()], f"perf_event_open {tid}", buffer,
-                ctypes.c_int(tid), ctypes.c_int(-1), ctypes.c_int(-1),
-                ctypes.c_ulong(_PERF_FLAG_CLOEXEC),
-            )  # fmt: skip
-            opened.append(fd)
-            fcntl.ioctl(fd, _IOC_SET_BPF, program)
-            fcntl.ioctl(fd, _IOC_ENABLE, 0)
-    except (HunterError, OSError) as error:
-        for fd in opened:
-            os.close(fd)
-        if isinstance(error, HunterError):
-            raise
-        raise HunterError(f"perf event of {tid}: {error.strerror}") from error
-    return opened
 
 
 def map_memory(fd: int, length: int, offset: int = 0, writable: bool = True) -> mmap.mmap:

@@ -36,6 +36,7 @@ def create(plans: PlanTable, ring_bytes: Dict[str, int], follow: bool = False) -
     fds["plans"] = make(loader.ARRAY, 4, layout.PLAN_SIZE, len(plans.plans))
     fds["selections"] = make(loader.HASH, 8, 4, max(len(plans.selections), 1))
     fds["threads"] = make(loader.HASH, 4, layout.THREAD_SIZE, layout.MAX_THREADS)
+    fds["resumed"] = make(loader.HASH, 4, 8, layout.MAX_THREADS)
     fds["entries"] = make(loader.HASH, 4, layout.ENTRY_SIZE, layout.MAX_ENTRIES)
     fds["scratch"] = make(loader.PERCPU_ARRAY, 4, layout.SCRATCH_SIZE, 1)
     if follow:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import Deque, Dict, List, Mapping
+from typing import Deque, Dict, Mapping
 
 from hg_shared.records import Kind
 from hunter import recognition
@@ -20,7 +20,6 @@ from hunter.errors import HunterError, ProcessGone
 from hunter.memory import procfs
 
 GRACE_NS = 500_000_000
-MAX_LEARNING_THREADS = 64
 
 
 class Members:
@@ -67,8 +66,8 @@ class Members:
             return next(iter(self.processes))
         return 0
 
-    def begin(self, ordinal: int, pid: int, now: int) -> int:
-        """Begins to trace a process; returns how many threads it has.
+    def begin(self, ordinal: int, pid: int, now: int) -> Process:
+        """Begins to trace a process, and returns it.
 
         Args:
             ordinal: its number in this run.
@@ -98,30 +97,37 @@ class Members:
             raise HunterError(TRACED_ALREADY)
         self._children.fill()
         self._tracepoints.attach()
-        slot = self._slots.take(ordinal, now)
+        slot = self._slots.take(ordinal)
         process = Process(ordinal, pid, slot, now, threads)
         self.processes[ordinal] = process
         process.lost_before = self._outgoing.lost(ordinal)
         try:
-            self._enter(process, threads)
+            self._enter(process)
         except HunterError:
-            if not process.events:
-                self._forget(process)
-                raise
-        return len(threads)
+            self._forget(process)
+            raise
+        # Now that everything is in place: what is done from here on is recorded.
+        process.since = time.monotonic_ns()
+        self._slots.begin(slot, process.since)
+        # Of a thread that was started meanwhile nothing else tells that it sleeps.
+        threads = procfs.thread_ids(pid) or threads
+        for known in (process.threads, process.initial, process.met):
+            known.update(threads)
+        return process
 
-    def _enter(self, process: Process, threads: List[int]) -> None:
-        """Makes the programs see a process, or learn how the kernel numbers it."""
+    def _enter(self, process: Process) -> None:
+        """Makes the programs see a process, and learn how the kernel numbers it."""
         pid, number = process.pid, process.slot.to_bytes(4, "little")
-        if self._initial_namespace and self._follows:
+        if not self._initial_namespace:
+            loader.update(self._fds["wanted"], pid.to_bytes(4, "little"), number)
+            self._slots.set_learning(True)
+            return
+        if self._follows:
             self._slots.name(process.slot, pid)
             loader.update(self._fds["members"], pid.to_bytes(4, "little"), number)
-        elif self._initial_namespace:
-            self._slots.enter(process.slot, pid)
         else:
-            loader.update(self._fds["wanted"], pid.to_bytes(4, "little"), number)
-            for tid in threads[:MAX_LEARNING_THREADS]:
-                process.events += loader.open_task_events(tid, self._tracepoints.learn)
+            self._slots.enter(process.slot, pid)
+        process.placed = True
 
     def adopt(self, ordinal: int, pid: int) -> Process:
         """Takes in a child that the kernel traces already, from the first that is heard of it."""
@@ -129,6 +135,7 @@ class Members:
         born, creator, comm = self._slots.born(slot)
         process = Process(ordinal, pid, slot, born, [])
         process.threads.add(pid)
+        process.placed = True
         self.processes[ordinal] = process
         if self._children.follow is not None:
             command = comm.decode("utf-8", "surrogateescape")
@@ -142,14 +149,36 @@ class Members:
         Args:
             now: CLOCK_MONOTONIC ns.
         """
-        for process in list(self.processes.values()):
-            if process.events and self._slots.tgid(process.slot):
-                process.close_events()
+        self._place(now)
         if now - self._last_look >= GRACE_NS // 2:
             self._last_look = now
             for process in list(self.processes.values()):
                 self._look_after(process, now)
         self._note_missed(now)
+
+    def _place(self, now: int) -> None:
+        """Ends the learning of numbers once the programs find every process under its own."""
+        learning = [each for each in self.processes.values() if not each.placed]
+        for process in learning:
+            slot = process.slot
+            tgid = self._slots.tgid(slot) if slot else 0
+            if not tgid:
+                continue
+            if not self._follows and not self._slots.has_place(slot):
+                try:
+                    self._slots.enter(slot, tgid)
+                except HunterError as error:
+                    self._forget(process)
+                    self.notices.append(Notice("attach_failed", process.ordinal, now, str(error)))
+                    continue
+            process.placed = True
+            loader.delete(self._fds["wanted"], process.pid.to_bytes(4, "little"))
+        if learning:
+            self._learn_on()
+
+    def _learn_on(self) -> None:
+        """Has the programs look for numbers only while some process is not found under its own."""
+        self._slots.set_learning(not all(each.placed for each in self.processes.values()))
 
     def _look_after(self, process: Process, now: int) -> None:
         """Ends a process whose last EXITED record was lost."""
@@ -176,13 +205,12 @@ class Members:
             self._outgoing.set_lost(process.ordinal, lost)
 
     def leave(self, process: Process) -> None:
-        """Lets a process go."""
+        """Lets a process go that `drop` has taken from the programs."""
         now = time.monotonic_ns()
-        # The records of what ended before are in the rings: they are read before the threads go.
-        self._drop(process)
-        for tid in sorted(self._in_flight.note_all(process, now)):
+        living = set(procfs.thread_ids(process.pid))
+        for tid in sorted(self._in_flight.note_all(process, now) & living):
             self._outgoing.add(self._outgoing.head(Kind.DETACHED, tid, process.ordinal, now))
-        self.end(process, "detached", now)
+        self.end(process, "detached", process.until or now)
 
     def end(self, process: Process, reason: str, now: int) -> None:
         """Drops a process that has ended, or has been let go.
@@ -198,9 +226,10 @@ class Members:
         self._forget(process)
         self.notices.append(Notice("ended", process.ordinal, now, reason, process.status))
 
-    def _drop(self, process: Process) -> None:
-        """Keeps the count of a slot and gives the slot back."""
+    def drop(self, process: Process) -> None:
+        """Has nothing more recorded of a process: keeps the count of its slot and gives it back."""
         if process.slot:
+            process.until = time.monotonic_ns()
             self.count_losses(process)
             tgid = self._slots.tgid(process.slot)
             if self._follows and tgid:
@@ -209,11 +238,14 @@ class Members:
             process.slot = 0
 
     def _forget(self, process: Process) -> None:
-        self._drop(process)
+        self.drop(process)
         loader.delete(self._fds["wanted"], process.pid.to_bytes(4, "little"))
-        process.close_events()
         process.close_memory()
         self.processes.pop(process.ordinal, None)
+        if not process.placed:
+            self._learn_on()
         if not self.processes and not self._children.born:
             self._tracepoints.detach()
             self._slots.clear()
+            self._slots.forget_crowd()
+            self._in_flight.forget_all()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from hg_shared.records import HEAD, Kind
 from hunter import capture_plan, captures
@@ -47,7 +47,9 @@ class OpenCalls:
         self._elements = loader.Elements(threads, 4, layout.THREAD_SIZE, layout.MAX_THREADS)
 
     def read(self, before: int) -> Tuple[List[OpenCall], Dict[int, int]]:
-        """Returns the calls that began before a time, and tid → ordinal of all known threads.
+        """Returns the calls that began before a time, and tid → ordinal of the threads seen so far.
+
+        Seen are those that have begun or ended a call since calls are recorded.
 
         Args:
             before: CLOCK_MONOTONIC ns.
@@ -59,8 +61,10 @@ class OpenCalls:
         known: Dict[int, int] = {}
         for number in range(len(values) // size):
             fields = unpack(values, number * size)
+            if not fields[15]:
+                continue
             known[fields[9]] = fields[10]
-            if fields[15] and 0 < fields[0] < before:
+            if fields[15] == layout.OPEN and 0 < fields[0] < before:
                 key = bytes(keys[number * 4 : number * 4 + 4])
                 at = number * size + layout.THREAD_CAPTURES
                 inline = bytes(values[at : at + fields[20]])
@@ -81,18 +85,19 @@ class OpenCalls:
         if value is None:
             return False
         fields = layout.THREAD.unpack_from(value)
-        return fields[0] == call.start and bool(fields[15]) and fields[3:9] == call.args
+        opened = fields[15] == layout.OPEN
+        return opened and fields[0] == call.start and fields[3:9] == call.args
 
-    def forget(self, tids: Set[int]) -> None:
-        """Removes threads that are traced no longer.
+    def forget(self, ordinal: Optional[int] = None) -> None:
+        """Removes the threads of a process.
 
         Args:
-            tids: in hunter's PID namespace.
+            ordinal: the process; None for all.
         """
         keys, values = self._elements.read()
         for number in range(len(values) // layout.THREAD_SIZE):
-            tid = layout.THREAD.unpack_from(values, number * layout.THREAD_SIZE)[9]
-            if tid in tids:
+            owner = layout.THREAD.unpack_from(values, number * layout.THREAD_SIZE)[10]
+            if ordinal in (None, owner):
                 key = bytes(keys[number * 4 : number * 4 + 4])
                 loader.delete(self._threads, key)
                 loader.delete(self._entries, key)

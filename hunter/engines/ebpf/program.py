@@ -19,6 +19,7 @@ from hunter.engines.ebpf.assembler import (
     R4,
     R5,
     R7,
+    R8,
     R9,
     Assembler,
 )
@@ -63,6 +64,8 @@ class Kernel(NamedTuple):
         compat_bit: mask in that word.
         pid_offset: of task_struct.pid, followed by tgid; 0 when it is not known.
         exit_code_offset: of task_struct.exit_code; 0 when it is not known.
+        clock_offset: what hunter's CLOCK_MONOTONIC is ahead of the kernel's, ns: not 0 in a time
+            namespace.
     """
 
     abi: int
@@ -70,6 +73,7 @@ class Kernel(NamedTuple):
     compat_bit: int
     pid_offset: int = 0
     exit_code_offset: int = 0
+    clock_offset: int = 0
 
 
 class Settings(NamedTuple):
@@ -111,27 +115,83 @@ class Program(Assembler):
         return self.code()
 
     def target(self) -> None:
-        """Sets r9 to the slot of the current process and the key to its tid, or ends.
+        """Sets r9 to the slot of the current process and the key to its tid, or ends; r8 is lost.
 
-        A process that is not traced pays for these instructions and nothing else.
+        A process that is not traced pays for these instructions and nothing else, but while hunter
+        waits to learn how the kernel numbers one.
         """
         self.call(CURRENT_PID_TGID)
         self.mov(R7, R0)
         self.alu("rsh", R0, 32)
-        self.slot_of(R0)
+        if self.settings.namespace.initial:
+            self.slot_of(R0)
+        else:
+            missed, found = self.fresh("missed"), self.fresh("found")
+            self.slot_of(R0, missed)
+            self.jump(found)
+            self.label(missed)
+            self._learn()
+            self.label(found)
         self.store(4, FP, KEY, R7)
 
-    def slot_of(self, tgid: str) -> None:
-        """Sets r9 to the slot of a process, or ends; r1 to r5 are lost.
+    def _learn(self) -> None:
+        """Sets r9 to the slot of a process whose number was not known, or ends.
+
+        Its tgid in the initial namespace is noted where the programs look for it. It stays in
+        `wanted` until hunter has seen it there: another CPU may note another in the same place.
+        """
+        learned = self.fresh("learned")
+        self.map_value(R1, self.fds["state"], layout.LEARNING)
+        self.load(4, R1, R1)
+        self.jump_if("eq", R1, 0, "out")
+        self.constant(R1, self.settings.namespace.device)
+        self.constant(R2, self.settings.namespace.inode)
+        self.mov(R3, FP)
+        self.alu("add", R3, NS_PID)
+        self.mov(R4, 8)
+        self.call(CURRENT_NS_PID_TGID)
+        self.jump_if("ne", R0, 0, "out")
+        self.lookup("wanted", NS_PID + 4)
+        self.jump_if("eq", R0, 0, "out")
+        self.load(4, R8, R0)
+        self.mov(R1, R8)
+        self.slot_address(R1)
+        self.mov(R1, R7)
+        self.alu("rsh", R1, 32)
+        self.store(4, R9, layout.PROCESS_TGID, R1)
+        if self.settings.follow:
+            self.store(4, FP, KEY, R1)
+            self.store(4, FP, SLOT, R8)
+            self.update("members", KEY, SLOT)
+            return
+        self.alu("and", R1, layout.TABLE_SIZE - 1)
+        self.map_value(R2, self.fds["state"])
+        self.alu("add", R2, R1)
+        for probe in range(layout.PROBES):
+            free, next_one = self.fresh("free"), self.fresh("next")
+            self.load(1, R3, R2, probe)
+            self.jump_if("eq", R3, 0, free)
+            self.jump_if("ne", R3, layout.TOMBSTONE, next_one)
+            self.label(free)
+            self.store(1, R2, probe, R8)
+            self.jump(learned)
+            self.label(next_one)
+        # Hunter finds that it has a number and no place.
+        self.jump("out")
+        self.label(learned)
+
+    def slot_of(self, tgid: str, missed: str = "out") -> None:
+        """Sets r9 to the slot of a process; r1 to r5 are lost.
 
         Args:
             tgid: register that holds its tgid in the initial namespace.
+            missed: label of what is done when it is not traced.
         """
         if self.settings.follow:
             # A hash map costs others more than the table, but two CPUs may enter children at once.
             self.store(4, FP, KEY + 4, tgid)
             self.lookup("members", KEY + 4)
-            self.jump_if("eq", R0, 0, "out")
+            self.jump_if("eq", R0, 0, missed)
             self.load(4, R1, R0)
             self.slot_address(R1)
             return
@@ -142,18 +202,18 @@ class Program(Assembler):
         self.alu("add", R1, R2)
         for probe in range(layout.PROBES):
             self.load(1, R3, R1, probe)
-            self.jump_if("eq", R3, 0, "out")
+            self.jump_if("eq", R3, 0, missed)
             self.alu("lsh", R3, 6)
             self.map_value(R9, self.fds["state"], layout.PROCESSES)
             self.alu("add", R9, R3)
             self.load(4, R5, R9, layout.PROCESS_TGID)
             self.jump_if("eq", R5, tgid, found)
-        self.jump("out")
+        self.jump(missed)
         self.label(found)
 
     def slot_address(self, number: str) -> None:
         """Sets r9 to the slot whose number is in a register, which is lost."""
-        self.alu("and", number, layout.FOLLOW_SLOTS - 1)
+        self.alu("and", number, layout.FOLLOW_SLOTS - 1 if self.settings.follow else 255)
         self.alu("lsh", number, 6)
         self.map_value(R9, self.fds["state"], layout.PROCESSES)
         self.alu("add", R9, number)
@@ -262,19 +322,29 @@ class Program(Assembler):
         self.store(1, FP, EVENT + 83, self.settings.kernel.abi)
         self.store(4, FP, EVENT + 84, 0)
 
+    def clock(self) -> None:
+        """Sets r0 to hunter's CLOCK_MONOTONIC, ns; r1 to r5 are lost."""
+        self.call(KTIME_GET_NS)
+        if self.settings.kernel.clock_offset:
+            self.constant(R1, self.settings.kernel.clock_offset)
+            self.alu("add", R0, R1)
+
     def stamp(self) -> None:
         """Sets the time of the record on the stack to now."""
-        self.call(KTIME_GET_NS)
+        self.clock()
         self.store(8, FP, EVENT, R0)
 
     def send_event(self, captures: int = 0) -> None:
         """Puts the record on the stack out; r9 was spilled."""
         self.output("events", FP, EVENT, HEAD_SIZE + captures)
 
-    def first_sight(self) -> None:
-        """Makes the entry of a thread that has none: r0 is its address afterwards, or the end.
+    def first_sight(self, full: str = "") -> None:
+        """Makes the entry of a thread that has none: r0 is its address afterwards.
 
         Needs r7 (pid_tgid) and r9; r9 is spilled. The thread is announced with ATTACHED.
+
+        Args:
+            full: label of what is done when there is no room; empty: a record is lost.
         """
         self.spill_slot()
         self.namespace_tid()
@@ -284,8 +354,8 @@ class Program(Assembler):
         self.map_value(R3, self.fds["zeroes"])
         self.mov(R4, 0)
         self.call(MAP_UPDATE)
-        full = self.fresh("full")
-        self.jump_if("ne", R0, 0, full)
+        crowded = self.fresh("crowded")
+        self.jump_if("ne", R0, 0, crowded)
         self.load(4, R2, FP, NS_PID)
         self.event(Kind.ATTACHED, R2)
         self.stamp()
@@ -293,9 +363,12 @@ class Program(Assembler):
         self.lookup("threads")
         made = self.fresh("made")
         self.jump_if("ne", R0, 0, made)
-        self.label(full)
-        self.lost()
-        self.jump("out")
+        self.label(crowded)
+        self.map_value(R1, self.fds["state"], layout.CROWDED)
+        self.store(4, R1, 0, 1)
+        if not full:
+            self.lost()
+        self.jump(full or "out")
         self.label(made)
         self.load(4, R1, FP, NS_PID)
         self.store(4, R0, 72, R1)
@@ -303,12 +376,12 @@ class Program(Assembler):
         self.load(4, R1, R9, layout.PROCESS_ORDINAL)
         self.store(4, R0, 76, R1)
 
-    def thread(self) -> None:
-        """R0 = the current thread's entry; one is made for a new thread."""
+    def thread(self, full: str = "") -> None:
+        """R0 = the current thread's entry; one is made for a new thread; see `first_sight`."""
         known = self.fresh("known")
         self.lookup("threads")
         self.jump_if("ne", R0, 0, known)
-        self.first_sight()
+        self.first_sight(full)
         self.label(known)
 
     def tail_call(self, index: int) -> None:

@@ -30,12 +30,11 @@ class Slots:
         )
         self._most = len(self._free)
 
-    def take(self, ordinal: int, since: int) -> int:
-        """Returns a slot for a process that is not in the table yet.
+    def take(self, ordinal: int) -> int:
+        """Returns a slot for a process that is not in the table yet, of which nothing is recorded.
 
         Args:
             ordinal: of the process.
-            since: start of the calls in which its threads are found, CLOCK_MONOTONIC ns.
 
         Raises:
             HunterError: too many processes are traced.
@@ -44,8 +43,45 @@ class Slots:
             raise HunterError(f"more than {self._most} processes at a time")
         slot = self._free.popleft()
         at = layout.PROCESSES + slot * layout.PROCESS_SIZE
-        _SLOT.pack_into(self._memory, at, 0, ordinal, 0, since, 0, 0)
+        _SLOT.pack_into(self._memory, at, 0, ordinal, 0, 0, 0, 0)
         return slot
+
+    def begin(self, slot: int, since: int) -> None:
+        """Has the calls of a process recorded, also those in which its threads are found.
+
+        Args:
+            slot: its slot.
+            since: start of those, CLOCK_MONOTONIC ns.
+        """
+        at = layout.PROCESSES + slot * layout.PROCESS_SIZE + layout.PROCESS_SINCE
+        self._longs[at // 8] = since
+
+    def set_epoch(self, since: int) -> None:
+        """Has the calls of all processes recorded, or none of them.
+
+        Args:
+            since: start of those in which threads are found, CLOCK_MONOTONIC ns; 0 for none.
+        """
+        self._longs[layout.EPOCH // 8] = since
+
+    def set_learning(self, on: bool) -> None:
+        """Has the programs look for processes whose number is not known, or not any more."""
+        self._words[layout.LEARNING // 4] = int(on)
+
+    def has_place(self, slot: int) -> bool:
+        """Tells whether the programs find the process of a slot in the table."""
+        tgid = self.tgid(slot)
+        at = tgid % layout.TABLE_SIZE
+        return bool(tgid) and slot in self._memory[at : at + layout.PROBES]
+
+    @property
+    def crowded(self) -> bool:
+        """Whether some thread found no room: of such a one it is not known what it is in."""
+        return bool(self._words[layout.CROWDED // 4])
+
+    def forget_crowd(self) -> None:
+        """Takes note that no thread is known any more."""
+        self._words[layout.CROWDED // 4] = 0
 
     @property
     def free(self) -> int:

@@ -8,12 +8,14 @@ from struct import Struct
 from typing import Dict
 
 from hunter.engines.ebpf import loader, plan_table
-from hunter.engines.ebpf.calibration import calibrate, measure_offsets
+from hunter.engines.ebpf.calibration import calibrate, measure
 from hunter.engines.ebpf.program import Settings
-from hunter.engines.ebpf.programs import learning, signals, sys_enter, sys_exit, tasks
+from hunter.engines.ebpf.programs import signals, sys_enter, sys_exit, tasks
 from hunter.errors import HunterError
 
 _INDEX = Struct("<I")
+ENTRIES, EXITS = "sys_enter", "sys_exit"
+CALLS = (ENTRIES, EXITS)
 
 
 class Tracepoints:
@@ -29,13 +31,14 @@ class Tracepoints:
 
     def __init__(self, settings: Settings) -> None:
         self._links: Dict[str, int] = {}
+        self._calls = True
         load = loader.load_program
         copying = load(loader.RAW_TRACEPOINT, "hunter_offsets", calibrate(settings))
-        pid_offset, exit_code_offset = measure_offsets(settings.fds["calibration"], copying)
+        found = measure(settings.fds["calibration"], copying)
         os.close(copying)
-        if settings.follow and not pid_offset:
+        if settings.follow and not found.pid_offset:
             raise HunterError("children cannot be followed: where the kernel keeps pids is unknown")
-        kernel = settings.kernel._replace(pid_offset=pid_offset, exit_code_offset=exit_code_offset)
+        kernel = settings.kernel._replace(**found._asdict())
         self.settings = settings = settings._replace(kernel=kernel)
         made = {
             "sched_process_exit": tasks.exited(settings),
@@ -43,17 +46,17 @@ class Tracepoints:
             "task_newtask": tasks.new_task(settings),
             "signal_deliver": signals.signal_delivered(settings),
         }
-        if pid_offset:
+        if found.pid_offset:
             made["signal_generate"] = signals.signal_generated(settings)
-        # Last, so that a thread's first record finds everything else in place.
-        made["sys_exit"] = sys_exit.leave(settings)
-        made["sys_enter"] = sys_enter.enter(settings)
+        # Last, so that a thread's first record finds everything else in place; exits first, so that
+        # no call is seen to begin and not to end.
+        made[EXITS] = sys_exit.leave(settings)
+        made[ENTRIES] = sys_enter.enter(settings)
         self._programs: Dict[str, int] = {
             name: load(loader.RAW_TRACEPOINT, f"hunter_{name}"[:15], code)
             for name, code in made.items()
         }
         self._route(plan_table.ENTRY_SIMPLE, sys_enter.entry_captures(settings, False))
-        self.learn = load(loader.PERF_EVENT, "hunter_learn", learning.learn(settings))
         # These have loops, which the verifier follows for a tenth of a second.
         self._slow = threading.Thread(target=self._load_slow, name="verifier", daemon=True)
         self._slow.start()
@@ -69,31 +72,36 @@ class Tracepoints:
             self._route(route, sys_exit.leave(settings, route))
 
     def attach(self) -> None:
-        """Puts the programs at their tracepoints, if they are not there."""
-        if self._links:
-            return
-        self._slow.join()
+        """Puts the programs at their tracepoints, as far as they are not there.
+
+        Those at calls only while calls are to be seen. The kernel waits for all its CPUs at each of
+        them, which takes a quarter of a second together.
+        """
+        if not self._links:
+            self._slow.join()
         for name, program in self._programs.items():
-            self._links[name] = loader.attach_raw_tracepoint(name, program)
+            if name not in self._links and (self._calls or name not in CALLS):
+                self._links[name] = loader.attach_raw_tracepoint(name, program)
 
     @property
     def attached(self) -> bool:
         """Whether the programs are at their tracepoints."""
         return bool(self._links)
 
-    def set_calls(self, on: bool) -> None:
-        """Takes the programs away from entry and exit of calls, or puts them there again.
+    def leave_calls(self, tracepoint: str) -> None:
+        """Takes the program away from one of `CALLS`, the entries first, until `return_to_calls`.
 
         Away, they cost nobody on the node anything; births, deaths and signals are still seen.
-
-        Args:
-            on: whether calls are to be seen.
         """
-        for name in ("sys_exit", "sys_enter"):
-            if on and self._links and name not in self._links:
-                self._links[name] = loader.attach_raw_tracepoint(name, self._programs[name])
-            elif not on and name in self._links:
-                os.close(self._links.pop(name))
+        self._calls = False
+        if tracepoint in self._links:
+            os.close(self._links.pop(tracepoint))
+
+    def return_to_calls(self) -> None:
+        """Has entries and exits of calls seen again."""
+        self._calls = True
+        if self._links:
+            self.attach()
 
     def detach(self) -> None:
         """Takes the programs away from their tracepoints."""

@@ -12,18 +12,18 @@ import pytest
 from hg_shared.records import Abi
 from hunter.engines.choose import choose
 from hunter.engines.ebpf import layout, loading
-from hunter.engines.ebpf.calibration import calibrate, find_offsets
+from hunter.engines.ebpf.calibration import calibrate, clock_offset, find_offsets
 from hunter.engines.ebpf.engine import ring_sizes
 from hunter.engines.ebpf.maps import RINGS
 from hunter.engines.ebpf.open_calls import parse_syscall
 from hunter.engines.ebpf.program import PidNamespace, Settings, kernel_of
-from hunter.engines.ebpf.programs import learning, signals, sys_enter, sys_exit, tasks
+from hunter.engines.ebpf.programs import signals, sys_enter, sys_exit, tasks
 from hunter.engines.ebpf.slots import Slots
 from hunter.errors import HunterError
 
 ALL = ["BPF", "PERFMON"]
 NAMES = (
-    "state zeroes calls plans selections threads entries scratch wanted routes calibration"
+    "state zeroes calls plans selections threads resumed entries scratch wanted routes calibration"
 ).split()
 
 
@@ -74,6 +74,55 @@ def test_offsets_in_a_task_struct() -> None:
     assert find_offsets(bytes(task), 4711, 4711, 0x5C) == (0, 0)
 
 
+OFFSETS = "monotonic         -86400         5\nboottime           7         0\n"
+
+
+@pytest.mark.parametrize(
+    ("kernel_ns", "told", "offset"),
+    [
+        (1_000_000, "", 0),
+        (1_000_000, OFFSETS, 0),
+        (1_000_000 + 86_400 * 10**9, OFFSETS, -86_400 * 10**9 + 5),
+        # What is told is of the namespace of children, which hunter need not be in.
+        (1_000_000 + 50 * 10**9, OFFSETS, -50 * 10**9),
+        (1_000_000 - 50 * 10**3, "", 50_000),
+    ],
+)
+def test_how_far_hunters_clock_is_ahead(kernel_ns: int, told: str, offset: int) -> None:
+    assert clock_offset(kernel_ns, 1_000_000 - 1000, 1_000_000 + 1000, told) == offset
+
+
+def test_what_the_programs_are_told_in_the_state() -> None:
+    memory = mmap.mmap(-1, layout.STATE_SIZE)
+    slots = Slots(memory)
+    slot = slots.take(7)
+    at = layout.PROCESSES + slot * layout.PROCESS_SIZE
+    assert struct.unpack_from("<IIQQ", memory, at) == (0, 7, 0, 0)
+    slots.begin(slot, 99)
+    assert struct.unpack_from("<IIQQ", memory, at) == (0, 7, 0, 99)
+    slots.set_epoch(5)
+    slots.set_learning(True)
+    assert struct.unpack_from("<QII", memory, layout.EPOCH) == (5, 1, 0)
+    assert not slots.crowded
+    struct.pack_into("<I", memory, layout.CROWDED, 1)
+    assert slots.crowded
+    slots.forget_crowd()
+    slots.set_learning(False)
+    slots.set_epoch(0)
+    assert struct.unpack_from("<QII", memory, layout.EPOCH) == (0, 0, 0)
+
+
+def test_a_number_that_a_program_has_learned_has_a_place_or_not() -> None:
+    memory = mmap.mmap(-1, layout.STATE_SIZE)
+    slots = Slots(memory)
+    slot = slots.take(1)
+    assert not slots.has_place(slot)
+    slots.name(slot, 4711)
+    assert not slots.has_place(slot), "another process was put in the same place"
+    memory[4711 % layout.TABLE_SIZE + 2] = slot
+    assert slots.has_place(slot)
+
+
 @pytest.mark.parametrize("given", [1, 65536, 100_000, 4 << 20, (8 << 20) - 1])
 def test_rings_are_powers_of_two(given: int) -> None:
     sizes = ring_sizes(given)
@@ -97,17 +146,17 @@ def test_the_table_finds_room_and_gives_it_back() -> None:
     like = [4711 + number * layout.TABLE_SIZE for number in range(layout.PROBES + 1)]
     taken = []
     for ordinal, tgid in enumerate(like[: layout.PROBES], 1):
-        slot = slots.take(ordinal, 5)
+        slot = slots.take(ordinal)
         slots.enter(slot, tgid)
         assert slots.tgid(slot) == tgid
         taken.append(slot)
     at = 4711 % layout.TABLE_SIZE
     assert list(memory[at : at + layout.PROBES]) == taken
     with pytest.raises(HunterError, match="like numbers"):
-        slots.enter(slots.take(9, 5), like[-1])
+        slots.enter(slots.take(9), like[-1])
     slots.leave(taken[1])
     assert memory[at + 1] == layout.TOMBSTONE
-    slots.enter(slots.take(10, 5), like[-1])
+    slots.enter(slots.take(10), like[-1])
     assert memory[at + 1] not in (0, layout.TOMBSTONE)
     slots.clear()
     assert not any(memory[: layout.TABLE_SIZE + layout.PROBES])
@@ -116,15 +165,15 @@ def test_the_table_finds_room_and_gives_it_back() -> None:
 def test_more_processes_than_slots() -> None:
     slots = Slots(mmap.mmap(-1, layout.STATE_SIZE))
     for ordinal in range(layout.SLOTS - 1):
-        slots.take(ordinal, 0)
+        slots.take(ordinal)
     with pytest.raises(HunterError, match="more than 254"):
-        slots.take(1, 0)
+        slots.take(1)
 
 
 def test_slots_of_children() -> None:
     memory = mmap.mmap(-1, layout.FOLLOW_STATE_SIZE)
     slots = Slots(memory)
-    taken = [slots.take(ordinal, 0) for ordinal in range(1, 1001)]
+    taken = [slots.take(ordinal) for ordinal in range(1, 1001)]
     assert slots.free == layout.FOLLOW_SLOTS - 2 - 1000
     last = taken[-1]
     at = layout.PROCESSES + last * layout.PROCESS_SIZE
@@ -160,7 +209,6 @@ def test_programs_of_both_machines_assemble(
         tasks.exited(settings),
         signals.signal_delivered(settings),
         signals.signal_generated(settings),
-        learning.learn(settings),
         calibrate(settings),
     ]
     for code in made:

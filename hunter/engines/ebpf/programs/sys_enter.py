@@ -8,7 +8,6 @@ from hunter.engines.ebpf.assembler import FP, R0, R1, R2, R3, R4, R5, R6, R7, R8
 from hunter.engines.ebpf.program import (
     EVENT,
     KEY,
-    KTIME_GET_NS,
     MAP_UPDATE,
     NS_PID,
     READ_KERNEL,
@@ -39,16 +38,18 @@ def enter(settings: Settings) -> bytes:
         p.jump("out")
         p.label("maybe")
     p.spill_slot()
-    p.thread()
+    # Where there is no room for the thread its call is counted when it ends.
+    p.thread("out")
     p.mov(R7, R0)
     p.load(8, R9, FP, SLOT)
-    p.store(4, R7, layout.THREAD_OPEN, 0)
-    p.call(KTIME_GET_NS)
+    p.store(4, R7, layout.THREAD_OPEN, layout.CLOSED)
+    p.clock()
     p.store(8, R7, 0, R0)
+    p.load(8, R3, R6, 0)
     if settings.kernel.abi == Abi.X86_64:
-        x86_arguments(p)
+        x86_arguments(p, R7, R8)
     else:
-        arm64_arguments(p)
+        arm64_arguments(p, R7, R8)
     # r8 is the number, r5 the index of the call.
     p.store(2, R7, 80, R8)
     p.store(1, R7, 82, int(Kind.SYSCALL))
@@ -76,7 +77,7 @@ def enter(settings: Settings) -> bytes:
     p.store(8, FP, NS_PID, R4)
     p.jump_if("set", R3, layout.CALL_SELECTS_AT_ENTRY | layout.CALL_SELECTS_AT_EXIT, "selects")
     p.label("selected")
-    p.store(4, R7, layout.THREAD_OPEN, 1)
+    p.store(4, R7, layout.THREAD_OPEN, layout.OPEN)
     p.load(2, R4, R7, layout.THREAD_ENTRY_PLAN)
     p.jump_if("eq", R4, 0, "out")
     p.mov(R1, R6)
@@ -97,7 +98,7 @@ def enter(settings: Settings) -> bytes:
     p.store(2, R7, 80, BIG_NUMBER)
     p.label("short")
     if not settings.filtered:
-        p.store(4, R7, layout.THREAD_OPEN, 1)
+        p.store(4, R7, layout.THREAD_OPEN, layout.OPEN)
     p.jump("out")
     p.label("selects")
     _select(p)

@@ -9,7 +9,6 @@ from hunter.engines.ebpf import layout, plan_table
 from hunter.engines.ebpf.assembler import FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9
 from hunter.engines.ebpf.program import (
     EVENT,
-    KTIME_GET_NS,
     READ_KERNEL,
     SLOT,
     Program,
@@ -17,13 +16,17 @@ from hunter.engines.ebpf.program import (
 )
 from hunter.engines.ebpf.programs.capture import empty_scratch
 from hunter.engines.ebpf.programs.reading import Reading, find_plan
-from hunter.engines.ebpf.programs.registers import call_under_way
+from hunter.engines.ebpf.programs.registers import arm64_arguments, x86_arguments
 
 _PTRACE_EVENT_CLONE = 3
 _CLOCK = -48
 _CONTEXT = -56
-# clone, fork, vfork, clone3: the new thread returns from them too, with 0.
-_CLONES: Dict[int, Tuple[int, ...]] = {Abi.X86_64: (56, 57, 58, 435), Abi.AARCH64: (220, 435)}
+_RVAL = -64
+# clone, fork, vfork, clone3: the new thread returns from them too, with 0. By index of the call.
+_CLONES: Dict[int, Tuple[int, ...]] = {
+    Abi.X86_64: (56, 57, 58, 435, 512 | 120, 512 | 2, 512 | 190, 512 | 435),
+    Abi.AARCH64: (220, 435),
+}
 
 
 def leave(settings: Settings, route: int = 0) -> bytes:
@@ -49,14 +52,17 @@ def leave(settings: Settings, route: int = 0) -> bytes:
         p.load(8, R1, R6, layout.THREAD_CLONE)
         p.jump_if("ne", R1, 0, "cloned")
         p.label("followed")
+        p.load(4, R1, R6, layout.THREAD_OPEN)
+        p.jump_if("eq", R1, 0, "unseen")
+        p.label("begun_before")
     p.load(4, R1, R6, layout.THREAD_OPEN)
-    p.jump_if("eq", R1, 0, "out")
+    p.jump_if("ne", R1, layout.OPEN, "out")
     empty_scratch(p)
     p.store(8, R7, layout.SCRATCH_RVAL, R8)
     if not route:
         p.load(2, R1, R6, layout.THREAD_ROUTE)
         p.jump_if("ne", R1, 0, "routed")
-    p.call(KTIME_GET_NS)
+    p.clock()
     _head(p)
     _captures_of_entry(p)
     p.load(2, R1, R6, layout.THREAD_PLAN)
@@ -68,7 +74,7 @@ def leave(settings: Settings, route: int = 0) -> bytes:
     }[route]
     Reading(p, False, forms).items()
     _put_out(p)
-    p.store(4, R6, layout.THREAD_OPEN, 0)
+    p.store(4, R6, layout.THREAD_OPEN, layout.CLOSED)
     if not route:
         p.jump("out")
         p.label("routed")
@@ -84,11 +90,18 @@ def leave(settings: Settings, route: int = 0) -> bytes:
         _cloned(p)
         p.jump("followed")
         p.label("new")
+        _since(p, R1)
         p.load(8, R9, FP, SLOT)
-        p.first_sight()
+        p.first_sight("crowded")
         p.mov(R6, R0)
+        p.label("unseen")
         _take_over(p)
-        p.jump("followed")
+        p.jump("begun_before")
+        p.label("crowded")
+        # Only to tell whether the call is one that is recorded: then it is counted as lost.
+        empty_scratch(p)
+        p.mov(R6, R7)
+        p.jump("unseen")
     return p.end()
 
 
@@ -177,34 +190,87 @@ def _cloned(p: Program) -> None:
     p.send_event()
 
 
-def _take_over(p: Program) -> None:
-    """Makes an open call of the one in which the thread was when it began to be traced.
+def _since(p: Program, start: str) -> None:
+    """Sets a register to when calls began to be recorded, or ends where they are not yet.
 
-    Its start is the moment of the attach. r6 is the thread, r8 the return value.
+    A thread that is met meanwhile stays unseen: what it is in when they are is taken over.
+
+    Args:
+        p: the program.
+        start: a register, not r2.
+    """
+    later = p.fresh("later")
+    p.map_value(R2, p.fds["state"], layout.EPOCH)
+    p.load(8, start, R2)
+    p.jump_if("eq", start, 0, "out")
+    p.load(8, R2, FP, SLOT)
+    p.load(8, R2, R2, layout.PROCESS_SINCE)
+    p.jump_if("eq", R2, 0, "out")
+    p.jump_if("ge", start, R2, later)
+    p.mov(start, R2)
+    p.label(later)
+
+
+def _call_under_way(p: Program) -> None:
+    """Stores arguments and ABI of the call that is about to return; r5 becomes its index.
+
+    r6 is the thread, r8 the return value, which is kept. r7 is lost.
     """
     p.load(8, R3, FP, _CONTEXT)
     p.load(8, R3, R3, 0)
-    call_under_way(p)
-    p.jump_if("ge", R5, 512, "out")
-    p.jump_if("ne", R8, 0, "parent")
-    for number in _CLONES[p.settings.kernel.abi]:
-        p.jump_if("eq", R5, number, "out")
-    p.label("parent")
-    p.store(2, R6, 80, R5)
-    p.store(1, R6, 83, p.settings.kernel.abi)
-    p.load(8, R9, FP, SLOT)
-    p.load(8, R1, R9, layout.PROCESS_SINCE)
+    if p.settings.kernel.abi == Abi.X86_64:
+        x86_arguments(p, R6, R7, under_way=True)
+    else:
+        arm64_arguments(p, R6, R7, under_way=True)
+
+
+def _take_over(p: Program) -> None:
+    """Makes an open call of the one in which a thread was when its calls began to be recorded.
+
+    Its start is that moment, or an earlier one that hunter knows: of a call that was in flight when
+    recording paused, in which the thread has slept since. r6 is the thread, r8 the return value.
+    """
+    _since(p, R1)
     p.store(8, R6, 0, R1)
+    _call_under_way(p)
+    p.store(4, R6, layout.THREAD_OPEN, layout.CLOSED)
+    p.jump_if("ge", R5, layout.CALLS, "out")
+    p.jump_if("ne", R8, 0, "parent")
+    for index in _CLONES[p.settings.kernel.abi]:
+        p.jump_if("eq", R5, index, "out")
+    p.label("parent")
+    p.load(8, R9, FP, SLOT)
+    p.load(4, R1, R9, layout.PROCESS_ORDINAL)
+    p.store(4, R6, 76, R1)
+    p.store(1, R6, 82, int(Kind.SYSCALL))
+    p.mov(R1, R5)
+    p.alu("and", R1, 511)
+    p.store(2, R6, 80, R1)
     p.alu("lsh", R5, 4)
-    p.map_value(R2, p.fds["calls"])
-    p.alu("add", R2, R5)
-    p.load(1, R3, R2)
+    p.map_value(R9, p.fds["calls"])
+    p.alu("add", R9, R5)
+    p.load(1, R3, R9)
     p.jump_if("set", R3, layout.CALL_WANTED, "taken_over")
     p.jump("out")
     p.label("taken_over")
-    p.store(4, R6, layout.THREAD_OPEN, 1)
-    p.jump_if("set", R3, layout.CALL_SELECTS_AT_EXIT, "followed")
-    p.load(2, R1, R2, 4)
+    # A thread for which there was no room may have been in others since.
+    p.map_value(R1, p.fds["state"], layout.CROWDED)
+    p.load(4, R1, R1)
+    p.jump_if("eq", R1, 0, "own")
+    p.lost()
+    p.jump("out")
+    p.label("own")
+    p.load(4, R1, R6, 72)
+    p.store(8, FP, _CLOCK, R1)
+    p.lookup("resumed", _CLOCK)
+    p.jump_if("eq", R0, 0, "begun_at_attach")
+    p.load(8, R1, R0)
+    p.store(8, R6, 0, R1)
+    p.label("begun_at_attach")
+    p.store(4, R6, layout.THREAD_OPEN, layout.OPEN)
+    p.load(1, R3, R9)
+    p.jump_if("set", R3, layout.CALL_SELECTS_AT_EXIT, "begun_before")
+    p.load(2, R1, R9, 4)
     p.store(2, R6, layout.THREAD_PLAN, R1)
-    p.load(1, R1, R2, 7)
+    p.load(1, R1, R9, 7)
     p.store(2, R6, layout.THREAD_ROUTE, R1)

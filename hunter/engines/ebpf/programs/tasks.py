@@ -10,7 +10,6 @@ from hunter.engines.ebpf.program import (
     EVENT,
     EVENT_CAPTURES,
     KEY,
-    KTIME_GET_NS,
     MAP_POP,
     MAP_UPDATE,
     NS_PID,
@@ -37,7 +36,7 @@ def new_task(settings: Settings) -> bytes:
     p.spill_slot()
     p.thread()
     p.mov(R6, R0)
-    p.call(KTIME_GET_NS)
+    p.clock()
     p.store(8, R6, layout.THREAD_CLONE, R0)
     return p.end()
 
@@ -59,7 +58,7 @@ def _follow(p: Program) -> None:
     p.load(4, R1, FP, EVENT + 4)
     p.store(4, R9, layout.PROCESS_TGID, R1)
     p.store(4, R9, layout.PROCESS_CREATOR, R8)
-    p.call(KTIME_GET_NS)
+    p.clock()
     p.store(8, R9, layout.PROCESS_SINCE, R0)
     p.mov(R1, R9)
     p.alu("add", R1, layout.PROCESS_COMM)
@@ -132,11 +131,11 @@ def exited(settings: Settings) -> bytes:
     p.load(4, R1, R6, 72)
     p.store(4, FP, NS_PID, R1)
     p.load(4, R1, R6, layout.THREAD_OPEN)
-    p.jump_if("eq", R1, 0, "idle")
+    p.jump_if("ne", R1, layout.OPEN, "idle")
     for offset in range(0, HEAD_SIZE, 8):
         p.load(8, R1, R6, offset)
         p.store(8, FP, EVENT + offset, R1)
-    p.call(KTIME_GET_NS)
+    p.clock()
     p.load(8, R1, R6, 0)
     p.alu("sub", R0, R1)
     p.store(8, FP, EVENT + 8, R0)
