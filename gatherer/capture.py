@@ -12,18 +12,31 @@ from gatherer.companion import Companion, CompanionFactory
 from gatherer.config import CaptureConfig
 from gatherer.conversation import Timing
 from gatherer.ending import COMPLETE, FAILED, LOST, Conclusion
-from gatherer.errors import GathererError, Interrupted, TargetGone
+from gatherer.errors import (
+    ApiError,
+    DeployError,
+    ExecError,
+    GathererError,
+    Interrupted,
+    NotFound,
+    TargetGone,
+    TargetNotFound,
+    TargetNotRunning,
+)
 from gatherer.patience import within
-from gatherer.runtimes import HunterImage, Runtime, Target
+from gatherer.runtimes import HunterImage, Runtime, Target, TargetEnd
 from gatherer.session import Outcome, RendererFactory, Session
 from gatherer.session_document import SessionDocument
 from gatherer.summary import Summary
+from gatherer.target_wait import TargetWait
 from gatherer.view import View
 
 STARTS = 3
 """How often hunter is started in an instance that runs and does not let it start."""
 MAX_POLL_SECONDS = 2.0
-"""Time between two looks at a container that waits for its restart."""
+"""Time between two attempts to start hunter in an instance that runs."""
+MISSED_SECONDS = 2.0
+"""How long the kubelet may take to tell that a container has ended which had just started."""
 
 
 class Capture:
@@ -63,6 +76,7 @@ class Capture:
         self._stop_reason = ""
         self._stopped = asyncio.Event()
         self._running = False
+        self._wait: TargetWait | None = None
         self._failure: GathererError | None = None
         self._session: Session | None = None
         self._document: SessionDocument
@@ -104,7 +118,7 @@ class Capture:
             GathererError: the target or the capture directory cannot be used, or hunter did not
                 start; nothing was captured.
         """
-        target = await self._runtime.resolve()
+        target = await self._arrive()
         directory = self._directory or CaptureDirectory(self._config.output)
         try:
             if directory.warning:
@@ -122,6 +136,27 @@ class Capture:
                 await self._companion.cancel()
             directory.close()
 
+    async def _arrive(self) -> Target:
+        """Finds the target, and waits for it where it does not run yet.
+
+        Raises:
+            GathererError: it cannot be had; nothing was captured, and nothing was written.
+        """
+        try:
+            return await self._runtime.resolve()
+        except TargetNotRunning as error:
+            if not self._config.wait:
+                raise
+            why = error
+        self._wait = TargetWait(self._runtime, self._view, self._stopped, self._config.wait)
+        try:
+            target = await self._wait.until(self._runtime.resolve, why)
+        except asyncio.CancelledError:
+            target = None
+        if target is None:
+            raise Interrupted("interrupted while the container was waited for")
+        return target
+
     async def _hear_companion(self, outcome: Outcome) -> None:
         if self._companion is not None and not outcome.cancelled:
             try:
@@ -131,7 +166,7 @@ class Capture:
 
     async def _instances(self) -> list[Outcome]:
         """Captures one instance after the other."""
-        outcomes = [await self._one_instance()]
+        outcomes = [await self._first_instance()]
         try:
             while self._may_go_on(outcomes[-1]):
                 target = await self._next_instance()
@@ -143,6 +178,63 @@ class Capture:
             stopped = Conclusion("stopped at once", False, FAILED, (), "it was stopped at once")
             outcomes.append(Outcome(stopped))
         return outcomes
+
+    async def _first_instance(self) -> Outcome:
+        """Captures the first instance that lives long enough for hunter to get in."""
+        while True:
+            try:
+                return await self._one_instance()
+            except Interrupted:
+                raise
+            except GathererError as error:
+                failure = error
+            end = await self._missed(failure)
+            if end is None:
+                raise failure
+            await self._next_first_instance(end)
+
+    async def _missed(self, failure: GathererError) -> TargetEnd | None:
+        """Returns how the instance ended while hunter was on its way into it, if it is restarted.
+
+        Args:
+            failure: what kept hunter from starting.
+        """
+        if not self._config.wait:
+            return None
+        # Of one that has only just started, an end may not be told yet.
+        patience = MISSED_SECONDS if self._wait is not None else 0.0
+        until = time.monotonic() + patience
+        while True:
+            try:
+                end = await self._runtime.ended()
+            except GathererError:
+                return None
+            if end is not None:
+                return end if end.restarts else None
+            if not isinstance(failure, (ApiError, ExecError, DeployError)):
+                return None
+            if time.monotonic() >= until:
+                return None
+            await self._runtime.changed(until - time.monotonic())
+
+    async def _next_first_instance(self, end: TargetEnd) -> None:
+        """Waits for the instance after one that was missed, which then takes its place.
+
+        Raises:
+            GathererError: there is none in time.
+        """
+        if self._wait is None:
+            self._wait = TargetWait(self._runtime, self._view, self._stopped, self._config.wait)
+        self._view.note(f"the container ended before hunter was in it: {end.words()}")
+        try:
+            target = await self._wait.until(self._runtime.restarted)
+        except TargetGone as gone:
+            raise TargetNotFound(gone.cause, gone.remedy or "see `kubectl get pods`") from gone
+        except asyncio.CancelledError:
+            target = None
+        if target is None:
+            raise Interrupted("interrupted while the container was waited for")
+        self._document.replace_instance(target)
 
     async def _later_instance(self) -> Outcome:
         """Captures a restarted instance; it may be gone again before hunter is in it."""
@@ -183,27 +275,16 @@ class Capture:
 
     async def _next_instance(self) -> Target | None:
         """Waits until the target runs again; None when it will not, or nobody waits any more."""
-        said = ""
-        poll = self._timing.poll
         self._view.note(
             f"{self._document.instance.end_line()}; waiting for the container to run again"
         )
-        while True:
-            try:
-                target = await self._runtime.restarted()
-                if target is not None:
-                    return target
-            except TargetGone as gone:
-                self._view.note(str(gone))
-                await self._note_successor()
-                return None
-            except GathererError as error:
-                if str(error) != said:
-                    said = str(error)
-                    self._view.note(f"{said}; trying again")
-            if await self._pause(poll):
-                return None
-            poll = min(2 * poll, MAX_POLL_SECONDS)
+        wait = TargetWait(self._runtime, self._view, self._stopped, None)
+        try:
+            return await wait.until(self._runtime.restarted)
+        except (TargetGone, TargetNotFound, NotFound) as gone:
+            self._view.note(str(gone))
+            await self._note_successor()
+            return None
 
     async def _note_successor(self) -> None:
         """Finds out who takes the place of a pod that went while its container was down."""

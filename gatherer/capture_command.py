@@ -17,6 +17,7 @@ from gatherer.config import (
     DEFAULT_MAX_LOG_SIZE,
     DEFAULT_MEMORY,
     DEFAULT_STRING_SIZE,
+    DEFAULT_WAIT,
     CaptureConfig,
     FleetConfig,
     TargetConfig,
@@ -112,6 +113,10 @@ ENGINES = ("auto", "ebpf", "ptrace", "ptrace-python")
 @option(
     "--linger", type=Parsed(options.parse_linger, "SECONDS"), default=DEFAULT_LINGER,
     help=f"seconds hunter waits for a lost gatherer  [{DEFAULT_LINGER:g}]",
+)  # fmt: skip
+@option(
+    "--wait", type=Parsed(options.parse_wait, "T"), default=DEFAULT_WAIT,
+    help="how long a container that does not run yet is waited for, 0 for not at all  [5m]",
 )  # fmt: skip
 @option(
     "--restart/--no-restart", default=True,
@@ -218,6 +223,7 @@ def capture_config(given: dict[str, Any], terminal: bool) -> CaptureConfig:
         agent_heap=given["agent_heap"],
         buffer=given["buffer"],
         linger=given["linger"],
+        wait=given["wait"],
         restart=given["restart"],
         follow_forks=given["follow_forks"],
         engine=given["engine"],

@@ -17,6 +17,7 @@ DEFAULT_MEMORY = MemoryThreshold(percent="2.0")
 DEFAULT_FREQUENCY = 5.0
 DEFAULT_BUFFER = 4 << 20
 DEFAULT_LINGER = 10.0
+DEFAULT_WAIT = 300.0
 DEFAULT_STRING_SIZE = 32
 DEFAULT_AGENT_INTERVAL = 15.0
 DEFAULT_MAX_LOG_SIZE = 2 << 30
@@ -123,6 +124,7 @@ class CaptureConfig:
         agent_heap: take a heap profile of each agent itself.
         buffer: bytes hunter keeps while the stream is slow.
         linger: seconds hunter waits for a lost gatherer.
+        wait: seconds a container that does not run is waited for, 0 for not at all.
         restart: whether a restarted container is traced again.
         follow_forks: whether children of traced processes are traced too.
         engine: engine name, or `auto`.
@@ -156,6 +158,7 @@ class CaptureConfig:
     agent_heap: bool = False
     buffer: int = DEFAULT_BUFFER
     linger: float = DEFAULT_LINGER
+    wait: float = DEFAULT_WAIT
     restart: bool = True
     follow_forks: bool = False
     engine: str = "auto"
@@ -302,6 +305,7 @@ class CaptureConfig:
             "agent_heap": self.agent_heap,
             "buffer_bytes": self.buffer,
             "linger": self.linger,
+            "wait": self.wait,
             "restart": self.restart,
             "follow_forks": self.follow_forks,
             "engine": self.engine,

@@ -56,6 +56,8 @@ OpenExecIn = Callable[[str, Sequence[str], bool], Awaitable[ExecStreams]]
 
 
 Join = Callable[[str], Awaitable[StartedHunter]]
+Again = Callable[["Entry", HunterImage, Sequence[str]], Awaitable["Entered"]]
+"""Takes a way that is known; the entry is that of the next instance."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Entered:
         container: in which it runs.
         explanation: why this way, in one line.
         join: starts another channel to it, given the name of its socket.
+        again: brings hunter the same way into the next instance of the target.
     """
 
     started: StartedHunter
@@ -75,6 +78,7 @@ class Entered:
     container: str
     explanation: str
     join: Join
+    again: Again
 
 
 class Entry:
@@ -105,12 +109,16 @@ class Entry:
         self._force = injection.force
         self._refused = ""
 
-    async def enter(self, hunter: HunterImage, arguments: Sequence[str]) -> Entered:
+    async def enter(
+        self, hunter: HunterImage, arguments: Sequence[str], before: Entered | None = None
+    ) -> Entered:
         """Brings hunter in and starts it.
 
         Args:
             hunter: the zipapp.
             arguments: its command line, without what depends on the way.
+            before: how it got into an earlier instance of the container, which has the same image:
+                that way is taken without another look, as far as it leads.
 
         Raises:
             DeployError: no way leads in; the message says what stands in each.
@@ -118,6 +126,11 @@ class Entry:
             ApiError: the API server refused.
         """
         command = [*arguments, "--sha256", hunter.sha256, *self._about_target()]
+        if before is not None:
+            try:
+                return await before.again(self, hunter, command)
+            except DeployError:
+                pass  # Something is not as it was: it is looked for anew.
         if self._inject == "ephemeral":
             own = "" if self._image else await self._locate_python()
             return await self._beside(own, "asked for", hunter, command)
@@ -204,7 +217,7 @@ class Entry:
             command, way.kind,
         )  # fmt: skip
         join = partial(start_relay, self._exec_in(where), way.python)
-        return Entered(started, way.kind, where, way.reason, join)
+        return Entered(started, way.kind, where, way.reason, join, _inside_again(way, interior))
 
     async def _bundled(
         self,
@@ -243,7 +256,8 @@ class Entry:
                 f"{way.reason}; Python {bundle.version} of {byte_count(bundle.size)} was brought to"
                 f" {place.path} and removed once it was loaded"
             )
-            return Entered(started, "bundle", where, why, porter.join)
+            again = _inside_again(way, interior)
+            return Entered(started, "bundle", where, why, porter.join, again)
         raise failure
 
     async def _in_sidecar(
@@ -265,9 +279,21 @@ class Entry:
                 )
             except DeployError:
                 continue
-            why = sidecar_reason(other.name, reason, way)
-            return replace(entered, inject="sidecar", explanation=why)
+            return self._from_sidecar(entered, other.name, reason, way, interior)
         return None
+
+    def _from_sidecar(
+        self, entered: Entered, name: str, reason: str, way: Way, interior: Interior | None
+    ) -> Entered:
+        """Returns what was entered as the target's sidecar."""
+
+        async def again(entry: Entry, hunter: HunterImage, command: Sequence[str]) -> Entered:
+            words = [*command, "--outside"]
+            entered = await entry._go_in(way, interior, hunter, words, name)
+            return entry._from_sidecar(entered, name, reason, way, interior)
+
+        why = sidecar_reason(name, reason, way)
+        return replace(entered, inject="sidecar", explanation=why, again=again)
 
     def _no_sidecar(self) -> str:
         if not self._pod.shares_process_namespace:
@@ -306,18 +332,44 @@ class Entry:
             first = len(images) > 1 and image == images[0]
             path = str(getattr(own, "path", own)) if first else "python3"
             try:
-                name = await start_beside(
-                    self._api, self._pod.namespace, self._pod.name, self._target.name, image, path
-                )
-                found = (
-                    own
-                    if first and isinstance(own, Interpreter)
-                    else await find_python(self._exec_in(name), self._name(name))
-                )
+                name = await self._start_beside(image, path)
+                if first and isinstance(own, Interpreter):
+                    found = own
+                else:
+                    found = await find_python(self._exec_in(name), self._name(name))
                 break
             except DeployError:
                 if not first:
                     raise
+        return await self._in_ephemeral(name, image, found, reason, hunter, command)
+
+    async def _beside_with(
+        self,
+        image: str,
+        python: Interpreter,
+        reason: str,
+        hunter: HunterImage,
+        command: Sequence[str],
+    ) -> Entered:
+        """Starts hunter in an ephemeral container of an image whose Python is known."""
+        name = await self._start_beside(image, python.path)
+        return await self._in_ephemeral(name, image, python, reason, hunter, command)
+
+    async def _start_beside(self, image: str, python: str) -> str:
+        return await start_beside(
+            self._api, self._pod.namespace, self._pod.name, self._target.name, image, python
+        )
+
+    async def _in_ephemeral(
+        self,
+        name: str,
+        image: str,
+        found: Interpreter,
+        reason: str,
+        hunter: HunterImage,
+        command: Sequence[str],
+    ) -> Entered:
+        """Starts hunter in an ephemeral container that runs."""
         started = await start_hunter(
             self._exec_in(name), self._name(name), found, hunter.data, hunter.sha256,
             [*command, "--outside"], "memory",
@@ -327,7 +379,11 @@ class Entry:
             " limit and ends with the capture, Kubernetes keeps its entry in the pod's spec"
         )
         join = partial(start_relay, self._exec_in(name), found)
-        return Entered(started, "ephemeral", name, why, join)
+
+        async def again(entry: Entry, hunter: HunterImage, command: Sequence[str]) -> Entered:
+            return await entry._beside_with(image, found, reason, hunter, command)
+
+        return Entered(started, "ephemeral", name, why, join, again)
 
     def _about_target(self) -> list[str]:
         """Returns what tells hunter which processes are the target's."""
@@ -357,3 +413,12 @@ class Entry:
 
     def _name(self, container: str) -> str:
         return f"container {container!r} of pod {self._pod.name!r}"
+
+
+def _inside_again(way: Way, interior: Interior | None) -> Again:
+    """Returns how a way into the target is taken once more."""
+
+    async def again(entry: Entry, hunter: HunterImage, command: Sequence[str]) -> Entered:
+        return await entry._go_in(way, interior, hunter, command)
+
+    return again

@@ -3,6 +3,7 @@
 - GathererError
   - ConfigError (2): options that make no sense
   - TargetNotFound (3): no such pod, container, process
+    - TargetNotRunning: it does not run yet, and may later
   - TargetGone (1): the target went away while it was captured
   - HunterGone (1): the hunter that was lost does not run any more
   - ApiError (3): the Kubernetes API refused
@@ -55,6 +56,20 @@ class TargetNotFound(GathererError):
     """The pod, container or process does not exist, or does not run."""
 
     exit_code = 3
+
+
+class TargetNotRunning(TargetNotFound):
+    """The container does not run yet, and may later.
+
+    Attributes:
+        reason: why not, in a word of Kubernetes, such as `CrashLoopBackOff`.
+        message: the words to it, may be empty.
+    """
+
+    def __init__(self, cause: str, remedy: str, reason: str, message: str = "") -> None:
+        super().__init__(cause, remedy)
+        self.reason = reason
+        self.message = message
 
 
 class TargetGone(GathererError):

@@ -143,6 +143,18 @@ def parse_duration(text: str) -> float:
     return float(match[1]) * _SECONDS[match[2] or ""]
 
 
+def parse_wait(text: str) -> float:
+    """Reads the value of `--wait`: a duration, or 0 for not at all; returns seconds.
+
+    Raises:
+        ValueError: not a duration.
+    """
+    match = _DURATION.fullmatch(text)
+    if not match:
+        raise ValueError(f"{shown(text)} is no duration; give one such as 0, 30s or 5m")
+    return float(match[1]) * _SECONDS[match[2] or ""]
+
+
 def parse_seconds(text: str) -> float:
     """Reads a plain count of seconds, fractions included.
 

@@ -126,6 +126,15 @@ class SessionDocument:
         self.processes.begin_instance(number)
         return self.instance
 
+    def replace_instance(self, target: Target) -> None:
+        """Takes another instance in the place of the present one, of which hunter saw nothing.
+
+        Args:
+            target: as the runtime found it now.
+        """
+        self.target = target
+        self.instance.container_id = target.container_id
+
     def greet(self, hello: Hello, clock: CaptureClock) -> None:
         """Takes the Hello; the capture starts with the first one, on the node's clock."""
         instance = self.instance

@@ -66,6 +66,15 @@ def number(value: int | None) -> str:
     return "unknown" if value is None else str(value)
 
 
+def duration(seconds: float) -> str:
+    """Returns a duration as options take it, such as `90s`, `5m` or `1h30m`; whole seconds."""
+    whole = round(seconds)
+    hours, rest = divmod(whole, 3600)
+    minutes, left = divmod(rest, 60)
+    parts = [(hours, "h"), (minutes, "m"), (left, "s")]
+    return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
+
+
 def byte_count(count: int | None) -> str:
     """Returns a byte count for people, such as `26.8 MiB`; `-` for None."""
     if count is None:

@@ -84,7 +84,7 @@ def instance_end(instance: Instance, pod: Pod | None) -> TargetEnd | None:
         signal=state.signal,
         finished_at=state.finished_at,
         restart_count=container.restart_count,
-        restarts=not over and not pod.deletion_timestamp and _restarts(pod, container, state),
+        restarts=not over and not pod.deletion_timestamp and restarts(pod, container, state),
     )
 
 
@@ -209,10 +209,19 @@ def _reason(pod: Pod, state: ContainerState) -> tuple[str, str]:
     return state.reason or ("Error" if state.exit_code else "Completed"), state.message
 
 
-def _restarts(pod: Pod, container: Container, state: ContainerState) -> bool:
+def restarts(pod: Pod, container: Container, state: ContainerState) -> bool:
+    """Tells whether the kubelet runs a container again after an end.
+
+    Args:
+        pod: of the container, which goes on.
+        container: as its status tells it now.
+        state: how the instance in question ended.
+    """
     if container.kind == "ephemeral":
         return False
     if container.container_id != state.container_id and container.container_id:
         return True
     policy = container.restart_policy or pod.restart_policy
+    if container.kind == "init" and container.restart_policy != "Always" and policy == "Always":
+        policy = "OnFailure"  # One that has done its work is not needed again.
     return policy == "Always" or (policy == "OnFailure" and state.exit_code != 0)

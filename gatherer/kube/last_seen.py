@@ -13,11 +13,14 @@ from typing import Protocol
 from gatherer.errors import Forbidden, GathererError
 from gatherer.kube.models import Pod
 from gatherer.kube.watch_events import WatchEvent
+from gatherer.patience import within
 
 WATCH_SECONDS = 300
 """How long one watch may last; then there is another one."""
 PAUSE_SECONDS = 5.0
-"""Time before the next watch when one has failed."""
+"""Time before the next watch when one has failed, or ended before it was told anything."""
+POLL_SECONDS = 0.5
+"""Time between two looks where no watch works."""
 FROM_ANY = "0"
 """Resource version that makes a watch begin with the pod as it is."""
 
@@ -46,6 +49,8 @@ class LastSeen:
     def __init__(self, api: WatchApi, pod: Pod) -> None:
         self.pod = pod
         self._api = api
+        self._works = False
+        self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -57,6 +62,19 @@ class LastSeen:
         if pod.uid == self.pod.uid:
             self.pod = pod
 
+    async def changed(self, seconds: float) -> None:
+        """Returns when the watch has told something since the last call, or after a while.
+
+        Args:
+            seconds: how long at most; less where no watch works.
+        """
+        try:
+            async with within(seconds if self._works else min(seconds, POLL_SECONDS)):
+                await self._news.wait()
+        except TimeoutError:
+            pass
+        self._news.clear()
+
     async def aclose(self) -> None:
         """Ends the watch."""
         if self._task is not None:
@@ -65,14 +83,20 @@ class LastSeen:
 
     async def _watch(self) -> None:
         while True:
+            told = failed = False
             try:
                 async for event in self._api.watch_pods(
                     self.pod.namespace, "", FROM_ANY, WATCH_SECONDS, self.pod.name
                 ):
                     if event.pod is not None:
+                        self._works = told = True
                         self.see(event.pod)
+                        self._news.set()
             except Forbidden:
                 return
             except GathererError:
-                pass  # Whatever it is, requests that matter to somebody will tell.
-            await asyncio.sleep(PAUSE_SECONDS)
+                failed = True  # Whatever it is, requests that matter to somebody will tell.
+            finally:
+                self._works = False
+            if failed or not told:
+                await asyncio.sleep(PAUSE_SECONDS)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from gatherer.errors import TargetNotFound
-from gatherer.kube.models import DEFAULT_CONTAINER_ANNOTATION, Container, ContainerState, Pod
+from typing import NoReturn
+
+from gatherer.errors import TargetNotFound, TargetNotRunning
+from gatherer.kube.endings import restarts
+from gatherer.kube.models import (
+    DEFAULT_CONTAINER_ANNOTATION,
+    Container,
+    ContainerState,
+    Pod,
+    condition,
+)
 from gatherer.text import how_often
 
+_WAITS = "a capture waits for it with --wait 5m"
 _WAITING_REMEDIES = {
-    "CrashLoopBackOff": "see `kubectl logs {pod} -c {container} --previous` for why it crashes, "
-    "and start gatherer when it runs",
+    "CrashLoopBackOff": "see `kubectl logs {pod} -c {container} --previous` for why it crashes; "
+    + _WAITS,
     "ImagePullBackOff": "check the image's name and the pull secrets",
     "ErrImagePull": "check the image's name and the pull secrets",
     "ErrImageNeverPull": "bring the image to the node, or change imagePullPolicy",
@@ -16,9 +26,13 @@ _WAITING_REMEDIES = {
     "CreateContainerConfigError": "check the config maps, secrets and securityContext it names",
     "CreateContainerError": "see the events with `kubectl describe pod {pod}`",
     "RunContainerError": "see the events with `kubectl describe pod {pod}`",
-    "ContainerCreating": "wait until it runs: `kubectl wait --for=condition=Ready pod/{pod}`",
-    "PodInitializing": "wait until the init containers are done",
+    "ContainerCreating": _WAITS,
+    "PodInitializing": "wait until the init containers are done; " + _WAITS,
 }
+_HOPELESS = ("InvalidImageName", "ErrImageNeverPull")
+"""Reasons to wait that only an edit of the pod or the node ends: Kubernetes does nothing more."""
+FIRST_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 10, 300
+"""The kubelet's pauses before restarts (KubeletConfiguration crashLoopBackOff, defaults)."""
 ALL_CONTAINERS = "*"
 _MAX_MESSAGE = 300  # characters of the kubelet's words
 
@@ -95,7 +109,9 @@ def check_running(pod: Pod, container: Container) -> None:
     """Makes sure that the container runs.
 
     Raises:
-        TargetNotFound: it does not; the message says why and what to do.
+        TargetNotRunning: it does not, and may later: it is restarted, scheduled, pulled, made, or
+            init containers come first; the message says why and what to do.
+        TargetNotFound: it does not and never will.
     """
     name = f"container {container.name!r} of pod {pod.name!r}"
     state = container.state
@@ -108,28 +124,106 @@ def check_running(pod: Pod, container: Container) -> None:
             f"pod {pod.name!r} has ended, its phase is {pod.phase}{why}{ended and ': ' + ended}",
             "name a pod that runs: `kubectl get pods`",
         )
+    if pod.deletion_timestamp:
+        _refuse_deleted(pod)
     if state.kind == "terminated":
-        raise TargetNotFound(
-            f"{name} is not running: {_ending(state)},"
-            f" restarted {how_often(container.restart_count)}",
-            f"see `kubectl logs {pod.name} -c {container.name} --previous`, and start gatherer "
-            "when it runs",
-        )
+        _refuse_terminated(pod, container, name)
     if not pod.node:
         why = f": {_shorten(pod.message)}" if pod.message else ""
-        raise TargetNotFound(
+        raise TargetNotRunning(
             f"pod {pod.name!r} is not scheduled to a node yet{why}",
             f"see its events with `kubectl describe pod {pod.name}`",
+            condition(pod.conditions, "PodScheduled").reason or "Pending",
+            _shorten(pod.message),
         )
+    _refuse_waiting(pod, container, name)
+
+
+def _refuse_deleted(pod: Pod) -> NoReturn:
+    cause = f"pod {pod.name!r} is being deleted"
+    if pod.owner.kind == "StatefulSet":
+        words = f"StatefulSet {pod.owner.name!r} makes it anew"
+        raise TargetNotRunning(f"{cause}, and {words}", _WAITS, "Deleted", words)
+    raise TargetNotFound(cause, "name a pod that runs: `kubectl get pods`")
+
+
+def _refuse_terminated(pod: Pod, container: Container, name: str) -> NoReturn:
+    state = container.state
+    if not restarts(pod, container, state):
+        policy = container.restart_policy or pod.restart_policy
+        raise TargetNotFound(
+            f"{name} has ended and is not restarted (restartPolicy {policy}): {_ending(state)}",
+            "name a container that runs: `kubectl get pods`",
+        )
+    pause = backoff_seconds(container)
+    after = f", runs again within about {pause} s" if pause else ""
+    raise TargetNotRunning(
+        f"{name} is not running: {_ending(state)}, restarted {how_often(container.restart_count)}",
+        _WAITING_REMEDIES["CrashLoopBackOff"].format(pod=pod.name, container=container.name),
+        state.reason or "Terminated",
+        f"exit code {state.exit_code}, restarted {how_often(container.restart_count)}{after}",
+    )
+
+
+def _refuse_waiting(pod: Pod, container: Container, name: str) -> NoReturn:
+    state = container.state
     reason = state.reason or pod.phase or "Unknown"
-    remedy = _WAITING_REMEDIES.get(reason, "see the events with `kubectl describe pod {pod}`")
     words = f": {_shorten(state.message)}" if state.message else ""
+    hopeless = reason in _HOPELESS
+    remedy = _WAITING_REMEDIES.get(reason, "see the events with `kubectl describe pod {pod}`")
+    remedy = remedy.format(pod=pod.name, container=container.name)
+    first = _init_container(pod, container)
+    if first is not None:
+        told = _init_words(first)
+        words = f"{words}: {told}" if not state.message else f"{words}, {told}"
+        if first.state.reason in _HOPELESS:
+            hopeless, remedy = True, _WAITING_REMEDIES[first.state.reason]
     last = container.last_state
     before = f", it last ended with {_ending(last)}" if last.kind == "terminated" else ""
-    raise TargetNotFound(
-        f"{name} is not running, it is waiting ({reason}){words}".rstrip(".") + before,
-        remedy.format(pod=pod.name, container=container.name),
-    )
+    cause = f"{name} is not running, it is waiting ({reason}){words}".rstrip(".") + before
+    if hopeless:
+        raise TargetNotFound(cause, remedy)
+    raise TargetNotRunning(cause, remedy, reason, f"{words.lstrip(': ')}{before}".lstrip(", "))
+
+
+def _init_container(pod: Pod, container: Container) -> Container | None:
+    """Returns the init container that a container waits for, None for none."""
+    for one in pod.init_containers:
+        if one.name == container.name:
+            return None
+        state = one.state
+        sidecar = one.restart_policy == "Always"
+        if state.kind == "running" and sidecar:
+            continue
+        if state.kind == "terminated" and state.exit_code == 0 and not sidecar:
+            continue
+        return one
+    return None
+
+
+def _init_words(container: Container) -> str:
+    state = container.state
+    name = f"init container {container.name!r}"
+    if state.kind == "running":
+        return f"{name} runs"
+    if state.kind == "terminated":
+        return f"{name} ended with {_ending(state)}"
+    words = f", {_shorten(state.message)}" if state.message else ""
+    last = container.last_state
+    before = f", it last ended with {_ending(last)}" if last.kind == "terminated" else ""
+    return f"{name} is waiting ({state.reason or 'not started'}){words}{before}"
+
+
+def backoff_seconds(container: Container) -> int:
+    """Returns about how long the kubelet lets a container rest before it restarts it.
+
+    Args:
+        container: that has ended; its first restart comes at once.
+    """
+    if not container.restart_count:
+        return 0
+    doubled = min(container.restart_count - 1, 10)
+    return min(FIRST_BACKOFF_SECONDS << doubled, MAX_BACKOFF_SECONDS)
 
 
 def _ending(state: ContainerState) -> str:

@@ -65,10 +65,14 @@ class CheckedRuntime:
         )
         if isinstance(refused, GathererError):
             raise refused
+        self._allowed = True
         if isinstance(found, GathererError):
             raise found
-        self._allowed = True
         return found
+
+    async def changed(self, seconds: float) -> None:
+        """Returns when there may be news about a target that does not run, or after a while."""
+        await self._runtime.changed(seconds)
 
     async def ended(self) -> TargetEnd | None:
         """Asks how the instance that was found last ended; None while it runs.
@@ -78,10 +82,11 @@ class CheckedRuntime:
         """
         return await self._runtime.ended()
 
-    async def restarted(self) -> Target | None:
+    async def restarted(self) -> Target:
         """Asks for the instance after the one that was found last, and goes over to it.
 
         Raises:
+            TargetNotRunning: it does not run yet.
             TargetGone: it will not run again.
             GathererError: nobody can tell now.
         """
@@ -96,7 +101,8 @@ class CheckedRuntime:
         try:
             return await self._runtime.start(hunter, arguments)
         except GathererError as error:
-            await self._explain(error)
+            if not await self._has_ended():
+                await self._explain(error)
             raise
 
     async def rejoin(self, session: str) -> HunterChannel:
@@ -114,6 +120,13 @@ class CheckedRuntime:
             await self._runtime.aclose()
         finally:
             await self._cluster.aclose()
+
+    async def _has_ended(self) -> bool:
+        """Whether the container went while hunter was brought in, which explains all."""
+        try:
+            return await self._runtime.ended() is not None
+        except GathererError:
+            return False
 
     async def _explain(self, error: GathererError) -> None:
         """Puts doctor's cause and remedy into an error, when there is one that stops a capture."""

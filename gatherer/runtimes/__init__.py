@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from gatherer.text import printable
+
 
 @dataclass(frozen=True)
 class Target:
@@ -61,6 +63,11 @@ class TargetEnd:
     restarts: bool = False
     successor: str = ""
     certain: bool = True
+
+    def words(self) -> str:
+        """Returns reason and exit code for a sentence."""
+        code = f", exit code {self.exit_code}" if self.exit_code is not None else ""
+        return f"{printable(self.reason, 100)}{code}"
 
 
 @dataclass(frozen=True)
@@ -138,8 +145,17 @@ class Runtime(Protocol):
         """Finds the target and checks that it runs.
 
         Raises:
-            TargetNotFound: it does not exist or does not run.
+            TargetNotRunning: it does not run yet, and may later; may be called again then.
+            TargetNotFound: it does not exist, or never will run.
             GathererError: it cannot be asked about.
+        """
+        ...
+
+    async def changed(self, seconds: float) -> None:
+        """Returns when there may be news about a target that does not run.
+
+        Args:
+            seconds: how long that takes at most.
         """
         ...
 
@@ -151,13 +167,11 @@ class Runtime(Protocol):
         """
         ...
 
-    async def restarted(self) -> Target | None:
+    async def restarted(self) -> Target:
         """Asks for the instance after the one that was found last, and goes over to it.
 
-        Returns:
-            The target once it runs again, None while it does not.
-
         Raises:
+            TargetNotRunning: it does not run yet.
             TargetGone: it will not run again.
             GathererError: nobody can tell now.
         """

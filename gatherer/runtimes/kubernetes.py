@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -12,7 +13,15 @@ from typing import TYPE_CHECKING
 from gatherer import relay
 from gatherer.bootstrap import RECEIVED
 from gatherer.entry import Entered, Entry
-from gatherer.errors import ExecError, GathererError, HunterGone, NotFound, TargetGone
+from gatherer.errors import (
+    ApiError,
+    ExecError,
+    GathererError,
+    HunterGone,
+    NotFound,
+    TargetGone,
+    TargetNotRunning,
+)
 from gatherer.kube.answers import one_line
 from gatherer.kube.channels import STDOUT, ExecExited, ExecFailed, ExecInterrupted, StreamData
 from gatherer.kube.endings import (
@@ -45,6 +54,11 @@ SUCCESSOR_POLL_SECONDS = 0.5
 END_SECONDS = 6.0
 """How long the end of an ephemeral container is waited for."""
 END_POLL_SECONDS = 0.3
+POLL_SECONDS = 0.5
+"""Time between two looks at a pod that nobody watches."""
+COMES_UP_SECONDS = 3.0
+"""How long the kubelet may take to find a container that it says runs."""
+RETRY_SECONDS = 0.1
 
 
 class KubernetesRuntime:
@@ -83,6 +97,8 @@ class KubernetesRuntime:
         self._instance: Instance | None = None
         self._injection = injection or Injection()
         self._entered: Entered | None = None
+        self._fresh_pod: Pod | None = None
+        self._began_at = 0.0
         self._seen: LastSeen | None = None
         self._cluster = cluster
         if cluster is not None:
@@ -92,7 +108,8 @@ class KubernetesRuntime:
         """Finds the container and checks that it runs.
 
         Raises:
-            TargetNotFound: there is no such container, or it does not run.
+            TargetNotRunning: it does not run yet, and may later; may be called again then.
+            TargetNotFound: there is no such container, or it never will run.
             ApiError: the API server refused; NotFound when there is no such pod.
             ClusterUnreachable: no usable kubeconfig, or no connection.
         """
@@ -105,9 +122,15 @@ class KubernetesRuntime:
         if self._api is None:
             self._api = KubernetesApi(self._access)
         namespace = self._namespace or self._access.namespace
-        pod = await self._api.read_pod(namespace, self._pod)
+        try:
+            pod = await self._api.read_pod(namespace, self._pod)
+        except NotFound:
+            self._check_made_anew()
+            raise
         container = choose_container(pod, self._container)
+        await self._follow(pod)
         check_running(pod, container)
+        self._fresh_pod = pod
         self._target = Target(
             runtime="kubernetes",
             context=self._access.context,
@@ -118,12 +141,15 @@ class KubernetesRuntime:
             image=container.image,
             container_id=container.container_id,
         )
-        if self._seen is None:
-            self._seen = LastSeen(self._api, pod)
-            self._seen.start()
-        self._seen.see(pod)
         self._instance = Instance(pod.uid, container.name, container.container_id, pod.node)
         return self._target
+
+    async def changed(self, seconds: float) -> None:
+        """Returns when the API server has told news of the pod, or after a while."""
+        if self._seen is None:
+            await asyncio.sleep(min(seconds, POLL_SECONDS))
+        else:
+            await self._seen.changed(seconds)
 
     async def ended(self) -> TargetEnd | None:
         """Asks how the instance that was found last ended; None while it runs.
@@ -146,13 +172,11 @@ class KubernetesRuntime:
             return end
         return replace(end, successor=await self._successor())
 
-    async def restarted(self) -> Target | None:
+    async def restarted(self) -> Target:
         """Asks for the instance after the one that was found last, and goes over to it.
 
-        Returns:
-            The target once it runs again, None while it does not.
-
         Raises:
+            TargetNotRunning: it does not run yet.
             TargetGone: it will not run again.
             GathererError: the API server refused or did not answer.
         """
@@ -162,9 +186,15 @@ class KubernetesRuntime:
         end = instance_end(instance, pod)
         if end is not None and not end.restarts:
             raise TargetGone(f"container {instance.container!r} does not run again: {end.reason}")
-        running = running_instance(pod, instance.container) if pod is not None else ""
-        if not running or running == instance.container_id:
-            return None
+        assert pod is not None, "one that does not exist has ended"
+        running = running_instance(pod, instance.container)
+        if running == instance.container_id:
+            # What the kubelet says is a little old.
+            name = f"container {instance.container!r} of pod {pod.name!r}"
+            raise TargetNotRunning(f"{name} has ended", "", "Terminated")
+        if not running:
+            check_running(pod, choose_container(pod, instance.container))
+        self._fresh_pod = pod
         self._instance = replace(instance, container_id=running)
         self._target = replace(self._target, container_id=running)
         return self._target
@@ -180,10 +210,15 @@ class KubernetesRuntime:
         target = self._target or await self.resolve()
         assert self._api is not None
         async with self._cluster.starts if self._cluster is not None else nullcontext():
-            pod = await self._api.read_pod(target.namespace, target.pod)
+            pod, self._fresh_pod = self._fresh_pod, None
+            # A second attempt in the same instance does not rely on what the first one did.
+            before = self._entered if pod is not None else None
+            if pod is None:
+                pod = await self._api.read_pod(target.namespace, target.pod)
+            self._began_at = time.monotonic()
             container = choose_container(pod, target.container)
             entry = Entry(self._api, self._open_exec_in, pod, container, self._injection)
-            self._entered = await entry.enter(hunter, arguments)
+            self._entered = await entry.enter(hunter, arguments, before)
         return ExecHunterChannel(self._entered)
 
     async def rejoin(self, session: str) -> HunterChannel:
@@ -216,6 +251,30 @@ class KubernetesRuntime:
         if self._api is not None and self._cluster is None:
             await self._api.aclose()
             self._api = None
+
+    async def _follow(self, pod: Pod) -> None:
+        """Watches the pod; a later one of the same name in the place of the one before."""
+        assert self._api is not None
+        if self._seen is not None and self._seen.pod.uid != pod.uid:
+            await self._seen.aclose()
+            self._seen = None
+        if self._seen is None:
+            self._seen = LastSeen(self._api, pod)
+            self._seen.start()
+        self._seen.see(pod)
+
+    def _check_made_anew(self) -> None:
+        """Tells a pod that its StatefulSet makes anew from one that is gone.
+
+        Raises:
+            TargetNotRunning: it comes back under its name.
+        """
+        before = self._seen.pod if self._seen is not None else None
+        if before is not None and before.owner.kind == "StatefulSet":
+            words = f"StatefulSet {before.owner.name!r} makes it anew"
+            raise TargetNotRunning(
+                f"pod {before.name!r} was deleted, and {words}", "", "Deleted", words
+            )
 
     async def _look(self) -> Pod | None:
         """Reads the pod again; None when it does not exist."""
@@ -281,9 +340,22 @@ class KubernetesRuntime:
         assert self._access is not None
         assert self._target is not None
         target = self._target
-        return await open_exec(
-            self._access, target.namespace, target.pod, container, command, stdin=stdin
-        )
+        while True:
+            try:
+                return await open_exec(
+                    self._access, target.namespace, target.pod, container, command, stdin=stdin
+                )
+            except ApiError as error:
+                if not self._comes_up(container, error):
+                    raise
+            await asyncio.sleep(RETRY_SECONDS)
+
+    def _comes_up(self, container: str, error: ApiError) -> bool:
+        """Whether the runtime may only not have heard yet that a container has started."""
+        unknown = "container not found" in error.cause or "pod does not exist" in error.cause
+        if not unknown or time.monotonic() > self._began_at + COMES_UP_SECONDS:
+            return False
+        return self._seen is None or bool(running_instance(self._seen.pod, container))
 
 
 class ExecHunterChannel:

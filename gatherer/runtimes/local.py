@@ -58,7 +58,11 @@ class LocalRuntime:
             return TargetEnd("target ended")
         return None
 
-    async def restarted(self) -> Target | None:
+    async def changed(self, seconds: float) -> None:
+        """Waits: nobody tells of news here."""
+        await asyncio.sleep(seconds)
+
+    async def restarted(self) -> Target:
         """Does not come back: a process that ended is another one when it is started again.
 
         Raises:

@@ -90,8 +90,50 @@ class Status:
     attempts: int = 0
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """A target that does not run yet, or not again.
+
+    Attributes:
+        reason: why not, in a word of Kubernetes, such as `CrashLoopBackOff`.
+        message: the words to it, may be empty.
+        seconds: how long it has been waited for.
+        limit: how long it will be, None for as long as it takes.
+    """
+
+    reason: str
+    message: str
+    seconds: float
+    limit: float | None
+
+
+class WaitingNews:
+    """Tells which of the states of a target that does not run are worth a line."""
+
+    def __init__(self) -> None:
+        self._said: Waiting | None = None
+
+    def worth(self, waiting: Waiting, seconds: float) -> bool:
+        """Whether the reason has changed, or enough time has passed.
+
+        Args:
+            waiting: the state now.
+            seconds: how much is enough.
+        """
+        said = self._said
+        same = said is not None and (said.reason, said.message) == (waiting.reason, waiting.message)
+        if said is not None and same and 0 <= waiting.seconds - said.seconds < seconds:
+            return False
+        self._said = waiting
+        return True
+
+
 class View(Protocol):
     """Shows one capture."""
+
+    def waiting(self, waiting: Waiting) -> None:
+        """The target does not run; about once a second, and at once when the reason changes."""
+        ...
 
     def started(self, start: Start) -> None:
         """Hunter runs."""

@@ -9,11 +9,15 @@ from gatherer.config import ViewConfig
 from gatherer.fleet_summary import FleetSummary
 from gatherer.summary import Summary
 from gatherer.targets import FleetStatus, TargetName
-from gatherer.view import Start, Status
+from gatherer.view import Start, Status, Waiting
 
 
 class FleetView(Protocol):
     """Shows the captures of many targets."""
+
+    def waiting(self, target: TargetName, waiting: Waiting) -> None:
+        """A target does not run; at once when the reason changes, and every now and then."""
+        ...
 
     def started(self, target: TargetName, start: Start) -> None:
         """The hunter of a target runs."""
@@ -65,6 +69,10 @@ class TargetView:
         self._name = name
         self._fleet = fleet
         self._greeted = greeted
+
+    def waiting(self, waiting: Waiting) -> None:
+        """Passes on why it does not run."""
+        self._fleet.waiting(self._name, waiting)
 
     def started(self, start: Start) -> None:
         """Passes the start on."""

@@ -8,8 +8,14 @@ from typing import Any, TextIO
 
 from gatherer.fleet_summary import FleetSummary
 from gatherer.targets import FleetStatus, TargetName
-from gatherer.view import Start
-from gatherer.view.json_lines import JsonLines, event_object, start_object
+from gatherer.view import Start, Waiting, WaitingNews
+from gatherer.view.json_lines import (
+    WAITING_SECONDS,
+    JsonLines,
+    event_object,
+    start_object,
+    waiting_object,
+)
 
 
 class FleetJsonView:
@@ -21,6 +27,12 @@ class FleetJsonView:
 
     def __init__(self, stream: TextIO) -> None:
         self._lines = JsonLines(stream)
+        self._waits: dict[TargetName, WaitingNews] = {}
+
+    def waiting(self, target: TargetName, waiting: Waiting) -> None:
+        """Writes `waiting`, when the reason changes and every 10 s."""
+        if self._waits.setdefault(target, WaitingNews()).worth(waiting, WAITING_SECONDS):
+            self._lines.write(waiting_object(waiting, target.as_json()))
 
     def started(self, target: TargetName, start: Start) -> None:
         """Writes `start`; its target has the fields of session.json."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, TextIO
 
@@ -12,9 +13,15 @@ from rich.text import Text
 from gatherer.fleet_summary import FleetSummary
 from gatherer.targets import FleetStatus, TargetName, TargetStatus
 from gatherer.text import byte_count, printable
-from gatherer.view import Start
+from gatherer.view import Start, Waiting, WaitingNews
 from gatherer.view.live import Screen
-from gatherer.view.sentences import event_line, fleet_status_line, prefix, target_line
+from gatherer.view.sentences import (
+    event_line,
+    fleet_status_line,
+    prefix,
+    target_line,
+    waiting_line,
+)
 
 MAX_ROWS = 30
 _ORDER = ("running", "starting", "rendering", "failed", "ended")
@@ -31,6 +38,12 @@ class FleetLiveView:
     def __init__(self, stream: TextIO, color: bool = True) -> None:
         self._screen = Screen(stream, color)
         self._rates: dict[TargetName, tuple[float, int]] = {}
+        self._waits: dict[TargetName, WaitingNews] = {}
+
+    def waiting(self, target: TargetName, waiting: Waiting) -> None:
+        """Writes above the table why a target does not run, when that changes."""
+        if self._waits.setdefault(target, WaitingNews()).worth(waiting, math.inf):
+            self._screen.say(prefix(target) + waiting_line(waiting))
 
     def started(self, target: TargetName, start: Start) -> None:
         """Writes one line about the target and its hunter."""

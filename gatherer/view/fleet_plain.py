@@ -8,9 +8,9 @@ from typing import Any, TextIO
 from gatherer.fleet_summary import FleetSummary
 from gatherer.targets import FleetStatus, TargetName
 from gatherer.text import printable
-from gatherer.view import Start
-from gatherer.view.plain import PlainLines
-from gatherer.view.sentences import event_line, fleet_status_line, prefix, target_line
+from gatherer.view import Start, Waiting, WaitingNews
+from gatherer.view.plain import WAITING_SECONDS, PlainLines
+from gatherer.view.sentences import event_line, fleet_status_line, prefix, target_line, waiting_line
 
 
 class FleetPlainView:
@@ -23,6 +23,12 @@ class FleetPlainView:
 
     def __init__(self, stream: TextIO, verbosity: int = 0) -> None:
         self._lines = PlainLines(stream, verbosity)
+        self._waits: dict[TargetName, WaitingNews] = {}
+
+    def waiting(self, target: TargetName, waiting: Waiting) -> None:
+        """Writes why a target does not run, when that changes and every 30 s."""
+        if self._waits.setdefault(target, WaitingNews()).worth(waiting, WAITING_SECONDS):
+            self._lines.say(prefix(target) + waiting_line(waiting))
 
     def started(self, target: TargetName, start: Start) -> None:
         """Writes one line about the target and its hunter."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TextIO
@@ -9,7 +10,10 @@ from typing import Any, TextIO
 from gatherer.clock import rfc3339
 from gatherer.output_directory import json_line
 from gatherer.summary import Summary
-from gatherer.view import Start, Status
+from gatherer.view import Start, Status, Waiting, WaitingNews
+
+WAITING_SECONDS = 10.0
+"""Time between two objects about a target that does not run, for the same reason."""
 
 
 class JsonLines:
@@ -48,7 +52,7 @@ def start_object(start: Start) -> dict[str, Any]:
 
 
 def event_object(
-    time: str,
+    when: str,
     event: str,
     pid: int | None,
     fields: Mapping[str, Any],
@@ -57,20 +61,38 @@ def event_object(
     """Returns an event as one object; its own fields cannot take the place of the first ones.
 
     Args:
-        time: RFC 3339 on the capture clock.
+        when: RFC 3339 on the capture clock.
         event: its name.
         pid: the process concerned, None for none.
         fields: its own fields.
         more: what stands before them.
     """
-    head: dict[str, Any] = {"time": time, "event": event, **(more or {})}
+    head: dict[str, Any] = {"time": when, "event": event, **(more or {})}
     if pid is not None:
         head["pid"] = pid
     return head | {key: fields[key] for key in fields if key not in head}
 
 
+def waiting_object(waiting: Waiting, target: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Returns the object that says why a target does not run.
+
+    Args:
+        waiting: its state.
+        target: its name, where there are many.
+    """
+    return {
+        "time": rfc3339(time.time_ns()),
+        "event": "waiting",
+        **({"target": target} if target is not None else {}),
+        "reason": waiting.reason,
+        "message": waiting.message or None,
+        "seconds": round(waiting.seconds, 3),
+        "limit_seconds": waiting.limit,
+    }
+
+
 class JsonView:
-    """Writes what events.jsonl gets, and `start`, `note`, `status`, `rendering` and `summary`.
+    """Writes what events.jsonl gets, `waiting`, `start`, `note`, `status`, `rendering`, `summary`.
 
     Args:
         stream: where to.
@@ -78,6 +100,12 @@ class JsonView:
 
     def __init__(self, stream: TextIO) -> None:
         self._lines = JsonLines(stream)
+        self._waits = WaitingNews()
+
+    def waiting(self, waiting: Waiting) -> None:
+        """Writes `waiting`, when the reason changes and every 10 s."""
+        if self._waits.worth(waiting, WAITING_SECONDS):
+            self._lines.write(waiting_object(waiting))
 
     def started(self, start: Start) -> None:
         """Writes `start`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
@@ -11,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from gatherer.summary import Summary
-from gatherer.text import byte_count, printable
-from gatherer.view import ProcessStatus, Start, Status
-from gatherer.view.sentences import event_line, start_lines, status_line
+from gatherer.text import byte_count, duration, printable
+from gatherer.view import ProcessStatus, Start, Status, Waiting, WaitingNews
+from gatherer.view.sentences import event_line, start_lines, status_line, waiting_line
 
 MAX_ROWS = 20
 
@@ -75,6 +76,15 @@ class LiveView:
     def __init__(self, stream: TextIO, color: bool = True) -> None:
         self._screen = Screen(stream, color)
         self._rates: dict[tuple[int, str], tuple[float, int]] = {}
+        self._waits = WaitingNews()
+
+    def waiting(self, waiting: Waiting) -> None:
+        """Draws why it is waited, and how long; in a line that stays when the reason changes."""
+        if self._waits.worth(waiting, math.inf):
+            self._screen.say(waiting_line(waiting))
+        of = f" of {duration(waiting.limit)}" if waiting.limit is not None else ""
+        line = f"{duration(waiting.seconds)}{of}: waiting for the container to run; Ctrl-C ends it"
+        self._screen.draw(Text(line, style="dim"))
 
     def started(self, start: Start) -> None:
         """Writes the first lines."""

@@ -7,11 +7,13 @@ from typing import Any, TextIO
 
 from gatherer.summary import Summary
 from gatherer.text import printable
-from gatherer.view import Start, Status
-from gatherer.view.sentences import event_line, start_lines, status_line
+from gatherer.view import Start, Status, Waiting, WaitingNews
+from gatherer.view.sentences import event_line, start_lines, status_line, waiting_line
 
 STATUS_SECONDS = 10.0
 """Time between two status lines."""
+WAITING_SECONDS = 30.0
+"""Time between two lines about a target that does not run, for the same reason."""
 
 
 class PlainLines:
@@ -29,6 +31,7 @@ class PlainLines:
         self._said_at = 0.0
         self._said = ""
         self._percent = -1
+        self._waits = WaitingNews()
 
     def write(self, lines: tuple[str, ...] | list[str]) -> None:
         """Writes lines, whatever the verbosity; when nobody reads any more, it does nothing."""
@@ -63,6 +66,15 @@ class PlainLines:
             self._said = said
             self.say(line)
 
+    def waiting(self, waiting: Waiting) -> None:
+        """Writes why a target does not run, when that changes and every 30 s.
+
+        Args:
+            waiting: the target's state.
+        """
+        if self._waits.worth(waiting, WAITING_SECONDS):
+            self.say(waiting_line(waiting))
+
     def rendering(self, done: int, total: int) -> None:
         """Writes every tenth percent.
 
@@ -87,6 +99,10 @@ class PlainView:
 
     def __init__(self, stream: TextIO, verbosity: int = 0) -> None:
         self._lines = PlainLines(stream, verbosity)
+
+    def waiting(self, waiting: Waiting) -> None:
+        """Writes why it is waited, when that changes and every 30 s."""
+        self._lines.waiting(waiting)
 
     def started(self, start: Start) -> None:
         """Writes the first lines."""

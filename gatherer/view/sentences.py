@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gatherer.targets import FleetStatus, TargetName
-from gatherer.text import byte_count, counted, printable
-from gatherer.view import Start, Status
+from gatherer.text import byte_count, counted, duration, printable
+from gatherer.view import Start, Status, Waiting
 
 
 def start_lines(start: Start) -> list[str]:
@@ -35,6 +35,16 @@ def start_lines(start: Start) -> list[str]:
     lines.append(f"threshold: {printable(start.threshold, 400)}")
     lines.append(f"writing to: {printable(str(start.directory), 400)}")
     return lines
+
+
+def waiting_line(waiting: Waiting) -> str:
+    """Returns why a target does not run, and how long it has been waited for."""
+    words = f", {printable(waiting.message, 400)}" if waiting.message else ""
+    of = f" of {duration(waiting.limit)}" if waiting.limit is not None else ""
+    return (
+        f"waiting for the container to run: {printable(waiting.reason, 100)}{words};"
+        f" {duration(waiting.seconds)}{of}"
+    )
 
 
 def prefix(target: TargetName) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from tests.cluster.agent_pods import agent_pod
 from tests.cluster.standin import requirements
 from tests.cluster.standin.harness import StandInCluster
+from tests.cluster.standin.pod_worker import FIRST_BACKOFF_SECONDS
 
 
 @pytest.fixture(scope="session")
@@ -80,12 +80,11 @@ def crashpod_waits(
 
     def waits(pod: dict[str, Any]) -> bool:
         status = pod["status"]["containerStatuses"][0]
-        message = status["state"].get("waiting", {}).get("message", "")
-        backoff = re.match(r"back-off (?:(\d+)m)?(\d+)s ", message)
-        if backoff is None:
+        if "running" in status["state"] or not status["restartCount"]:
             return False
-        ended = datetime.fromisoformat(status["lastState"]["terminated"]["finishedAt"])
-        passed = (datetime.now(UTC) - ended).total_seconds()
-        return passed < int(backoff[1] or 0) * 60 + int(backoff[2]) - 4
+        ended = status["state"].get("terminated") or status["lastState"]["terminated"]
+        passed = datetime.now(UTC) - datetime.fromisoformat(ended["finishedAt"])
+        backoff = FIRST_BACKOFF_SECONDS * 2 ** (status["restartCount"] - 1)
+        return passed.total_seconds() < backoff - 4
 
     return lambda: cluster.wait_condition("crashpod", waits, "waiting for its restart")

@@ -15,7 +15,7 @@ from gatherer.conversation import Timing
 from gatherer.runtimes.kubernetes import KubernetesRuntime
 from gatherer.session import RendererFactory
 from gatherer.summary import Summary
-from gatherer.view import Start, Status
+from gatherer.view import Start, Status, Waiting
 from gatherer.ways import Injection
 from gatherer.zipapp import hunter_image
 from tests.cluster.faulty_proxy import FaultyProxy
@@ -32,6 +32,9 @@ class Watching:
         self.states: list[Status] = []
         self._changed = asyncio.Condition()
         self._waiters: set[asyncio.Future[None]] = set()
+
+    def waiting(self, waiting: Waiting) -> None:
+        self._add("waiting", {"reason": waiting.reason, "seconds": waiting.seconds})
 
     def started(self, start: Start) -> None:
         self._add("started", {})

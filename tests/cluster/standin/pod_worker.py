@@ -29,6 +29,12 @@ Object = dict[str, Any]
 
 FIRST_BACKOFF_SECONDS = 10.0
 MAX_BACKOFF_SECONDS = 300.0
+RESYNC = 1.2
+"""After so much of the first back-off the kubelet looks again, and only then says that it waits."""
+LAST_WORDS_SECONDS = 0.2
+"""How long it says so at least, before it restarts the container."""
+BACKOFF_ANNOTATION = "standin.test/first-backoff-seconds"
+"""On a pod: its first back-off, for tests that cannot wait; the longest is twice as long then."""
 MAX_TERMINATION_MESSAGE = 4096
 PULL_SECONDS = 10.0
 """A pull that has failed is only tried again, and the status only changes, after so long."""
@@ -213,7 +219,9 @@ class PodWorker:
     async def _keep_running(self, container: Object) -> None:
         """Runs a container again and again, as the restartPolicy says."""
         record = self.records[container["name"]]
-        backoff = FIRST_BACKOFF_SECONDS
+        annotations = self.pod["metadata"].get("annotations", {})
+        first = backoff = float(annotations.get(BACKOFF_ANNOTATION, FIRST_BACKOFF_SECONDS))
+        longest = 2 * first if BACKOFF_ANNOTATION in annotations else MAX_BACKOFF_SECONDS
         while not self._stopping.is_set():
             state = await self._run_once(record, container)
             if state is None:
@@ -228,13 +236,14 @@ class PodWorker:
                 return
             record.last_state = state
             if record.restart_count > 0:
-                # The first restart comes at once, the others wait, ever longer.
+                # The first restart comes at once, the others wait, ever longer. As 1.36 shows it:
+                # terminated first, CrashLoopBackOff only when it has looked again.
+                silent = RESYNC * first
+                await self._rest(silent)
                 record.state = self._crash_loop(container["name"], backoff)
                 self._publish()
-                try:
-                    await asyncio.wait_for(self._stopping.wait(), backoff)
-                except TimeoutError:
-                    backoff = min(2 * backoff, MAX_BACKOFF_SECONDS)
+                await self._rest(max(backoff - silent, LAST_WORDS_SECONDS))
+                backoff = min(2 * backoff, longest)
             record.restart_count += 1
 
     async def _no_image(self, record: ContainerRecord, container: Object) -> None:
@@ -255,6 +264,13 @@ class PodWorker:
         except TimeoutError:
             back_off = f'Back-off pulling image "{name}": ErrImagePull: {text}'
             self._wait_for_ever(record, "ImagePullBackOff", back_off)
+
+    async def _rest(self, seconds: float) -> None:
+        """Waits, unless the pod is to end."""
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            pass
 
     def _crash_loop(self, container: str, seconds: float) -> Object:
         metadata = self.pod["metadata"]

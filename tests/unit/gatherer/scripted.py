@@ -17,7 +17,7 @@ from gatherer.renderer import LinesFactory, Rendering
 from gatherer.runtimes import Exit, HunterImage, Target, TargetEnd
 from gatherer.spool import restart_of
 from gatherer.summary import Summary
-from gatherer.view import Start, Status
+from gatherer.view import Start, Status, Waiting
 from hg_shared.batch import Batch
 from hg_shared.framing import FrameDecoder
 from hg_shared.messages import (
@@ -236,10 +236,13 @@ class ScriptedRuntime:
     async def resolve(self) -> Target:
         return self._target()
 
+    async def changed(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+
     async def ended(self) -> TargetEnd | None:
         return self._ends[self._number]
 
-    async def restarted(self) -> Target | None:
+    async def restarted(self) -> Target:
         if self._number + 1 == len(self._ends):
             raise TargetGone("container 'buggy' does not run again: Deleted")
         self._number += 1
@@ -269,9 +272,13 @@ class RecordingView:
         self.starts: list[Start] = []
         self.events: list[tuple[str, str, int | None, dict[str, object]]] = []
         self.notes: list[str] = []
+        self.waits: list[Waiting] = []
         self.states: list[Status] = []
         self.renderings: list[tuple[int, int]] = []
         self.summaries: list[Summary] = []
+
+    def waiting(self, waiting: Waiting) -> None:
+        self.waits.append(waiting)
 
     def started(self, start: Start) -> None:
         self.starts.append(start)

@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from gatherer.errors import ClusterUnreachable, DeployError, GathererError
+from gatherer.errors import (
+    ClusterUnreachable,
+    DeployError,
+    ExecError,
+    GathererError,
+    Interrupted,
+    TargetNotFound,
+    TargetNotRunning,
+)
 from gatherer.runtimes import Exit, HunterImage, Target, TargetEnd
 from tests.unit.gatherer.scripted import (
     HELLO,
@@ -134,9 +142,9 @@ async def test_ctrl_c_while_the_container_is_down_ends_the_capture(tmp_path: Pat
     class Down(ScriptedRuntime):
         asked = asyncio.Event()
 
-        async def restarted(self) -> Target | None:
+        async def restarted(self) -> Target:
             self.asked.set()
-            return None
+            raise TargetNotRunning("it rests", "", "CrashLoopBackOff")
 
     runtime = Down(first_life(), KILLED, end=OOM)
     capture = session(tmp_path, runtime)
@@ -153,9 +161,9 @@ async def test_other_ends_while_the_container_is_down(tmp_path: Path, how: str, 
     class Down(ScriptedRuntime):
         asked = asyncio.Event()
 
-        async def restarted(self) -> Target | None:
+        async def restarted(self) -> Target:
             self.asked.set()
-            return None
+            raise TargetNotRunning("it rests", "", "CrashLoopBackOff")
 
     runtime = Down(first_life(), KILLED, end=OOM)
     capture = session(tmp_path, runtime)
@@ -180,7 +188,7 @@ async def test_a_pod_that_goes_while_its_container_is_down_names_its_successor(
 
         gone = False
 
-        async def restarted(self) -> Target | None:
+        async def restarted(self) -> Target:
             self.gone = True
             return await super().restarted()
 
@@ -195,7 +203,7 @@ async def test_an_api_that_is_away_is_asked_again(tmp_path: Path) -> None:
     class Shy(ScriptedRuntime):
         refused = 0
 
-        async def restarted(self) -> Target | None:
+        async def restarted(self) -> Target:
             self.refused += 1
             if self.refused < 3:
                 raise ClusterUnreachable("no answer from the API server", "check the network")
@@ -282,3 +290,141 @@ async def test_the_memory_before_an_oom_kill_is_told(tmp_path: Path) -> None:
     await session(tmp_path, runtime).run()
     [told] = target_ends(tmp_path)
     assert (told["usage_bytes"], told["oom_kills"]) == (127 * MIB, 1)
+
+
+CREATING = TargetNotRunning("it is waiting (ContainerCreating)", "wait", "ContainerCreating")
+LIFE = [HELLO, process(), batch(0, 3), goodbye(3)]
+
+
+class Late(ScriptedRuntime):
+    """A target that does not run at the first looks, and may lose its first instances.
+
+    Args:
+        looks: what they raise.
+        missed: how many instances end while hunter is on its way.
+    """
+
+    def __init__(self, *looks: GathererError, missed: int = 0) -> None:
+        lives = [stream(*LIFE)] * missed
+        super().__init__(stream(*LIFE), restarts=[(life, None) for life in lives])
+        self.looks = list(looks)
+        self.missed = missed
+        self.asked = asyncio.Event()
+
+    async def resolve(self) -> Target:
+        self.asked.set()
+        if self.looks:
+            raise self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        return await super().resolve()
+
+    async def ended(self) -> TargetEnd | None:
+        if self._number < self.missed:
+            return TargetEnd("Error", exit_code=7, restarts=True)
+        return None
+
+    async def restarted(self) -> Target:
+        if self.looks:
+            raise self.looks.pop()
+        return await super().restarted()
+
+    async def start(self, hunter: HunterImage, arguments: Any) -> ScriptedChannel:
+        if self._number < self.missed:
+            raise ExecError("the exec channel ended without a status", "try again")
+        return await super().start(hunter, arguments)
+
+
+class Comes(Late):
+    async def resolve(self) -> Target:
+        if len(self.looks) == 1:
+            self.looks.clear()
+        return await super().resolve()
+
+
+async def test_a_container_that_does_not_run_yet_is_waited_for(tmp_path: Path) -> None:
+    view = RecordingView()
+    summary = await session(tmp_path, Comes(CREATING, CREATING, CREATING), view).run()
+    assert (summary.exit_code, summary.received) == (0, 3)
+    assert {waiting.reason for waiting in view.waits} == {"ContainerCreating"}
+    assert {waiting.limit for waiting in view.waits} == {300.0}
+    assert document(tmp_path)["restarts"] == 0
+
+
+async def test_without_patience_one_that_does_not_run_is_an_error(tmp_path: Path) -> None:
+    view = RecordingView()
+    with pytest.raises(TargetNotRunning) as caught:
+        await session(tmp_path, Late(CREATING), view, wait=0.0).run()
+    assert caught.value.exit_code == 3
+    assert view.waits == []
+    assert not (tmp_path / "strace-logs").exists()
+
+
+async def test_one_that_waited_in_vain_has_written_nothing(tmp_path: Path) -> None:
+    with pytest.raises(TargetNotFound, match="in vain: it is waiting") as caught:
+        await session(tmp_path, Late(CREATING), wait=0.02).run()
+    assert caught.value.exit_code == 3
+    assert not (tmp_path / "strace-logs").exists()
+
+
+async def test_one_that_never_will_run_is_not_waited_for(tmp_path: Path) -> None:
+    view = RecordingView()
+    with pytest.raises(TargetNotFound, match="has ended"):
+        await session(tmp_path, Late(CREATING, TargetNotFound("it has ended", "")), view).run()
+    assert len({waiting.seconds for waiting in view.waits}) <= 2
+
+
+async def test_ctrl_c_while_it_is_waited_for(tmp_path: Path) -> None:
+    runtime = Late(CREATING)
+    running = asyncio.ensure_future(session(tmp_path, runtime).run())
+    await runtime.asked.wait()
+    running.cancel()
+    with pytest.raises(Interrupted) as caught:
+        await running
+    assert str(caught.value) == "interrupted while the container was waited for"
+    assert caught.value.exit_code == 1
+    assert not (tmp_path / "strace-logs").exists()
+
+
+async def test_instances_that_end_before_hunter_is_in_are_no_failure(tmp_path: Path) -> None:
+    view = RecordingView()
+    summary = await session(tmp_path, Late(missed=2), view).run()
+    assert (summary.exit_code, summary.received) == (0, 3)
+    notes = [note for note in view.notes if "ended before hunter was in it" in note]
+    assert notes == ["the container ended before hunter was in it: Error, exit code 7"] * 2
+    told = document(tmp_path)
+    assert (told["restarts"], told["target"]["container_id"]) == (0, "containerd://2")
+    assert [each["container_id"] for each in told["instances"]] == ["containerd://2"]
+
+
+async def test_an_instance_that_was_missed_counts_against_the_patience(tmp_path: Path) -> None:
+    class Over(Late):
+        async def restarted(self) -> Target:
+            raise CREATING
+
+    with pytest.raises(TargetNotFound, match="in vain"):
+        await session(tmp_path, Over(missed=1), wait=0.02).run()
+    assert not (tmp_path / "strace-logs" / "session.json").exists()
+    with pytest.raises(ExecError):
+        await session(tmp_path, Over(missed=1), wait=0.0).run()
+
+
+async def test_an_instance_that_was_missed_and_is_the_last_is_a_failure(tmp_path: Path) -> None:
+    class Last(Late):
+        async def ended(self) -> TargetEnd | None:
+            return TargetEnd("Error", exit_code=7)
+
+    with pytest.raises(ExecError):
+        await session(tmp_path, Last(missed=1)).run()
+
+
+async def test_a_hunter_that_cannot_start_in_a_container_that_runs_is_told_at_once(
+    tmp_path: Path,
+) -> None:
+    class Runs(Late):
+        async def ended(self) -> TargetEnd | None:
+            return None
+
+        async def changed(self, seconds: float) -> None:
+            raise AssertionError("nothing is waited for")
+
+    with pytest.raises(ExecError):
+        await session(tmp_path, Runs(missed=1)).run()

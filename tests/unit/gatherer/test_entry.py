@@ -58,6 +58,7 @@ class World:
         self.no_bundle = False
         self.no_ephemeral = False
         self.unfit = ""
+        self.spoiled = False
         self.refused = ""
         for name in ("look_inside", "start_hunter", "start_beside", "find_python", "locate_python"):
             monkeypatch.setattr(module, name, getattr(self, name))
@@ -87,6 +88,9 @@ class World:
     ) -> StartedHunter:  # fmt: skip
         self.done.append((where, name.split("'")[1]))
         self.commands.append(command)
+        if self.spoiled:
+            self.spoiled = False
+            raise DeployError("its Python is gone", "")
         return self.started(python)
 
     def started(self, python: Interpreter) -> StartedHunter:
@@ -110,7 +114,13 @@ class World:
         self.done[-1] = ("locate", self.done[-1][1])
         return seen.python.path if seen is not None and seen.python is not None else ""
 
-    def enter(self, pod: Pod = POD, inject: str = "auto", **more: Any) -> Entered:
+    def enter(
+        self,
+        pod: Pod = POD,
+        inject: str = "auto",
+        before: Entered | None = None,
+        **more: Any,
+    ) -> Entered:
         entry = Entry(
             None,  # type: ignore[arg-type]
             self.open_exec,
@@ -118,7 +128,7 @@ class World:
             APP,
             Injection(inject, **more),
         )
-        return asyncio.run(entry.enter(HUNTER, ["--frequency", "5"]))
+        return asyncio.run(entry.enter(HUNTER, ["--frequency", "5"], before))
 
 
 class ScriptedPorter:
@@ -326,3 +336,47 @@ def test_what_keeps_programs_from_running_is_told_with_the_way_that_is_taken(
     assert world.enter().explanation.startswith(
         'it has no shell and no Python that can be run (exec: "sh": exec format error);'
     )
+
+
+@pytest.mark.parametrize(
+    ("pod", "seen", "inject"),
+    [
+        (POD, {"app": FULL}, "auto"),
+        (POD, {"app": FULL}, "memory"),
+        (POD, {"app": BARE}, "auto"),
+        (SHARED, {"app": SEALED, "tools": FULL}, "auto"),
+        (SHARED, {"app": SEALED, "tools": FULL}, "sidecar"),
+        (POD, {"app": TIGHT}, "auto"),
+        (POD, {"app": FULL}, "ephemeral"),
+        (POD, {"app": BARE}, "ephemeral"),
+    ],
+)
+def test_the_next_instance_is_entered_the_same_way_without_a_look(
+    monkeypatch: pytest.MonkeyPatch, pod: Pod, seen: dict[str, Interior | None], inject: str
+) -> None:
+    world = World(monkeypatch, **seen)
+    first = world.enter(pod, inject)
+    steps, commands = world.done[:], world.commands[:]
+    world.done.clear()
+    world.commands.clear()
+    entered = first
+    for _ in range(2):
+        entered = world.enter(pod, inject, entered)
+        assert not any(step[0] in ("probe", "locate") for step in world.done)
+        assert world.done[-1] == steps[-1]
+        assert world.commands[-1] == commands[-1]
+        facts = ("inject", "container", "explanation")
+        assert [getattr(entered, name) for name in facts] == [
+            getattr(first, name) for name in facts
+        ]
+
+
+def test_a_way_that_does_not_lead_in_any_more_is_looked_for_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(monkeypatch, app=FULL)
+    first = world.enter()
+    world.spoiled = True
+    world.seen["app"] = BARE
+    assert world.enter(before=first).inject == "bundle"
+    assert [step[0] for step in world.done] == ["probe", "copy", "copy", "probe", "bundle"]

@@ -151,3 +151,16 @@ def test_agent_interval() -> None:
     for text in ("0", "0.5", "3601", "x", "-1"):
         with pytest.raises(ValueError, match="such as 1"):
             options.parse_interval(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0", 0), ("0s", 0), ("30", 30), ("90s", 90), ("5m", 300), ("1.5h", 5400)]
+)
+def test_wait(text: str, value: float) -> None:
+    assert options.parse_wait(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "-1", "5x", "m", "1e3", "inf", " 5"])
+def test_wait_that_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match="give one such as 0, 30s or 5m"):
+        options.parse_wait(text)

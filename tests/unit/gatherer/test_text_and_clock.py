@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gatherer import clock
 from gatherer.clock import CaptureClock, OwnClock
-from gatherer.text import byte_count, counted, how_often, printable, safe_command
+from gatherer.text import byte_count, counted, duration, how_often, printable, safe_command
 from hg_shared.messages import Heartbeat
 from tests.unit.gatherer.scripted import HELLO, REALTIME, SECOND
 
@@ -132,3 +132,19 @@ def test_a_step_of_the_own_wall_clock_moves_nothing() -> None:
     assert capture_clock.take_own_step() == -3600 * SECOND
     assert capture_clock.take_own_step() == 0
     assert OwnClock().look() == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0s"),
+        (0.6, "1s"),
+        (59, "59s"),
+        (60, "1m"),
+        (90, "1m30s"),
+        (3600, "1h"),
+        (5461, "1h31m1s"),
+    ],
+)
+def test_durations_read_as_options_take_them(seconds: float, words: str) -> None:
+    assert duration(seconds) == words

@@ -12,7 +12,7 @@ from gatherer.options import parse_memory
 from gatherer.runtimes import Target
 from gatherer.summary import ProcessSummary, Summary
 from gatherer.threshold import describe_threshold
-from gatherer.view import ProcessStatus, Start, Status, View, make_view
+from gatherer.view import ProcessStatus, Start, Status, View, Waiting, make_view
 from tests.unit.gatherer.scripted import HELLO
 
 EVIL = "\x1b]0;evil\x07[bold]\u202e\n"
@@ -41,7 +41,11 @@ SCAN = {
 }  # fmt: skip
 
 
+WAITING = Waiting("CrashLoopBackOff" + EVIL, "back-off 20s " + EVIL, 12.4, 300.0)
+
+
 def play(view: View) -> None:
+    view.waiting(WAITING)
     view.started(START)
     view.event("2026-09-21T14:13:22.123456Z", "scan", 7, SCAN)
     view.event("2026-09-21T14:13:22.123456Z", "exec", 7, {"command": EVIL, EVIL: EVIL})
@@ -67,7 +71,9 @@ def test_no_control_character_of_the_target_is_written(style: str, verbosity: in
 def test_plain_lines() -> None:
     stream = io.StringIO()
     play(make_view(ViewConfig("plain"), stream))
-    lines = stream.getvalue().splitlines()
+    first, *lines = stream.getvalue().splitlines()
+    assert first.startswith("waiting for the container to run: CrashLoopBackOff\\x1b]0;evil")
+    assert first.endswith("; 12s of 5m")
     assert lines[0] == ("target: default/pod/box\\x1b]0;evil\\x07[bold]\\u202e\\x0a on node node1")
     assert lines[4] == "threshold: rss of at least 50%"
     assert lines[6] == (
@@ -104,8 +110,9 @@ def test_json_lines_are_json_with_the_event_named() -> None:
     play(make_view(ViewConfig("json"), stream))
     events = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [event["event"] for event in events] == [
-        "start", "scan", "exec", "note", "status", "rendering", "rendering", "summary"
+        "waiting", "start", "scan", "exec", "note", "status", "rendering", "rendering", "summary"
     ]  # fmt: skip
+    events = events[1:]
     assert events[2]["command"] == EVIL
     assert events[-1]["exit_code"] == 4
 
@@ -170,3 +177,53 @@ def test_the_threshold_has_numerator_denominator_and_source(
 ) -> None:
     config = CaptureConfig(target=TargetConfig(pod="x"), **more)  # type: ignore[arg-type]
     assert describe_threshold(config, replace(HELLO, memory_limit_bytes=limit)) == sentence
+
+
+def waits(view: View, *states: tuple[str, float]) -> None:
+    for reason, seconds in states:
+        view.waiting(Waiting(reason, "", seconds, 300.0))
+
+
+def test_plain_lines_about_a_wait_come_with_news_and_every_30_seconds() -> None:
+    stream = io.StringIO()
+    waits(
+        make_view(ViewConfig("plain"), stream),
+        *(("Pending", float(second)) for second in range(40)),
+        ("ContainerCreating", 40.0),
+        ("ContainerCreating", 41.0),
+    )
+    assert stream.getvalue().splitlines() == [
+        "waiting for the container to run: Pending; 0s of 5m",
+        "waiting for the container to run: Pending; 30s of 5m",
+        "waiting for the container to run: ContainerCreating; 40s of 5m",
+    ]
+
+
+def test_json_objects_about_a_wait() -> None:
+    stream = io.StringIO()
+    view = make_view(ViewConfig("json"), stream)
+    view.waiting(Waiting("Unschedulable", "0/1 nodes", 0.01, 300.0))
+    waits(view, *(("Pending", float(second)) for second in range(15)))
+    told = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(each["reason"], each["seconds"]) for each in told] == [
+        ("Unschedulable", 0.01), ("Pending", 0.0), ("Pending", 10.0)
+    ]  # fmt: skip
+    assert (told[0]["event"], told[0]["message"]) == ("waiting", "0/1 nodes")
+    assert (told[0]["limit_seconds"], told[1]["message"]) == (300.0, None)
+    assert told[0]["time"].endswith("Z")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_live_view_counts_and_keeps_each_reason_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    view = make_view(ViewConfig("live", color=False), stream)
+    waits(view, ("Pending", 0.0), ("Pending", 1.0), ("Pending", 100.0))
+    view.close()
+    text = stream.getvalue()
+    assert text.count("waiting for the container to run: Pending; 0s of 5m") == 1
+    assert "1m40s of 5m: waiting for the container to run; Ctrl-C ends it" in text

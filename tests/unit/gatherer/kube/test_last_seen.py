@@ -81,3 +81,22 @@ async def test_a_watch_that_is_not_allowed_is_left() -> None:
     assert len(api.asked) == 1
     await seen.aclose()
     await LastSeen(api, POD).aclose()
+
+
+async def test_news_of_the_pod_end_the_wait_for_them() -> None:
+    api = Watches([WatchEvent("ADDED", POD)])
+    seen = LastSeen(api, POD)
+    seen.start()
+    async with asyncio.timeout(20):
+        await seen.changed(3600)
+    await api.played.wait()
+    await seen.aclose()
+
+
+async def test_without_a_watch_the_wait_for_news_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(last_seen, "POLL_SECONDS", 0.001)
+    seen = LastSeen(Watches(Forbidden("you may not watch pods")), POD)
+    seen.start()
+    async with asyncio.timeout(20):
+        await seen.changed(3600)
+    await seen.aclose()

@@ -4,9 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from gatherer.errors import TargetNotFound
-from gatherer.kube.models import DEFAULT_CONTAINER_ANNOTATION, Container, ContainerState, Pod
-from gatherer.kube.targets import check_running, choose_container
+from gatherer.errors import TargetNotFound, TargetNotRunning
+from gatherer.kube.models import (
+    DEFAULT_CONTAINER_ANNOTATION,
+    Container,
+    ContainerState,
+    Owner,
+    Pod,
+)
+from gatherer.kube.targets import backoff_seconds, check_running, choose_container
 
 from .recordings import load
 
@@ -119,7 +125,7 @@ def waiting(reason: str, last: ContainerState | None = None) -> Pod:
     [
         ("ImagePullBackOff", "pull secrets"),
         ("CreateContainerConfigError", "securityContext"),
-        ("ContainerCreating", "kubectl wait --for=condition=Ready pod/p"),
+        ("ContainerCreating", "a capture waits for it with --wait 5m"),
         ("PodInitializing", "init containers"),
         ("SomethingNew", "kubectl describe pod p"),
     ],
@@ -142,3 +148,150 @@ def test_a_crash_loop_tells_how_the_last_instance_ended() -> None:
 def test_a_container_the_kubelet_has_said_nothing_about() -> None:
     pod = Pod("default", "p", node="n", phase="Pending", containers=(Container("c"),))
     assert "it is waiting (Pending)" in refusal(pod).cause
+
+
+def not_yet(pod: Pod, requested: str | None = None) -> TargetNotRunning:
+    error = refusal(pod, requested)
+    assert isinstance(error, TargetNotRunning), error
+    return error
+
+
+def never(pod: Pod, requested: str | None = None) -> str:
+    error = refusal(pod, requested)
+    assert not isinstance(error, TargetNotRunning), error
+    return error.cause
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "message"),
+    [
+        ("crashpod", "Error", "exit code 1, restarted 6 times, runs again within about 300 s"),
+        ("oompod", "OOMKilled", "exit code 137, restarted once, runs again within about 10 s"),
+        ("pendingpod", "Unschedulable", "0/1 nodes are available: 1 node(s) didn't match Pod's"),
+    ],
+)
+def test_recorded_pods_that_may_run_later(name: str, reason: str, message: str) -> None:
+    error = not_yet(pod_of(name))
+    assert error.reason == reason
+    assert error.message.startswith(message)
+
+
+@pytest.mark.parametrize("name", ["donepod", "noimagepod"])
+def test_recorded_pods_that_never_will(name: str) -> None:
+    never(pod_of(name))
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        *("CrashLoopBackOff", "ContainerCreating", "PodInitializing", "ErrImagePull"),
+        *("ImagePullBackOff", "CreateContainerConfigError", "CreateContainerError"),
+        *("RunContainerError", "SomethingNew"),
+    ],
+)
+def test_whatever_the_kubelet_tries_again_is_waited_for(reason: str) -> None:
+    assert not_yet(waiting(reason)).reason == reason
+
+
+@pytest.mark.parametrize("reason", ["InvalidImageName", "ErrImageNeverPull"])
+def test_what_only_a_person_can_end_is_not_waited_for(reason: str) -> None:
+    assert reason in never(waiting(reason))
+
+
+def ended(code: int, policy: str = "Always", **more: object) -> Pod:
+    state = ContainerState("terminated", "Error" if code else "Completed", exit_code=code)
+    container = Container("c", state=state, **more)  # type: ignore[arg-type]
+    return Pod("default", "p", node="n", phase="Running", containers=(container,),
+               restart_policy=policy)  # fmt: skip
+
+
+def test_an_end_that_the_restart_policy_leaves_for_good() -> None:
+    assert never(ended(3, "Never")) == (
+        "container 'c' of pod 'p' has ended and is not restarted (restartPolicy Never):"
+        " Error, exit code 3"
+    )
+    assert "restartPolicy OnFailure" in never(ended(0, "OnFailure"))
+    assert "restartPolicy Never" in never(ended(3, "Always", restart_policy="Never"))
+
+
+def test_an_end_that_a_restart_follows() -> None:
+    assert not_yet(ended(0)).reason == "Completed"
+    assert not_yet(ended(3, "OnFailure")).reason == "Error"
+    assert not_yet(ended(3, "Never", restart_policy="Always")).reason == "Error"
+
+
+def initializing(*inits: Container, policy: str = "Always", target: str = "PodInitializing") -> Pod:
+    main = Container("main", state=ContainerState("waiting", target))
+    return Pod("default", "p", node="n", phase="Pending", containers=(main,),
+               init_containers=inits, restart_policy=policy)  # fmt: skip
+
+
+RUNNING = ContainerState("running")
+DONE = ContainerState("terminated", "Completed", exit_code=0)
+FAILED = ContainerState("terminated", "Error", exit_code=2)
+LOOPING = ContainerState("waiting", "CrashLoopBackOff", "back-off 10s restarting")
+
+
+@pytest.mark.parametrize(
+    ("inits", "words"),
+    [
+        ([Container("a", state=RUNNING)], "init container 'a' runs"),
+        ([Container("a", state=DONE), Container("b", state=RUNNING)], "init container 'b' runs"),
+        (
+            [Container("proxy", state=RUNNING, restart_policy="Always"),
+             Container("b", state=FAILED)],
+            "init container 'b' ended with Error, exit code 2",
+        ),
+        (
+            [Container("a", state=LOOPING, last_state=FAILED)],
+            "init container 'a' is waiting (CrashLoopBackOff), back-off 10s restarting,"
+            " it last ended with Error, exit code 2",
+        ),
+        ([Container("a")], "init container 'a' is waiting (not started)"),
+        ([Container("a", state=DONE)], ""),
+    ],
+)  # fmt: skip
+def test_what_comes_first_is_told(inits: list[Container], words: str) -> None:
+    error = not_yet(initializing(*(replace(one, kind="init") for one in inits)), "main")
+    assert (error.reason, error.message) == ("PodInitializing", words)
+    assert "a capture waits for it" in error.remedy
+
+
+def test_an_init_container_whose_image_is_no_image_is_the_end() -> None:
+    first = Container("a", "init", state=ContainerState("waiting", "InvalidImageName"))
+    assert "init container 'a' is waiting (InvalidImageName)" in never(initializing(first), "main")
+
+
+def test_a_sidecar_waits_for_the_init_containers_before_it_only() -> None:
+    waits = ContainerState("waiting", "PodInitializing")
+    pod = initializing(
+        Container("a", "init", state=RUNNING),
+        Container("proxy", "init", state=waits, restart_policy="Always"),
+        Container("z", "init", state=waits),
+    )
+    assert not_yet(pod, "proxy").message == "init container 'a' runs"
+    restarted = replace(
+        pod, init_containers=(Container("proxy", "init", state=FAILED, restart_policy="Always"),)
+    )
+    assert not_yet(restarted, "proxy").reason == "Error"
+
+
+def test_an_init_container_that_has_done_its_work_does_not_run_again() -> None:
+    assert "has ended" in never(initializing(Container("a", "init", state=DONE)), "a")
+    assert not_yet(initializing(Container("a", "init", state=FAILED)), "a").reason == "Error"
+    pod = initializing(Container("a", "init", state=FAILED), policy="Never")
+    assert "has ended" in never(pod, "a")
+
+
+def test_a_pod_that_is_being_deleted_comes_back_with_a_statefulset_only() -> None:
+    pod = replace(waiting("CrashLoopBackOff"), deletion_timestamp="2026-11-21T08:40:30Z")
+    assert never(pod) == "pod 'p' is being deleted"
+    error = not_yet(replace(pod, owner=Owner("StatefulSet", "db", "uid")))
+    assert (error.reason, error.message) == ("Deleted", "StatefulSet 'db' makes it anew")
+
+
+@pytest.mark.parametrize(
+    ("restarts", "seconds"), [(0, 0), (1, 10), (2, 20), (5, 160), (6, 300), (1000000, 300)]
+)
+def test_the_pauses_before_restarts(restarts: int, seconds: int) -> None:
+    assert backoff_seconds(Container("c", restart_count=restarts)) == seconds
