@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gatherer.errors import ConfigError
+from gatherer.masking import masked_text
 from gatherer.options import MemoryThreshold
 
 _MAX_USER = 100
@@ -300,7 +301,7 @@ class CaptureConfig:
             "decode_fds": self.decode_fds,
             "timestamps": self.timestamps,
             "raw": self.raw,
-            "agent": [_without_password(each) for each in self.agents],
+            "agent": [masked_text(_without_password(each)) for each in self.agents],
             "agent_interval": self.agent_interval,
             "agent_heap": self.agent_heap,
             "buffer_bytes": self.buffer,

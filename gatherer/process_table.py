@@ -9,6 +9,7 @@ from typing import Any
 
 from gatherer.accounting import ProcessAccount, ProcessSettlement
 from gatherer.logs import MAX_PROCESSES, LogNames, too_many_processes
+from gatherer.masking import masked
 from gatherer.summary import ProcessSummary
 from gatherer.view import ProcessStatus
 from hg_shared.messages import Event, Sample, TracedProcess
@@ -30,7 +31,7 @@ class ProcessEntry:
         start_time: clock ticks since boot.
         instance: which instance of the target it belongs to, 0 for the first.
         command: its name when it was chosen.
-        cmdline: its arguments, at most `MAX_CMDLINE` characters.
+        cmdline: its arguments, at most `MAX_CMDLINE` characters, secrets masked.
         log: name of its log file; null in session.json when it was never attached.
         attached: when tracing began, None when it has not.
         ended: when tracing ended, None while it goes on.
@@ -299,10 +300,12 @@ class ProcessTable:
         return [entry.as_json() for entry in self.entries.values()]
 
     def _bounded(self, cmdline: list[str]) -> list[str]:
-        """Returns what is kept of a command line; of very many processes little is."""
+        """Returns what is kept of a command line, without secrets; of very many little is."""
         kept: list[str] = []
         room = min(MAX_CMDLINE, self._room)
-        for argument in cmdline:
+        # What hunter reads of it has an end too.
+        size = sum(len(argument) + 1 for argument in cmdline)
+        for argument in masked(cmdline[:room], size >= MAX_CMDLINE):
             if room <= 0:
                 break
             kept.append(argument[:room])
