@@ -7,6 +7,7 @@
   - ProcessGone (3): no such process any more
   - UnsupportedArch (3): no syscall table or no tracer for this machine
   - NoRoom (3): as much is traced as one hunter can
+  - FewFiles (3): no more files can be opened
   - NothingToTrace (3): none of the processes that were asked for is there
   - NoHeadroom (3): hunter itself could push the container over its memory limit
 """
@@ -48,6 +49,9 @@ class UnsupportedArch(HunterError):
 
 class NoRoom(HunterError):
     """As much is traced as one hunter can."""
+
+class FewFiles(HunterError):
+    """No file can be opened any more; says how many hunter may have open."""
 
 
 class NothingToTrace(HunterError):

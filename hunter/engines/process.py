@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 import os
+import resource
 from typing import Optional, Set, Tuple
 
 from hunter import captures
+from hunter.errors import NotPermitted
+from hunter.memory import procfs
 from hunter.tracing import kernel
 
 # When it started, its arch, number and six arguments, and what was captured at its entry.
 Entered = Tuple[int, Tuple[int, ...], bytes]
+
+
+def open_memory(pid: int) -> int:
+    """Opens the memory of a process; -1 where ptrace(2) must read it word by word.
+
+    So it is where the file may not be opened, and where it would have a descriptor in the upper half
+    of those that hunter may have, however many processes are traced: all else needs some for moments.
+
+    Args:
+        pid: the process.
+
+    Raises:
+        ProcessGone: it has ended.
+    """
+    try:
+        fd = kernel.open_memory(procfs.living_thread(pid) or pid)
+    except NotPermitted:
+        return -1
+    if fd < resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2:
+        return fd
+    os.close(fd)
+    return -1
 
 
 class Process:

@@ -19,10 +19,10 @@ from typing import AbstractSet, Deque, Dict, FrozenSet, List, Optional, Set, Tup
 from hg_shared.batch import Batch
 from hunter import recognition
 from hunter.engines import IDLE_INTERVAL, INTERVAL, Counters, Notice
-from hunter.engines.process import Process
+from hunter.engines.process import Process, open_memory
 from hunter.engines.queue import Queue
 from hunter.engines.tracer import Tracer
-from hunter.errors import HunterError, NotPermitted, ProcessGone
+from hunter.errors import FewFiles, HunterError, NotPermitted, ProcessGone
 from hunter.memory import procfs
 from hunter.tracing import kernel
 
@@ -282,7 +282,11 @@ class PtraceEngine(Tracer):
             except IndexError:
                 return
             if verb == "attach":
-                self._attach(ordinal, pid)
+                try:
+                    self._attach(ordinal, pid)
+                except FewFiles as error:
+                    now = time.monotonic_ns()
+                    self._notices.append(Notice("attach_failed", ordinal, now, str(error)))
             elif verb == "detach":
                 process = self._processes.get(ordinal)
                 if process is not None:
@@ -297,13 +301,10 @@ class PtraceEngine(Tracer):
 
     def _attach(self, ordinal: int, pid: int) -> None:
         now = time.monotonic_ns()
-        memory = -1
         try:
             if recognition.is_marked(procfs.status_fields(pid)):
                 raise HunterError(recognition.OURS)
-            memory = kernel.open_memory(procfs.living_thread(pid) or pid)
-        except NotPermitted:
-            pass  # ptrace(2) may still be allowed, and reads word by word then
+            memory = open_memory(pid)
         except HunterError as error:
             self._notices.append(Notice("attach_failed", ordinal, now, str(error)))
             return

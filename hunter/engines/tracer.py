@@ -12,7 +12,7 @@ from hg_shared.records import HEAD, Kind, encode_capture
 from hunter import recognition
 from hunter.engines import Follow, Notice
 from hunter.engines.drain import Drain
-from hunter.engines.process import Entered, Process
+from hunter.engines.process import Entered, Process, open_memory
 from hunter.engines.queue import Queue
 from hunter.engines.syscalls import RESTART_FIRST, RESTART_LAST, Syscalls
 from hunter.errors import HunterError, NoRoom, ProcessGone
@@ -197,12 +197,13 @@ class Tracer(ABC):
                 self._notices.append(Notice("unfollowed", parent.ordinal, now, "1"))
             return None
         try:
-            memory = kernel.open_memory(pid)
+            memory = open_memory(pid)
         except HunterError:
             return None
         ordinal = self.follow.reserve()
         if not ordinal:
-            os.close(memory)
+            if memory >= 0:
+                os.close(memory)
             return None
         now = time.monotonic_ns()
         creator = parent.ordinal if parent is not None else 0
@@ -273,7 +274,7 @@ class Tracer(ABC):
         if former != tid:
             self._set_open_call(tid, call)
         try:
-            memory = kernel.open_memory(process.pid)
+            memory = open_memory(process.pid)
         except HunterError:
             pass  # killed, or a file it may not read: the old memory is gone and reads as nothing
         else:

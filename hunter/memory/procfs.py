@@ -7,11 +7,15 @@ threads is read of one that lives, under /proc/TID, which is there for every thr
 
 from __future__ import annotations
 
+import errno
 import heapq
 import os
+import resource
 import stat as stat_module
 from typing import Dict, FrozenSet, List, NamedTuple, Optional
 
+from hg_shared.open_files import FEW_FILES
+from hunter.errors import FewFiles
 from hunter.memory import cgroup
 from hunter.memory.holds import HOLDS
 from hunter.memory.smaps import Mapping, parse_addresses, parse_mappings, parse_rollup
@@ -70,13 +74,34 @@ class ContainerMemory(NamedTuple):
     limited_usage: Optional[int] = None
 
 
+def refuse_few_files(error: OSError) -> None:
+    """Raises what says so when an error means that no file can be opened, and not that one is gone.
+
+    Args:
+        error: of open(2) or of anything else that makes a descriptor.
+
+    Raises:
+        FewFiles: it does.
+    """
+    if error.errno == errno.EMFILE:
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        raise FewFiles(f"{FEW_FILES} {most} files; raise its limit (ulimit -n)") from error
+    if error.errno == errno.ENFILE:
+        raise FewFiles("the node has no more descriptors (fs.file-max)") from error
+
+
 def read_bytes(path: str) -> bytes:
     """Returns at most 1 MiB of a file.
 
     Raises:
         OSError: it cannot be opened or read.
+        FewFiles: no file can be opened.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        refuse_few_files(error)
+        raise
     try:
         chunks = []
         size = 0
@@ -118,7 +143,8 @@ def resident_bytes() -> Dict[int, int]:
             continue
         try:
             fd = opened("/proc/" + name + "/statm", flags)
-        except OSError:
+        except OSError as error:
+            refuse_few_files(error)
             continue
         try:
             pages = int(read(fd, 64).split(None, 2)[1])
@@ -224,10 +250,15 @@ def status_fields(pid: int | str) -> Dict[str, str]:
 
 
 def thread_ids(pid: int) -> List[int]:
-    """Returns the thread ids of a process, empty when it is gone."""
+    """Returns the thread ids of a process, empty when it is gone.
+
+    Raises:
+        FewFiles: no directory can be opened.
+    """
     try:
         return [int(name) for name in os.listdir(f"/proc/{pid}/task")]
-    except OSError:
+    except OSError as error:
+        refuse_few_files(error)
         return []
 
 

@@ -133,6 +133,7 @@ class InFlight:
 
     def _note(self, call: OpenCall, process: Process, now: int) -> None:
         self._outgoing.add(in_flight(call, now, process.reader(), self._limit))
+        process.close_memory()
 
     def _unseen(self, process: Process) -> List[OpenCall]:
         """Returns the calls in which threads sleep that no program has seen yet.

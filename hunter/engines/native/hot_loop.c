@@ -82,7 +82,7 @@ struct thread {  // 448 bytes
 
 struct process {  // 32 bytes
     u32 ordinal;
-    i32 memory;  // descriptor of /proc/PID/mem
+    i32 memory;  // descriptor of /proc/PID/mem; -1: Python reads, with ptrace(2)
     u64 lost, dropping, zero;
 };
 
@@ -423,7 +423,7 @@ EXPORT i64 hot_run(struct context *c) {
             t->arch = info.arch;
             for (u32 i = 0; i < 6; i++) t->args[i] = info.args[i];
             t->entry_length = 0;
-            if (!call || call->flags & CALL_ENTRY_PYTHON) {
+            if (!call || call->flags & CALL_ENTRY_PYTHON || (p->memory < 0 && call->entry_count)) {
                 c->info = info;
                 c->now = time;
                 return ENTRY_FOR_PYTHON;  // which sets start, reads, and resumes
@@ -436,7 +436,8 @@ EXPORT i64 hot_run(struct context *c) {
             __atomic_store_n(&t->start, time, __ATOMIC_RELEASE);
         } else if (info.op == 2 && t->start) {
             const struct call *call = plan_of(c, t->arch, t->nr);
-            if (!call || t->flags & FLAG_PYTHON || call->flags & CALL_EXIT_PYTHON) {
+            if (!call || t->flags & FLAG_PYTHON || call->flags & CALL_EXIT_PYTHON ||
+                (p->memory < 0 && call->exit_count)) {
                 c->info = info;
                 c->now = time;
                 return EXIT_FOR_PYTHON;
