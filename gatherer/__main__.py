@@ -13,9 +13,11 @@ def run() -> int:
     if not ignored:
         signal.signal(signal.SIGINT, _end)
     from hg_shared.mark import set_mark
+    from hg_shared.open_files import raise_limit
 
     # Before everything else: no hunter may trace a gatherer, not even while it loads the rest.
     set_mark()
+    raise_limit()
     from gatherer.cli import main
 
     try:

@@ -11,8 +11,10 @@ from gatherer.accounting import ProcessAccount, ProcessSettlement
 from gatherer.logs import MAX_PROCESSES, LogNames, too_many_processes
 from gatherer.masking import masked
 from gatherer.summary import ProcessSummary
+from gatherer.text import counted
 from gatherer.view import ProcessStatus
 from hg_shared.messages import Event, Sample, TracedProcess
+from hg_shared.open_files import FEW_FILES
 
 MAX_CMDLINE = 4096
 """Characters of a command line that are kept."""
@@ -46,6 +48,7 @@ class ProcessEntry:
         tracing: `on`, `denied: <cause>`, or None when neither is known.
         engine: the engine that traces it where that is not the capture's, else None.
         ordinals: hunter's numbers for it.
+        short: it could not be traced for want of descriptors, which is nobody's refusal.
     """
 
     pid: int
@@ -66,6 +69,7 @@ class ProcessEntry:
     tracing: str | None = None
     engine: str | None = None
     ordinals: set[int] = field(default_factory=set)
+    short: bool = False
 
     @property
     def has_log(self) -> bool:
@@ -84,7 +88,7 @@ class ProcessEntry:
     def as_json(self) -> dict[str, Any]:
         """Returns the entry as session.json holds it."""
         entry = asdict(self)
-        for name in ("ordinals", "rss_bytes"):
+        for name in ("ordinals", "rss_bytes", "short"):
             del entry[name]
         if not self.has_log:
             entry["log"] = None
@@ -161,6 +165,7 @@ class ProcessTable:
             cause = str(event.fields.get("cause", ""))[:MAX_CMDLINE]
             entry.end_reason = f"not traced: {cause}"
             entry.tracing = f"denied: {cause}"
+            entry.short = FEW_FILES in cause
             self.denied = self.denied or cause
         elif event.event in ("exit", "detach", "attach_failed"):
             entry.ended = time
@@ -227,6 +232,18 @@ class ProcessTable:
     def traced(self) -> bool:
         """Whether any process was ever traced."""
         return any(entry.attached is not None for entry in self.entries.values())
+
+    def shortages(self) -> tuple[str, ...]:
+        """Returns a sentence about processes of the present instance that hunter had no files for.
+
+        None when each could be traced, if only later.
+        """
+        short = [entry for entry in self.present() if entry.short and entry.attached is None]
+        if not short:
+            return ()
+        first = short[0].end_reason.removeprefix("not traced: ")
+        verb = "was" if len(short) == 1 else "were"
+        return (f"{counted(len(short), 'process')} {verb} not traced: {first}",)
 
     @property
     def dropped_lines(self) -> int:

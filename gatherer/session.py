@@ -341,7 +341,7 @@ class Session:
             not self._kept_spool,
             settlement,
             reception,
-            tuple(instance.discrepancies),
+            (*instance.discrepancies, *document.processes.shortages()),
             document.processes.dropped_lines_of(instance.number),
             damage,
             unknown_ms,

@@ -50,6 +50,7 @@ class UnsupportedArch(HunterError):
 class NoRoom(HunterError):
     """As much is traced as one hunter can."""
 
+
 class FewFiles(HunterError):
     """No file can be opened any more; says how many hunter may have open."""
 

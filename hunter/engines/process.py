@@ -18,8 +18,8 @@ Entered = Tuple[int, Tuple[int, ...], bytes]
 def open_memory(pid: int) -> int:
     """Opens the memory of a process; -1 where ptrace(2) must read it word by word.
 
-    So it is where the file may not be opened, and where it would have a descriptor in the upper half
-    of those that hunter may have, however many processes are traced: all else needs some for moments.
+    That is where the file may not be opened, and where its descriptor would be in the upper half of
+    those that hunter may have: everything else needs some for moments, however much is traced.
 
     Args:
         pid: the process.

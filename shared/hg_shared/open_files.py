@@ -1,6 +1,6 @@
 """How many files a process may have open: the soft limit is raised to the hard one.
 
-A shell's soft limit of 1024 (256 on macOS) is for programs that use select(2); neither program does.
+The usual soft limit of 1024 (256 on macOS) is for programs that use select(2): neither does.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ def raise_limit() -> int:
 
 
 def _candidates(soft: int, hard: int, infinity: int) -> Tuple[int, ...]:
-    if soft == infinity or soft == hard:
+    if soft in (infinity, hard):
         return ()
-    return (hard, _MOST_WITHOUT_LIMIT) if hard == infinity and soft < _MOST_WITHOUT_LIMIT else (hard,)
+    if hard == infinity and soft < _MOST_WITHOUT_LIMIT:
+        return hard, _MOST_WITHOUT_LIMIT
+    return (hard,)

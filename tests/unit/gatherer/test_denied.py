@@ -10,6 +10,7 @@ from gatherer.clock import CaptureClock
 from gatherer.runtimes import Target
 from gatherer.session_document import SessionDocument
 from hg_shared.messages import Event
+from hg_shared.open_files import FEW_FILES
 from tests.unit.gatherer.scripted import HELLO, REALTIME, SECOND, process
 
 CAUSE = "Yama ptrace_scope is 1 and SYS_PTRACE is missing; add SYS_PTRACE"
@@ -85,3 +86,14 @@ def test_one_that_was_let_go_says_why(document: SessionDocument) -> None:
     entry = document.processes.entry(1)
     assert entry is not None
     assert entry.end_reason == "detached: it belongs to gatherer"
+
+
+def test_want_of_descriptors_leaves_a_capture_incomplete(document: SessionDocument) -> None:
+    assert document.processes.shortages() == ()
+    cause = f"{FEW_FILES} 64 files; raise its limit (ulimit -n)"
+    happened(document, "attach_failed", 11, cause=cause, denied=True)
+    happened(document, "attach", 12, threads=1)
+    assert document.processes.shortages() == (f"1 process was not traced: {cause}",)
+    # It is tried again, and may then be traced.
+    happened(document, "attach", 11, threads=1)
+    assert document.processes.shortages() == ()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Dict
 
 import pytest
 
+from hg_shared.open_files import FEW_FILES
+from hunter.errors import FewFiles
 from hunter.memory import procfs
 from hunter.memory.smaps import parse_rollup
 
@@ -103,3 +106,32 @@ def test_memory_of_the_node(files: Dict[str, bytes]) -> None:
     assert procfs.node_memory() == 0
     files["/proc/meminfo"] = b"MemFree: 5 kB\nMemTotal:       24683120 kB\n"
     assert procfs.node_memory() == 24683120 << 10
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.EMFILE, f"{FEW_FILES} \\d+ files; raise its limit"), (errno.ENFILE, "fs.file-max")],
+)
+def test_want_of_descriptors_is_no_end_of_a_process(
+    monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(number, "full")
+
+    monkeypatch.setattr("os.open", full)
+    monkeypatch.setattr("os.listdir", full)
+    for ask in (procfs.stat, procfs.thread_ids, procfs.living_thread, procfs.command_line):
+        with pytest.raises(FewFiles, match=words):
+            ask(7)
+
+
+def test_a_process_that_has_ended_is_no_want_of_descriptors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gone(*_: object) -> None:
+        raise OSError(errno.ENOENT, "gone")
+
+    monkeypatch.setattr("os.open", gone)
+    monkeypatch.setattr("os.listdir", gone)
+    assert procfs.stat(7) is None
+    assert procfs.thread_ids(7) == []
