@@ -16,10 +16,13 @@ import psutil
 
 from gatherer.errors import DeployError, ExecError, HunterGone, TargetGone, TargetNotFound
 from gatherer.runtimes import Exit, HunterChannel, HunterImage, Target, TargetEnd
+from gatherer.text import printable
 from hg_shared.messages import SOCKET_PREFIX
 
 READ_SIZE = 256 << 10
 MAX_STDERR = 8 << 10
+MAX_LISTED = 12
+"""Processes that are named where the one that was asked for does not exist."""
 TERMINATE_SECONDS = 1.0
 """How long a hunter without a gatherer may take before it is told to end."""
 
@@ -48,7 +51,8 @@ class LocalRuntime:
         if missing and len(missing) == len(self._pids):
             noun = "process" if len(missing) == 1 else "processes"
             raise TargetNotFound(
-                f"no {noun} {', '.join(map(str, missing))} on this machine", "see ps -e"
+                f"no {noun} {', '.join(map(str, missing))} on this machine",
+                f"those with the most memory are {_largest()}",
             )
         return Target(runtime="local", node=platform.node())
 
@@ -290,6 +294,16 @@ class SocketHunterChannel:
     async def aclose(self) -> None:
         """Closes the connection."""
         self._writer.close()
+
+
+def _largest() -> str:
+    """Returns the processes of this machine with the most memory."""
+    found = []
+    for process in psutil.process_iter(["memory_info", "name"]):
+        memory = process.info["memory_info"]
+        if memory is not None and memory.rss and process.pid != os.getpid():
+            found.append((-memory.rss, process.pid, printable(process.info["name"] or "", 20)))
+    return ", ".join(f"{pid} ({name})" for _, pid, name in sorted(found)[:MAX_LISTED])
 
 
 def _write_temporary(data: bytes) -> Path:

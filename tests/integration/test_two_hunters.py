@@ -7,7 +7,6 @@ import mmap
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,41 +21,13 @@ from hunter.recognition import OURS
 from tests.integration.engines import EVERY_ENGINE, REFUSED
 from tests.integration.hunter_session import HunterSession
 from tests.integration.tracee import TARGETS, Tracee, status_field
+from tests.pulse import Pulse
 
 Hunt = Callable[..., HunterSession]
 SECONDS = 20.0 if os.environ.get("HYPOTHESIS_PROFILE") == "soak" else 2.0
 STANDSTILL = 2.0
 """Seconds that the counter may not move, whatever two hunters do."""
 EVERYTHING = ("--memory", 1, "--frequency", "0.2")
-
-
-class Pulse:
-    """Watches a counter in shared memory for the longest time it stood still.
-
-    Args:
-        memory: where it is.
-    """
-
-    def __init__(self, memory: mmap.mmap) -> None:
-        self._memory = memory
-        self._end = threading.Event()
-        self.longest = 0.0
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    def _watch(self) -> None:
-        before, since = b"", time.monotonic()
-        while not self._end.wait(0.02):
-            now, count = time.monotonic(), self._memory[:]
-            if count != before:
-                before, since = count, now
-            self.longest = max(self.longest, now - since)
-
-    def stop(self) -> float:
-        """Ends it and returns seconds."""
-        self._end.set()
-        self._thread.join()
-        return self.longest
 
 
 class Container:
