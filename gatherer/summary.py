@@ -7,6 +7,9 @@ from pathlib import Path
 
 from gatherer.text import byte_count, counted, number, printable
 
+MAX_LINES = 40
+"""Processes that have a line of their own on the terminal."""
+
 
 @dataclass(frozen=True)
 class ProcessSummary:
@@ -84,7 +87,8 @@ class Summary:
                 f"NO SYSTEM CALLS WERE TRACED, {printable(self.tracing, 400)};"
                 " memory.jsonl and events.jsonl have the memory evidence"
             )
-        for process in self.processes:
+        shown, others = _most(self.processes)
+        for process in shown:
             end = f", {printable(process.end_reason, 200)}" if process.end_reason else ""
             if process.dropped_lines:
                 end = f", {counted(process.dropped_lines, 'line')} dropped (log size limit){end}"
@@ -95,6 +99,14 @@ class Summary:
                 f"  {printable(str(process.log))}: {counted(process.records, 'record')},"
                 f" {number(process.lost)} lost,"
                 f" peak rss {byte_count(process.peak_rss_bytes)}{end}"
+            )
+        if others:
+            logs = sum(process.log is not None for process in others)
+            records = counted(sum(process.records for process in others), "record")
+            lost = sum(process.lost or 0 for process in others)
+            lines.append(
+                f"  and {len(others)} more, {logs} of them with a log: {records}, {lost} lost;"
+                " session.json has all of them"
             )
         if not self.processes:
             lines.append("  no process was traced")
@@ -156,3 +168,22 @@ class Summary:
             "spool": str(self.spool) if self.spool else None,
             "exit_code": self.exit_code,
         }
+
+
+def _most(
+    processes: tuple[ProcessSummary, ...],
+) -> tuple[list[ProcessSummary], list[ProcessSummary]]:
+    """Returns the processes that get a line, in their order, and the others.
+
+    Of more than `MAX_LINES` those with losses and with the most records are shown.
+    """
+    if len(processes) <= MAX_LINES:
+        return list(processes), []
+    order = sorted(range(len(processes)), key=lambda at: _weight(processes[at]), reverse=True)
+    chosen = set(order[:MAX_LINES])
+    shown = [process for at, process in enumerate(processes) if at in chosen]
+    return shown, [process for at, process in enumerate(processes) if at not in chosen]
+
+
+def _weight(process: ProcessSummary) -> tuple[int, int, int]:
+    return process.lost or 0, process.records, process.peak_rss_bytes or 0

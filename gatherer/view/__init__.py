@@ -175,10 +175,14 @@ def make_view(config: ViewConfig, stream: TextIO) -> View:
         from gatherer.view.json_lines import JsonView
 
         return JsonView(stream)
+    from gatherer.view.folding import FoldedView
+
     if config.style == "live":
         from gatherer.view.live import LiveView
 
-        return LiveView(stream, color=config.color)
+        return FoldedView(LiveView(stream, color=config.color))
     from gatherer.view.plain import PlainView
 
-    return PlainView(stream, verbosity=config.verbosity)
+    view = PlainView(stream, verbosity=config.verbosity)
+    # Who asks for more wants each event.
+    return view if config.verbosity > 0 else FoldedView(view)
