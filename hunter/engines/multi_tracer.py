@@ -35,12 +35,13 @@ class _Pending(NamedTuple):
 class _Shared:
     """A process with several tracers: who has not answered yet, and who has threads of it."""
 
-    __slots__ = ("announced", "ended", "failure", "holders", "threads", "waiting")
+    __slots__ = ("announced", "ended", "failure", "holders", "since", "threads", "waiting")
 
     def __init__(self, tracers: Set[int]) -> None:
         self.waiting = set(tracers)
         self.holders: Set[int] = set()
         self.threads = 0
+        self.since = 0
         self.announced = False
         self.failure: Optional[Notice] = None
         self.ended: Optional[Notice] = None
@@ -213,6 +214,7 @@ class MultiTracer:
         if notice.kind == "attached":
             shared.holders.add(number)
             shared.threads += notice.value
+            shared.since = max(shared.since, notice.time_ns)
         elif notice.kind == "attach_failed":
             shared.failure = shared.failure or notice
         elif notice.kind == "exec":
@@ -231,7 +233,7 @@ class MultiTracer:
         if not shared.announced:
             shared.announced = True
             if shared.threads:
-                told.append(Notice("attached", notice.ordinal, notice.time_ns, "", shared.threads))
+                told.append(Notice("attached", notice.ordinal, shared.since, "", shared.threads))
             elif shared.failure is not None:
                 told.append(shared.failure)
         if not shared.holders:

@@ -47,17 +47,31 @@ class Process:
 
     Attributes:
         threads: tids of the threads that are traced.
+        arming: of these, those that have not stopped yet since they were asked to: their calls are
+            not seen.
+        told: it has been told to be attached.
+        asked: when its threads were asked to stop, CLOCK_MONOTONIC ns.
+        armed: when the last of those that did was let go on, ns.
+        left: when it was asked to be let go, ns; 0 before.
         leaving: it is being let go.
         status: wait status of the thread that tells how it ended, 0 before.
     """
 
-    __slots__ = ("leaving", "memory", "ordinal", "pid", "status", "threads")
+    __slots__ = (
+        "armed", "arming", "asked", "leaving", "left", "memory", "ordinal", "pid", "status",
+        "threads", "told",
+    )  # fmt: skip
 
     def __init__(self, ordinal: int, pid: int, memory: int) -> None:
         self.ordinal = ordinal
         self.pid = pid
         self.memory = memory
         self.threads: Set[int] = set()
+        self.arming: Set[int] = set()
+        self.told = False
+        self.asked = 0
+        self.armed = 0
+        self.left = 0
         self.leaving = False
         self.status = 0
 

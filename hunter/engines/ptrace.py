@@ -37,6 +37,10 @@ def _has_no_tracer_here(pid: int) -> bool:
     return status.get("TracerPid") == "0" and status.get("State", "Z")[0] not in "ZX"
 
 
+ARM_NS = 500_000_000
+"""How long the threads of a process may take to stop before it is told to be attached."""
+
+
 class PtraceEngine(Tracer):
     """Traces with ptrace(2); see `hunter.engines.Engine`.
 
@@ -172,6 +176,7 @@ class PtraceEngine(Tracer):
 
     def poke(self) -> None:
         """Signals the tracer if requests wait."""
+        self._tell_late()
         if not (self._requests or self._superseded):
             return
         with self._reachable:
@@ -179,6 +184,17 @@ class PtraceEngine(Tracer):
                 self._wake.set()
                 self._leave_loop()
                 signal.pthread_kill(self._main, signal.SIGUSR1)
+
+    def _tell_late(self) -> None:
+        """Has processes told to be attached of which a thread cannot stop now.
+
+        Before it makes another call it will: it waits for a disk, or for a child of vfork.
+        """
+        late = time.monotonic_ns() - ARM_NS
+        for process in list(self._processes.values()):
+            if process.arming and 0 < process.asked < late:
+                process.asked += ARM_NS
+                self._requests.append(("tell", process.ordinal, 0))
 
     def notices(self) -> List[Notice]:
         """Returns what happened since the last call."""
@@ -287,6 +303,11 @@ class PtraceEngine(Tracer):
                 except FewFiles as error:
                     now = time.monotonic_ns()
                     self._notices.append(Notice("attach_failed", ordinal, now, str(error)))
+            elif verb == "tell":
+                process = self._processes.get(ordinal)
+                if process is not None:
+                    process.arming.clear()
+                    self._perhaps_armed(process)
             elif verb == "detach":
                 process = self._processes.get(ordinal)
                 if process is not None:
@@ -327,6 +348,7 @@ class PtraceEngine(Tracer):
                     self._own(tid, process)
                     kernel.seize(tid, options)
                     process.threads.add(tid)
+                    process.arming.add(tid)
                     kernel.interrupt(tid)
                 except HunterError as error:
                     if tid not in process.threads:
@@ -344,7 +366,9 @@ class PtraceEngine(Tracer):
             self._notices.append(Notice("attach_failed", ordinal, now, text))
             return
         self._processes[ordinal] = self._by_pid[pid] = process
-        self._notices.append(Notice("attached", ordinal, now, "", len(process.threads)))
+        process.asked = time.monotonic_ns()
+        process.arming = process.arming & process.threads
+        self._perhaps_armed(process)
         # It may have set the mark, or executed a program of ours, since it was looked at.
         if self._stopping or recognition.is_marked(procfs.status_fields(pid)):
             self._leave(process)
@@ -379,6 +403,7 @@ class PtraceEngine(Tracer):
     def _leave(self, process: Process) -> None:
         """Asks every thread to stop, so that it can be detached."""
         process.leaving = True
+        process.left = process.left or time.monotonic_ns()
         self._drop_ended_leader(process)
         # Any stop uses up the interrupt (ptrace_stop() clears it), so the loop must look for these
         # threads at syscall stops too.

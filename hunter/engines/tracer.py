@@ -209,6 +209,7 @@ class Tracer(ABC):
         creator = parent.ordinal if parent is not None else 0
         self.follow.declare(ordinal, pid, creator, 0)
         process = Process(ordinal, pid, memory)
+        process.told = True
         self._processes[ordinal] = self._by_pid[pid] = process
         self._notices.append(Notice("followed", ordinal, now, "", creator))
         return process
@@ -225,6 +226,7 @@ class Tracer(ABC):
         stat = procfs.stat(parent.pid) if parent is not None else None
         self.follow.declare(ordinal, pid, creator, now, stat.command if stat is not None else "")
         process = Process(ordinal, pid, -1)
+        process.told = True
         process.threads.add(pid)
         self._processes[ordinal] = process
         self._own(pid, process)
@@ -253,10 +255,23 @@ class Tracer(ABC):
             self._executed(tid, process)
         if process.leaving:
             self._let_go(tid, process, signum if kind == StopKind.SIGNAL else 0)
-        elif kind == StopKind.GROUP:
+            return
+        if kind == StopKind.GROUP:
             kernel.listen(tid)
         else:
             kernel.resume(tid, signum)
+        if tid in process.arming:
+            process.arming.discard(tid)
+            process.armed = time.monotonic_ns()
+            self._perhaps_armed(process)
+
+    def _perhaps_armed(self, process: Process) -> None:
+        """Tells that a process is attached once its threads have stopped, and calls are seen."""
+        if not process.arming and not process.told:
+            process.told = True
+            when = process.armed or process.asked
+            count = len(process.threads)
+            self._notices.append(Notice("attached", process.ordinal, when, "", count))
 
     def _executed(self, tid: int, process: Process) -> None:
         """After execve only the thread that called it is left, under the tid of the leader."""
@@ -343,6 +358,7 @@ class Tracer(ABC):
 
     def _forget(self, tid: int, process: Process) -> None:
         process.threads.discard(tid)
+        process.arming.discard(tid)
         self._ran.pop(tid, None)
         self._disown(tid)
         self._interrupted.pop(tid, None)
@@ -356,8 +372,10 @@ class Tracer(ABC):
         self._process_gone(process)
         if process.memory >= 0:
             os.close(process.memory)
-        now = time.monotonic_ns()
-        self._notices.append(Notice("ended", process.ordinal, now, reason, process.status))
+        self._perhaps_armed(process)
+        # What begins after it was asked to be let go is seen of some threads only.
+        when = process.left if reason == "detached" and process.left else time.monotonic_ns()
+        self._notices.append(Notice("ended", process.ordinal, when, reason, process.status))
 
     def _note(
         self,

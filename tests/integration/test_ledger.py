@@ -1,4 +1,4 @@
-"""What is recorded, against the ledger that a program keeps of its own calls.
+"""What is recorded, against the ledger that a program keeps of its own calls, with every engine.
 
 From the told attach to the told end each call is there once, in order, with the times at which it
 was made, or counted as lost: threads that are born meanwhile, calls in which threads sleep at the
@@ -101,7 +101,7 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("engine", EVERY_ENGINE[:1])
+@pytest.mark.parametrize("engine", EVERY_ENGINE)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_call_from_the_told_attach_to_the_told_end_is_there_once(
     engine: str, shape: str, start: Start, hunt: Hunt, compiled: Compiled, tmp_path: Path
@@ -112,6 +112,16 @@ def test_every_call_from_the_told_attach_to_the_told_end_is_there_once(
     assert judged.missing == 0
     assert judged.recorded > RECORDS // 4
     assert hunter.decoder.errors == []
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="several tracers need 2 CPUs")
+def test_the_same_holds_for_several_tracers(
+    start: Start, hunt: Hunt, compiled: Compiled, tmp_path: Path
+) -> None:
+    judged, hunter = keep_ledger(start, hunt, compiled, tmp_path / "book", "ptrace", (4, 2, "busy"))
+    assert {batch.source for batch in hunter.batches} > {0}
+    assert judged.faults == []
+    assert judged.missing == 0
 
 
 @pytest.mark.parametrize("engine", EVERY_ENGINE[:1])
@@ -128,7 +138,7 @@ def test_calls_around_pauses_are_whole_or_said_to_be_in_flight(
     assert judged.recorded > 1000
 
 
-@pytest.mark.parametrize("engine", EVERY_ENGINE[:1])
+@pytest.mark.parametrize("engine", EVERY_ENGINE)
 def test_what_is_missing_is_counted_as_lost(
     engine: str, start: Start, hunt: Hunt, compiled: Compiled, tmp_path: Path
 ) -> None:

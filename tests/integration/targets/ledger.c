@@ -1,12 +1,13 @@
 /* Keeps a ledger of its own system calls, in a file that it shares with whoever judges a tracer.
  *
- * ledger FILE THREADS BURST [births|forks|execs]
+ * ledger FILE THREADS BURST [births|forks|execs|busy]
  *
  * Every call has a number of its own in one of its arguments, and an entry with thread, number of
  * the call, and the times right before and right after it (CLOCK_MONOTONIC, without a call).
  * THREADS threads make two quick calls, then one that blocks for a moment, and again; two more
  * sleep in the same call again and again, one for long. With births a thread makes short-lived
- * threads all the time, with forks processes, with execs processes that run this program anew.
+ * threads all the time, with forks processes, with execs processes that run this program anew; with
+ * busy the threads compute between their calls.
  *
  * Prints ready when all threads are at work. At a line the quick calls in a row become BURST. At the
  * next it ends its work and prints the number of entries, at the third it exits with code 4. Exits with 3 when a call returned what it
@@ -44,6 +45,7 @@ struct book {
 static struct book *book;
 static atomic_int working;
 static atomic_long burst = 2;
+static int busy;
 static _Thread_local uint32_t self;
 
 static uint64_t now(void) {
@@ -102,9 +104,14 @@ static void *work(void *unused) {
     self = (uint32_t)gettid();
     atomic_fetch_add(&working, 1);
     for (;;) {
-        for (long i = atomic_load(&burst); i > 0; i--)
+        for (long i = atomic_load(&burst); i > 0; i--) {
+            if (busy) {
+                uint64_t until = now() + 100000;
+                while (now() < until) continue;
+            }
             if (!quick()) return unused;
-        if (!block(1000000)) return unused;
+        }
+        if (!busy && !block(1000000)) return unused;
     }
 }
 
@@ -169,13 +176,14 @@ int main(int argc, char **argv) {
         return 0;
     }
     atomic_store(&book->next, FIRST);
-    int threads = atoi(argv[2]), all = threads + 2 + (argc > 4);
+    busy = argc > 4 && !strcmp(argv[4], "busy");
+    int threads = atoi(argv[2]), makes = argc > 4 && !busy, all = threads + 2 + makes;
     pthread_t ids[64];
     int count = 0;
     for (int i = 0; i < threads; i++) pthread_create(&ids[count++], 0, work, 0);
     pthread_create(&ids[count++], 0, sleeper, (void *)30000000l);
     pthread_create(&ids[count++], 0, sleeper, (void *)700000000l);
-    if (argc > 4) pthread_create(&ids[count++], 0, parent, argv[4]);
+    if (makes) pthread_create(&ids[count++], 0, parent, argv[4]);
     while (atomic_load(&working) < all) usleep(1000);
     if (write(1, "ready\n", 6) != 6) return 2;
     await_line();

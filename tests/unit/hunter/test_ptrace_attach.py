@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from hunter.engines import ptrace
 from hunter.memory import procfs
 from tests.unit.hunter.scripted_stops import OTHER, PID, THIRD, Machine, interrupted
 
@@ -19,6 +20,33 @@ def test_attach_seizes_every_thread_and_asks_it_to_stop(machine: Machine) -> Non
     ]  # fmt: skip
     notice = machine.engine.notices()[0]
     assert (notice.kind, notice.ordinal, notice.value) == ("attached", 1, 2)
+
+
+def test_a_process_is_told_to_be_attached_when_its_last_thread_has_stopped(
+    machine: Machine,
+) -> None:
+    machine.threads[PID] = [PID, OTHER]
+    told = []
+
+    def look() -> None:
+        told.extend(machine.engine.notices())
+        machine.log.append(("notices", len(told)))
+
+    machine.run(interrupted(PID), look, interrupted(OTHER), look)
+    assert machine.log[4:8] == [
+        ("resume", PID), ("notices", 0), ("resume", OTHER), ("notices", 1),
+    ]  # fmt: skip
+    assert [notice.kind for notice in told] == ["attached"]
+
+
+def test_a_thread_that_cannot_stop_does_not_hold_up_what_is_told(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for a disk, or for a child of vfork, and makes no call before it has stopped."""
+    machine.threads[PID] = [PID, OTHER]
+    monkeypatch.setattr(ptrace, "ARM_NS", 0)
+    machine.run(interrupted(PID), machine.engine.poke)
+    assert [notice.kind for notice in machine.engine.notices()][:1] == ["attached"]
 
 
 def test_a_thread_that_starts_while_others_are_seized_is_seized_too(
