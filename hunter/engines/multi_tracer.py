@@ -35,13 +35,14 @@ class _Pending(NamedTuple):
 class _Shared:
     """A process with several tracers: who has not answered yet, and who has threads of it."""
 
-    __slots__ = ("announced", "ended", "failure", "holders", "since", "threads", "waiting")
+    __slots__ = ("announced", "ended", "failure", "holders", "since", "threads", "until", "waiting")
 
     def __init__(self, tracers: Set[int]) -> None:
         self.waiting = set(tracers)
         self.holders: Set[int] = set()
         self.threads = 0
         self.since = 0
+        self.until = 0
         self.announced = False
         self.failure: Optional[Notice] = None
         self.ended: Optional[Notice] = None
@@ -223,6 +224,8 @@ class MultiTracer:
             return [notice]
         elif notice.kind == "ended":
             shared.holders.discard(number)
+            if notice.text == "detached":
+                shared.until = min(shared.until or notice.time_ns, notice.time_ns)
             if shared.ended is None or notice.value:
                 # A leader whose place an execve has taken has no status.
                 shared.ended = notice
@@ -239,7 +242,10 @@ class MultiTracer:
         if not shared.holders:
             del self._shared[notice.ordinal]
             if shared.ended is not None:
-                told.append(shared.ended)
+                ended = shared.ended
+                # Until then no tracer had let go.
+                let_go = ended.text == "detached"
+                told.append(ended._replace(time_ns=shared.until) if let_go else ended)
         return told
 
     # Writer thread.
