@@ -327,6 +327,8 @@ class Capture:
             loop = asyncio.get_running_loop()
             loop.call_later(self._config.duration, self.stop, "duration")
         self._running = True
+        if self._companion is not None:
+            self._companion.greeted()
 
     def _conclude(self, outcomes: list[Outcome]) -> Summary:
         """Puts the ends of all sessions together and writes session.json for the last time."""

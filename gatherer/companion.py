@@ -21,6 +21,10 @@ class Companion(Protocol):
         """Begins."""
         ...
 
+    def greeted(self) -> None:
+        """Hunter runs: the capture's clock is known."""
+        ...
+
     def stop(self) -> None:
         """Says that the capture's stream has ended: it looks once more."""
         ...

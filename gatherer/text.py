@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 # NAME_MAX is 255 bytes; the pid, a counter and the suffix follow.
@@ -73,6 +74,21 @@ def duration(seconds: float) -> str:
     minutes, left = divmod(rest, 60)
     parts = [(hours, "h"), (minutes, "m"), (left, "s")]
     return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
+
+
+def fitted(line: str, width: int) -> list[str]:
+    """Returns a line as lines of a terminal, what follows the first indented.
+
+    Args:
+        line: any line; a word that is too long, such as a path, stays whole.
+        width: columns, 0 for any number.
+    """
+    if not width or len(line) <= width:
+        return [line]
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    return textwrap.wrap(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def byte_count(count: int | None) -> str:

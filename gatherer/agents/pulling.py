@@ -99,6 +99,10 @@ class AgentPull:
         """Begins; the first scrape is the one before."""
         self._task = asyncio.ensure_future(self._run())
 
+    def greeted(self) -> None:
+        """Writes what came before hunter's Hello, in front of what hunter says."""
+        self._record.flush()
+
     def stop(self) -> None:
         """Lets the scrapes that are due be the last ones."""
         self._stopping.set()
@@ -159,9 +163,12 @@ class AgentPull:
         try:
             found, gaps = await self._sources.find(self._target)
         except GathererError as error:
-            found, gaps = [], [Gap(AUTO, error.cause, error.remedy)]
+            found, gaps = (
+                [],
+                [Gap(AUTO, error.cause, error.remedy, asked=AUTO not in self._sources.wanted)],
+            )
         for gap in gaps:
-            self._say_gap(gap.agent, gap.cause, gap.remedy, not gap.shown)
+            self._say_gap(gap.agent, gap.cause, gap.remedy, not gap.shown, gap.asked)
         names: dict[str, int] = {}
         for source in found:
             names[source.kind] = names.get(source.kind, 0) + 1
@@ -277,8 +284,10 @@ class AgentPull:
             name = f"{kind}-{number}"
         following.name = name
 
-    def _say_gap(self, agent: str, cause: str, remedy: str, show: bool) -> None:
-        fields = {"agent": agent, "cause": printable(cause, 300)}
+    def _say_gap(self, agent: str, cause: str, remedy: str, show: bool, asked: bool = True) -> None:
+        fields: dict[str, object] = {"agent": agent, "cause": printable(cause, 300)}
+        if not asked:
+            fields["asked"] = False
         if remedy:
             fields["remedy"] = printable(remedy, 300)
         self._record.gap(fields, show)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gatherer.agents.sources import Gap
+from gatherer.agents.sources import AUTO, Gap
 from gatherer.text import counted, printable
 
 
@@ -47,7 +47,8 @@ class AgentReport:
 
     def text(self) -> list[str]:
         """Returns it for the summary; nothing in it can move a cursor."""
-        head = f"agent {self.name}: {self.where}"
+        head = "agents" if self.name == AUTO else f"agent {self.name}"
+        head += f": {self.where}"
         if self.scrapes or self.missed:
             missed = f", {self.missed} missed" if self.missed else ""
             head += f"; {counted(self.scrapes, 'scrape')}{missed}"
@@ -60,4 +61,5 @@ def unfound(gap: Gap) -> AgentReport:
     Args:
         gap: why.
     """
-    return AgentReport(gap.agent, gap.cause, 0, 1, 0, 0, (gap.remedy,), {})
+    lines = (gap.remedy,) if gap.asked else ()
+    return AgentReport(gap.agent, gap.cause, 0, 1, 0, 0, lines, {})

@@ -44,12 +44,14 @@ class Gap:
         cause: what happened.
         remedy: what to do.
         shown: whether another capture has shown it already.
+        asked: whether it was asked for, and not only looked for.
     """
 
     agent: str
     cause: str
     remedy: str = ""
     shown: bool = False
+    asked: bool = True
 
 
 @dataclass
@@ -93,7 +95,14 @@ class Sources:
             target: as the runtime resolved it.
         """
         found, gaps = await self._find(target)
-        fresh = [replace(gap, shown=(gap.agent, gap.cause) in self._told) for gap in gaps]
+        fresh = [
+            replace(
+                gap,
+                shown=(gap.agent, gap.cause) in self._told,
+                asked=AUTO not in self.wanted or gap.agent != AUTO,
+            )
+            for gap in gaps
+        ]
         self._told |= {(gap.agent, gap.cause) for gap in gaps}
         return found, fresh
 

@@ -14,9 +14,8 @@ from gatherer.fleet_summary import FleetSummary
 from gatherer.targets import FleetStatus, TargetName, TargetStatus
 from gatherer.text import byte_count, printable
 from gatherer.view import Start, Waiting, WaitingNews
-from gatherer.view.live import Screen
+from gatherer.view.live import OTHER_ROWS, Screen
 from gatherer.view.sentences import (
-    event_line,
     fleet_status_line,
     prefix,
     target_line,
@@ -24,6 +23,10 @@ from gatherer.view.sentences import (
 )
 
 MAX_ROWS = 30
+_COLUMNS = (
+    ("TRACED", 0), ("USAGE", 60), ("LIMIT", 80), ("RECORDS/S", 80), ("RECORDS", 0), ("LOST", 60),
+)  # fmt: skip
+"""Columns of the table, and from which width on they are shown."""
 _ORDER = ("running", "starting", "rendering", "failed", "ended")
 
 
@@ -53,7 +56,7 @@ class FleetLiveView:
         self, target: TargetName, time: str, event: str, pid: int | None, fields: Mapping[str, Any]
     ) -> None:
         """Writes the event above the table."""
-        self._screen.say(f"{time[11:23]} {prefix(target)}{event_line(event, pid, fields)}")
+        self._screen.events.add(time, event, pid, fields, prefix(target))
 
     def note(self, text: str, target: TargetName | None = None) -> None:
         """Writes the note above the table."""
@@ -87,28 +90,32 @@ class FleetLiveView:
             status: the captures at one moment.
         """
         table = Table(box=None, pad_edge=False)
+        width, height = self._screen.size
         table.add_column("TARGET", overflow="fold")
         table.add_column("STATE", no_wrap=True)
-        for name in ("TRACED", "USAGE", "LIMIT", "RECORDS/S", "RECORDS", "LOST"):
-            table.add_column(name, justify="right", no_wrap=True)
+        kept = [number for number, (_, least) in enumerate(_COLUMNS) if width >= least]
+        for number in kept:
+            table.add_column(_COLUMNS[number][0], justify="right", no_wrap=True)
         ordered = sorted(status.targets, key=lambda target: _ORDER.index(target.state))
-        for target in ordered[:MAX_ROWS]:
-            table.add_row(*self._row(target, status.seconds))
-        if len(ordered) > MAX_ROWS:
-            table.add_row(Text(f"and {len(ordered) - MAX_ROWS} more"))
+        rows = max(1, min(MAX_ROWS, height - OTHER_ROWS))
+        for target in ordered[:rows]:
+            head, cells = self._row(target, status.seconds)
+            table.add_row(*head, *(cells[number] for number in kept if cells))
+        if len(ordered) > rows:
+            table.add_row(Text(f"and {len(ordered) - rows} more"))
         return table
 
-    def _row(self, target: TargetStatus, now: float) -> list[str | Text]:
+    def _row(self, target: TargetStatus, now: float) -> tuple[list[Text], list[str | Text]]:
+        """Returns name and state of a target, and the rest of its row."""
         latest = target.status
-        row: list[str | Text] = [
+        head = [
             Text(printable(f"{target.name.pod}/{target.name.container}", 80)),
             Text(target.state, style="bold red" if target.state == "failed" else ""),
         ]
         if latest is None:
-            return row
+            return head, []
         traced = sum(process.state == "traced" for process in latest.processes)
-        return [
-            *row,
+        return head, [
             str(traced if target.state == "running" else 0),
             byte_count(latest.usage_bytes),
             byte_count(latest.limit_bytes) if latest.limit_bytes else "-",

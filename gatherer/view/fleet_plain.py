@@ -10,7 +10,7 @@ from gatherer.targets import FleetStatus, TargetName
 from gatherer.text import printable
 from gatherer.view import Start, Waiting, WaitingNews
 from gatherer.view.plain import WAITING_SECONDS, PlainLines
-from gatherer.view.sentences import event_line, fleet_status_line, prefix, target_line, waiting_line
+from gatherer.view.sentences import fleet_status_line, prefix, target_line, waiting_line
 
 
 class FleetPlainView:
@@ -38,7 +38,7 @@ class FleetPlainView:
         self, target: TargetName, time: str, event: str, pid: int | None, fields: Mapping[str, Any]
     ) -> None:
         """Writes the event."""
-        self._lines.say(f"{time[11:23]} {prefix(target)}{event_line(event, pid, fields)}")
+        self._lines.events.add(time, event, pid, fields, prefix(target))
 
     def note(self, text: str, target: TargetName | None = None) -> None:
         """Writes the note."""
@@ -55,7 +55,9 @@ class FleetPlainView:
 
     def summary(self, summary: FleetSummary) -> None:
         """Writes the summary, whatever the verbosity."""
+        self.close()
         self._lines.write(summary.lines())
 
     def close(self) -> None:
-        """Does nothing: the stream is not the view's own."""
+        """Writes the events that still wait; the stream is not the view's own."""
+        self._lines.events.flush()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, TextIO
 
 from gatherer.summary import Summary
-from gatherer.text import printable
+from gatherer.text import fitted, printable
 from gatherer.view import Start, Status, Waiting, WaitingNews
-from gatherer.view.sentences import event_line, start_lines, status_line, waiting_line
+from gatherer.view.events import EventLines
+from gatherer.view.sentences import start_lines, status_line, waiting_line
 
 STATUS_SECONDS = 10.0
 """Time between two status lines."""
@@ -21,10 +23,14 @@ class PlainLines:
 
     Args:
         stream: where to.
-        verbosity: -1: only what is written; 1: a status line every second.
+        verbosity: -1: only what is written; 1: a status line every second, and all events.
+
+    Attributes:
+        events: shows events.
     """
 
     def __init__(self, stream: TextIO, verbosity: int = 0) -> None:
+        self.events = EventLines(self._say, verbosity > 0)
         self._stream: TextIO | None = stream
         self._quiet = verbosity < 0
         self._status_seconds = STATUS_SECONDS if verbosity < 1 else 0.9
@@ -37,7 +43,8 @@ class PlainLines:
         """Writes lines, whatever the verbosity; when nobody reads any more, it does nothing."""
         if self._stream is None:
             return
-        text = "".join(f"{line}\n" for line in lines)
+        width = self._width()
+        text = "".join(f"{part}\n" for line in lines for part in fitted(line, width))
         try:
             encoding = getattr(self._stream, "encoding", None) or "utf-8"
             self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
@@ -48,8 +55,21 @@ class PlainLines:
 
     def say(self, *lines: str) -> None:
         """Writes lines, unless only the summary is wanted."""
+        self.events.flush()
+        self._say(*lines)
+
+    def _say(self, *lines: str) -> None:
         if not self._quiet:
             self.write(lines)
+
+    def _width(self) -> int:
+        """Returns the columns of a terminal, 0 for anything else: a line stays a line there."""
+        try:
+            assert self._stream is not None
+            tty = self._stream.isatty()
+            return os.get_terminal_size(self._stream.fileno()).columns if tty else 0
+        except (OSError, ValueError):
+            return 0
 
     def status(self, seconds: float, line: str) -> None:
         """Writes a status line, every 10 s and only when something changed but the time.
@@ -58,6 +78,7 @@ class PlainLines:
             seconds: since the capture began.
             line: the same time, a colon and the state.
         """
+        self.events.settle()
         if seconds - self._said_at < self._status_seconds:
             return
         self._said_at = seconds
@@ -110,7 +131,7 @@ class PlainView:
 
     def event(self, time: str, event: str, pid: int | None, fields: Mapping[str, Any]) -> None:
         """Writes the event."""
-        self._lines.say(f"{time[11:23]} {event_line(event, pid, fields)}")
+        self._lines.events.add(time, event, pid, fields)
 
     def note(self, text: str) -> None:
         """Writes the note."""
@@ -126,7 +147,9 @@ class PlainView:
 
     def summary(self, summary: Summary) -> None:
         """Writes the summary, whatever the verbosity."""
+        self.close()
         self._lines.write(summary.lines())
 
     def close(self) -> None:
-        """Does nothing: the stream is not the view's own."""
+        """Writes the events that still wait; the stream is not the view's own."""
+        self._lines.events.flush()

@@ -83,30 +83,6 @@ def fleet_status_line(status: FleetStatus) -> str:
     return line
 
 
-def event_line(event: str, pid: int | None, fields: Mapping[str, Any]) -> str:
-    """Returns an event as one line.
-
-    Args:
-        event: its name.
-        pid: the process concerned.
-        fields: the event's own fields, unchecked.
-    """
-    who = "" if pid is None else f" {pid}"
-    if event == "scan":
-        return printable(f"scan:{who} {_decision(fields)}", 400)
-    if event == "smaps":
-        return printable(f"smaps:{who} {_mappings(fields.get('mappings'))}", 400)
-    if event == "hidden":
-        return printable(f"NOT SEEN: {hidden_processes(fields)}", 400)
-    if event == "attach_failed" and fields.get("denied") is True:
-        cause = fields.get("cause", "?")
-        return printable(f"NOT TRACED:{who}, only its memory is sampled: {cause}", 400)
-    details = ", ".join(
-        f"{key} {_value(key, value)}" for key, value in fields.items() if value is not None
-    )
-    return printable(f"{event}:{who}{' ' + details if details else ''}", 400)
-
-
 def hidden_processes(fields: Mapping[str, Any]) -> str:
     """Returns which processes hunter could not see, and why, in one sentence.
 
@@ -124,45 +100,11 @@ def status_line(status: Status) -> str:
     line = f"{status.seconds:.0f} s: {traced} traced, {counted(status.received, 'record')},"
     line += f" {status.lost} lost"
     if status.usage_bytes is not None:
-        line += f", container {byte_count(status.usage_bytes)} of {byte_count(status.limit_bytes)}"
+        line += f", container {byte_count(status.usage_bytes)}"
+        if status.limit_bytes is not None:
+            line += f" of {byte_count(status.limit_bytes)}"
     if status.backlog_bytes > 1 << 20:
         line += f", {byte_count(status.backlog_bytes)} to render"
     if status.attempts:
         line += f", hunter is out of reach (attempt {status.attempts})"
     return line
-
-
-def _decision(fields: Mapping[str, Any]) -> str:
-    """Returns a scan decision with its numerator, denominator and source."""
-    command = fields.get("command", "?")
-    text = f"{command} uses {_value('rss_bytes', fields.get('rss_bytes'))}"
-    size, source = fields.get("of_bytes"), fields.get("source")
-    if fields.get("percent") is not None and size:
-        text += f" = {fields['percent']}% of {_value('of_bytes', size)} ({source})"
-    if fields.get("threshold_bytes") is not None:
-        text += f", threshold {_value('threshold_bytes', fields['threshold_bytes'])}"
-    if fields.get("growth_bytes_per_second") is not None:
-        text += f", grows {_value('x_bytes', fields['growth_bytes_per_second'])}/s"
-    if fields.get("excluded"):
-        return f"{text}: not traced, {fields['excluded']}"
-    return f"{text}: chosen by {fields.get('reason', '?')}"
-
-
-def _mappings(found: Any) -> str:
-    """Returns the largest mappings in few words; all of them are in events.jsonl."""
-    largest = [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
-    # Of a process that is too large for a walk of its page tables the sizes alone are known.
-    sized = any(type(item.get("rss_bytes")) is int for item in largest)
-    key, what = ("rss_bytes", "memory is in") if sized else ("size_bytes", "addresses are in")
-    named = (
-        f"{item.get('name') or 'anonymous'} {byte_count(item[key])}"
-        for item in largest[:3]
-        if type(item.get(key)) is int
-    )
-    return f"most {what} {', '.join(named)}"
-
-
-def _value(name: str, value: Any) -> str:
-    if name.endswith("_bytes") and type(value) is int:
-        return f"{value} bytes ({byte_count(value)})" if value >= 1024 else counted(value, "byte")
-    return str(value)

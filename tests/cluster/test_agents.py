@@ -193,7 +193,9 @@ def test_slow_and_huge_agents_do_not_touch_the_capture(
     assert "no answer within 10 s" in gaps["coroot"]["cause"]
     assert "the answer is larger than 16 MiB" in gaps["parca"]["cause"]
     assert all(gap["remedy"] for gap in gaps.values())
-    assert sum("agent_gap" in line for line in done.stdout.splitlines()) == 2
+    for agent in ("coroot", "parca"):
+        said = [line for line in done.stdout.splitlines() if f" agent {agent}: " in line]
+        assert len(said) == 1, "it is told once"
 
 
 class Pull:
@@ -259,9 +261,12 @@ async def test_an_agent_on_another_node_is_said(
 
 
 async def test_no_agent_at_all_is_said(cluster: StandInCluster, tmp_path: Path) -> None:
-    (report,) = await Pull(cluster, tmp_path).run(lambda pull: pull.gaps())
+    pull = Pull(cluster, tmp_path)
+    (report,) = await pull.run(lambda pull: pull.gaps())
     assert report.where == ("no coroot-node-agent, Parca agent, StackRox Collector on node node1")
-    assert "--agent URL" in report.lines[0]
+    assert report.text() == [f"agents: {report.where}"]
+    (gap,) = pull.gaps()
+    assert (gap["agent"], gap["asked"]) == ("auto", False)
 
 
 async def test_an_agent_behind_rbac_is_said(

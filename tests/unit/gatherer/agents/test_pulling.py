@@ -169,10 +169,21 @@ async def test_a_missing_agent_is_said_with_what_to_do(tmp_path: Path) -> None:
     await harness.until(lambda: harness.view.events)
     (report,) = await harness.finish()
     assert report.text() == [
-        "agent auto: no coroot-node-agent on node node1",
+        "agents: no coroot-node-agent on node node1",
         "  give --agent URL",
     ]
     assert len(harness.lines("events.jsonl")) == 1
+
+
+async def test_an_agent_that_nobody_asked_for_is_missed_in_one_line(tmp_path: Path) -> None:
+    gap = Gap("auto", "no coroot-node-agent on node node1", "give --agent URL", asked=False)
+    harness = Harness(tmp_path, ScriptedSources(gaps=(gap,)))
+    harness.pull.start()
+    await harness.until(lambda: harness.view.events)
+    (report,) = await harness.finish()
+    assert report.text() == ["agents: no coroot-node-agent on node node1"]
+    (event,) = harness.lines("events.jsonl")
+    assert (event["event"], event["asked"]) == ("agent_gap", False)
 
 
 async def test_series_of_a_dead_container_are_stale(tmp_path: Path) -> None:
