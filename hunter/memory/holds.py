@@ -35,16 +35,18 @@ class Holds:
         self._spent: Dict[int, int] = {}
         self._ns_per_mib: Dict[int, int] = {}
 
-    def allows(self, pid: int, resident: int, now_ns: int) -> bool:
+    def allows(self, pid: int, resident: int, now_ns: int, again: bool = False) -> bool:
         """Tells whether the page tables of a process may be walked now.
 
         Args:
             pid: the process.
             resident: its resident bytes.
             now_ns: CLOCK_MONOTONIC.
+            again: it is one of many walks, for which no more than half of what has been earned is
+                spent: the last one must not find nothing left.
         """
         since = self._since.setdefault(pid, now_ns)
-        earned = max(CREDIT_NS, int((now_ns - since) * SHARE))
+        earned = max(CREDIT_NS, int((now_ns - since) * SHARE)) // (2 if again else 1)
         expected = self.expected_ns(pid, resident)
         return expected <= MAX_HOLD_NS and self.spent_ns(pid) + expected <= earned
 

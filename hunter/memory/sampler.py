@@ -41,8 +41,8 @@ class Sampler:
             last: it will not be sampled again.
         """
         values = _counted(pid, rss)
-        wanted = rss < SMALL_BYTES or last or pid not in self._walked
-        if wanted and HOLDS.allows(pid, rss, time_ns):
+        again = pid in self._walked and not last
+        if (rss < SMALL_BYTES or not again) and HOLDS.allows(pid, rss, time_ns, again):
             totals = procfs.rollup(pid)
             if totals:
                 self._walked.add(pid)

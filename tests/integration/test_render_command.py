@@ -103,7 +103,7 @@ def test_a_killed_gatherer_is_made_up_for(gather: Gather, steps: Tracee) -> None
     assert steps.ask("1").startswith("done")
     done = render(capture.output)
     assert (done.returncode, done.stdout) == (0, b"")
-    assert b"not complete: it ends where gatherer ended" in done.stderr
+    assert b"not complete: hunter's totals did not arrive" in done.stderr
     got = capture.steps()
     assert got == list(range(len(got)))
     session = capture.session()

@@ -37,6 +37,19 @@ def test_what_was_slower_than_expected_is_waited_for() -> None:
     assert holds.spent_ns(7) == 32_000_000
 
 
+def test_something_is_left_for_the_last_walk() -> None:
+    holds = Holds()
+    holds.allows(7, 100 * MIB, 0)
+    now = 0
+    for _ in range(100):
+        now += SECOND // 10
+        if holds.allows(7, 100 * MIB, now, again=True):
+            holds.spend(7, holds.expected_ns(7, 100 * MIB), 100 * MIB)
+    assert holds.spent_ns(7) > 0
+    assert not holds.allows(7, 100 * MIB, now, again=True)
+    assert holds.allows(7, 100 * MIB, now)
+
+
 def test_processes_have_accounts_of_their_own() -> None:
     holds = Holds()
     holds.spend(7, SECOND)
