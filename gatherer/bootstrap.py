@@ -8,6 +8,12 @@ It reads exactly SIZE bytes from stdin, because exec v4 cannot half-close it and
 hunter's own stdin. The file that holds them has no name: `copy` takes it away before the first byte
 is in it, `memory` makes one of memfd_create(2), which is on no file system. It is run through
 /proc/self/fd: whatever kills hunter, or keeps it from starting, nothing stays.
+
+Hunter is not the process of the exec but one beside it: when a kubelet is restarted, containerd may
+send SIGKILL to the process of each exec that ran over it (ExecInContainer, the context of whose
+request has been cancelled), and hunter has to go on. The process of the exec waits for hunter and
+ends with its exit code. Both are children of the container runtime's shim (CLONE_PARENT), which
+waits for them; an application that is init of its container may not.
 """
 
 from __future__ import annotations
@@ -23,6 +29,8 @@ STDIN_ENDED = 97
 DIGEST_DIFFERS = 98
 NOTHING_WRITABLE = 99
 NOT_EXECUTED = 100
+SILENT = 137
+"""Exit code for a hunter that did not say how it ended: it was killed."""
 
 
 def failure(code: int, message: str) -> SystemExit:
@@ -83,6 +91,48 @@ def store(data: bytes) -> int:
     raise failure(NOTHING_WRITABLE, ", ".join(refusals))
 
 
+def beside() -> int:
+    """Makes a copy of this process beside it.
+
+    Returns its process id, in the copy 0, and -1 where there can be none.
+    """
+    try:
+        import ctypes
+
+        number = {"x86_64": 56, "aarch64": 220}[os.uname().machine]
+        words = [ctypes.c_long(word) for word in (number, 0x8011, 0, 0, 0, 0)]
+        # CLONE_PARENT | SIGCHLD. The interpreter's lock is kept: the copy has this thread alone.
+        return int(ctypes.PyDLL(None).syscall(*words))
+    except (ImportError, KeyError, OSError):
+        return -1
+
+
+def become(path: str, arguments: list[str]) -> None:
+    """Starts hunter beside this process and ends as it does."""
+    reading, writing = os.pipe()
+    copy = beside()
+    if copy > 0:
+        os.close(writing)
+        code = b""
+        part = b"0"
+        while part:
+            part = os.read(reading, 8)
+            code += part
+        raise SystemExit(int(code or SILENT))
+    os.set_inheritable(writing, True)
+    os.close(reading)
+    # hunter.__main__ writes its exit code there; it also tells who looks at the process list.
+    command = [sys.executable, "-I", "-B", "-S", "-X", f"hunter={writing}", path, *arguments]
+    try:
+        os.stat(path)
+        os.write(2, RECEIVED)
+        os.execv(sys.executable, command)  # noqa: S606
+    except OSError as error:
+        ended = failure(NOT_EXECUTED, f"{path} with {sys.executable}: {error.strerror}")
+        os.write(writing, str(ended.code).encode())
+        os._exit(NOT_EXECUTED)
+
+
 def main(where: str, size: int, sha256: str, arguments: list[str]) -> None:
     """Receives hunter, checks it and becomes it."""
     data = receive(size)
@@ -90,16 +140,9 @@ def main(where: str, size: int, sha256: str, arguments: list[str]) -> None:
     if digest != sha256:
         raise failure(DIGEST_DIFFERS, f"sha256 {sha256} expected, {digest} received")
     fd = in_memory(data) if where == "memory" else store(data)
+    del data
     os.set_inheritable(fd, True)
-    path = f"/proc/self/fd/{fd}"
-    # -X hunter changes nothing; it tells who looks at the process list what this is.
-    command = [sys.executable, "-I", "-B", "-S", "-X", "hunter", path, *arguments]
-    try:
-        os.stat(path)
-        os.write(2, RECEIVED)
-        os.execv(sys.executable, command)  # noqa: S606
-    except OSError as error:
-        raise failure(NOT_EXECUTED, f"{path} with {sys.executable}: {error.strerror}") from None
+    become(f"/proc/self/fd/{fd}", arguments)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,9 @@ what it takes from stdin, and becomes, is no hunter but gatherer.relay. It check
 (a container may have no program that does), takes hunter from stdin as gatherer.bootstrap does,
 loads everything that would be read later, and removes the bundle's directory: from then on nothing
 of it has a name, whatever kills hunter.
+
+As with gatherer.bootstrap, hunter is a process beside that of the exec, which may be killed with
+its connection; the same program starts once more for that, with the option -X hunter.
 """
 
 from __future__ import annotations
@@ -16,6 +19,9 @@ import sys
 
 RECEIVED = b"hunter: received\n"
 """What it writes to stderr just before it becomes hunter."""
+
+SILENT = 137
+"""Exit code for a hunter that did not say how it ended: it was killed."""
 
 JOIN = "join"
 STDIN_ENDED = 97
@@ -105,8 +111,55 @@ def nameless(data: bytes) -> str:
     return f"/proc/self/fd/{fd}"
 
 
+def beside() -> int:
+    """Makes a copy of this process beside it.
+
+    Returns its process id, in the copy 0, and -1 where there can be none.
+    """
+    try:
+        import ctypes
+
+        number = {"x86_64": 56, "aarch64": 220}[os.uname().machine]
+        words = [ctypes.c_long(word) for word in (number, 0x8011, 0, 0, 0, 0)]
+        # CLONE_PARENT | SIGCHLD. The interpreter's lock is kept: the copy has this thread alone.
+        return int(ctypes.PyDLL(None).syscall(*words))
+    except (ImportError, KeyError, OSError):
+        return -1
+
+
+def stand_in_front(directory: str) -> None:
+    """Starts this program once more beside this process, and ends as it does.
+
+    Returns where there can be no other process: this one then becomes hunter itself.
+    """
+    reading, writing = os.pipe()
+    copy = beside()
+    if copy > 0:
+        os.close(writing)
+        code = b""
+        part = b"0"
+        while part:
+            part = os.read(reading, 8)
+            code += part
+        raise SystemExit(int(code or SILENT))
+    if copy < 0:
+        return
+    os.set_inheritable(writing, True)
+    loader = f"{directory}/lib/ld.so"
+    program, *rest = sys.orig_argv
+    command = [loader, "--library-path", f"{directory}/lib", program, "-X", f"hunter={writing}"]
+    try:
+        os.execv(loader, [*command, *rest])  # noqa: S606
+    except OSError as error:
+        os.write(2, f"{loader}: {error.strerror}\n".encode())
+        os._exit(SILENT)
+
+
 def main(directory: str, digest: str, size: int, sha256: str, arguments: list[str]) -> int:
     """Receives hunter, checks everything and becomes it."""
+    joins = arguments[:1] == [JOIN]
+    if not joins and "hunter" not in sys._xoptions:
+        stand_in_front(directory)
     try:
         check(directory, digest)
         data = receive(size)
@@ -117,12 +170,12 @@ def main(directory: str, digest: str, size: int, sha256: str, arguments: list[st
     finally:
         remove(directory)
     os.write(2, RECEIVED)
-    if arguments[:1] == [JOIN]:
+    if joins:
         sys.argv[:] = arguments
         exec(data.decode(), {"__name__": "__main__"})  # noqa: S102
         return 0
     sys.argv[:] = ["hunter", *arguments]
-    return int(importlib.import_module("hunter.cli").main(arguments))
+    return int(importlib.import_module("hunter.__main__").run())
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Entry point of `python -m hunter` and of hunter.pyz."""
 
+import os
 import sys
 
 from hg_shared.mark import set_mark
@@ -13,7 +14,28 @@ def run() -> int:
     raise_limit()
     from hunter.cli import main
 
-    return main()
+    code = 1
+    try:
+        code = main()
+    except SystemExit as early:
+        code = early.code if isinstance(early.code, int) else 1
+        raise
+    finally:
+        _tell(code)
+    return code
+
+
+def _tell(code: int) -> None:
+    """Tells the exit code to whoever waits for it and is no parent of this process.
+
+    `-X hunter=N` gives the descriptor for it (gatherer.bootstrap).
+    """
+    option = sys._xoptions.get("hunter")
+    if isinstance(option, str) and option.isdigit():
+        try:
+            os.write(int(option), str(code).encode())
+        except OSError:
+            pass  # It was killed.
 
 
 if __name__ == "__main__":

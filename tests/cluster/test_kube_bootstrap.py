@@ -11,6 +11,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import psutil
 import pytest
 
 from gatherer import bootstrap
@@ -26,6 +27,8 @@ while True:
         break
     rest += data
 sys.stdout.write("%d.%d %s %s" % (*sys.version_info[:2], sys.argv[1:], rest.decode()))
+sys.stdout.flush()
+os.write(int(sys._xoptions["hunter"]), b"5")
 """
 
 
@@ -87,7 +90,61 @@ def test_it_takes_its_bytes_and_leaves_the_rest(python: str) -> None:
     version, _, rest = done.stdout.decode().partition(" ")
     assert rest == "['--flag', 'a b'] the rest is hunter's"
     assert version.startswith("3.")
-    assert done.returncode == 0
+    assert done.returncode == 5, "as hunter says, whose parent does not know it"
+
+
+class Started:
+    """The bootstrap as an exec's process, and hunter beside it."""
+
+    def __init__(self, python: str) -> None:
+        data = zipapp()
+        digest = hashlib.sha256(data).hexdigest()
+        self.front = subprocess.Popen(
+            [python, "-I", "-S", "-c", bootstrap_text(), "memory", str(len(data)), digest],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert self.front.stdin is not None
+        assert self.front.stderr is not None
+        self.front.stdin.write(data)
+        self.front.stdin.flush()
+        assert self.front.stderr.readline() == bootstrap.RECEIVED
+        [self.hunter] = [
+            child
+            for child in psutil.Process().children()
+            if child.pid != self.front.pid and child.status() != psutil.STATUS_ZOMBIE
+        ]
+
+    def close(self) -> None:
+        for stream in (self.front.stdin, self.front.stdout, self.front.stderr):
+            assert stream is not None
+            stream.close()
+        # This process is its parent, as the shim of a container is.
+        os.waitpid(self.hunter.pid, 0)
+
+
+@EACH
+def test_hunter_outlives_the_process_of_its_exec(python: str) -> None:
+    """As when containerd kills that one, because a kubelet was restarted."""
+    started = Started(python)
+    front = started.front
+    front.kill()
+    assert front.wait() == -9
+    assert front.stdin is not None
+    assert front.stdout is not None
+    front.stdin.write(b"hunter's own")
+    front.stdin.close()
+    assert front.stdout.read().endswith(b" [] hunter's own")
+    started.close()
+
+
+@EACH
+def test_a_hunter_that_is_killed_did_not_say_how_it_ended(python: str) -> None:
+    started = Started(python)
+    started.hunter.kill()
+    assert started.front.wait(10) == bootstrap.SILENT
+    started.close()
 
 
 @EACH
