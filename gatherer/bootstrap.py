@@ -29,8 +29,8 @@ STDIN_ENDED = 97
 DIGEST_DIFFERS = 98
 NOTHING_WRITABLE = 99
 NOT_EXECUTED = 100
-SILENT = 137
-"""Exit code for a hunter that did not say how it ended: it was killed."""
+SILENT = 101
+"""Exit code for a hunter that did not say how it ended, as one that is killed."""
 
 
 def failure(code: int, message: str) -> SystemExit:

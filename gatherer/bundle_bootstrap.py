@@ -20,8 +20,8 @@ import sys
 RECEIVED = b"hunter: received\n"
 """What it writes to stderr just before it becomes hunter."""
 
-SILENT = 137
-"""Exit code for a hunter that did not say how it ended: it was killed."""
+SILENT = 101
+"""Exit code for a hunter that did not say how it ended, as one that is killed."""
 
 JOIN = "join"
 STDIN_ENDED = 97

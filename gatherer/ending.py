@@ -8,7 +8,7 @@ from gatherer.accounting import Settlement
 from gatherer.damage import Damage
 from gatherer.errors import DeployError, GathererError, TargetNotFound, TracingDenied
 from gatherer.reception import Reception
-from gatherer.runtimes import Exit, TargetEnd
+from gatherer.runtimes import SILENT, Exit, TargetEnd
 from gatherer.text import counted, printable
 from hg_shared.messages import Goodbye
 
@@ -269,6 +269,8 @@ def _notes(evidence: Evidence) -> tuple[str, ...]:
 def _exit_words(ended: Exit) -> str:
     if ended.code is None:
         return printable(ended.message, 200) or "hunter did not say how it ended"
+    if ended.code == SILENT:
+        return "hunter ended without a word, as when it is killed"
     if ended.code > 128:
         return f"hunter was killed by signal {ended.code - 128}"
     words = f"hunter ended with exit code {ended.code}"

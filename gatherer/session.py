@@ -19,7 +19,7 @@ from gatherer.errors import GathererError, Interrupted, LogWriteError, TracingDe
 from gatherer.patience import Pauses, within
 from gatherer.reception import Arrival, Reception
 from gatherer.renderer import Renderer
-from gatherer.runtimes import Exit, HunterImage, Runtime, TargetEnd
+from gatherer.runtimes import SILENT, Exit, HunterImage, Runtime, TargetEnd
 from gatherer.spool import SpoolWriter, spool_name
 from gatherer.view import View
 from hg_shared.framing import FrameType
@@ -365,7 +365,7 @@ class Session:
             return None
         if goodbye is not None:
             return TargetEnd(TARGET_ENDED) if goodbye.reason == "no_targets" else None
-        patient = ended.code in (None, KILLED) or (ended.code == 0 and not ended.certain)
+        patient = ended.code in (None, KILLED, SILENT) or (ended.code == 0 and not ended.certain)
         end: TargetEnd | None = None
         try:
             async with within(self._timing.fate + self._timing.poll):

@@ -12,6 +12,9 @@ from typing import Protocol
 
 from gatherer.text import printable
 
+SILENT = 101
+"""Exit code for a hunter that did not say how it ended: as `gatherer.bootstrap` has it."""
+
 
 @dataclass(frozen=True)
 class Target:

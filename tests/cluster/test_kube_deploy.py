@@ -17,7 +17,7 @@ import pytest
 
 from gatherer.errors import DeployError
 from gatherer.kube.channels import V4, V5
-from gatherer.runtimes import Exit, HunterChannel, HunterImage
+from gatherer.runtimes import SILENT, Exit, HunterChannel, HunterImage
 from gatherer.runtimes import kubernetes as runtime_module
 from gatherer.runtimes.kubernetes import KubernetesRuntime
 from gatherer.ways import Injection
@@ -34,6 +34,7 @@ while True:
     os.write(1, data)
 import late
 os.write(2, late.WORDS)
+os.write(int(sys._xoptions["hunter"]), b"5")
 sys.exit(5)
 """
 
@@ -110,6 +111,11 @@ def hunters(cluster: StandInCluster, pod: str = "problempod") -> dict[int, bytes
     return found
 
 
+def become(commands: dict[int, bytes]) -> dict[int, bytes]:
+    """Returns what runs as hunter, without the processes of the execs that wait for it."""
+    return {pid: text for pid, text in commands.items() if b"-X\0hunter=" in text}
+
+
 def wait_gone(cluster: StandInCluster, pod: str = "problempod") -> None:
     deadline = time.monotonic() + 10
     while hunters(cluster, pod):
@@ -137,8 +143,9 @@ async def test_a_zipapp_comes_in_runs_and_leaves_nothing(
     about = f"'--container-id', '{identifier}', '--spec-limit', '{256 << 20}'"
     told = f"['--frequency', '1 5', '--sha256', '{image.sha256}', {about}] 1 1\n"
     assert (await read_line(channel)).decode() == told
-    (command,) = hunters(cluster).values()
-    flags = [b"-I", b"-B", b"-S", b"-X", b"hunter"]
+    assert len(hunters(cluster)) == 2
+    (command,) = become(hunters(cluster)).values()
+    flags = [b"-I", b"-B", b"-S", b"-X", b"hunter=5"]
     assert command.split(b"\0")[1:7] == [*flags, b"/proc/self/fd/3"]
     assert files_of_hunter(cluster) == []
     await channel.send(b"first bytes after the zipapp\n")
@@ -146,7 +153,7 @@ async def test_a_zipapp_comes_in_runs_and_leaves_nothing(
     await channel.close_stdin()
     if subprotocol == V5:
         assert await read_all(channel) == b""
-        assert await channel.wait() == Exit(5, "", "loaded late")
+        assert await channel.wait() == Exit(5, "", "loaded late", certain=False)
     else:
         assert hunters(cluster)  # v4 cannot close stdin: the channel has to go
     await channel.aclose()
@@ -194,7 +201,7 @@ async def test_one_that_is_killed_leaves_nothing(cluster: StandInCluster, start:
     for pid in hunters(cluster):
         os.kill(pid, signal.SIGKILL)
     assert await read_all(channel) == b""
-    assert (await channel.wait()).code == 137
+    assert (await channel.wait()).code in (137, SILENT), "either of the two may be first"
     assert files_of_hunter(cluster) == []
 
 
@@ -202,7 +209,7 @@ async def test_one_that_fails_at_once_tells_its_last_words(
     cluster: StandInCluster, start: Start
 ) -> None:
     channel = await start("import sys\nsys.exit('hunter: \\x1b[31mno luck')")
-    assert await channel.wait() == Exit(1, "", "hunter: [31mno luck")
+    assert await channel.wait() == Exit(SILENT, "", "hunter: [31mno luck", certain=False)
     assert files_of_hunter(cluster) == []
 
 
@@ -269,13 +276,13 @@ async def test_a_read_only_root_of_another_user_has_dev_shm(
     make_pod(pod_manifest("readonlypod", ["sleep", "1000000"], security=security))
     channel = await start(pod="readonlypod")
     assert (await read_line(channel)).endswith(b" 1 1\n")
-    (pid,) = hunters(cluster, "readonlypod")
+    (pid,) = become(hunters(cluster, "readonlypod"))
     assert os.readlink(f"/proc/{pid}/fd/3") == "/memfd:hunter (deleted)"
     await channel.aclose()
     wait_gone(cluster, "readonlypod")
     channel = await start(pod="readonlypod", inject="copy")
     assert (await read_line(channel)).endswith(b" 1 1\n")
-    (pid,) = hunters(cluster, "readonlypod")
+    (pid,) = become(hunters(cluster, "readonlypod"))
     held = os.readlink(f"/proc/{pid}/fd/3")
     assert held.startswith("/dev/shm/.hunter-")
     assert held.endswith(".pyz (deleted)")

@@ -19,6 +19,7 @@ from tests.cluster.standin.exec_websocket import (
     is_websocket,
     offered_subprotocols,
 )
+from tests.cluster.standin.node_parts import KUBELET
 from tests.cluster.standin.request_attributes import Attributes
 from tests.cluster.standin.responses import kubelet_error
 
@@ -55,18 +56,28 @@ class ExecRoutes:
             return kubelet_error(
                 500, f"error dialing backend: dial tcp {address}:10250: i/o timeout"
             )
+        refused = self._cluster.kubelet.parts.refusal(pod["status"].get("hostIP", ""))
+        if refused is not None:
+            return kubelet_error(*refused)
         if worker is None or not worker.record(container).running:
             return kubelet_error(500, f'container not found ("{container}")')
         scratch = self._cluster.run.subdirectory("scratch")
 
-        def session(transport: ExecTransport) -> ExecSession | AttachSession:
+        async def run(transport: ExecTransport) -> None:
             if request.match_info["subresource"] == "attach":
-                return AttachSession(worker.attachments[container], wanted, transport)
-            return ExecSession(worker, container, wanted, transport, scratch)
+                await AttachSession(worker.attachments[container], wanted, transport).run()
+                return
+            session = ExecSession(worker, container, wanted, transport, scratch)
+            forsaking = asyncio.create_task(self._forsake(request, session))
+            try:
+                await session.run()
+            finally:
+                forsaking.cancel()
+                await asyncio.gather(forsaking, return_exceptions=True)
 
         if is_spdy(request):
             streams = await SpdyTransport.accept(request, wanted)
-            await session(streams).run()
+            await run(streams)
             await streams.close()
             # Nobody reads this: the connection was taken over and is closed.
             return web.Response()
@@ -80,7 +91,7 @@ class ExecRoutes:
         transport = await WebSocketTransport.accept(request, subprotocol)
         losing = asyncio.create_task(self._lose(request))
         try:
-            await session(transport).run()
+            await run(transport)
         finally:
             losing.cancel()
         await transport.close()
@@ -91,6 +102,16 @@ class ExecRoutes:
         await self._cluster.kubelet.lost.wait()
         if request.transport is not None:
             request.transport.abort()
+
+    async def _forsake(self, request: web.Request, session: ExecSession) -> None:
+        """Does to an exec what the end of the kubelet or of containerd does to it."""
+        parts = self._cluster.kubelet.parts
+        if await parts.wait_end() == KUBELET:
+            session.forsake(kill=parts.kills_execs)
+            if request.transport is not None:
+                request.transport.abort()
+        else:
+            session.forsake()
 
 
 def require_create(user: rbac.User, wanted: Attributes) -> None:

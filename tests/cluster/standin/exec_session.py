@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from tests.cluster.standin import pipes, status
 from tests.cluster.standin.exec_channels import (
@@ -44,6 +45,9 @@ class ExecTransport(Protocol):
 class ExecSession:
     """Runs one process for one client."""
 
+    _left: ClassVar[set[asyncio.Task[None]]] = set()
+    """Those that wait for processes that nobody has a connection to."""
+
     def __init__(
         self,
         worker: PodWorker,
@@ -69,6 +73,17 @@ class ExecSession:
         self._stdin: int | None = None
         self._writing: asyncio.Future[None] | None = None
         self._outputs: list[tuple[int, int]] = []
+        self._forsaken = asyncio.Event()
+        self._kill = False
+
+    def forsake(self, kill: bool = False) -> None:
+        """Lets go of the process: it runs on, and its streams stay as they are to its end.
+
+        Args:
+            kill: it is killed; the processes that it has started are not.
+        """
+        self._kill = kill
+        self._forsaken.set()
 
     async def run(self) -> None:
         """Runs the process to its end and sends its Status as the last message.
@@ -83,17 +98,45 @@ class ExecSession:
             await self._close_all()
             await self._send(ERROR, status.exec_failure(secrets.token_hex(32), str(error)))
             return
-        feeding = asyncio.create_task(self._feed())
         pumps = [asyncio.create_task(self._pump(fd, channel)) for fd, channel in self._outputs]
+        running = asyncio.create_task(self._end_of(child, pumps))
+        forsaken = asyncio.create_task(self._forsaken.wait())
+        everything = (asyncio.create_task(self._feed()), running, forsaken, *pumps)
         try:
-            exit_code = await child.wait()
-            # The streams may outlive the process: a child of it can hold them open.
-            await asyncio.gather(*pumps)
+            await asyncio.wait({running, forsaken}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            feeding.cancel()
-            await asyncio.gather(feeding, return_exceptions=True)
+            for task in everything:
+                task.cancel()
+            await asyncio.gather(*everything, return_exceptions=True)
+        if running.cancelled():
+            await self._stop_writing()
+            left = asyncio.create_task(self._outlive(child))
+            self._left.add(left)
+            left.add_done_callback(self._left.discard)
+            # As it is when the connection to containerd ends without a word.
+            await self._send(ERROR, status.exec_success())
+            return
+        await self._close_all()
+        exit_code = running.result()
         ending = status.exec_exit_code(exit_code) if exit_code else status.exec_success()
         await self._send(ERROR, ending)
+
+    @staticmethod
+    async def _end_of(child: Child, pumps: list[asyncio.Task[None]]) -> int:
+        code = await child.wait()
+        # The streams may outlive the process: a child of it can hold them open.
+        await asyncio.gather(*pumps)
+        return code
+
+    async def _outlive(self, child: Child) -> None:
+        """Waits for the end of a process that nobody has a connection to."""
+        if self._kill:
+            try:
+                os.kill(child.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        await child.wait()
+        await self._close_all()
 
     async def _start(self) -> Child:
         if self._request.tty:
@@ -143,7 +186,8 @@ class ExecSession:
                 elif message.channel == RESIZE and self._request.tty:
                     resize(self._outputs[0][0], message.payload)
         finally:
-            await self._close_stdin()
+            if not self._forsaken.is_set():
+                await self._close_stdin()
 
     async def _write_stdin(self, data: bytes) -> None:
         assert self._stdin is not None
@@ -156,12 +200,15 @@ class ExecSession:
 
     async def _close_stdin(self) -> None:
         """Ends stdin; what is being written and finds no room is dropped."""
-        if self._writing is not None:
-            self._writing.cancel()
-            await asyncio.wait({self._writing})
+        await self._stop_writing()
         if self._stdin is not None:
             os.close(self._stdin)
             self._stdin = None
+
+    async def _stop_writing(self) -> None:
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.wait({self._writing})
 
     async def _close_all(self) -> None:
         await self._close_stdin()
@@ -177,8 +224,10 @@ class ExecSession:
         except ConnectionError:
             pass
         finally:
-            os.close(fd)
-            await self._close_stdin()
+            if not self._forsaken.is_set():
+                self._outputs.remove((fd, channel))
+                os.close(fd)
+                await self._close_stdin()
 
     async def _send(self, channel: int, payload: bytes) -> None:
         try:

@@ -418,6 +418,26 @@ class StandInCluster:
             data: bytes = response.read()
         return data
 
+    def end_part(self, part: str, how: str = "kill", *, kills_execs: bool = False) -> None:
+        """Ends the node's kubelet or containerd.
+
+        Args:
+            part: `kubelet` or `containerd`.
+            how: `kill` or `stop`: SIGKILL or SIGTERM.
+            kills_execs: whether containerd kills the processes of execs over a kubelet that goes.
+        """
+        self.request("POST", f"/standin/parts/{part}", {"how": how, "kills_execs": kills_execs})
+
+    def start_part(self, part: str, boot_seconds: float = 0.0) -> None:
+        """Starts the node's kubelet or containerd again.
+
+        Args:
+            part: `kubelet` or `containerd`.
+            boot_seconds: how long a kubelet does not know its pods.
+        """
+        how = {"how": "start", "boot_seconds": boot_seconds}
+        self.request("POST", f"/standin/parts/{part}", how)
+
     def cgroup(self, pod: str, container: str, namespace: str = "default") -> Path:
         """Returns the directory of a container's memory cgroup."""
         identifier = self.container_id(pod, container, namespace)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.cluster.standin.images import ImageStore
+from tests.cluster.standin.node_parts import NodeParts
 from tests.cluster.standin.pod_status import unschedulable
 from tests.cluster.standin.pod_worker import Node, PodWorker
 from tests.cluster.standin.pods import schedulable, timestamp
@@ -23,6 +24,7 @@ class Kubelet:
 
     Attributes:
         lost: set while nobody reaches the node.
+        parts: its programs that can be ended and started.
     """
 
     def __init__(
@@ -45,12 +47,16 @@ class Kubelet:
         self._account = account
         self._workers: dict[tuple[str, str], PodWorker] = {}
         self._last_address = 1
+        self._unreported: dict[str, Object] = {}
         self.lost = asyncio.Event()
+        self.parts = NodeParts()
+        self.parts.when_up(self._report_late)
         self._services = Node(
             run=run,
             images=ImageStore(run.subdirectory("images")),
             runc=Runc(run.subdirectory("runc"), run.subdirectory("scratch")),
             host_ip=node["status"]["addresses"][0]["address"],
+            parts=self.parts,
         )
 
     async def add(self, pod: Object) -> None:
@@ -81,10 +87,18 @@ class Kubelet:
 
     def _report(self, pod: Object) -> None:
         metadata = pod["metadata"]
+        if not self.parts.up:
+            self._unreported[metadata["uid"]] = pod
+            return
         stored = self._store.get("pods", metadata["namespace"], metadata["name"])
         if stored is not None and stored["metadata"]["uid"] == metadata["uid"]:
             stored["status"] = pod["status"]
             self._store.put("pods", stored)
+
+    def _report_late(self) -> None:
+        pods, self._unreported = self._unreported, {}
+        for pod in pods.values():
+            self._report(pod)
 
     async def evict(self, namespace: str, name: str, message: str) -> None:
         """Ends a pod for want of something on the node; the pod stays, failed."""

@@ -12,6 +12,7 @@ from aiohttp import web
 from tests.cluster.standin import ephemeral, pods, protobuf, status, table, workloads
 from tests.cluster.standin.cluster import Cluster
 from tests.cluster.standin.exec_request import choose_container
+from tests.cluster.standin.node_parts import START
 from tests.cluster.standin.responses import json_response
 from tests.cluster.standin.selectors import Selector, field_selector, label_selector
 from tests.cluster.standin.store import Event, ExpiredError
@@ -51,6 +52,7 @@ class ObjectRoutes:
             web.post(pods_path + "/{name}/eviction", self.evict),
             web.put("/api/v1/{resource:nodes}/{name}/status", self.replace_node_status),
             web.post("/standin/namespaces/{namespace}/pods/{name}/pressure", self.press),
+            web.post("/standin/parts/{part:kubelet|containerd}", self.change_part),
             *self._workload_routes(),
         ]
 
@@ -284,6 +286,16 @@ class ObjectRoutes:
         message = str((await _body(request))["message"])
         await self._cluster.kubelet.evict(metadata["namespace"], metadata["name"], message)
         return json_response(request, self.pod(request))
+
+    async def change_part(self, request: web.Request) -> web.StreamResponse:
+        """POST of what happens to the kubelet or to containerd. No part of the real API."""
+        wanted = await _body(request)
+        parts, part = self._cluster.kubelet.parts, request.match_info["part"]
+        if wanted["how"] == START:
+            parts.start(part, wanted["boot_seconds"])
+        else:
+            parts.end(part, wanted["how"], wanted["kills_execs"])
+        return json_response(request, {})
 
     async def replace_node_status(self, request: web.Request) -> web.StreamResponse:
         """PUT of nodes/status, as the node's kubelet and the node controller do it.

@@ -18,6 +18,7 @@ from tests.cluster.standin import cgroups, mounts, oci, pipes
 from tests.cluster.standin.attachment import Attachment
 from tests.cluster.standin.container_log import ContainerLog
 from tests.cluster.standin.images import Image, ImageStore
+from tests.cluster.standin.node_parts import NodeParts
 from tests.cluster.standin.pod_network import PodNetwork
 from tests.cluster.standin.pod_status import ContainerRecord, evicted, pod_status, terminated
 from tests.cluster.standin.pods import timestamp
@@ -49,6 +50,7 @@ class Node:
     images: ImageStore
     runc: Runc
     host_ip: str
+    parts: NodeParts
 
 
 class PodWorker:
@@ -223,6 +225,7 @@ class PodWorker:
         first = backoff = float(annotations.get(BACKOFF_ANNOTATION, FIRST_BACKOFF_SECONDS))
         longest = 2 * first if BACKOFF_ANNOTATION in annotations else MAX_BACKOFF_SECONDS
         while not self._stopping.is_set():
+            await self._until_both_parts_are_up()
             state = await self._run_once(record, container)
             if state is None:
                 return
@@ -245,6 +248,15 @@ class PodWorker:
                 await self._rest(max(backoff - silent, LAST_WORDS_SECONDS))
                 backoff = min(2 * backoff, longest)
             record.restart_count += 1
+
+    async def _until_both_parts_are_up(self) -> None:
+        waiting = {
+            asyncio.ensure_future(self._node.parts.wait_up()),
+            asyncio.ensure_future(self._stopping.wait()),
+        }
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
 
     async def _no_image(self, record: ContainerRecord, container: Object) -> None:
         """Says that an image is not there; this node can pull none."""

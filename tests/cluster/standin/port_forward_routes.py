@@ -59,6 +59,9 @@ class PortForwardRoutes:
             raise status.bad_request(f"pod {metadata['name']} does not have a host assigned")
         if "Upgrade" not in request.headers:
             raise status.bad_request("Upgrade request required")
+        refused = self._cluster.kubelet.parts.refusal(pod["status"].get("hostIP", ""))
+        if refused is not None:
+            return kubelet_error(*refused)
         worker = self._cluster.kubelet.worker(metadata["namespace"], metadata["name"])
         if worker is None:
             return kubelet_error(

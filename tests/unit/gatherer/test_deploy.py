@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatherer import bootstrap
+from gatherer import bootstrap, bundle_bootstrap, runtimes
 from gatherer.deploy import (
     StartedHunter,
     StderrTail,
@@ -270,3 +270,7 @@ def test_programs_in_the_container_carry_the_mark_before_they_load_anything(modu
     text = program_text(module)
     assert text.startswith(mark.PYTHON)
     compile(text, module, "exec")
+
+
+def test_what_a_hunter_without_last_words_is_told_by() -> None:
+    assert bootstrap.SILENT == bundle_bootstrap.SILENT == runtimes.SILENT

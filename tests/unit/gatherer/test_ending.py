@@ -8,7 +8,7 @@ from gatherer.accounting import Accounts, settle
 from gatherer.ending import Evidence, conclude, hunter_error, hunter_failure, no_hello
 from gatherer.errors import GathererError, LogWriteError, TargetNotFound
 from gatherer.reception import Reception
-from gatherer.runtimes import Exit, TargetEnd
+from gatherer.runtimes import SILENT, Exit, TargetEnd
 from hg_shared.messages import Goodbye
 from tests.unit.gatherer.scripted import goodbye
 
@@ -121,6 +121,8 @@ def test_an_error_inside_hunter_is_a_failure() -> None:
 def test_a_hunter_without_hello_is_explained() -> None:
     nothing = Reception()
     assert "said nothing for 15 s" in str(no_hello(nothing, Exit(None), 15.0))
+    silent = str(no_hello(nothing, Exit(SILENT, "", "Fatal Python error\n"), 15.0))
+    assert "hunter ended without a word, as when it is killed: Fatal Python error" in silent
     killed = str(no_hello(nothing, Exit(137), 15.0))
     assert "hunter was killed by signal 9" in killed
     broken = str(no_hello(nothing, Exit(None, "connection reset"), 15.0))
