@@ -24,6 +24,7 @@ from gatherer.kube.proxies import Proxy, environment_proxy
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
+_FAILURE_SECONDS = 5.0  # for so long a plugin that has failed is not run again
 _ID_TOKEN_MARGIN = 10.0  # seconds, as kubectl has it
 _EXPIRY_MARGIN = timedelta(seconds=30)  # a token must outlive the handshake it is sent in
 
@@ -356,6 +357,7 @@ class ExecPluginCredentials:
         self._ssl_context = ssl_context
         self._credential: ExecCredential | None = None
         self._running = asyncio.Lock()
+        self._failure: tuple[float, ClusterUnreachable] | None = None
 
     async def headers(self) -> dict[str, str]:
         """Returns headers with the plugin's token, after running it when it is time to.
@@ -366,7 +368,7 @@ class ExecPluginCredentials:
         async with self._running:  # several requests at once need one login
             credential = self._credential
             if credential is None or _has_expired(credential):
-                credential = await run_plugin(self._plugin, self._cluster)
+                credential = await self._run()
                 if credential.certificate and self._ssl_context is not None:
                     _load_client_certificate(
                         self._ssl_context,
@@ -375,6 +377,23 @@ class ExecPluginCredentials:
                     )
                 self._credential = credential
         return {"Authorization": f"Bearer {credential.token}"} if credential.token else {}
+
+    async def _run(self) -> ExecCredential:
+        """Runs the plugin, unless it has just failed: many requests are made at a start.
+
+        Raises:
+            ClusterUnreachable: the plugin gives no credentials.
+        """
+        now = time.monotonic()
+        if self._failure is not None and now < self._failure[0] + _FAILURE_SECONDS:
+            failed = self._failure[1]
+            raise ClusterUnreachable(failed.cause, failed.remedy) from failed
+        self._failure = None
+        try:
+            return await run_plugin(self._plugin, self._cluster)
+        except ClusterUnreachable as error:
+            self._failure = time.monotonic(), error
+            raise
 
     def refused(self) -> bool:
         """Drops what the plugin printed, so that it runs again. Returns True."""

@@ -5,25 +5,23 @@ Source: https://kubernetes.io/docs/reference/config-api/client-authentication.v1
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import os
-import sys
+import signal
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from gatherer.errors import ClusterUnreachable
+from gatherer.errors import ClusterUnreachable, GathererError
+from gatherer.kube import plugin_process
 from gatherer.kube.answers import one_line
 from gatherer.kube.kubeconfig import Cluster, ExecPlugin
 from gatherer.kube.kubeconfig_file import parse_yaml
-from hg_shared import mark
 
 API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 
 _TIMEOUT = 60.0  # seconds
 _INTERACTIVE_TIMEOUT = 600.0  # seconds: somebody logs in with a browser
-_MAX_OUTPUT = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ async def run_plugin(plugin: ExecPlugin, cluster: Cluster) -> ExecCredential:
             f"the credential plugin {name} is set up for apiVersion {plugin.api_version!r}",
             f"set it to {API_VERSIONS[0]} in the kubeconfig",
         )
-    terminal = sys.stdin is not None and sys.stdin.isatty()
+    terminal = _is_terminal(0)
     interactive = terminal and plugin.interactive_mode != "Never"
     if plugin.interactive_mode == "Always" and not terminal:
         raise ClusterUnreachable(
@@ -64,19 +62,17 @@ async def run_plugin(plugin: ExecPlugin, cluster: Cluster) -> ExecCredential:
     environment = {
         **os.environ,
         **plugin.environment,
-        "KUBERNETES_EXEC_INFO": json.dumps(_exec_info(plugin, cluster, interactive)),
+        plugin_process.EXEC_INFO: json.dumps(_exec_info(plugin, cluster, interactive)),
     }
+    # Where somebody is there to log in, with a browser or a token, it takes its time.
+    seconds = _INTERACTIVE_TIMEOUT if interactive or _is_terminal(2) else _TIMEOUT
     try:
-        with mark.lifted():
-            process = await asyncio.create_subprocess_exec(
-                plugin.command,
-                *plugin.arguments,
-                env=environment,
-                # With a terminal the plugin talks to the user itself: device codes, passwords.
-                stdin=None if interactive else asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=None if interactive else asyncio.subprocess.PIPE,
-            )
+        printed = await plugin_process.run(
+            [plugin.command, *plugin.arguments],
+            environment,
+            interactive=interactive,
+            seconds=seconds,
+        )
     except FileNotFoundError as error:
         hint = (
             one_line(plugin.install_hint) or "install it, or correct its command in the kubeconfig"
@@ -84,30 +80,41 @@ async def run_plugin(plugin: ExecPlugin, cluster: Cluster) -> ExecCredential:
         raise ClusterUnreachable(f"the credential plugin {name} is not installed", hint) from error
     except (OSError, ValueError) as error:
         raise ClusterUnreachable(
-            f"the credential plugin {name} cannot be run: {getattr(error, 'strerror', error)}",
+            f"the credential plugin {name} cannot be run: "
+            f"{getattr(error, 'strerror', None) or error}",
             "correct its command in the kubeconfig",
         ) from error
-    timeout = _INTERACTIVE_TIMEOUT if interactive else _TIMEOUT
-    try:
-        stdout, stderr = await asyncio.wait_for(process.communicate(), timeout)
-    except TimeoutError as error:
+    except plugin_process.PluginTooLoud as error:
         raise ClusterUnreachable(
-            f"the credential plugin {name} did not end within {timeout:.0f} s",
+            f"the credential plugin {name} printed {error}",
+            "run it by hand to see what it prints: one ExecCredential is wanted",
+        ) from error
+    except plugin_process.PluginTooSlow as error:
+        raise ClusterUnreachable(
+            f"the credential plugin {name} did not end within {seconds:.0f} s",
             "run it by hand to see what it waits for",
         ) from error
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode != 0:
-        lines = (stderr or b"").decode("utf-8", "replace").strip().splitlines()
-        last = one_line(lines[-1]) if lines else ""
+    if printed.code != 0:
+        if printed.code == -signal.SIGINT:
+            raise GathererError("interrupted")
+        how = (
+            f"failed with exit code {printed.code}"
+            if printed.code > 0
+            else f"was ended by signal {-printed.code}"
+        )
+        last = one_line(printed.last_line)
         raise ClusterUnreachable(
-            f"the credential plugin {name} failed with exit code {process.returncode}"
-            + (f": {last}" if last else ""),
+            f"the credential plugin {name} {how}" + (f": {last}" if last else ""),
             "log in again with the tool it belongs to",
         )
-    return parse_credential(stdout, plugin)
+    return parse_credential(printed.stdout, plugin)
+
+
+def _is_terminal(descriptor: int) -> bool:
+    try:
+        return os.isatty(descriptor)
+    except OSError:
+        return False
 
 
 def parse_credential(output: bytes, plugin: ExecPlugin) -> ExecCredential:

@@ -238,10 +238,9 @@ async def test_a_plugin_that_fails_is_named(
     fields: dict[str, Any],
     words: str,
 ) -> None:
-    with open("/dev/null") as no_terminal:
-        monkeypatch.setattr(sys, "stdin", no_terminal)
-        plugin = Plugin(cluster, tmp_path, **fields)
-        with pytest.raises(ClusterUnreachable) as caught:
-            await execute(plugin.access, "true")
+    monkeypatch.setattr("os.isatty", lambda descriptor: False)
+    plugin = Plugin(cluster, tmp_path, **fields)
+    with pytest.raises(ClusterUnreachable) as caught:
+        await execute(plugin.access, "true")
     assert words in str(caught.value)
     assert str(caught.value).isprintable()
