@@ -159,7 +159,8 @@ class Fallback:
     def _of_second(self, notice: Notice) -> Notice:
         assert self.second is not None
         if notice.kind == "attached":
-            because = f"{self.first.name}: {self._causes.get(notice.ordinal, '')}"
+            cause, _, _ = self._causes.get(notice.ordinal, "").partition("; ")
+            because = f"{self.first.name}: {cause}"
             return notice._replace(text=f"{self.second.name}; {because}")
         if notice.kind == "attach_failed":
             cause = self._causes.get(notice.ordinal, "")

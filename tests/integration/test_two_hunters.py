@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,8 +20,9 @@ from hg_shared.messages import Sample, TracedProcess
 from hg_shared.records import Kind
 from hunter.recognition import OURS
 from tests.integration.engines import EVERY_ENGINE, REFUSED
-from tests.integration.hunter_session import HunterSession
-from tests.integration.tracee import TARGETS, Tracee, status_field
+from tests.integration.gatherer_process import GathererProcess
+from tests.integration.hunter_session import HunterSession, wait_until
+from tests.integration.tracee import TARGETS, Tracee, status_field, tracers
 from tests.pulse import Pulse
 
 Hunt = Callable[..., HunterSession]
@@ -183,3 +185,110 @@ def test_a_process_in_a_namespace_inside_hunters(
     goodbye = hunter.stop()
     assert goodbye.seen == len([r for r in hunter.records() if r.kind != Kind.LOST])
     assert goodbye.lost == 0
+
+
+LATE = """\
+import sys, time, os
+print("ready", flush=True)
+for line in sys.stdin:
+    if line.startswith("mark"):
+        exec(open(sys.argv[1]).read())
+    elif line.startswith("child") and os.fork() == 0:
+        os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", sys.argv[2], sys.argv[1]])
+    print("done", flush=True)
+"""
+CHILD = """\
+import sys, time
+exec(open(sys.argv[1]).read())
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("engine", EVERY_ENGINE)
+def test_what_turns_out_to_be_ours_is_let_go_at_once(
+    engine: str, start: Callable[..., Tracee], hunt: Hunt, tmp_path: Path
+) -> None:
+    lines = tmp_path / "mark.py"
+    lines.write_text(mark.PYTHON)
+    target = start(sys.executable, "-I", "-S", "-c", LATE, lines, CHILD)
+    hunter = hunt(
+        "--engine", engine, "--only-pids", "--pid", target.pid, "--frequency", "0.2",
+        "--follow-forks",
+    )  # fmt: skip
+    hunter.wait_attached(target.pid)
+    assert target.ask("child") == "done"
+    child = hunter.wait_for(
+        lambda: [event.pid for event in hunter.events("attach") if event.pid != target.pid],
+        "the child is followed",
+    )[0]
+    assert hunter.wait_event("detach", child).fields["cause"] == OURS
+    assert hunter.events("detach")[0].pid == child  # the program itself is traced on
+    psutil.Process(child).kill()
+    assert target.ask("mark") == "done"
+    assert hunter.wait_event("detach", target.pid).fields["cause"] == OURS
+    wait_until(lambda: tracers(target.pid) == {0}, "it is let go")
+    assert hunter.wait_event("scan", target.pid)
+    hunter.stop()
+
+
+@pytest.mark.parametrize("engine", EVERY_ENGINE)
+def test_another_hunter_cannot_be_traced_by_its_pid(engine: str, hunt: Hunt) -> None:
+    other = hunt("--only-pids", "--pid", os.getpid())
+    other.wait_hello()
+    hunter = hunt("--engine", engine, "--only-pids", "--pid", other.process.pid)
+    assert hunter.wait_ended() == 3
+    assert hunter.errors() == (
+        f"hunter: error: process {other.process.pid}: {OURS};"
+        " name the program that is to be traced\n"
+    )
+    assert tracers(other.process.pid) == {0}
+
+
+def test_a_program_of_ours_that_comes_from_outside_is_never_attached(
+    container: Container, hunt: Hunt, tmp_path: Path
+) -> None:
+    """As a bootstrap by exec: unmarked at first, and where there is no CPU for rather long."""
+    hunter = hunt(*EVERYTHING, "--engine", "ptrace", prefix=container.enter)
+    hunter.wait_attached(1)
+    slow = f"import time\ntime.sleep(1)\n{mark.PYTHON}\ntime.sleep(60)"
+    quick = f"{mark.PYTHON}\nimport time\ntime.sleep(60)"
+    started = [
+        subprocess.Popen([*container.enter, sys.executable, "-I", "-S", "-c", text])
+        for text in (slow, quick, quick)
+    ]
+    try:
+        hunter.wait_for(
+            lambda: (
+                len([e for e in hunter.events("scan") if e.fields.get("excluded") == OURS]) >= 3
+            ),
+            "all three are known",
+        )
+        assert {event.pid for event in hunter.events("attach")} == {1}
+        hunter.stop()
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def test_a_local_capture_of_everything_traces_nothing_of_its_own(
+    container: Container, tmp_path: Path
+) -> None:
+    capture = GathererProcess(
+        tmp_path / "logs", ("-m", "3Mi", "--engine", "ptrace"), prefix=container.enter
+    )
+    try:
+        capture.wait_for("attach")
+        # Some scans, at which all processes of the capture are there and over the threshold.
+        path = capture.output / "memory.jsonl"
+        wait_until(lambda: path.read_text().count('"container"') >= 8, "eight samples")
+        inside = psutil.Process(capture.process.pid).children(recursive=True)
+        assert len(inside) >= 3  # gatherer, hunter and the renderer
+        assert all(tracers(process.pid) == {0} for process in inside)
+        for process in inside:
+            if "gatherer" in process.cmdline():
+                process.send_signal(signal.SIGINT)
+        assert capture.finish()[0] == 0
+        assert [entry["pid"] for entry in capture.session()["processes"]] == [1]
+    finally:
+        capture.close()

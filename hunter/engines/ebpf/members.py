@@ -91,7 +91,7 @@ class Members:
         nested = len(status.get("NSpid", "").split()) > 1
         if nested and not self._initial_namespace:
             raise HunterError(
-                "it is in a PID namespace inside hunter's; --engine ptrace-python can trace it"
+                "it is in a PID namespace inside hunter's; --engine auto traces it with ptrace"
             )
         if any(each.pid == pid for each in self.processes.values()):
             raise HunterError(TRACED_ALREADY)
