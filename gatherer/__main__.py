@@ -12,11 +12,13 @@ def run() -> int:
     ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     if not ignored:
         signal.signal(signal.SIGINT, _end)
+    from hg_shared import inherited_signals
     from hg_shared.mark import set_mark
     from hg_shared.open_files import raise_limit
 
     # Before everything else: no hunter may trace a gatherer, not even while it loads the rest.
     set_mark()
+    inherited_signals.reset()
     raise_limit()
     from gatherer.cli import main
 

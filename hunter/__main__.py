@@ -3,6 +3,7 @@
 import os
 import sys
 
+from hg_shared import inherited_signals
 from hg_shared.mark import set_mark
 from hg_shared.open_files import raise_limit
 
@@ -11,6 +12,7 @@ def run() -> int:
     """Runs hunter as its command line says and returns the exit code."""
     # First of all: no other hunter may trace this one, not even while it loads the rest.
     set_mark()
+    inherited_signals.reset()
     raise_limit()
     from hunter.cli import main
 

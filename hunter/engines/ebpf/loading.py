@@ -79,7 +79,8 @@ def load(
         return EbpfEngine(machine, version(release), *options), ""
     except NotPermitted as error:
         text = f"{error}, {why_not_permitted(procfs.read_text('/proc/self/uid_map'))}"
-    except HunterError as error:
+    except (HunterError, OSError) as error:
+        # Whatever it is, ptrace may still be possible.
         text = str(error)
     if lock is not None:
         os.close(lock)  # another hunter may have what this one cannot
