@@ -14,11 +14,16 @@ def run() -> int:
     set_mark()
     inherited_signals.reset()
     raise_limit()
+    # Then what watches it: it keeps a copy of all that is loaded by now.
+    from hunter.watchdog import Watchdog
+
+    watchdog = Watchdog()
+    watchdog.start()
     from hunter.cli import main
 
     code = 1
     try:
-        code = main()
+        code = main(watchdog)
     except SystemExit as early:
         code = early.code if isinstance(early.code, int) else 1
         raise

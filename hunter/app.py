@@ -34,6 +34,7 @@ from hunter.processes import Scanner
 from hunter.reports import Reports
 from hunter.roster import Identity, Roster
 from hunter.targets import Targets
+from hunter.watchdog import Watchdog
 
 TICK = 0.05
 # While nothing is traced there is nothing to look after between two scans.
@@ -59,15 +60,19 @@ class Hunter:
 
     Args:
         config: what to do.
+        watchdog: ends hunter when it holds its target.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, watchdog: Watchdog) -> None:
         self._config = config
+        self._watchdog = watchdog
         self._mount = procfs.memory_mount()
         self._rights = rights.parse_rights(
             procfs.status_fields("self"), procfs.read_text("/proc/sys/kernel/yama/ptrace_scope")
         )
-        self._engine, self._choice = loading.load(config, self._rights.capabilities)
+        self._engine, self._choice = loading.load(
+            config, self._rights.capabilities, watchdog.progress, watchdog.refusal
+        )
         self._container = Container(
             config.container_id, config.outside, config.spec_limit, self._mount, config.pod_limit
         )
@@ -95,7 +100,13 @@ class Hunter:
             self._read_wake,
         )
         self._writer = self._connection.writer
-        self._overhead = Overhead(config, self._engine, self._roster, self._report_placement)
+        self._overhead = Overhead(
+            config,
+            self._engine,
+            self._roster,
+            watchdog.table if watchdog.pid else None,
+            self._report_placement,
+        )
         self._targets = Targets(self._engine, self._roster, self._writer.put, config.decode_fds)
         if config.follow_forks:
             self._engine.follow = self._targets
@@ -119,7 +130,7 @@ class Hunter:
             self._scanner,
             self._engine,
             self._choice,
-            self._overhead,
+            watchdog,
             self._roster,
             self._writer,
         )
@@ -143,8 +154,8 @@ class Hunter:
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGUSR1, lambda *_: None)
         self._overhead.prepare()
-        if self._overhead.watchdog_pid:
-            self._scanner.leave_out(self._overhead.watchdog_pid)
+        if self._watchdog.pid:
+            self._scanner.leave_out(self._watchdog.pid)
         self._writer.use(self._engine)
         self._writer.put(self._reports.hello())
         self._writer.start()
@@ -226,6 +237,7 @@ class Hunter:
             self._connection.wait(TICK if self._roster.active() else IDLE_TICK)
             now = time.monotonic_ns()
             self._engine.poke()
+            self._look_after_watchdog(now)
             self._notices.take()
             self._overhead.tick(now)
             if now >= next_scan:
@@ -243,6 +255,18 @@ class Hunter:
                 gc.collect()
                 next_collection = now + 60 * SECOND
             self._judge_client(now)
+
+    def _look_after_watchdog(self, now: int) -> None:
+        """Replaces a watchdog that has died; nothing is traced without one."""
+        watchdog = self._watchdog
+        pid = watchdog.pid
+        watchdog.look_after(now)
+        if watchdog.refusal and watchdog.pid != pid:
+            self._error = f"the watchdog has died and no other can be made ({watchdog.refusal})"
+            self._end("error")
+        elif watchdog.pid != pid:
+            self._scanner.leave_out(watchdog.pid)
+            self._writer.put(Event(now, "watchdog", None, {"replaced": pid, "by": watchdog.pid}))
 
     def _judge_client(self, now: int) -> None:
         connection = self._connection
@@ -339,7 +363,7 @@ class Hunter:
         self._take_leave()
         self._writer.close(LAST_WORDS_SECONDS)
         self._connection.close()
-        self._overhead.close()
+        self._watchdog.close()
         if stuck:
             # A tracee that cannot be stopped (a vfork parent, say): the kernel detaches at exit.
             os._exit(3 if self._error else 0)

@@ -14,6 +14,7 @@ from hunter.config import Config
 from hunter.engines.choose import ENGINES
 from hunter.errors import HunterError
 from hunter.policy import Threshold
+from hunter.watchdog import Watchdog
 
 
 class _Parser(argparse.ArgumentParser):
@@ -106,6 +107,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--follow-forks", action="store_true", help="trace children too")
     made.add_argument("--decode-fds", action="store_true", help="say what descriptors refer to")
     made.add_argument("--engine", choices=ENGINES, default="auto")
+    made.add_argument("--no-ptrace", action="store_true", help="never use ptrace(2)")
     made.add_argument("--placement", choices=("auto", "off"), default="auto")
     made.add_argument("--max-overhead", type=_share, metavar="SHARE", help="such as 0.1")
     made.add_argument("--force", action="store_true", help="go on without memory headroom")
@@ -163,16 +165,21 @@ def parse(arguments: Optional[List[str]] = None) -> Config:
         pod_limit=given.pod_limit,
         follow_forks=given.follow_forks,
         decode_fds=given.decode_fds,
+        no_ptrace=given.no_ptrace,
     )
 
 
-def main(arguments: Optional[List[str]] = None) -> int:
-    """Runs hunter and returns its exit code; what is wrong is one line on stderr."""
-    config = parse(arguments)
+def main(watchdog: Watchdog) -> int:
+    """Runs hunter and returns its exit code; what is wrong is one line on stderr.
+
+    Args:
+        watchdog: ends hunter when it holds its target; it runs already.
+    """
+    config = parse()
     try:
         from hunter.app import Hunter
 
-        return Hunter(config).run()
+        return Hunter(config, watchdog).run()
     except HunterError as error:
         _say(" ".join(str(error).split()))
         return error.exit_code

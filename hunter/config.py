@@ -32,6 +32,7 @@ class Config(NamedTuple):
         pod_limit: the same of the whole pod.
         follow_forks: trace the children of traced processes too.
         decode_fds: say what descriptors refer to, all the time.
+        no_ptrace: trace with an engine that stops nobody, or not at all.
     """
 
     threshold: Threshold
@@ -55,3 +56,4 @@ class Config(NamedTuple):
     pod_limit: Optional[int] = None
     follow_forks: bool = False
     decode_fds: bool = False
+    no_ptrace: bool = False

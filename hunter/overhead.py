@@ -14,9 +14,9 @@ from hunter.engines.fallback import Fallback
 from hunter.engines.multi_tracer import MultiTracer
 from hunter.engines.placement import Placement
 from hunter.engines.ptrace import PtraceEngine
+from hunter.masks import MaskTable
 from hunter.memory import procfs
 from hunter.roster import Roster
-from hunter.watchdog import Watchdog
 
 SECOND = 1_000_000_000
 
@@ -28,6 +28,7 @@ class Overhead:
         config: what to do.
         engine: the engine.
         roster: the processes that were chosen.
+        table: where masks are saved for the watchdog, None where there is none.
         report: told of placements, as values of an event.
     """
 
@@ -36,6 +37,7 @@ class Overhead:
         config: Config,
         engine: Engine,
         roster: Roster,
+        table: Optional[MaskTable],
         report: Callable[[Dict[str, object]], None],
     ) -> None:
         self._config = config
@@ -44,26 +46,21 @@ class Overhead:
         self._roster = roster
         self._report = report
         self._budget = Budget(config.max_overhead) if config.max_overhead else None
-        self._watchdog = Watchdog()
+        self._table = table
         self._placement: Optional[Placement] = None
 
-    @property
-    def watchdog_pid(self) -> int:
-        """Process id of the watchdog, 0 when there is none."""
-        return self._watchdog.pid
-
     def prepare(self) -> None:
-        """Makes the watchdog, without which no mask is touched."""
-        engine = self._tracer
+        """Prepares the placement; without a watchdog no mask is touched."""
+        engine, table = self._tracer, self._table
         if (
             self._config.placement == "off"
             or not isinstance(engine, (PtraceEngine, MultiTracer))
             or len(os.sched_getaffinity(0)) < 2
-            or not self._watchdog.start()
+            or table is None
         ):
             return
         tracer = threading.get_native_id()
-        table, report = self._watchdog.table, self._report
+        report = self._report
         if isinstance(engine, PtraceEngine):
             placement = Placement(table, lambda: [tracer], lambda _: 0, report)
             engine.release_child = placement.release_child
@@ -85,10 +82,6 @@ class Overhead:
         """Gives every thread its CPU mask back."""
         if self._placement is not None:
             self._placement.undo()
-
-    def close(self) -> None:
-        """Ends the watchdog."""
-        self._watchdog.close()
 
     def _place(self, now: int) -> None:
         if self._placement is None:

@@ -17,9 +17,9 @@ from hunter.engines.choose import Choice
 from hunter.memory import procfs
 from hunter.memory.holds import HOLDS
 from hunter.output import Writer
-from hunter.overhead import Overhead
 from hunter.processes import Scanner
 from hunter.roster import Roster
+from hunter.watchdog import Watchdog
 
 
 class Reports:
@@ -32,7 +32,7 @@ class Reports:
         scanner: says what percentages are of.
         engine: the engine.
         choice: why it is this one.
-        overhead: has a watchdog, whose memory counts.
+        watchdog: whose memory counts too.
         roster: the processes that were chosen.
         writer: what sends them.
     """
@@ -45,7 +45,7 @@ class Reports:
         scanner: Scanner,
         engine: Engine,
         choice: Choice,
-        overhead: Overhead,
+        watchdog: Watchdog,
         roster: Roster,
         writer: Writer,
     ) -> None:
@@ -55,7 +55,7 @@ class Reports:
         self._scanner = scanner
         self._engine = engine
         self._choice = choice
-        self._overhead = overhead
+        self._watchdog = watchdog
         self._roster = roster
         self._writer = writer
         self._peak_pss = 0
@@ -131,8 +131,8 @@ class Reports:
     def measure_self(self) -> int:
         """Returns how much memory hunter has now, PSS in bytes, with the watchdog."""
         pss = procfs.rollup(os.getpid()).get("pss_bytes", 0)
-        if self._overhead.watchdog_pid:
-            pss += procfs.rollup(self._overhead.watchdog_pid).get("pss_bytes", 0)
+        if self._watchdog.pid:
+            pss += procfs.rollup(self._watchdog.pid).get("pss_bytes", 0)
         self._peak_pss = max(self._peak_pss, pss)
         return pss
 

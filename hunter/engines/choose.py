@@ -31,6 +31,17 @@ class Choice(NamedTuple):
         return "on" if self.engine else f"denied: {self.reason}"
 
 
+def without_ptrace(choice: Choice) -> Choice:
+    """Returns the same choice, or none where it is an engine that stops its target.
+
+    Args:
+        choice: what would be used.
+    """
+    if not choice.engine.startswith("ptrace"):
+        return choice
+    return Choice("", f"{choice.reason}; no ptrace after a hunter that was stuck")
+
+
 def choose(
     asked: str,
     machine: str,

@@ -11,14 +11,15 @@ from hg_shared.syscalls.filter import syscall_set
 from hunter import descriptors
 from hunter.config import Config
 from hunter.engines import Engine
-from hunter.engines.choose import ANOTHER_HUNTER, Choice, choose
+from hunter.engines.choose import ANOTHER_HUNTER, Choice, choose, without_ptrace
 from hunter.engines.fallback import SECOND_SOURCE, Fallback
 from hunter.engines.idle import IdleEngine
-from hunter.engines.multi_tracer import MAX_TRACERS, MultiTracer
+from hunter.engines.multi_tracer import MultiTracer
 from hunter.engines.native import library
 from hunter.engines.ptrace_native import PtraceNativeEngine
 from hunter.engines.ptrace_python import PtracePythonEngine
 from hunter.errors import UsageError
+from hunter.progress import MAX_TRACERS, Progress
 from hunter.tracing import kernel
 
 QUEUE_EIGHTHS = 5
@@ -27,12 +28,16 @@ QUEUE_EIGHTHS = 5
 Wanted = Optional[Dict[int, FrozenSet[int]]]
 
 
-def load(config: Config, capabilities: List[str]) -> Tuple[Engine, Choice]:
+def load(
+    config: Config, capabilities: List[str], progress: Progress, unwatched: str = ""
+) -> Tuple[Engine, Choice]:
     """Loads the engine.
 
     Args:
         config: what to do.
         capabilities: effective ones, without `CAP_`.
+        progress: what the watchdog sees of the engine.
+        unwatched: why there is no watchdog, without which nothing is traced; empty when there is.
 
     Returns:
         The engine, which traces nothing where nothing may be traced, and why it is this one.
@@ -41,24 +46,32 @@ def load(config: Config, capabilities: List[str]) -> Tuple[Engine, Choice]:
         UsageError: a call that is asked for does not exist, or the engine is not for this machine.
     """
     machine, wanted = platform.machine(), _wanted(config)
-    ebpf, refused = _load_ebpf(config, machine, capabilities, wanted)
+    if unwatched:
+        return IdleEngine(), Choice("", f"no watchdog can be made ({unwatched})")
+    ebpf, refused = _load_ebpf(config, machine, capabilities, wanted, progress)
     choice = _choose(config, machine, refused)
-    engine = ebpf or _make_ptrace(config, machine, choice, wanted)
+    engine = ebpf or _make_ptrace(config, machine, choice, wanted, progress)
     if config.engine != "auto" or not choice.engine:
         return engine, choice
     if ebpf is not None:
-        return Fallback(engine, lambda: _second_ptrace(config, machine, wanted), False), choice
+        if config.no_ptrace:
+            return engine, choice
+
+        def load_ptrace() -> Tuple[Optional[Engine], str]:
+            return _second_ptrace(config, machine, wanted, progress)
+
+        return Fallback(engine, load_ptrace, False), choice
     if refused == ANOTHER_HUNTER:
         # One hunter of a node is enough for what both may have, and a second one where it must be.
         def load_ebpf() -> Tuple[Optional[Engine], str]:
-            return _load_ebpf(config, machine, capabilities, wanted, SECOND_SOURCE)
+            return _load_ebpf(config, machine, capabilities, wanted, progress, SECOND_SOURCE)
 
         return Fallback(engine, load_ebpf, True), choice
     return engine, choice
 
 
 def _choose(config: Config, machine: str, ebpf_refused: str) -> Choice:
-    return choose(
+    choice = choose(
         config.engine,
         machine,
         platform.release(),
@@ -66,9 +79,12 @@ def _choose(config: Config, machine: str, ebpf_refused: str) -> Choice:
         library.refusal() or kernel.memory_refusal(),
         ebpf_refused,
     )
+    return without_ptrace(choice) if config.no_ptrace else choice
 
 
-def _second_ptrace(config: Config, machine: str, wanted: Wanted) -> Tuple[Optional[Engine], str]:
+def _second_ptrace(
+    config: Config, machine: str, wanted: Wanted, progress: Progress
+) -> Tuple[Optional[Engine], str]:
     """Returns an engine for what ebpf refuses, or what stands in its way."""
     choice = _choose(config, machine, "it refuses this process")
     if not choice.engine:
@@ -76,7 +92,7 @@ def _second_ptrace(config: Config, machine: str, wanted: Wanted) -> Tuple[Option
     make = PtracePythonEngine if choice.engine == "ptrace-python" else PtraceNativeEngine
     buffer = config.buffer_bytes * QUEUE_EIGHTHS // 8
     options = (config.string_size, buffer, wanted, config.decode_fds, SECOND_SOURCE)
-    return make(machine, *options), ""
+    return make(machine, *options, progress.tracers[0]), ""
 
 
 def _wanted(config: Config) -> Wanted:
@@ -95,7 +111,12 @@ def _wanted(config: Config) -> Wanted:
 
 
 def _load_ebpf(
-    config: Config, machine: str, capabilities: List[str], wanted: Wanted, source: int = 0
+    config: Config,
+    machine: str,
+    capabilities: List[str],
+    wanted: Wanted,
+    progress: Progress,
+    source: int = 0,
 ) -> Tuple[Optional[Engine], str]:
     """Tries the ebpf engine where it may be used; returns it, or what stands in its way.
 
@@ -104,6 +125,7 @@ def _load_ebpf(
         machine: as uname(2) says.
         capabilities: effective ones, without `CAP_`.
         wanted: calls to record.
+        progress: what the watchdog sees of the engine.
         source: number of its source; not 0 for an engine beside another one.
     """
     if config.engine not in ("auto", "ebpf"):
@@ -115,19 +137,33 @@ def _load_ebpf(
         platform.release(),
         capabilities,
         config.engine == "ebpf" or source != 0,
-        (config.string_size, config.buffer_bytes, wanted, config.follow_forks, source),
+        (
+            config.string_size,
+            config.buffer_bytes,
+            wanted,
+            config.follow_forks,
+            source,
+            progress.programs,
+        ),
     )
 
 
-def _make_ptrace(config: Config, machine: str, choice: Choice, wanted: Wanted) -> Engine:
+def _make_ptrace(
+    config: Config, machine: str, choice: Choice, wanted: Wanted, progress: Progress
+) -> Engine:
     if not choice.engine:
         return IdleEngine()
     size, buffer = config.string_size, config.buffer_bytes * QUEUE_EIGHTHS // 8
+    tracers = progress.tracers
     if choice.engine == "ptrace-python":
-        return PtracePythonEngine(machine, size, buffer, wanted, config.decode_fds)
+        return PtracePythonEngine(
+            machine, size, buffer, wanted, config.decode_fds, progress=tracers[0]
+        )
     most = min(len(os.sched_getaffinity(0)), MAX_TRACERS)
     if most < 2 or config.placement == "off" or config.follow_forks:
-        return PtraceNativeEngine(machine, size, buffer, wanted, config.decode_fds)
+        return PtraceNativeEngine(
+            machine, size, buffer, wanted, config.decode_fds, progress=tracers[0]
+        )
     # The first tracer often has everything; the others get parts of another half.
     return MultiTracer(
         lambda source: PtraceNativeEngine(
@@ -137,6 +173,7 @@ def _make_ptrace(config: Config, machine: str, choice: Choice, wanted: Wanted) -
             wanted,
             config.decode_fds,
             source,
+            tracers[source],
         ),
         most,
     )

@@ -18,7 +18,6 @@ from hunter.engines.ptrace_native import PtraceNativeEngine
 from hunter.engines.shares import share
 from hunter.memory import procfs
 
-MAX_TRACERS = 4
 # How long a process is looked at to see how many CPUs it keeps busy.
 LOOK_NS = 100_000_000
 

@@ -24,6 +24,7 @@ from hunter.engines.queue import Queue
 from hunter.engines.tracer import Tracer
 from hunter.errors import FewFiles, HunterError, NotPermitted, ProcessGone
 from hunter.memory import procfs
+from hunter.progress import TracerProgress
 from hunter.tracing import kernel
 
 TRACED_ELSEWHERE = (
@@ -52,6 +53,7 @@ class PtraceEngine(Tracer):
         queue: where records go.
         wanted: syscall numbers to record by ABI, None for all.
         decode_fds: also read what new descriptors refer to.
+        progress: told of the processes that it holds.
     """
 
     name: str
@@ -64,8 +66,9 @@ class PtraceEngine(Tracer):
         queue: Queue,
         wanted: Optional[Dict[int, FrozenSet[int]]] = None,
         decode_fds: bool = False,
+        progress: Optional[TracerProgress] = None,
     ) -> None:
-        super().__init__(machine, string_size, queue, wanted, decode_fds)
+        super().__init__(machine, string_size, queue, wanted, decode_fds, progress)
         self.ended = False
         self._requests: Deque[Tuple[str, int, int]] = deque()
         # Threads that other tracers of this hunter seize, by ordinal; and processes in which
@@ -249,7 +252,7 @@ class PtraceEngine(Tracer):
         self._ready.wait()
 
     def _serve(self) -> None:
-        self.thread_id = threading.get_native_id()
+        self.thread_id = self._progress.thread = threading.get_native_id()
         self._main = threading.get_ident()
         self._ready.set()
         try:
@@ -330,6 +333,7 @@ class PtraceEngine(Tracer):
             self._notices.append(Notice("attach_failed", ordinal, now, str(error)))
             return
         process = Process(ordinal, pid, memory)
+        self._progress.held.add(pid)
         options = kernel.SEIZE_OPTIONS
         if self.release_child is not None or self.follow is not None:
             options |= kernel.FORK_OPTIONS
@@ -359,6 +363,7 @@ class PtraceEngine(Tracer):
             self._process_gone(process)
             if memory >= 0:
                 os.close(memory)
+            self._progress.held.discard(pid)
             text = str(failure or ProcessGone(f"process {pid} is gone"))
             if memory >= 0 and isinstance(failure, NotPermitted) and _has_no_tracer_here(pid):
                 # What opening its memory needs is all that seizing it needs, but for one thing.

@@ -14,6 +14,7 @@ from hunter.engines.native.threads import MAX_THREADS, NativeThreads
 from hunter.engines.process import Entered, Process
 from hunter.engines.ptrace import PtraceEngine
 from hunter.errors import NoRoom, ProcessGone
+from hunter.progress import TracerProgress
 from hunter.tracing import kernel, syscall_info
 
 _EINTR = 4
@@ -33,6 +34,7 @@ class PtraceNativeEngine(PtraceEngine):
         wanted: syscall numbers to record by ABI, None for all.
         decode_fds: also read what new descriptors refer to.
         source: which tracer of this hunter.
+        progress: counts its stops, and is told of the processes that it holds.
 
     Raises:
         HunterError: the loop cannot be loaded here.
@@ -48,10 +50,11 @@ class PtraceNativeEngine(PtraceEngine):
         wanted: Optional[Dict[int, FrozenSet[int]]] = None,
         decode_fds: bool = False,
         source: int = 0,
+        progress: Optional[TracerProgress] = None,
     ) -> None:
         self._library = load()
         self._rings = NativeQueue(self._library, source, buffer_bytes)
-        super().__init__(machine, string_size, self._rings, wanted, decode_fds)
+        super().__init__(machine, string_size, self._rings, wanted, decode_fds, progress)
         self._slots = NativeThreads(self._library, self._rings)
         # Calls whose entry was read by Python: their captures.
         self._entry_data: Dict[int, bytes] = {}
@@ -72,6 +75,7 @@ class PtraceNativeEngine(PtraceEngine):
         _WORD.pack_into(context, layout.CLOCK, clock)
         _TWO_HALVES.pack_into(context, layout.ARCH_ABI, self._arch, self._abi)
         _WORD.pack_into(context, layout.LIMIT, string_size)
+        _WORD.pack_into(context, layout.PROGRESS, self._progress.address)
 
     def _open_calls(self) -> List[Tuple[int, Entered]]:
         found = []

@@ -12,6 +12,7 @@ from hunter import capture_plan, descriptors
 from hunter.engines.process import Entered, Process
 from hunter.engines.ptrace import PtraceEngine
 from hunter.engines.queue import RecordQueue
+from hunter.progress import TracerProgress
 from hunter.tracing import kernel, syscall_info
 from hunter.tracing.stops import SYSCALL_STOP
 
@@ -64,6 +65,7 @@ class PtracePythonEngine(PtraceEngine):
         wanted: syscall numbers to record by ABI, None for all.
         decode_fds: also read what new descriptors refer to.
         source: which tracer of this hunter.
+        progress: counts its stops, and is told of the processes that it holds.
     """
 
     name = "ptrace-python"
@@ -76,9 +78,10 @@ class PtracePythonEngine(PtraceEngine):
         wanted: Optional[Dict[int, FrozenSet[int]]] = None,
         decode_fds: bool = False,
         source: int = 0,
+        progress: Optional[TracerProgress] = None,
     ) -> None:
         self._records = RecordQueue(source, buffer_bytes)
-        super().__init__(machine, string_size, self._records, wanted, decode_fds)
+        super().__init__(machine, string_size, self._records, wanted, decode_fds, progress)
         self._limit = string_size
         self._wanted = wanted
         self._steps = _steps(self._abi, decode_fds)
@@ -137,8 +140,13 @@ class PtracePythonEngine(PtraceEngine):
         no_step: Step = ((), (), _NOTHING, 0, 0)
         foreign: Step = ((), (), _OTHER, 0, 0)
         capture_header, unknown = CAPTURE.pack, UNKNOWN_LENGTH
+        # Of the first word stops are counted, the second says that the next one is waited for.
+        progress = self._progress.words
         while True:
+            progress[1] = 1
             tid, status = waitpid(-1, everything)
+            progress[1] = 0
+            progress[0] += 1
             if status != SYSCALL_STOP:
                 self._other_stop(tid, status)
                 if not owners:

@@ -17,6 +17,7 @@ from hunter.engines.queue import Queue
 from hunter.engines.syscalls import RESTART_FIRST, RESTART_LAST, Syscalls
 from hunter.errors import HunterError, NoRoom, ProcessGone
 from hunter.memory import procfs
+from hunter.progress import Progress, TracerProgress
 from hunter.tracing import kernel, syscall_info
 from hunter.tracing.stops import StopKind, classify
 
@@ -35,6 +36,7 @@ class Tracer(ABC):
         queue: where records go.
         wanted: syscall numbers to record by ABI, None for all.
         decode_fds: also read what new descriptors refer to.
+        progress: told of the processes that it holds.
     """
 
     def __init__(
@@ -44,8 +46,10 @@ class Tracer(ABC):
         queue: Queue,
         wanted: Optional[Dict[int, FrozenSet[int]]] = None,
         decode_fds: bool = False,
+        progress: Optional[TracerProgress] = None,
     ) -> None:
         self._queue = queue
+        self._progress = progress or Progress().tracers[0]
         self._owners: Dict[int, Process] = {}
         self._processes: Dict[int, Process] = {}
         self._by_pid: Dict[int, Process] = {}
@@ -113,9 +117,12 @@ class Tracer(ABC):
     def _other_stop(self, tid: int, status: int) -> None:
         stop = classify(status)
         process = self._owners.get(tid)
+        self._progress.listening.discard(tid)
         try:
             if stop.kind == StopKind.EXITED:
                 creator = self._newborn.pop(tid, 0)
+                if tid not in self._by_pid:
+                    self._progress.held.discard(tid)
                 if process is not None:
                     self._ended(tid, process, status)
                 elif creator:
@@ -129,6 +136,9 @@ class Tracer(ABC):
                 process = self._adopt(tid)
                 if process is None:
                     kernel.detach(tid)
+                if tid not in self._by_pid:
+                    self._progress.held.discard(tid)
+                if process is None:
                     return
             self._answer(tid, process, stop.kind, stop.signal, stop.event)
         except ProcessGone:
@@ -210,6 +220,7 @@ class Tracer(ABC):
         self.follow.declare(ordinal, pid, creator, 0)
         process = Process(ordinal, pid, memory)
         process.told = True
+        self._progress.held.add(pid)
         self._processes[ordinal] = self._by_pid[pid] = process
         self._notices.append(Notice("followed", ordinal, now, "", creator))
         return process
@@ -250,6 +261,8 @@ class Tracer(ABC):
                 if creator:
                     self._bury(child, creator, status)
             else:
+                # Before its creator runs on: nothing else would lead to one that is held.
+                self._progress.held.add(child)
                 self._newborn[child] = creator
         elif kind == StopKind.EXEC:
             self._executed(tid, process)
@@ -257,6 +270,7 @@ class Tracer(ABC):
             self._let_go(tid, process, signum if kind == StopKind.SIGNAL else 0)
             return
         if kind == StopKind.GROUP:
+            self._progress.listen(tid)
             kernel.listen(tid)
         else:
             kernel.resume(tid, signum)
@@ -362,6 +376,7 @@ class Tracer(ABC):
         self._ran.pop(tid, None)
         self._disown(tid)
         self._interrupted.pop(tid, None)
+        self._progress.listening.discard(tid)
 
     def _close_if_empty(self, process: Process, reason: str) -> None:
         if process.threads:
@@ -369,6 +384,7 @@ class Tracer(ABC):
         self._processes.pop(process.ordinal, None)
         if self._by_pid.get(process.pid) is process:
             del self._by_pid[process.pid]
+            self._progress.held.discard(process.pid)
         self._process_gone(process)
         if process.memory >= 0:
             os.close(process.memory)

@@ -31,6 +31,7 @@ from hunter.engines.ebpf.ring import HEADER_SIZE, Ring
 from hunter.engines.ebpf.slots import Slots
 from hunter.engines.ebpf.tracepoints import Tracepoints
 from hunter.errors import HunterError
+from hunter.progress import ProgramsProgress, Progress
 from hunter.tracing import syscall_info
 
 WATERMARK_NS = 100_000_000
@@ -64,6 +65,7 @@ class EbpfEngine:
         wanted: syscall numbers to record by ABI, None for all.
         follow_forks: children of traced processes are traced too, once `follow` is set.
         source: number of its records' source.
+        progress: told whether the programs run, and that they are looked after.
 
     Raises:
         NotPermitted: CAP_BPF or CAP_PERFMON is missing, or a seccomp profile forbids bpf(2).
@@ -82,8 +84,10 @@ class EbpfEngine:
         wanted: Optional[Dict[int, FrozenSet[int]]] = None,
         follow_forks: bool = False,
         source: int = 0,
+        progress: Optional[ProgramsProgress] = None,
     ) -> None:
         self.ended = False
+        self._progress = progress or Progress().programs
         self._follows = follow_forks
         if release < (5, 11):
             loader.raise_memlock()
@@ -165,6 +169,7 @@ class EbpfEngine:
         with self._lock:
             now = time.monotonic_ns()
             notices = self._members.notices
+            self._progress.active = True
             try:
                 process = self._members.begin(ordinal, pid, now)
             except HunterError as error:
@@ -223,6 +228,7 @@ class EbpfEngine:
         """Looks after processes whose number is not known yet, or that are gone unnoticed."""
         now = time.monotonic_ns()
         with self._lock:
+            self._progress.note_step()
             self._members.look_after(now)
             self._pauses.go_on()
 
@@ -241,6 +247,8 @@ class EbpfEngine:
         At most 1 MiB at a time: what the writer holds is not in the rings any more.
         """
         with self._lock:
+            self._progress.note_step()
+            self._progress.active = self._tracepoints.attached
             batches = self._drain(now_ns, everything)
             while everything and any(ring.waiting() for ring in self._all_rings()):
                 before = self.queued_bytes()

@@ -11,9 +11,10 @@ from hunter.engines.ebpf import loader
 from hunter.engines.ebpf.engine import EbpfEngine
 from hunter.errors import HunterError, NotPermitted
 from hunter.memory import procfs
+from hunter.progress import ProgramsProgress
 from hunter.tracing.syscall_info import MACHINE_ABI
 
-Options = Tuple[int, int, Optional[Dict[int, FrozenSet[int]]], bool, int]
+Options = Tuple[int, int, Optional[Dict[int, FrozenSet[int]]], bool, int, ProgramsProgress]
 
 
 def missing(machine: str, release: str, capabilities: List[str]) -> str:
@@ -64,7 +65,7 @@ def load(
         capabilities: effective ones, without `CAP_`.
         alone: it was asked for by name: another hunter of the node does not matter.
         options: string size, bytes of the first ring, wanted calls, whether children are
-            followed, and the number of its source.
+            followed, the number of its source, and what is told of how the programs fare.
 
     Returns:
         The engine and an empty text, or None and what stands in the way.

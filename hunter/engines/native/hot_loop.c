@@ -120,7 +120,8 @@ struct context {
     struct syscall_info info;             // 184  of the stop that is returned
     u64 wake;                             // 272  set by another thread: return for signal handlers
     u64 quiet;                            // 280  set by another thread: let calls pass unseen
-    u64 zero[2];                          // 288
+    u64 *progress;                        // 288 stops taken, and 1 while the next is waited for
+    u64 zero;                             // 296
     u8 scratch[SCRATCH];                  // 304
 };
 
@@ -133,6 +134,7 @@ _Static_assert(__builtin_offsetof(struct context, table) == 88, "layout.py: TABL
 _Static_assert(__builtin_offsetof(struct context, info) == 184, "layout.py: INFO");
 _Static_assert(__builtin_offsetof(struct context, wake) == 272, "layout.py: WAKE");
 _Static_assert(__builtin_offsetof(struct context, quiet) == 280, "layout.py: QUIET");
+_Static_assert(__builtin_offsetof(struct context, progress) == 288, "layout.py: PROGRESS");
 _Static_assert(__builtin_offsetof(struct context, scratch) == 304, "layout.py: CONTEXT_SIZE");
 
 static void copy(u8 *to, const u8 *from, u64 size) {
@@ -394,8 +396,11 @@ EXPORT i64 hot_run(struct context *c) {
             return -EINTR;
         }
         i32 status = 0;
+        __atomic_store_n(c->progress + 1, 1, __ATOMIC_RELAXED);
         i64 tid = SYSCALL(NR_wait4, -1, (i64)&status, WAIT_OWN, 0);
+        __atomic_store_n(c->progress + 1, 0, __ATOMIC_RELAXED);
         if (tid < 0) return tid;
+        __atomic_store_n(c->progress, *c->progress + 1, __ATOMIC_RELAXED);
         c->tid = (i32)tid;
         c->status = status;
         if (status != SYSCALL_STOP) return STOP;

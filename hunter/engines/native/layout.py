@@ -35,6 +35,7 @@ STOPS = 168
 INFO = 184
 WAKE = 272
 QUIET = 280
+PROGRESS = 288
 
 # struct thread.
 THREAD_SIZE = 448

@@ -19,6 +19,7 @@ enum { STOP_SIZE = 8 + sizeof(struct syscall_info), NO_CHILD = -10, IO_ERROR = -
 
 static u8 input[1 << 18], heads[HEADS * HEAD_SIZE], captures[CAPTURES];
 static struct context context;
+static u64 progress[2];
 static struct thread threads[SLOTS];
 static struct process process;
 static u32 table[2 * TABLE];
@@ -95,6 +96,7 @@ __attribute__((used, noreturn)) static void begin(void) {
     process.ordinal = 1;
     context.clock_gettime = scripted_clock;
     context.limit = 32;
+    context.progress = progress;
     for (u32 slot = 0; slot < SLOTS; slot++) hot_insert(&context, 100 + slot, slot);
     hot_remove(&context, 103);
     i32 told[3];

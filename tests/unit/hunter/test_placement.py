@@ -3,13 +3,11 @@
 import pytest
 
 from hunter.engines import placement
-from hunter.engines.placement import (
+from hunter.engines.placement import PROBE_NS, SETTLED_NS, Placement
+from hunter.masks import (
     MAX_THREADS,
-    PROBE_NS,
-    SETTLED_NS,
     TABLE_BYTES,
     MaskTable,
-    Placement,
     SavedMask,
     decode_mask,
     encode_mask,
