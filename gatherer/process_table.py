@@ -336,5 +336,7 @@ def _exit_words(fields: Mapping[str, Any]) -> str:
     """Returns how a process ended: `exited`, or what killed it."""
     signal = fields.get("signal")
     if not isinstance(signal, str):
-        return "exited"
+        # Of one that was watched and not traced nobody tells the signal.
+        oom = fields.get("oom") is True
+        return "ended, the kernel killed for want of memory" if oom else "exited"
     return f"killed by {signal[:20]}" + (", out of memory" if fields.get("oom") is True else "")

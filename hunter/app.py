@@ -82,12 +82,13 @@ class Hunter:
         self._scanner = Scanner(config, self._container)
         self._sampler = Sampler(self._container)
         self._evidence = Evidence(self._sampler)
-        self._hidden = Hidden(self._container, self._rights.capabilities)
+        self._hidden = Hidden(self._rights.capabilities)
         self._roster = Roster()
         self._excluded: Dict[Identity, str] = {}
         self._reason = ""
         self._error = ""
         self._oom_kills: Optional[int] = None
+        self._sampled = ""
         self._killed_ns = -SECOND
         self._young = False
         self._wake_read, self._wake_write = os.pipe()
@@ -292,7 +293,7 @@ class Hunter:
             self._targets.refresh_fd_tables()
         for message in self._evidence.look(scan.resident, now):
             self._writer.put(message)
-        hidden = self._hidden.look(scan.resident, now)
+        hidden = self._hidden.look(scan.resident, self._sampled, now)
         if hidden is not None:
             self._writer.put(hidden)
         self._sample_container(now)
@@ -322,11 +323,14 @@ class Hunter:
         container = self._sampler.container(now)
         self._writer.put(container)
         kills, before = container.values.get("oom_kills"), self._oom_kills
+        if self._sampler.directory != self._sampled:
+            # Of another cgroup: that of the first process that was chosen.
+            self._sampled, before = self._sampler.directory, None
         self._oom_kills = kills
         if kills is not None and before is not None and kills > before:
             self._killed_ns = now
             self._writer.put(Event(now, "oom", None, {"kills": kills - before}))
-        for group, count in self._container.kills_elsewhere(now):
+        for group, count in self._container.kills_elsewhere(self._sampled, now):
             self._writer.put(Event(now, "oom", None, {"kills": count, "cgroup": group}))
 
     def _was_oom_killed(self, pid: int, when: int) -> bool:

@@ -133,13 +133,17 @@ class Container:
             path.startswith(own + "/") and ".." not in path[len(own) :].split("/")
         )
 
-    def watch(self, pid: int) -> None:
+    def watch(self, pid: int, parent: int = 0) -> None:
         """Remembers the group of a process, for when it has ended.
 
         Args:
             pid: the process.
+            parent: the process that has just started it, and given it its own group.
         """
         if self._outside or self._mount is None:
+            return
+        if parent in self._groups:
+            self._groups[pid] = self._groups[parent]
             return
         text = procfs.membership(pid)
         if not text:
@@ -154,15 +158,15 @@ class Container:
         """Drops what is remembered of a process."""
         self._groups.pop(pid, None)
 
-    def kills_elsewhere(self, now_ns: int) -> List[Tuple[str, int]]:
+    def kills_elsewhere(self, own: str, now_ns: int) -> List[Tuple[str, int]]:
         """Returns groups in which the kernel has killed since the last time, and how often.
 
         Those of watched processes which `memory` says nothing of.
 
         Args:
+            own: directory of the container's own, as `memory` gave it.
             now_ns: CLOCK_MONOTONIC.
         """
-        own = self.memory().directory
         found = []
         for group, kills in self._kills.items():
             count = kills.look(now_ns)

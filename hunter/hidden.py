@@ -12,7 +12,6 @@ import re
 from typing import AbstractSet, Dict, List, Optional, Set, Tuple
 
 from hg_shared.messages import Event
-from hunter.container import Container
 from hunter.memory import procfs
 
 _NAMES = {"1": "noaccess", "2": "invisible", "4": "ptraceable"}
@@ -49,12 +48,10 @@ class Hidden:
     """Looks for what cannot be seen, at each scan.
 
     Args:
-        container: whose processes are looked at.
         capabilities: hunter's, without `CAP_`.
     """
 
-    def __init__(self, container: Container, capabilities: List[str]) -> None:
-        self._container = container
+    def __init__(self, capabilities: List[str]) -> None:
         how, group = hidepid(procfs.read_text("/proc/self/mountinfo"))
         exempt = "SYS_PTRACE" in capabilities or group in (os.getegid(), *os.getgroups())
         self._hidepid = "" if exempt and how != "ptraceable" else how
@@ -62,14 +59,15 @@ class Hidden:
         self._elsewhere = 0
         self._told: Optional[Tuple[str, Optional[int]]] = None
 
-    def look(self, resident: Dict[int, int], now_ns: int) -> Optional[Event]:
+    def look(self, resident: Dict[int, int], directory: str, now_ns: int) -> Optional[Event]:
         """Returns an event when what is hidden has changed, None when it has not.
 
         Args:
             resident: the processes that the scan saw.
+            directory: of the container's cgroup, empty when there is none.
             now_ns: CLOCK_MONOTONIC of the scan.
         """
-        count = self._count(resident.keys())
+        count = self._count(resident.keys(), directory)
         if self._hidepid:
             cause = (
                 f"/proc is mounted with hidepid={self._hidepid}: other users' processes are hidden"
@@ -87,12 +85,11 @@ class Hidden:
             now_ns, "hidden", None, {"processes": number, "cause": cause, "remedy": remedy}
         )
 
-    def _count(self, seen: AbstractSet[int]) -> int:
+    def _count(self, seen: AbstractSet[int], directory: str) -> int:
         """Returns how many processes of the container's cgroup the scan did not see.
 
         One that was not seen twice, and so has neither just begun nor just ended.
         """
-        directory = self._container.memory().directory
         if not directory:
             return 0
         pids = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import Callable, Dict, List, Set, Tuple
+from typing import Callable, Dict, List, Optional, Set, Tuple
 
 from hg_shared import rights
 from hg_shared.linux_abi import signal_name
@@ -121,7 +121,7 @@ class Notices:
                 # Not the engine of the others; and why.
                 fields["engine"], _, fields["reason"] = notice.text.partition("; ")
             self._put(Event(when, "attach", pid, fields))
-            self._begin(pid, False)
+            self._begin(pid)
             self._targets.send_fd_table(traced)
         elif notice.kind == "followed":
             traced.attached = True
@@ -129,7 +129,7 @@ class Notices:
             creator = self._roster.get(notice.value)
             fields = {"threads": 1, "parent": creator.identity[0] if creator else None}
             self._put(Event(when, "attach", pid, fields))
-            self._begin(pid, True)
+            self._begin(pid, creator)
         elif notice.kind == "unfollowed":
             cause = f"{notice.text} of its children are not followed: too many at a time"
             self._put(Event(when, "attach_failed", None, {"parent": pid, "cause": cause}))
@@ -159,10 +159,10 @@ class Notices:
             self._container.forget(pid)
             self._put(Event(when, name, pid, fields))
 
-    def _begin(self, pid: int, followed: bool) -> None:
+    def _begin(self, pid: int, creator: Optional[Traced] = None) -> None:
         """Remembers where the memory of a process is accounted, and takes its first sample."""
-        self._container.watch(pid)
-        sample = self._sampler.beginning(pid, time.monotonic_ns(), followed)
+        self._container.watch(pid, creator.identity[0] if creator is not None else 0)
+        sample = self._sampler.beginning(pid, time.monotonic_ns(), creator is not None)
         if sample is not None:
             self._put(sample)
 

@@ -57,8 +57,10 @@ class Evidence:
             stat = procfs.process(pid)
             if stat is None or stat.start_time != start_time or stat.state in procfs.ENDED:
                 del self._mapped_at[identity]
+                # Which signal it was nobody tells; that the kernel killed there its cgroup does.
+                oom = self._sampler.was_killed(pid, time_ns)
                 self._sampler.forget(pid)
-                told.append(Event(time_ns, "exit", pid, {}))
+                told.append(Event(time_ns, "exit", pid, {"oom": True} if oom else {}))
                 continue
             rss = resident.get(pid, 0)
             told.append(self._sampler.process(pid, rss, time_ns))

@@ -281,9 +281,9 @@ def holds_one_of(pid: int, files: FrozenSet[str]) -> bool:
         pid: its process id.
         files: as links in /proc name them.
     """
-    directory = f"/proc/{pid}/fd"
     if not files:
         return False
+    directory = f"/proc/{living_thread(pid)}/fd"
     try:
         names = os.listdir(directory)
     except OSError:

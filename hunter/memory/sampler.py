@@ -28,6 +28,8 @@ class Sampler:
         self._container = container
         self._walked: Set[int] = set()
         self._near_ns: Optional[int] = None
+        self.directory = ""
+        """The cgroup of the latest sample of the container, empty when none was found."""
         self.own_bytes: Optional[int] = None
         """Pss of hunter itself when it was measured last."""
 
@@ -75,6 +77,7 @@ class Sampler:
             time_ns: CLOCK_MONOTONIC of the scan.
         """
         memory = self._container.memory()
+        self.directory = memory.directory
         self._near_ns = time_ns if _is_near(memory) else None
         return Sample(
             time_ns,
@@ -96,6 +99,15 @@ class Sampler:
             time_ns: CLOCK_MONOTONIC now.
         """
         return self._near_ns is not None and time_ns - self._near_ns >= NEAR_INTERVAL_NS
+
+    def was_killed(self, pid: int, time_ns: int) -> bool:
+        """Tells whether a process may have been killed for want of memory just now.
+
+        Args:
+            pid: the process, which has ended.
+            time_ns: CLOCK_MONOTONIC now.
+        """
+        return self._container.was_killed(pid, time_ns)
 
     def forget(self, pid: int) -> int:
         """Drops what is kept about a process that ended; returns how long it was held up, ns."""

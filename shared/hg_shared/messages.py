@@ -104,8 +104,8 @@ class Event:
 
     Attributes:
         time_ns: when.
-        event: its name: scan, attach, attach_failed, detach, exec, exit, oom, clock_step, error,
-            no_rejoin.
+        event: its name: scan, attach, attach_failed, detach, exec, exit, oom, smaps, hidden,
+            clock_step, error, no_rejoin.
         pid: process concerned, None when it is about the container or hunter.
         fields: further values of the event.
     """

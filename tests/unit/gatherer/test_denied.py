@@ -88,6 +88,14 @@ def test_one_that_was_let_go_says_why(document: SessionDocument) -> None:
     assert entry.end_reason == "detached: it belongs to gatherer"
 
 
+def test_a_watched_process_that_the_kernel_killed(document: SessionDocument) -> None:
+    happened(document, "attach_failed", 11, cause=CAUSE, denied=True)
+    happened(document, "exit", 11, oom=True)
+    entry = document.processes.entry(1)
+    assert entry is not None
+    assert entry.end_reason.startswith("ended, the kernel killed for want of memory")
+
+
 def test_want_of_descriptors_leaves_a_capture_incomplete(document: SessionDocument) -> None:
     assert document.processes.shortages() == ()
     cause = f"{FEW_FILES} 64 files; raise its limit (ulimit -n)"

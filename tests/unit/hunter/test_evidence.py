@@ -123,6 +123,14 @@ def test_its_end_is_told_once(watched: Watched) -> None:
     assert watched.look(0) == []
 
 
+def test_an_oom_kill_where_it_was_is_told_with_its_end(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sampler, "was_killed", lambda self, pid, time_ns: pid == 10)
+    del watched.stats[10]
+    assert watched.look(0) == [Event(1, "exit", 10, {"oom": True})]
+
+
 def test_another_process_under_its_pid_is_not_it(watched: Watched) -> None:
     watched.stats[10] = Stat("new", "S", 1, 6, False)
     assert watched.look(100) == [Event(1, "exit", 10, {})]

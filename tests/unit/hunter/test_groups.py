@@ -16,6 +16,7 @@ from hunter.memory.cgroup import Mount
 ROOT = "/sys/fs/cgroup"
 V1_ROOT = "/sys/fs/cgroup/memory"
 SECOND = 1_000_000_000
+OWN = f"{ROOT}/system.slice/leak.service"
 
 
 class Tree:
@@ -129,11 +130,19 @@ def test_kills_in_groups_beside_the_container_are_told(tree: Tree) -> None:
     tree.files["/proc/71/cgroup"] = "0::/system.slice/other.service\n"
     container.watch(70)
     container.watch(71)
-    assert container.kills_elsewhere(SECOND) == []
+    assert container.kills_elsewhere(OWN, SECOND) == []
     kill(tree, other, f"{ROOT}/system.slice/leak.service")
-    assert container.kills_elsewhere(2 * SECOND) == [(other, 1)]
+    assert container.kills_elsewhere(OWN, 2 * SECOND) == [(other, 1)]
     assert container.was_killed(70, 2 * SECOND)
-    assert container.kills_elsewhere(3 * SECOND) == []
+    assert container.kills_elsewhere(OWN, 3 * SECOND) == []
+
+
+def test_a_child_is_in_the_group_of_its_parent(tree: Tree) -> None:
+    container = on_version_2(tree)
+    container.watch(70)
+    container.watch(71, parent=70)
+    kill(tree, OWN)
+    assert container.was_killed(71, SECOND)
 
 
 def test_a_process_that_was_not_watched_is_not_said_to_be_killed(tree: Tree) -> None:
