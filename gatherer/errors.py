@@ -4,6 +4,7 @@
   - ConfigError (2): options that make no sense
   - TargetNotFound (3): no such pod, container, process
     - TargetNotRunning: it does not run yet, and may later
+    - WaitedInVain: it did not run in time
   - TargetGone (1): the target went away while it was captured
   - HunterGone (1): the hunter that was lost does not run any more
   - ApiError (3): the Kubernetes API refused
@@ -70,6 +71,10 @@ class TargetNotRunning(TargetNotFound):
         super().__init__(cause, remedy)
         self.reason = reason
         self.message = message
+
+
+class WaitedInVain(TargetNotFound):
+    """The container did not run for as long as it was waited for."""
 
 
 class TargetGone(GathererError):

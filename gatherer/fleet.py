@@ -11,7 +11,13 @@ from gatherer.capture_dir import TargetDirectory
 from gatherer.config import DEFAULT_MAX_EXECS, CaptureConfig
 from gatherer.earlier_capture import TARGETS
 from gatherer.ending import FAILED, TARGET_ENDED
-from gatherer.errors import GathererError, LogWriteError, TargetNotFound, unexpected
+from gatherer.errors import (
+    GathererError,
+    LogWriteError,
+    TargetNotFound,
+    WaitedInVain,
+    unexpected,
+)
 from gatherer.fleet_document import FleetEnd, fleet_document
 from gatherer.fleet_member import CaptureFactory, Member
 from gatherer.fleet_sources import FleetSources
@@ -21,7 +27,9 @@ from gatherer.kube.pod_sources import PodSource
 from gatherer.output_directory import OutputDirectory, replace_json
 from gatherer.patience import within
 from gatherer.starts import Starts
+from gatherer.target_wait import in_vain
 from gatherer.targets import FleetStatus, TargetStatus
+from gatherer.view import Waiting
 from gatherer.view.fleet import FleetView, TargetView
 
 TICK_SECONDS = 0.5
@@ -57,10 +65,13 @@ class Fleet:
         self._make_capture = make_capture
         self._view = view
         self._wake = asyncio.Event()
-        self._sources = FleetSources(sources, config.target.container, view.note, self._wake.set)
+        self._sources = FleetSources(
+            sources, config.target.container, config.wait > 0, view.note, self._wake.set
+        )
         self._members: dict[tuple[str, str], Member] = {}
         self._starts: dict[tuple[str, str], int] = {}
         self._waiting = 0
+        self._waits: dict[tuple[str, str], tuple[Found, float]] = {}
         self._stop_reason = ""
         self._cancelled = False
         self._started_ns = time.time_ns()
@@ -148,8 +159,12 @@ class Fleet:
     def _start_captures(self) -> None:
         """Starts the captures of containers that run and have none yet."""
         self._waiting = 0
-        for found in self._sources.found.containers():
-            if found.key in self._members or self._stop_reason:
+        listed = list(self._sources.found.containers())
+        self._forget_waits(listed)
+        for found in listed:
+            member = self._members.get(found.key)
+            late = member is not None and member.in_vain and found.running
+            if self._stop_reason or (member is not None and not late):
                 continue
             if found.refusal is not None:
                 self._refuse(found, found.refusal)
@@ -158,6 +173,38 @@ class Fleet:
             else:
                 # Its predecessor of the same name may still use the directory.
                 self._waiting += 1
+                self._wait_for(found)
+
+    def _wait_for(self, found: Found) -> None:
+        """Shows why a container does not run yet, and gives it up when its time is over."""
+        if found.waits is None:
+            return
+        now = time.monotonic()
+        _, since = self._waits.setdefault(found.key, (found, now))
+        seconds, limit = now - since, self._config.wait
+        reason, message = found.waits.reason, found.waits.message
+        self._view.waiting(found.name, Waiting(reason, message, seconds, limit or None))
+        if limit and seconds >= limit:
+            self._waiting -= 1
+            del self._waits[found.key]
+            self._refuse(found, in_vain(limit, found.waits))
+
+    def _forget_waits(self, listed: list[Found]) -> None:
+        """Ends the waits for pods that are gone; one that was named and is not back is missed."""
+        names = {found.name for found in listed}
+        for key in self._waits.keys() - {found.key for found in listed}:
+            found, _ = self._waits.pop(key)
+            if not found.live and key not in self._members and found.name not in names:
+                error = TargetNotFound(
+                    f"pod {found.name.pod!r} was deleted while it was waited for",
+                    "see `kubectl get pods`",
+                )
+                self._refuse(found, error)
+
+    def _patience(self, found: Found) -> float:
+        """Returns how long a container may still be waited for if it does not run after all."""
+        _, since = self._waits.pop(found.key, (found, time.monotonic()))
+        return max(0.0, self._config.wait - (time.monotonic() - since))
 
     def _start(self, found: Found) -> None:
         assert found.container is not None
@@ -174,11 +221,14 @@ class Fleet:
             fleet=None,
             output=self._config.output / name.directory,
             duration=None,
+            wait=self._patience(found),
         )
         self._starts[found.key] = self._starts.get(found.key, 0) + 1
         member = Member(name, found.uid, found.container.container_id, found.live)
         member.slot = self._hunters.slot(found.node)
-        member.view = TargetView(name, self._view, lambda: self._greeted(member))
+        member.view = TargetView(
+            name, self._view, lambda: self._greeted(member), member.slot.release
+        )
         assert self._directory is not None
         directory = TargetDirectory(config.output, self._directory)
         member.capture = self._make_capture(name, config, member.view, directory)
@@ -189,6 +239,7 @@ class Fleet:
     def _refuse(self, found: Found, error: TargetNotFound) -> None:
         """Notes once that a pod that was asked for cannot be captured."""
         member = Member(found.name, found.uid, "", found.live)
+        member.in_vain = isinstance(error, WaitedInVain)
         if found.optional:
             member.remark = error.cause
         else:
@@ -208,7 +259,7 @@ class Fleet:
         except GathererError as error:
             if self._stop_reason or self._cancelled:
                 member.remark = "interrupted before hunter had started"
-            elif member.live and await self._went(member):
+            elif member.live and not isinstance(error, WaitedInVain) and await self._went(member):
                 member.remark = f"it ended before it could be captured: {error.cause}"
             else:
                 member.error = error
@@ -266,7 +317,8 @@ class Fleet:
             return
         starting = any(not member.greeted for member in self._active())
         waited = time.monotonic() - (self._last_greeted_at or self._began_at)
-        if not self.running and (starting or waited < STRAGGLER_SECONDS):
+        waiting = self._waiting and self._config.wait
+        if not self.running and (starting or waiting or waited < STRAGGLER_SECONDS):
             return
         if starting and waited < STRAGGLER_SECONDS:
             return
@@ -275,17 +327,16 @@ class Fleet:
 
     async def _over(self) -> bool:
         """Whether no capture goes on and none can begin any more."""
-        if not self._members and not self._stop_reason:
-            return False
         if self._active():
             return False
         if self._stop_reason:
             return True
-        if any(
-            found.running and found.key not in self._members
-            for found in self._sources.found.containers()
-        ):
+        if self._waits:
             return False
+        if any(found.key not in self._members for found in self._sources.found.containers()):
+            return False
+        if not self.running and any(member.in_vain for member in self._members.values()):
+            return True
         return await self._sources.exhausted()
 
     def _active(self) -> list[Member]:

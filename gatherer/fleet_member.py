@@ -64,6 +64,7 @@ class Member:
         summary: how it ended.
         error: what went wrong.
         remark: why there is no capture, though nothing failed.
+        in_vain: whether it did not run in time; it is captured all the same if it runs later.
     """
 
     name: TargetName
@@ -79,6 +80,7 @@ class Member:
     summary: Summary | None = None
     error: GathererError | None = None
     remark: str = ""
+    in_vain: bool = False
 
     @property
     def active(self) -> bool:

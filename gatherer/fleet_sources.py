@@ -17,6 +17,7 @@ class FleetSources:
     Args:
         sources: where pods come from.
         container: as `-c` names it, None for the default one of each pod.
+        patient: whether pods that were named may run later.
         note: shows the error of a source.
         wake: called when there is news.
 
@@ -29,10 +30,11 @@ class FleetSources:
         self,
         sources: Sequence[PodSource],
         container: str | None,
+        patient: bool,
         note: Callable[[str], None],
         wake: Callable[[], None],
     ) -> None:
-        self.found = FoundPods(container)
+        self.found = FoundPods(container, patient)
         self.errors: dict[int, GathererError] = {}
         self._sources = list(sources)
         self._note = note

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gatherer.errors import TargetNotFound
+from gatherer.errors import TargetNotFound, TargetNotRunning
 from gatherer.kube.models import Container, Pod
 from gatherer.kube.pod_watch import PodChange
 from gatherer.kube.targets import ALL_CONTAINERS, check_running, has_ended, wanted_containers
@@ -25,6 +25,7 @@ class Found:
         refusal: why there is nothing to capture; None when there may be, now or later.
         optional: whether the refusal is no failure: not all pods that a selector takes have the
             container.
+        waits: why the container does not run yet; None when it does.
     """
 
     name: TargetName
@@ -34,6 +35,7 @@ class Found:
     container: Container | None = None
     refusal: TargetNotFound | None = None
     optional: bool = False
+    waits: TargetNotRunning | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -51,10 +53,12 @@ class FoundPods:
 
     Args:
         container: as `-c` names it, None for the default one of each.
+        patient: whether pods that were named may run later.
     """
 
-    def __init__(self, container: str | None) -> None:
+    def __init__(self, container: str | None, patient: bool = True) -> None:
         self._container = container
+        self._patient = patient
         self._pods: dict[str, tuple[bool, Pod]] = {}
 
     def __contains__(self, uid: str) -> bool:
@@ -90,11 +94,13 @@ class FoundPods:
                 continue
             for container in wanted:
                 target = TargetName(pod.namespace, pod.name, container.name)
-                refusal = None if live else _refusal(pod, container)
-                if refusal is not None:
+                refusal = _refusal(pod, container)
+                waits = refusal if isinstance(refusal, TargetNotRunning) else None
+                if refusal is None or (waits is not None and (live or self._patient)):
+                    yield Found(target, pod.uid, pod.node, live, container, waits=waits)
+                elif not live or container.state.kind != "terminated":
+                    # One of many that has done its work is no failure.
                     yield Found(target, pod.uid, pod.node, live, None, refusal)
-                else:
-                    yield Found(target, pod.uid, pod.node, live, container)
 
     def check(self) -> None:
         """Makes sure that there is something to capture, now or later.

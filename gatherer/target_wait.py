@@ -13,6 +13,7 @@ from gatherer.errors import (
     TargetGone,
     TargetNotFound,
     TargetNotRunning,
+    WaitedInVain,
 )
 from gatherer.runtimes import Target
 from gatherer.text import duration
@@ -22,6 +23,19 @@ LOOK_SECONDS = 5.0
 """Time between two looks at a target of which no news comes."""
 SHOW_SECONDS = 1.0
 """Time between two words of how long it has been waited."""
+
+
+def in_vain(seconds: float, last: GathererError | None) -> WaitedInVain:
+    """Returns the error for a target that did not run in time.
+
+    Args:
+        seconds: how long it was waited for.
+        last: what was last told of it.
+    """
+    waited = f"waited {duration(seconds)} in vain"
+    if last is None:
+        return WaitedInVain(waited, "see `kubectl get pods`")
+    return WaitedInVain(f"{waited}: {last.cause}", last.remedy)
 
 
 class Changing(Protocol):
@@ -83,7 +97,8 @@ class TargetWait:
             The target, None when nobody waits any more.
 
         Raises:
-            TargetNotFound: the time is over, or it never will run.
+            WaitedInVain: the time is over.
+            TargetNotFound: it never will run.
             TargetGone: it does not run again.
             NotFound: it does not exist any more.
         """
@@ -107,13 +122,9 @@ class TargetWait:
             await self._rest()
         return None
 
-    def in_vain(self) -> TargetNotFound:
+    def in_vain(self) -> WaitedInVain:
         """Returns the error for one that did not run in time."""
-        error = self._trouble or self._last
-        waited = f"waited {duration(self._limit or 0)} in vain"
-        if error is None:
-            return TargetNotFound(waited, "see `kubectl get pods`")
-        return TargetNotFound(f"{waited}: {error.cause}", error.remedy)
+        return in_vain(self._limit or 0.0, self._trouble or self._last)
 
     def _show(self, error: TargetNotRunning) -> None:
         self._last = error

@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from gatherer.errors import Forbidden, GathererError, NotFound, TargetNotFound
+from gatherer.kube.last_seen import LastSeen
 from gatherer.kube.models import Pod
 from gatherer.kube.pod_watch import PodApi, PodChange, PodWatch
 from gatherer.kube.references import POD, Reference
 from gatherer.kube.workloads import Workload
 
 Note = Callable[[str], None]
+LOOK_SECONDS = 5.0
+"""Time between two looks at a pod of which the watch tells nothing."""
 
 
 class WorkloadApi(PodApi, Protocol):
@@ -69,12 +72,36 @@ class NamedPod:
         self._name = name
 
     async def changes(self) -> AsyncIterator[tuple[PodChange, ...]]:
-        """Yields the pod.
+        """Yields the pod, then every change; ends with it, unless its StatefulSet makes it anew.
 
         Raises:
-            GathererError: there is no such pod, or it cannot be asked for.
+            GathererError: at the start: there is no such pod, or it cannot be asked for.
         """
-        yield (PodChange(await self._api.read_pod(self._namespace, self._name)),)
+        pod = await self._api.read_pod(self._namespace, self._name)
+        yield (PodChange(pod),)
+        seen = LastSeen(self._api, pod)
+        seen.start()
+        try:
+            while True:
+                await seen.changed(LOOK_SECONDS)
+                try:
+                    now = await self._api.read_pod(self._namespace, self._name)
+                except NotFound:
+                    if pod.owner.kind == "StatefulSet":
+                        continue
+                    yield (PodChange(pod, True),)
+                    return
+                except GathererError:
+                    continue  # Those who have something to do with it will tell.
+                if now.deletion_timestamp and now.owner.kind == "StatefulSet":
+                    continue
+                if now.uid != pod.uid:
+                    yield (PodChange(pod, True), PodChange(now))
+                elif now != pod:
+                    yield (PodChange(now),)
+                pod = now
+        finally:
+            await seen.aclose()
 
     async def exhausted(self) -> bool:
         """Returns True: a pod of the same name would be another one."""

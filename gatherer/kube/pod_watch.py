@@ -29,7 +29,7 @@ class PodApi(Protocol):
         ...
 
     def watch_pods(
-        self, namespace: str, selector: str, version: str, seconds: int
+        self, namespace: str, selector: str, version: str, seconds: int, name: str = ""
     ) -> AsyncIterator[WatchEvent]:
         """Follows their changes after a resource version."""
         ...

@@ -57,21 +57,30 @@ class TargetView:
         name: of the target.
         fleet: shows all of them.
         greeted: called when its hunter runs.
+        rested: called when its container does not run, nor will at once.
 
     Attributes:
         latest: the latest state, None before there is one.
         rendered: bytes of the spool that are rendered, and all of them, once its stream has ended.
     """
 
-    def __init__(self, name: TargetName, fleet: FleetView, greeted: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: TargetName,
+        fleet: FleetView,
+        greeted: Callable[[], None],
+        rested: Callable[[], None] = lambda: None,
+    ) -> None:
         self.latest: Status | None = None
         self.rendered: tuple[int, int] | None = None
         self._name = name
         self._fleet = fleet
         self._greeted = greeted
+        self._rested = rested
 
     def waiting(self, waiting: Waiting) -> None:
         """Passes on why it does not run."""
+        self._rested()
         self._fleet.waiting(self._name, waiting)
 
     def started(self, start: Start) -> None:

@@ -26,7 +26,7 @@ from gatherer.kube.models import Container, ContainerState, Pod
 from gatherer.kube.pod_watch import PodChange
 from gatherer.summary import Summary
 from gatherer.targets import FleetStatus, TargetName
-from gatherer.view import Start, View
+from gatherer.view import Start, View, Waiting
 from tests.unit.gatherer.kube.scripted_api import RUNNING, pod
 from tests.unit.gatherer.scripted import HELLO
 
@@ -41,10 +41,13 @@ class ScriptedSource:
         self.live = live
         self.done = not live
         self._error = error
-        self._queue: asyncio.Queue[tuple[PodChange, ...] | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[tuple[PodChange, ...]] = asyncio.Queue()
         self._queue.put_nowait(tuple(map(PodChange, pods)))
-        if not live:
-            self._queue.put_nowait(None)
+        self._end = not live
+
+    def keep_open(self) -> None:
+        """Has it go on: it is followed, not only listed."""
+        self._end = False
 
     def tell(self, *changes: PodChange) -> None:
         self._queue.put_nowait(changes)
@@ -52,8 +55,8 @@ class ScriptedSource:
     async def changes(self) -> AsyncIterator[tuple[PodChange, ...]]:
         if self._error is not None:
             raise self._error
-        while (changes := await self._queue.get()) is not None:
-            yield changes
+        while not (self._end and self._queue.empty()):
+            yield await self._queue.get()
 
     async def exhausted(self) -> bool:
         return self.done
@@ -70,6 +73,7 @@ class ScriptedCapture:
         self.config = config
         self.failure: GathererError | None = None
         self.running = False
+        self.begun = False
         self.stop_reason = ""
         self._view = view
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -92,7 +96,12 @@ class ScriptedCapture:
         self.stop_reason = reason
         self.end()
 
+    def rest(self) -> None:
+        """Its container does not run after all."""
+        self._view.waiting(Waiting("Error", "", 0.0, 300.0))
+
     async def run(self) -> Summary:
+        self.begun = True
         try:
             code = await self._ended
         except asyncio.CancelledError:
@@ -111,6 +120,10 @@ class SilentView:
     def __init__(self) -> None:
         self.notes: list[str] = []
         self.states: list[FleetStatus] = []
+        self.waits: list[tuple[str, Waiting]] = []
+
+    def waiting(self, target: TargetName, waiting: Waiting) -> None:
+        self.waits.append((target.pod, waiting))
 
     def note(self, text: str, target: TargetName | None = None) -> None:
         self.notes.append(f"{target}: {text}" if target else text)
@@ -119,7 +132,6 @@ class SilentView:
         self.states.append(status)
 
     def started(self, *_: object) -> None: ...
-    def waiting(self, *_: object) -> None: ...
     def event(self, *_: object) -> None: ...
     def rendering(self, *_: object) -> None: ...
 
@@ -133,6 +145,8 @@ class Scene:
         *sources: ScriptedSource,
         container: str | None = None,
         duration: float | None = None,
+        wait: float = 300.0,
+        max_execs: int = 20,
     ) -> None:
         self.view = SilentView()
         self.captures: dict[str, ScriptedCapture] = {}
@@ -141,7 +155,8 @@ class Scene:
             target=TargetConfig(container=container),
             output=self.output,
             duration=duration,
-            fleet=FleetConfig(selector="app=web"),
+            wait=wait,
+            fleet=FleetConfig(selector="app=web", max_execs=max_execs),
         )
         self.fleet = Fleet(config, sources, self._make, self.view)  # type: ignore[arg-type]
         self.task = asyncio.ensure_future(self.fleet.run())
@@ -291,7 +306,7 @@ async def test_a_selector_takes_pods_without_the_container_too(tmp_path: Path) -
 async def test_nothing_to_capture_is_an_error_that_touches_no_directory(
     tmp_path: Path, sources: list[Callable[[], ScriptedSource]], words: str
 ) -> None:
-    scene = Scene(tmp_path, *(make() for make in sources))
+    scene = Scene(tmp_path, *(make() for make in sources), wait=0.0)
     with pytest.raises(GathererError, match=words) as caught:
         await scene.end()
     assert caught.value.exit_code == 3
@@ -443,7 +458,7 @@ async def test_the_duration_ends_a_capture_in_which_nothing_ever_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fleet_module, "STRAGGLER_SECONDS", 0.02)
-    scene = Scene(tmp_path, ScriptedSource(pod("a", state=WAITING)), duration=0.02)
+    scene = Scene(tmp_path, ScriptedSource(pod("a", state=WAITING)), duration=0.02, wait=0.0)
     with pytest.raises(TargetNotFound, match="no container of the pods that were found has run"):
         await scene.end()
 
@@ -486,3 +501,101 @@ async def test_a_full_disk_keeps_the_list_that_fitted_last(
 )
 def test_worst_exit_code(codes: list[int], code: int) -> None:
     assert worst(codes) == code
+
+
+async def test_a_pod_that_waits_holds_up_no_other(tmp_path: Path) -> None:
+    scene = Scene(
+        tmp_path,
+        ScriptedSource(pod("a")),
+        ScriptedSource(pod("b", state=WAITING), live=False),
+    )
+    [a] = await scene.captured("a/main")
+    await scene.until(lambda: scene.view.waits)
+    name, waiting = scene.view.waits[0]
+    assert (name, waiting.reason, waiting.limit) == ("b", "ContainerCreating", 300.0)
+    assert 0 <= waiting.seconds < 300
+    scene.fleet.stop("interrupted")
+    assert a.stop_reason == "interrupted"
+    assert (await scene.end()).exit_code == 0
+
+
+async def test_one_that_waited_in_vain_is_code_3_beside_others(tmp_path: Path) -> None:
+    scene = Scene(
+        tmp_path,
+        ScriptedSource(pod("a"), live=False),
+        ScriptedSource(pod("b", state=WAITING), live=False),
+        wait=0.05,
+    )
+    [a] = await scene.captured("a/main")
+    await scene.until(lambda: any("in vain" in note for note in scene.view.notes))
+    a.end()
+    summary = await scene.end()
+    assert (summary.exit_code, len(summary.captured)) == (3, 1)
+    [waited] = [target for target in summary.targets if target.error is not None]
+    assert str(waited.error).startswith("waited 0s in vain: container 'main' of pod 'b' is not")
+
+
+async def test_a_selector_whose_pods_all_waited_in_vain_ends(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, ScriptedSource(pod("a", state=WAITING)), wait=0.02)
+    with pytest.raises(TargetNotFound, match="in vain") as caught:
+        await scene.end()
+    assert caught.value.exit_code == 3
+
+
+async def test_one_that_runs_after_all_is_captured(tmp_path: Path) -> None:
+    source = ScriptedSource(pod("a"), pod("b", state=WAITING))
+    scene = Scene(tmp_path, source, wait=0.02)
+    await scene.captured("a/main")
+    await scene.until(lambda: any("in vain" in note for note in scene.view.notes))
+    source.tell(PodChange(pod("b")))
+    await scene.captured("b/main")
+    scene.fleet.stop("interrupted")
+    summary = await scene.end()
+    assert (summary.exit_code, len(summary.captured)) == (0, 2)
+
+
+async def test_a_named_pod_that_is_deleted_while_it_is_waited_for(tmp_path: Path) -> None:
+    waiting = pod("a", state=WAITING)
+    source = ScriptedSource(waiting, live=False)
+    source.keep_open()
+    scene = Scene(tmp_path, source)
+    await scene.until(lambda: scene.view.waits)
+    source.tell(PodChange(waiting, gone=True))
+    with pytest.raises(TargetNotFound, match="pod 'a' was deleted while it was waited for"):
+        await scene.end()
+
+
+async def test_a_named_pod_that_is_made_anew_is_waited_for_on(tmp_path: Path) -> None:
+    first = pod("db-0", "one", state=WAITING)
+    source = ScriptedSource(first, live=False)
+    source.keep_open()
+    scene = Scene(tmp_path, source)
+    await scene.until(lambda: scene.view.waits)
+    source.tell(PodChange(first, gone=True), PodChange(pod("db-0", "two")))
+    [capture] = await scene.captured("db-0/main")
+    capture.end()
+    summary = await scene.end()
+    assert (summary.exit_code, len(summary.targets)) == (0, 1)
+
+
+async def test_the_duration_begins_with_the_first_hunter(tmp_path: Path) -> None:
+    source = ScriptedSource(pod("a", state=WAITING))
+    scene = Scene(tmp_path, source, duration=0.02)
+    await scene.until(lambda: len(scene.view.states) + len(scene.view.waits) > 20)
+    source.tell(PodChange(pod("a")))
+    await scene.captured("a/main")
+    assert (await scene.end()).end_reason == "duration"
+
+
+async def test_a_capture_that_waits_gives_its_place_among_those_that_start_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatherer.starts.STARTS_PER_NODE", 1)
+    scene = Scene(tmp_path, ScriptedSource(pod("a"), pod("b")), max_execs=1)
+    await scene.until(lambda: any(one.begun for one in scene.captures.values()))
+    assert not all(one.begun for one in scene.captures.values())
+    first = next(one for one in scene.captures.values() if one.begun)
+    first.rest()
+    await scene.until(lambda: all(one.begun for one in scene.captures.values()))
+    scene.fleet.stop("interrupted")
+    await scene.end()

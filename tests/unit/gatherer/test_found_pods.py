@@ -14,8 +14,10 @@ WAITING = ContainerState("waiting", "CrashLoopBackOff")
 WEB = pod("web-1", containers=("main", "proxy"))
 
 
-def found(container: str | None, *changes: PodChange, live: bool = True) -> FoundPods:
-    pods = FoundPods(container)
+def found(
+    container: str | None, *changes: PodChange, live: bool = True, patient: bool = True
+) -> FoundPods:
+    pods = FoundPods(container, patient)
     for change in changes:
         pods.take(live, change)
     return pods
@@ -48,10 +50,36 @@ def test_which_containers_of_a_pod(
     assert shown(found(container, PodChange(WEB), live=live)) == expected
 
 
-def test_a_container_that_does_not_run_waits_unless_its_pod_was_named() -> None:
+@pytest.mark.parametrize("live", [False, True])
+def test_a_container_that_does_not_run_yet_is_waited_for(live: bool) -> None:
     crashing = PodChange(pod("web-1", state=WAITING))
-    assert shown(found(None, crashing)) == {"web-1/main": "wait"}
-    assert shown(found(None, crashing, live=False)) == {"web-1/main": "refuse"}
+    assert shown(found(None, crashing, live=live)) == {"web-1/main": "wait"}
+    [one] = found(None, crashing, live=live).containers()
+    assert one.waits is not None
+    assert one.waits.reason == "CrashLoopBackOff"
+
+
+def test_without_patience_one_that_was_named_is_refused() -> None:
+    crashing = PodChange(pod("web-1", state=WAITING))
+    assert shown(found(None, crashing, patient=False)) == {"web-1/main": "wait"}
+    assert shown(found(None, crashing, live=False, patient=False)) == {"web-1/main": "refuse"}
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_one_that_cannot_run_is_refused(live: bool) -> None:
+    hopeless = ContainerState("waiting", "InvalidImageName")
+    change = PodChange(pod("web-1", state=hopeless))
+    assert shown(found(None, change, live=live)) == {"web-1/main": "refuse"}
+
+
+def test_one_of_many_that_has_done_its_work_is_none() -> None:
+    done = ContainerState("terminated", "Completed", exit_code=0)
+    change = PodChange(pod("web-1", state=done, restart_policy="Never"))
+    assert shown(found(None, change)) == {}
+    assert shown(found(None, change, live=False)) == {"web-1/main": "refuse"}
+
+
+def test_a_pod_that_has_ended_is_none() -> None:
     ended = PodChange(pod("web-1", phase="Succeeded"))
     assert shown(found(None, ended)) == {}
 
@@ -68,7 +96,7 @@ def test_a_pod_that_is_deleted_is_gone_at_once() -> None:
 
 def test_who_finds_a_pod_first_keeps_it() -> None:
     waiting = PodChange(pod("web-1", state=WAITING))
-    pods = found(None, waiting, live=False)
+    pods = found(None, waiting, live=False, patient=False)
     pods.take(True, waiting)
     assert shown(pods) == {"web-1/main": "refuse"}
 

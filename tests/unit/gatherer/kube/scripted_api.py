@@ -64,7 +64,7 @@ class ScriptedApi:
         return _played(self._lists)
 
     async def watch_pods(
-        self, namespace: str, selector: str, version: str, seconds: int
+        self, namespace: str, selector: str, version: str, seconds: int, name: str = ""
     ) -> AsyncIterator[WatchEvent]:
         self.asked.append(("watch", namespace, selector, version))
         for step in _played(self._watches):

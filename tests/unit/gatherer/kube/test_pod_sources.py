@@ -1,12 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 import pytest
 
-from gatherer.errors import ClusterUnreachable, Forbidden, NotFound, TargetNotFound
-from gatherer.kube.pod_sources import PodSource, SelectedPods, pod_source
+from gatherer.errors import (
+    ClusterUnreachable,
+    Forbidden,
+    GathererError,
+    NotFound,
+    TargetNotFound,
+)
+from gatherer.kube.models import Owner, Pod
+from gatherer.kube.pod_sources import NamedPod, PodSource, SelectedPods, pod_source
 from gatherer.kube.references import Reference
 from gatherer.kube.watch_events import PodList, WatchEvent
 from gatherer.kube.workloads import Workload
@@ -35,15 +42,61 @@ def deployment(
     return pod_source(api, "default", reference, notes.append)
 
 
-async def test_a_named_pod_needs_no_list() -> None:
-    api = ScriptedApi(pods=[pod("web-1")])
-    source = pod_source(api, "default", Reference("pods", "web-1"), print)
-    assert await names(source) == [["web-1"]]
-    assert api.asked == [("get", "default", "web-1")]
+class OnePod:
+    """An API server with one pod, whose answers to GET are a script; it may not be watched."""
+
+    def __init__(self, *answers: Pod | GathererError) -> None:
+        self._answers = list(answers)
+
+    async def read_pod(self, namespace: str, name: str) -> Pod:
+        answer = self._answers.pop(0)
+        if isinstance(answer, GathererError):
+            raise answer
+        return answer
+
+    async def watch_pods(self, *_: object, **more: object) -> AsyncIterator[WatchEvent]:
+        raise Forbidden("you may not watch pods")
+        yield
+
+
+async def followed(*answers: Pod | GathererError) -> list[list[tuple[str, str, bool]]]:
+    """Returns uid, phase and whether it is gone, of each batch of changes."""
+    source = NamedPod(OnePod(*answers), "default", "web-1")  # type: ignore[arg-type]
+    seen = []
+    async for changes in source.changes():
+        seen.append([(change.pod.uid, change.pod.phase, change.gone) for change in changes])
     assert not source.live
     assert await source.exhausted()
+    return seen
+
+
+GONE = NotFound("no such pod", "", 404)
+
+
+async def test_a_named_pod_is_followed_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatherer.kube.last_seen.POLL_SECONDS", 0.001)
+    first, later = pod("web-1", "one", phase="Pending"), pod("web-1", "one")
+    away = ClusterUnreachable("no answer")
+    assert await followed(first, first, away, later, later, GONE) == [
+        [("one", "Pending", False)], [("one", "Running", False)], [("one", "Running", True)]
+    ]  # fmt: skip
     with pytest.raises(NotFound):
-        await names(pod_source(api, "default", Reference("pods", "nope"), print))
+        await followed(GONE)
+
+
+async def test_a_named_pod_that_its_statefulset_makes_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatherer.kube.last_seen.POLL_SECONDS", 0.001)
+    owner = Owner("StatefulSet", "web", "uid")
+    first = replace(pod("web-1", "one"), owner=owner)
+    going = replace(first, deletion_timestamp="2026-11-21T08:40:30Z")
+    second = replace(pod("web-1", "two", phase="Pending"), owner=owner)
+    last = replace(second, owner=Owner())
+    assert await followed(first, going, GONE, GONE, second, last, GONE) == [
+        [("one", "Running", False)],
+        [("one", "Running", True), ("two", "Pending", False)],
+        [("two", "Pending", False)],
+        [("two", "Pending", True)],
+    ]
 
 
 async def test_a_selector_that_takes_nothing_is_an_error_at_the_start_alone() -> None:
