@@ -39,7 +39,7 @@ def parse_elf(data: bytes) -> ElfFile:
     """
     try:
         return _parse(data)
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, OverflowError) as error:
         raise ValueError(f"a broken ELF file: {error}") from error
 
 
