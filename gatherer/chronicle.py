@@ -53,6 +53,7 @@ class Chronicle:
         self._directory = directory
         self._view = view
         self._started_at = 0.0
+        self._said = ""
 
     def begin(self) -> None:
         """Makes room for the capture in its directory, and writes session.json for the first time.
@@ -195,7 +196,9 @@ class Chronicle:
         try:
             self.write()
         except LogWriteError as error:
-            self._view.note(str(error))
+            if str(error) != self._said:
+                self._said = str(error)
+                self._view.note(self._said)
 
     def ended_ns(self) -> int:
         """Returns when the capture ended, nanoseconds since the epoch on the capture clock."""

@@ -9,7 +9,7 @@ from gatherer.damage import Damage
 from gatherer.errors import DeployError, GathererError, TargetNotFound, TracingDenied
 from gatherer.reception import Reception
 from gatherer.runtimes import SILENT, Exit, TargetEnd
-from gatherer.text import counted, printable
+from gatherer.text import byte_count, counted, printable
 from hg_shared.messages import Goodbye
 
 COMPLETE, FAILED, LOST = 0, 1, 4
@@ -46,6 +46,9 @@ class Evidence:
         dropped_lines: lines left out of logs that had reached their size limit.
         damage: what is wrong inside the batches of records that arrived.
         unknown_ms: time before the end of which nothing is known, None when nobody measured it.
+        spooled: bytes of the stream that were received and kept.
+        rendered_bytes: bytes of these that were rendered.
+        counted: whether all of these are in the books, rendered or not.
     """
 
     stop_reason: str
@@ -61,6 +64,9 @@ class Evidence:
     dropped_lines: int = 0
     damage: Damage = field(default_factory=Damage)
     unknown_ms: float | None = None
+    spooled: int = 0
+    rendered_bytes: int = 0
+    counted: bool = False
 
     @property
     def totals_unknown(self) -> bool:
@@ -248,12 +254,17 @@ def _notes(evidence: Evidence) -> tuple[str, ...]:
         transit = evidence.settlement.transit
         verb = "was" if transit == 1 else "were"
         notes.append(f"{counted(transit, 'record')} {verb} lost in transit")
+    if not evidence.rendered and evidence.spooled:
+        notes.append(
+            f"{byte_count(evidence.spooled)} of the stream were received and are kept, of which"
+            f" {byte_count(evidence.rendered_bytes)} were rendered; gatherer render does the rest"
+        )
     if evidence.settlement.waiting:
         notes.append(
             f"{evidence.settlement.waiting} of the records received are in the spool and not in"
             " the logs; gatherer render writes them"
         )
-    elif not evidence.rendered and evidence.goodbye is None:
+    elif not (evidence.rendered or evidence.counted) and evidence.goodbye is None:
         notes.append(
             "what was received and is not in the logs is not counted; gatherer render does both"
         )

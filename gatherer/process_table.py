@@ -292,11 +292,12 @@ class ProcessTable:
             for entry in self.entries.values()
         )
 
-    def summary(self, directory: Path) -> tuple[ProcessSummary, ...]:
+    def summary(self, directory: Path, whole: bool = True) -> tuple[ProcessSummary, ...]:
         """Returns the processes at the end of the capture, for a view.
 
         Args:
             directory: the capture directory.
+            whole: whether the logs of the present instance are written to their end.
         """
         return tuple(
             ProcessSummary(
@@ -308,6 +309,7 @@ class ProcessTable:
                 entry.dropped_lines,
                 entry.peak_rss_bytes,
                 entry.end_reason,
+                None if whole or entry.instance != self._instance else _size(directory / entry.log),
             )
             for entry in self.entries.values()
         )
@@ -330,6 +332,14 @@ class ProcessTable:
             room -= len(argument) + 1
         self._room -= sum(len(argument) + 1 for argument in kept)
         return kept
+
+
+def _size(path: Path) -> int:
+    """Returns the bytes of a log, 0 when there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _exit_words(fields: Mapping[str, Any]) -> str:

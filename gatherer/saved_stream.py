@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gatherer.accounting import Accounts
 from gatherer.config import DEFAULT_MAX_LOG_SIZE, LinesConfig
 from gatherer.earlier_capture import SESSION, target_directories
 from gatherer.errors import ConfigError, StreamError
 from gatherer.reception import Arrival, Reception
-from gatherer.renderer import CHUNK
+from gatherer.render.descriptor_table import DescriptorTable
+from gatherer.renderer import CHUNK, Rendering
 from gatherer.spool import RAW_NAME, SpoolReader, restart_of
 from hg_shared.errors import UnsupportedVersion
 
 MAX_SESSION = 64 << 20
+MAX_COUNTED = 16 << 20
+"""Bytes of a spool that are counted when it cannot be rendered: some seconds."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,51 @@ class SavedStream:
                 f"{self.path} is no record stream",
                 f"give a {RAW_NAME} that gatherer capture --raw kept",
             )
+
+
+class _Unwritten:
+    """Takes lines, and keeps none."""
+
+    table: DescriptorTable | None = None
+    waits = False
+    written = 0
+
+    def append(self, name: str, data: bytes) -> None:
+        """Does nothing."""
+
+    def feed_rows(self, heads: bytes, captures: bytes, watermark: int) -> bytes:
+        """Returns no lines."""
+        return b""
+
+    def note(self, time_ns: int, text: str) -> bytes:
+        """Returns no line."""
+        return b""
+
+    def finish(self) -> bytes:
+        """Returns no lines."""
+        return b""
+
+
+def received(path: Path) -> Accounts | None:
+    """Returns what a spool holds, whether or not it was rendered; None of one that is large.
+
+    Args:
+        path: the spool.
+
+    Raises:
+        GathererError: it cannot be read.
+    """
+    nothing = _Unwritten()
+    rendering = Rendering(nothing, lambda _hello, _process: nothing, 1)
+    stream = SavedStream(path, {})
+    try:
+        if path.stat().st_size > MAX_COUNTED:
+            return None
+    except OSError:
+        return None
+    for data in stream.chunks():
+        rendering.receive_data(data)
+    return rendering.accounts
 
 
 def find(path: Path) -> SavedStream:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gatherer.accounting import settle
+from gatherer.accounting import Accounts, settle
 from gatherer.chronicle import Chronicle
 from gatherer.clock import rfc3339
 from gatherer.config import CaptureConfig, this_user
@@ -20,6 +20,7 @@ from gatherer.patience import Pauses, within
 from gatherer.reception import Arrival, Reception
 from gatherer.renderer import Renderer
 from gatherer.runtimes import SILENT, Exit, HunterImage, Runtime, TargetEnd
+from gatherer.saved_stream import received
 from gatherer.spool import SpoolWriter, spool_name
 from gatherer.view import View
 from hg_shared.framing import FrameType
@@ -316,6 +317,9 @@ class Session:
                 self._spool.remove()
             raise failure
         progress = self._renderer.progress()
+        accounts = self._all_received() if failure is not None and not cancelled else None
+        counted = accounts is not None
+        progress = replace(progress, accounts=accounts or progress.accounts)
         try:
             chronicle.look(progress)
         except LogWriteError as error:
@@ -345,6 +349,9 @@ class Session:
             document.processes.dropped_lines_of(instance.number),
             damage,
             unknown_ms,
+            self._spool.size if self._spool is not None else 0,
+            progress.offset,
+            counted,
         )
         conclusion = conclude(evidence)
         document.settle(settlement)
@@ -357,6 +364,15 @@ class Session:
         chronicle.close_instance()
         spool = self._spool_path if self._kept_spool else None
         return Outcome(conclusion, end, failure, cancelled, spool)
+
+    def _all_received(self) -> Accounts | None:
+        """Returns what was received, rendered or not, where only the spool can tell."""
+        if not self._kept_spool or self._spool is None or self._instance.goodbye is not None:
+            return None
+        try:
+            return received(self._spool.path)
+        except GathererError:
+            return None  # What is rendered is known.
 
     async def _target_end(self, ended: Exit, failure: GathererError | None) -> TargetEnd | None:
         """Asks the runtime how the target ended, for as long as it may take to learn it."""

@@ -253,7 +253,7 @@ class SessionDocument:
         records = self.records()
         return Summary(
             directory,
-            self.processes.summary(directory),
+            self.processes.summary(directory, spool is None),
             records["seen"],
             self.received,
             records["lost"],

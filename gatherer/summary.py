@@ -24,6 +24,7 @@ class ProcessSummary:
         dropped_lines: lines left out of the log, which had reached its size limit.
         peak_rss_bytes: highest sample, None when there was none.
         end_reason: why tracing ended, empty when it was traced to the end.
+        log_bytes: bytes of the log, where it was not written to its end; else None.
     """
 
     command: str
@@ -34,6 +35,7 @@ class ProcessSummary:
     dropped_lines: int
     peak_rss_bytes: int | None
     end_reason: str
+    log_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ class Summary:
             if process.log is None:
                 lines.append(f"  {printable(process.command, 64)} {process.pid}: no log{end}")
                 continue
+            if process.log_bytes is not None:
+                end = f", NOT WRITTEN TO ITS END ({byte_count(process.log_bytes)}){end}"
             lines.append(
                 f"  {printable(str(process.log))}: {counted(process.records, 'record')},"
                 f" {number(process.lost)} lost,"
@@ -153,6 +157,7 @@ class Summary:
                     "dropped_lines": process.dropped_lines,
                     "peak_rss_bytes": process.peak_rss_bytes,
                     "end_reason": process.end_reason or None,
+                    "log_bytes": process.log_bytes,
                 }
                 for process in self.processes
             ],

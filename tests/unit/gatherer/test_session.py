@@ -443,7 +443,18 @@ async def test_a_log_that_cannot_be_written_fails_the_capture(tmp_path: Path) ->
     assert str(capture.failure) == "cannot write leak-4711.log: No space left; free some space"
     assert runtime.channel.closed
     assert summary.spool is not None
-    assert document(tmp_path)["error"].startswith("cannot write leak-4711.log")
+    final = document(tmp_path)
+    assert final["error"].startswith("cannot write leak-4711.log")
+    # The truth: all of it was received and is kept, none of it is in the log.
+    assert (summary.received, summary.lost, final["records"]["received"]) == (5, None, 5)
+    [leak] = summary.processes
+    assert (leak.records, leak.log_bytes) == (5, 0)
+    [line] = [line for line in summary.lines() if "leak-4711.log: 5" in line]
+    assert "5 records, unknown lost" in line
+    assert "NOT WRITTEN TO ITS END (0 B)" in line
+    [kept] = [note for note in summary.notes if "of the stream were received and are kept" in note]
+    assert kept.endswith(" were rendered; gatherer render does the rest")
+    assert not any("not counted" in note for note in summary.notes)
 
 
 async def test_a_clock_step_of_the_node_is_an_event(tmp_path: Path) -> None:
