@@ -469,6 +469,18 @@ def group_memory(directories: List[str], version: int) -> ContainerMemory:
     )
 
 
+def group_usage(directory: str, version: int) -> Optional[int]:
+    """Returns the usage of a memory cgroup in bytes, None when it is not told.
+
+    Args:
+        directory: of the group.
+        version: of the hierarchy, 0 for none.
+    """
+    if not version or not directory:
+        return None
+    return cgroup.parse_limit(read_text(f"{directory}/{cgroup.FILES[version].usage}"))
+
+
 def oom_kills(directory: str, version: int) -> Optional[int]:
     """Returns how many processes of a memory cgroup the kernel has killed for want of memory.
 

@@ -8,6 +8,7 @@ from hg_shared.messages import Sample
 from hunter.container import Container
 from hunter.memory import procfs
 from hunter.memory.holds import HOLDS
+from hunter.memory.procfs import ContainerMemory
 
 # Pss needs a walk of all page tables, for which the target's mmap and munmap wait: of a process
 # that is larger it is read once at the beginning and once at the end, if at all.
@@ -15,6 +16,8 @@ SMALL_BYTES = 256 << 20
 # An OOM kill comes within a second or two of a leak: what was used before it must be known.
 NEAR_INTERVAL_NS = 250_000_000
 NEAR_SHARE = 0.75
+# What it grows by between two looks is worth a sample before the next scan.
+GROWTH_SHARE = 0.05
 
 
 class Sampler:
@@ -27,7 +30,9 @@ class Sampler:
     def __init__(self, container: Container) -> None:
         self._container = container
         self._walked: Set[int] = set()
-        self._near_ns: Optional[int] = None
+        self._near = False
+        self._looked_ns = 0
+        self._latest = ContainerMemory(0, None, "", None, 0, None)
         self.directory = ""
         """The cgroup of the latest sample of the container, empty when none was found."""
         self.own_bytes: Optional[int] = None
@@ -78,7 +83,7 @@ class Sampler:
         """
         memory = self._container.memory()
         self.directory = memory.directory
-        self._near_ns = time_ns if _is_near(memory) else None
+        self._latest, self._looked_ns, self._near = memory, time_ns, _is_near(memory)
         return Sample(
             time_ns,
             None,
@@ -93,12 +98,21 @@ class Sampler:
         )
 
     def is_due(self, time_ns: int) -> bool:
-        """Tells whether the container is so near its limit that it is sampled between two scans.
+        """Tells whether the container is to be sampled between two scans.
+
+        It is when it is near its limit, or has grown by a twentieth of it since the latest sample.
 
         Args:
             time_ns: CLOCK_MONOTONIC now.
         """
-        return self._near_ns is not None and time_ns - self._near_ns >= NEAR_INTERVAL_NS
+        if time_ns - self._looked_ns < NEAR_INTERVAL_NS:
+            return False
+        self._looked_ns = time_ns
+        latest = self._latest
+        if self._near or latest.limit is None or latest.usage is None:
+            return self._near
+        usage = procfs.group_usage(latest.directory, latest.version)
+        return usage is not None and usage - latest.usage >= GROWTH_SHARE * latest.limit
 
     def was_killed(self, pid: int, time_ns: int) -> bool:
         """Tells whether a process may have been killed for want of memory just now.
