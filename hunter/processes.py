@@ -278,7 +278,7 @@ class Scanner:
         status = procfs.status_fields(procfs.living_thread(pid))
         standing = recognition.standing(pid, offender.rss, stat, status)
         if standing.ours:
-            if self._is_of_this_capture(stat.ppid) and pid not in self._config.pids:
+            if pid not in self._config.pids and self._is_of_this_capture(pid, stat.ppid):
                 return None, ""
             return 0, recognition.OURS
         if standing.young and pid not in self._config.pids:
@@ -290,8 +290,19 @@ class Scanner:
             reason = "it holds an end of hunter's pipes"
         return recognition.foreign_tracer(status), reason
 
-    def _is_of_this_capture(self, pid: int) -> bool:
-        """Tells whether a process is gatherer, or hunter, or was started by them."""
+    def _is_of_this_capture(self, process: int, pid: int) -> bool:
+        """Tells whether a process that is ours was started by this gatherer, or with this hunter.
+
+        Args:
+            process: its process id.
+            pid: that of its parent.
+        """
+        try:
+            session = os.getsid(process)
+        except OSError:
+            session = 0
+        if session and session == os.getsid(0):
+            return True  # the bootstrap, or a watchdog
         seen: Set[int] = set()
         while pid > 1 and pid not in seen:
             if pid in self._config.exclude or pid == os.getpid():

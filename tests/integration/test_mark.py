@@ -76,7 +76,7 @@ def test_a_credential_plugin_does_not_inherit_it(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PLUGIN, plugin], capture_output=True, text=True, cwd=ROOT
     )
-    assert "no JSON" in done.stdout.splitlines()[0]
+    assert "printed no ExecCredential" in done.stdout.splitlines()[0]
     assert mark.is_marked(sig_ign(done.stdout))
     assert int(sig_ign((tmp_path / "status").read_text()), 16) >> 34 == 0
 

@@ -30,6 +30,9 @@ class Proc:
         self.marked: Set[int] = set()
         self.files: Dict[str, str] = {}
         self.now = 1000.0
+        self.sessions: Dict[int, int] = {}
+        # Nobody has the session of hunter, 0 here.
+        monkeypatch.setattr(os, "getsid", lambda pid: self.sessions.get(pid, 0))
         monkeypatch.setattr(procfs, "resident_bytes", lambda: dict(self.resident))
         monkeypatch.setattr(procfs, "stat", self.stats.get)
         monkeypatch.setattr(procfs, "living_thread", lambda pid: pid)
@@ -138,6 +141,11 @@ def test_processes_of_this_capture_are_passed_over(proc: Proc) -> None:
     proc.add(22, 100, ppid=21)
     proc.marked |= {20, 21, 22}
     scanner = Scanner(Config(Threshold(size=MIB), exclude=(20,)), Container())
+    assert scan(scanner) == ([], [])
+    proc.add(30, 100, ppid=0)  # the bootstrap, which waits
+    proc.marked.add(30)
+    assert scan(scanner) == ([], [(30, recognition.OURS)])
+    proc.sessions.update({0: 30, 30: 30})
     assert scan(scanner) == ([], [])
 
 
