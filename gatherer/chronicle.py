@@ -245,7 +245,15 @@ class Chronicle:
         threshold = describe_threshold(self._config, hello)
         output: Path = self._config.output
         self._view.started(
-            Start(document.target, hello, document.inject, document.explanation, threshold, output)
+            Start(
+                document.target,
+                hello,
+                document.inject,
+                document.explanation,
+                threshold,
+                output,
+                self._config.max_overhead,
+            )
         )
 
     def _sample(self, sample: Sample, clock: CaptureClock) -> None:

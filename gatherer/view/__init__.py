@@ -30,6 +30,7 @@ class Start:
         explanation: why that way.
         threshold: which processes are traced, as a sentence.
         directory: the capture directory.
+        max_overhead: share of its time that the target may lose, None for any.
     """
 
     target: Target
@@ -38,6 +39,7 @@ class Start:
     explanation: str
     threshold: str
     directory: Path
+    max_overhead: float | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 from gatherer.targets import FleetStatus, TargetName
 from gatherer.text import byte_count, counted, duration, printable
 from gatherer.view import Start, Status, Waiting
+from hg_shared.messages import Hello
 
 
 def start_lines(start: Start) -> list[str]:
@@ -25,6 +26,7 @@ def start_lines(start: Start) -> list[str]:
         f" kernel {printable(hello.kernel, 100)}",
         f"engine: {printable(engine, 40)}, {printable(hello.engine_reason, 300)}",
     ]
+    lines += [cost] if (cost := cost_line(hello, start.max_overhead)) else []
     if target.runtime != "local":
         lines.insert(2, f"inject: {start.inject}, {printable(start.explanation, 600)}")
     if hello.tracing != "on":
@@ -35,6 +37,39 @@ def start_lines(start: Start) -> list[str]:
     lines.append(f"threshold: {printable(start.threshold, 400)}")
     lines.append(f"writing to: {printable(str(start.directory), 400)}")
     return lines
+
+
+SLOWDOWNS = {"ptrace": 30, "ptrace-python": 50}
+"""How much slower a process becomes that only makes system calls (docs/performance.md)."""
+_ANOTHER_HUNTER = "another hunter of this node"
+
+
+def cost_line(hello: Hello, max_overhead: float | None) -> str:
+    """Returns what a ptrace engine costs, and the cheaper way; empty for another engine.
+
+    Args:
+        hello: hunter's Hello.
+        max_overhead: share of its time that the target may lose, None for any.
+    """
+    times = SLOWDOWNS.get(hello.engine)
+    if times is None:
+        return ""
+    if max_overhead is None:
+        cost = f"each system call stops its process, {times} times slower if it does nothing else"
+        budget = "--max-overhead 10%, "
+    else:
+        cost = f"at most about {100 * max_overhead:g}% of a process's time, traced in windows"
+        budget = ""
+    if hello.engine_reason == "asked for":
+        ebpf = "ebpf (--engine auto takes it where it may)"
+    elif _ANOTHER_HUNTER in hello.engine_reason:
+        ebpf = "ebpf when that other hunter has ended"
+    else:
+        ebpf = "ebpf (needs BPF and PERFMON)"
+    return (
+        f"cost: {cost}; epoll_wait, semop and the like return EINTR at the attach;"
+        f" cheaper: {budget}{ebpf}"
+    )
 
 
 def waiting_line(waiting: Waiting) -> str:
@@ -61,6 +96,11 @@ def target_line(start: Start) -> str:
         f" inject {start.inject}, {printable(start.threshold, 300)},"
         f" writing to {printable(str(start.directory), 400)}"
     )
+    if hello.engine in SLOWDOWNS and start.max_overhead is None:
+        line += (
+            f"; up to {SLOWDOWNS[hello.engine]} times slower while it makes system calls,"
+            " --max-overhead 10% bounds that"
+        )
     if hello.tracing != "on":
         line += f"; tracing {printable(hello.tracing, 400)}, going on with memory evidence alone"
     return line

@@ -86,7 +86,8 @@ def shown(style: str, verbosity: int = 0) -> str:
 def test_plain_lines_name_their_target() -> None:
     assert shown("plain").splitlines() == [
         "[pod/web-1/main] on node node1: engine ptrace-python, inject copy,"
-        " processes over 50% of 128.0 MiB, writing to logs/shop_web-1_main",
+        " processes over 50% of 128.0 MiB, writing to logs/shop_web-1_main;"
+        " up to 50 times slower while it makes system calls, --max-overhead 10% bounds that",
         "10:45:01.123 [pod/web-1/main] 7 runs a\\x0ab now",
         "[pod/web-1/main] an earlier capture was moved",
         "pods are listed",

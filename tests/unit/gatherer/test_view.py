@@ -78,8 +78,9 @@ def test_plain_lines() -> None:
     assert first.startswith("waiting for the container to run: CrashLoopBackOff\\x1b]0;evil")
     assert first.endswith("; 12s of 5m")
     assert lines[0] == ("target: default/pod/box\\x1b]0;evil\\x07[bold]\\u202e\\x0a on node node1")
-    assert lines[4] == "threshold: rss of at least 50%"
-    assert lines[6] == (
+    assert lines[4].startswith("cost: each system call stops its process, 50 times slower")
+    assert lines[5] == "threshold: rss of at least 50%"
+    assert lines[7] == (
         "14:13:22.123 leak 7 uses 80.0 MiB, 62.5% of 128.0 MiB (memory.max): chosen by memory"
     )
     assert (
@@ -89,6 +90,34 @@ def test_plain_lines() -> None:
     assert "rendering: 50%" in lines
     assert "records: 12 seen = 10 received + 2 lost; not complete" in lines
     assert lines[-1] == "capture directory: strace-logs"
+
+
+@pytest.mark.parametrize(
+    ("engine", "reason", "budget", "told"),
+    [
+        ("ebpf", "bpf(2) is allowed", None, ()),
+        ("", "ptrace(2) is forbidden", None, ()),
+        (
+            "ptrace", "ebpf: CAP_BPF missing", None,
+            ("30 times slower", "EINTR", "--max-overhead 10%", "ebpf (needs BPF and PERFMON)"),
+        ),
+        ("ptrace-python", "asked for", None, ("50 times slower", "--engine auto")),
+        ("ptrace", "ebpf: another hunter of this node has it", None, ("that other",)),
+        ("ptrace", "ebpf: CAP_BPF missing", 0.05, ("about 5%", "windows", "EINTR")),
+    ],
+)  # fmt: skip
+def test_what_a_ptrace_engine_costs_is_said_before_it_attaches(
+    engine: str, reason: str, budget: float | None, told: tuple[str, ...]
+) -> None:
+    stream = io.StringIO()
+    hello = replace(HELLO, engine=engine, engine_reason=reason)
+    make_view(ViewConfig("plain"), stream).started(replace(START, hello=hello, max_overhead=budget))
+    costs = [line for line in stream.getvalue().splitlines() if line.startswith("cost: ")]
+    assert len(costs) == (1 if told else 0)
+    for words in told:
+        assert words in costs[0]
+    if budget is not None:
+        assert "--max-overhead" not in costs[0]
 
 
 def test_quiet_shows_the_summary_alone() -> None:
