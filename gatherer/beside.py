@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 START_SECONDS = 120.0
 """How long its image may take to be pulled."""
-_LOOK_SECONDS = 0.3
+_LOOK_SECONDS = 0.15
 
 
 async def start_beside(

@@ -7,6 +7,8 @@ both, and why; where watching is not allowed, what is asked for at the end must 
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator
 from typing import Protocol
 
@@ -21,8 +23,10 @@ PAUSE_SECONDS = 5.0
 """Time before the next watch when one has failed, or ended before it was told anything."""
 POLL_SECONDS = 0.5
 """Time between two looks where no watch works."""
+GRACE_SECONDS = 1.0
+"""A watch that has not failed for so long works, though nothing has been told."""
 FROM_ANY = "0"
-"""Resource version that makes a watch begin with the pod as it is."""
+"""Resource version that makes a watch begin with the pod as it is, where the server can."""
 
 
 class WatchApi(Protocol):
@@ -49,7 +53,8 @@ class LastSeen:
     def __init__(self, api: WatchApi, pod: Pod) -> None:
         self.pod = pod
         self._api = api
-        self._works = False
+        self._told = False
+        self._watched_since = math.inf
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -81,22 +86,39 @@ class LastSeen:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    @property
+    def _works(self) -> bool:
+        """Whether there is a watch, as far as can be known before it tells anything."""
+        return self._told or time.monotonic() - self._watched_since > GRACE_SECONDS
+
     async def _watch(self) -> None:
+        # From a version that is known: to a watch from any version some servers answer with an
+        # error (those whose etcd is older than 3.4.25 cannot say when all has been told).
+        version = self.pod.resource_version or FROM_ANY
         while True:
-            told = failed = False
+            self._told, self._watched_since = False, time.monotonic()
+            failed = True
             try:
                 async for event in self._api.watch_pods(
-                    self.pod.namespace, "", FROM_ANY, WATCH_SECONDS, self.pod.name
+                    self.pod.namespace, "", version, WATCH_SECONDS, self.pod.name
                 ):
+                    if event.kind == "ERROR":
+                        break
+                    failed = False
+                    self._told, version = True, event.version or version
                     if event.pod is not None:
-                        self._works = told = True
                         self.see(event.pod)
                         self._news.set()
+                else:
+                    failed = False
             except Forbidden:
                 return
             except GathererError:
-                failed = True  # Whatever it is, requests that matter to somebody will tell.
+                pass  # Whatever it is, requests that matter to somebody will tell.
             finally:
-                self._works = False
+                told, self._told, self._watched_since = self._told, False, math.inf
             if failed or not told:
                 await asyncio.sleep(PAUSE_SECONDS)
+            if failed:
+                newest = self.pod.resource_version
+                version = newest if newest and newest != version else FROM_ANY

@@ -206,6 +206,7 @@ class Pod:
         deletion_grace_seconds: how long its containers may take to end, None unless it is deleted.
         conditions: what is told about it besides the phase.
         memory_limit: of the whole pod (`spec.resources`), bytes, None when there is none.
+        resource_version: of this state of the pod, which a watch can go on from.
     """
 
     namespace: str
@@ -231,6 +232,7 @@ class Pod:
     deletion_grace_seconds: int | None = None
     conditions: tuple[Condition, ...] = ()
     memory_limit: int | None = None
+    resource_version: str = field(default="", compare=False)
 
     @property
     def controller(self) -> str:
@@ -275,6 +277,7 @@ class Pod:
             ),
             conditions=conditions_of(status),
             memory_limit=_memory_limit(spec),
+            resource_version=_text(metadata, "resourceVersion"),
         )
 
 

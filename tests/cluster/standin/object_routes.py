@@ -161,6 +161,8 @@ class ObjectRoutes:
         include = request.query.get("includeObject", "Metadata")
         initial: list[Event] = []
         since = int(wanted or 0)
+        if not since and "sendInitialEvents" not in request.query and not as_table:
+            return await _refused_watch(request)
         # KEP-3157: the client wants the list as events, and a bookmark at its end.
         streams_list = request.query.get("sendInitialEvents") == "true"
         if since == 0 or streams_list:
@@ -456,3 +458,24 @@ async def _body(request: web.Request) -> Object:
     if not isinstance(value, dict):
         raise status.bad_request("the body must be a JSON object")
     return value
+
+
+async def _refused_watch(request: web.Request) -> web.StreamResponse:
+    """Answers a watch from any version as a server whose etcd is older than 3.4.25.
+
+    It takes it for a wish for the list as events (KEP-3157), whose end that etcd cannot tell.
+    """
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await response.prepare(request)
+    told = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": "a watch stream was requested by the client but the required storage feature "
+        "RequestWatchProgress is disabled",
+        "reason": "InternalError",
+        "code": 500,
+    }
+    await response.write(status.compact({"type": "ERROR", "object": told}) + b"\n")
+    return response

@@ -9,7 +9,7 @@ import pytest
 from gatherer.errors import ClusterUnreachable, Forbidden, GathererError
 from gatherer.kube import last_seen
 from gatherer.kube.last_seen import LastSeen
-from gatherer.kube.models import Pod
+from gatherer.kube.models import Pod, Status
 from gatherer.kube.watch_events import WatchEvent
 
 POD = Pod("default", "web-0", uid="one", phase="Running")
@@ -35,6 +35,29 @@ class Watches:
             raise play
         for event in play:
             yield event
+
+
+ERROR = WatchEvent("ERROR", status=Status(False, "RequestWatchProgress is disabled", code=500))
+VERSIONED = replace(POD, resource_version="7")
+
+
+async def test_a_watch_goes_on_from_the_version_that_is_known() -> None:
+    later = replace(POD, reason="Evicted")
+    api = Watches([WatchEvent("MODIFIED", later, "8")], [WatchEvent("MODIFIED", later, "9")])
+    seen = LastSeen(api, VERSIONED)
+    seen.start()
+    await api.played.wait()
+    assert [version for _, _, version, _ in api.asked] == ["7", "8", "9"]
+    await seen.aclose()
+
+
+async def test_a_version_that_the_server_does_not_take_is_followed_by_another() -> None:
+    api = Watches([ERROR], [ERROR], [ERROR], [WatchEvent("MODIFIED", POD, "9")])
+    seen = LastSeen(api, VERSIONED)
+    seen.start()
+    await api.played.wait()
+    assert [version for _, _, version, _ in api.asked] == ["7", "0", "7", "0", "9"]
+    await seen.aclose()
 
 
 @pytest.fixture(autouse=True)
