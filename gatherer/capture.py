@@ -36,7 +36,9 @@ STARTS = 3
 MAX_POLL_SECONDS = 2.0
 """Time between two attempts to start hunter in an instance that runs."""
 MISSED_SECONDS = 2.0
-"""How long the kubelet may take to tell that a container has ended which had just started."""
+"""How long the kubelet may take to tell that a container has ended."""
+_DEATH = ("killed", "exit code 137", "without a status", "is not running", "container not found")
+"""In the causes of starts that failed because the container ended meanwhile."""
 
 
 class Capture:
@@ -201,9 +203,9 @@ class Capture:
         """
         if not self._config.wait:
             return None
-        # Of one that has only just started, an end may not be told yet.
-        patience = MISSED_SECONDS if self._wait is not None else 0.0
-        until = time.monotonic() + patience
+        # An end is told a little later than it is felt.
+        died = self._wait is not None or any(word in failure.cause for word in _DEATH)
+        until = time.monotonic() + (MISSED_SECONDS if died else 0.0)
         while True:
             try:
                 end = await self._runtime.ended()

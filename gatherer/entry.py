@@ -43,6 +43,7 @@ from gatherer.ways import (
     goes_inside,
     in_sidecar,
     inside,
+    limit_of_all,
     sidecar_reason,
     why_not_inside,
 )
@@ -374,9 +375,12 @@ class Entry:
             self._exec_in(name), self._name(name), found, hunter.data, hunter.sha256,
             [*command, "--outside"], "memory",
         )  # fmt: skip
+        limit = limit_of_all(self._pod)
+        within_pod = f", within the pod's of {byte_count(limit)}," if limit is not None else ""
         why = (
             f"{reason}; container {name!r} of image {image!r} runs outside the target's memory"
-            " limit and ends with the capture, Kubernetes keeps its entry in the pod's spec"
+            f" limit{within_pod} and ends with the capture, Kubernetes keeps its entry in the"
+            " pod's spec"
         )
         join = partial(start_relay, self._exec_in(name), found)
 

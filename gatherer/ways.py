@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import TypeGuard
 
 from gatherer.interpreters import MINIMUM_VERSION, Interpreter
-from gatherer.kube.models import Container
+from gatherer.kube.models import Container, Pod
 from gatherer.preflight.evidence import Interior, Place, Process
 from gatherer.text import byte_count
 from hg_shared.headroom import HEADROOM_BYTES, headroom
@@ -182,6 +182,23 @@ def in_sidecar(interior: Interior | None, force: bool = False) -> Way | None:
 def sidecar_reason(name: str, reason: str, way: Way) -> str:
     """Returns why hunter runs in a sidecar, in one line."""
     return f"container {name!r} shares the PID namespace ({reason}); {way.reason}"
+
+
+def limit_of_all(pod: Pod) -> int | None:
+    """Returns the memory limit of a pod's own cgroup, in bytes; None when it has none.
+
+    It holds all of its containers, ephemeral ones too. The kubelet sets it to what the spec gives
+    for the pod, else to the sum of the limits where every container has one.
+
+    Args:
+        pod: as the API server tells it.
+    """
+    if pod.memory_limit is not None:
+        return pod.memory_limit
+    sidecars = [one for one in pod.init_containers if one.restart_policy == "Always"]
+    limits = [one.memory_limit for one in (*pod.containers, *sidecars)]
+    known = [limit for limit in limits if limit is not None]
+    return sum(known) if known and len(known) == len(limits) else None
 
 
 def own_image(container: Container, interior: Interior | None) -> str | None:

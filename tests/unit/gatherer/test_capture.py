@@ -309,6 +309,7 @@ class Late(ScriptedRuntime):
         super().__init__(stream(*LIFE), restarts=[(life, None) for life in lives])
         self.looks = list(looks)
         self.missed = missed
+        self.cause = "the exec channel ended without a status"
         self.asked = asyncio.Event()
 
     async def resolve(self) -> Target:
@@ -329,7 +330,7 @@ class Late(ScriptedRuntime):
 
     async def start(self, hunter: HunterImage, arguments: Any) -> ScriptedChannel:
         if self._number < self.missed:
-            raise ExecError("the exec channel ended without a status", "try again")
+            raise ExecError(self.cause, "try again")
         return await super().start(hunter, arguments)
 
 
@@ -426,5 +427,24 @@ async def test_a_hunter_that_cannot_start_in_a_container_that_runs_is_told_at_on
         async def changed(self, seconds: float) -> None:
             raise AssertionError("nothing is waited for")
 
+    runtime = Runs(missed=1)
+    runtime.cause = "the program could not be run"
     with pytest.raises(ExecError):
-        await session(tmp_path, Runs(missed=1)).run()
+        await session(tmp_path, runtime).run()
+
+
+async def test_the_end_of_a_container_may_be_told_a_little_later(tmp_path: Path) -> None:
+    class Slow(Late):
+        untold = 3
+
+        async def ended(self) -> TargetEnd | None:
+            self.untold -= 1
+            return None if self.untold > 0 else await super().ended()
+
+        async def start(self, hunter: HunterImage, arguments: Any) -> ScriptedChannel:
+            if self._number < self.missed:
+                raise DeployError("hunter ended before it began: it was killed by signal 9", "")
+            return await super().start(hunter, arguments)
+
+    summary = await session(tmp_path, Slow(missed=1)).run()
+    assert (summary.exit_code, summary.received) == (0, 3)

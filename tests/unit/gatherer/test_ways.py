@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from gatherer.interpreters import Interpreter
+from gatherer.kube.models import Container, Pod
 from gatherer.preflight.evidence import Interior, Memory, Place, Process
-from gatherer.ways import NoWay, Way, inside, may_trace, on_disk, too_crowded
+from gatherer.ways import NoWay, Way, inside, limit_of_all, may_trace, on_disk, too_crowded
 from hg_shared.rights import Rights
 
 PYTHON = Interpreter("/usr/bin/python3", (3, 11, 2))
@@ -132,3 +133,14 @@ def test_whether_the_biggest_process_may_be_traced() -> None:
     assert may_trace(seen(processes=(process(),), calls={"ptrace": 3}))
     traced = process(opens=False, status={"TracerPid": "7"})
     assert may_trace(seen(processes=(traced, process(pid=2))))
+
+
+def test_the_limit_of_a_pods_own_cgroup() -> None:
+    limited, free = Container("a", memory_limit=10), Container("b")
+    sidecar = Container("s", "init", memory_limit=7, restart_policy="Always")
+    early = Container("i", "init")
+    assert limit_of_all(Pod("n", "p", containers=(limited,), init_containers=(early,))) == 10
+    assert limit_of_all(Pod("n", "p", containers=(limited,), init_containers=(sidecar,))) == 17
+    assert limit_of_all(Pod("n", "p", containers=(limited, free))) is None
+    assert limit_of_all(Pod("n", "p", containers=(limited, free), memory_limit=99)) == 99
+    assert limit_of_all(Pod("n", "p")) is None
