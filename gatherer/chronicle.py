@@ -6,6 +6,7 @@ Hunter's messages and the worker's progress come in; files and the view are what
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from gatherer.capture_dir import CaptureDirectory
@@ -90,6 +91,7 @@ class Chronicle:
         elif isinstance(message, TracedProcess):
             document.processes.declare(message)
         elif isinstance(message, Event):
+            message = self._with_profile(message)
             when = document.clock.time(message.time_ns)
             document.processes.happened(message, when)
             if message.event == "hidden":
@@ -237,8 +239,20 @@ class Chronicle:
         except LogWriteError as error:
             self._view.note(str(error))
 
+    def _with_profile(self, event: Event) -> Event:
+        """Returns an event whose cause names the seccomp profile that hunter can only suspect."""
+        cause = event.fields.get("cause")
+        if event.event != "attach_failed" or not isinstance(cause, str):
+            return event
+        return replace(event, fields={**event.fields, "cause": self.document.with_profile(cause)})
+
     def _greet(self, hello: Hello) -> None:
         document = self.document
+        hello = replace(
+            hello,
+            tracing=document.with_profile(hello.tracing),
+            engine_reason=document.with_profile(hello.engine_reason, denied=False),
+        )
         document.greet(hello, CaptureClock(hello, time.time_ns()))
         self.known_at, self.ended_at = time.monotonic(), 0.0
         self._started_at = self._started_at or self.known_at

@@ -17,11 +17,17 @@ from gatherer.instances import ContainerMemory, Instance
 from gatherer.process_table import ProcessTable
 from gatherer.runtimes import Target
 from gatherer.summary import Summary
+from gatherer.text import printable
 from gatherer.view import Status
 from hg_shared.messages import Goodbye, Heartbeat, Hello, Sample
 from hg_shared.version import __version__
 
 SCHEMA = 1
+SOME_PROFILE = "a seccomp profile"
+PROFILE_REMEDY = (
+    "; allow ptrace in it, set seccompProfile RuntimeDefault on the container, or use"
+    " --inject ephemeral"
+)
 
 
 class AgentAccount(Protocol):
@@ -146,6 +152,20 @@ class SessionDocument:
         )
         if instance is self._instances[0]:
             self._started = instance.started
+
+    def with_profile(self, text: str, *, denied: bool = True) -> str:
+        """Returns a cause that names the seccomp profile, where hunter is under the target's.
+
+        Args:
+            text: hunter's, which knows only that there may be one.
+            denied: whether it keeps hunter from tracing, so that a remedy is wanted.
+        """
+        elsewhere = self.container and self.container != self.target.container
+        if not self.target.seccomp or elsewhere or SOME_PROFILE not in text:
+            return text
+        name = printable(self.target.seccomp, 200)
+        remedy = PROFILE_REMEDY if denied and "; " not in text else ""
+        return text.replace(SOME_PROFILE, f"the seccomp profile ({name})") + remedy
 
     def sampled(self, sample: Sample) -> None:
         """Takes a memory sample."""

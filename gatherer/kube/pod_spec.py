@@ -37,6 +37,11 @@ class SecurityContext:
     seccomp: str = ""
     seccomp_file: str = ""
 
+    @property
+    def profile(self) -> str:
+        """What the spec calls the seccomp profile, empty when it says nothing."""
+        return f"{self.seccomp} {self.seccomp_file}".strip()
+
     @classmethod
     def from_json(cls, pod: object, container: object) -> SecurityContext:
         """Reads the securityContext of a container over that of its pod.

@@ -78,8 +78,7 @@ def profile_name(evidence: Evidence) -> str:
     """Returns what the pod's spec calls the seccomp profile, empty when it says nothing."""
     if evidence.container is None:
         return ""
-    security = evidence.container.security
-    return f"{security.seccomp} {security.seccomp_file}".strip()
+    return evidence.container.security.profile
 
 
 def _seccomp(evidence: Evidence, interior: Interior) -> Finding:

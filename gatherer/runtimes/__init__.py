@@ -29,6 +29,7 @@ class Target:
         node: node name; the host name with runtime `local`.
         image: container image.
         container_id: which instance of the container, empty with runtime `local`.
+        seccomp: what the pod's spec calls its seccomp profile, such as `Localhost profile.json`.
     """
 
     runtime: str
@@ -39,6 +40,7 @@ class Target:
     node: str = ""
     image: str = ""
     container_id: str = ""
+    seccomp: str = ""
 
 
 @dataclass(frozen=True)

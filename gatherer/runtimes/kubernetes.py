@@ -140,6 +140,7 @@ class KubernetesRuntime:
             node=pod.node,
             image=container.image,
             container_id=container.container_id,
+            seccomp=container.security.profile,
         )
         self._instance = Instance(pod.uid, container.name, container.container_id, pod.node)
         return self._target

@@ -52,6 +52,7 @@ def test_require_trace_makes_it_a_failure(
     done = capture(cluster, tmp_path, "-p", noptrace, "-m", "1", "--require-trace")
     assert done.returncode == 3
     assert done.stderr.startswith("gatherer: error: nothing may be traced: ptrace(2) is forbidden")
+    assert "the seccomp profile (Localhost no-ptrace.json); allow ptrace in it, " in done.stderr
     assert done.stderr.count("\n") == 1
     told = session(tmp_path)
     assert told["exit_code"] == 3

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gatherer.capture_dir import CaptureDirectory
+from gatherer.chronicle import Chronicle
 from gatherer.clock import CaptureClock
+from gatherer.config import CaptureConfig
+from gatherer.reception import Arrival
 from gatherer.runtimes import Target
 from gatherer.session_document import SessionDocument
+from hg_shared.framing import Frame
 from hg_shared.messages import Event
 from hg_shared.open_files import FEW_FILES
-from tests.unit.gatherer.scripted import HELLO, REALTIME, SECOND, process
+from tests.unit.gatherer.scripted import (
+    HELLO,
+    REALTIME,
+    SECOND,
+    RecordingView,
+    event,
+    process,
+)
 
 CAUSE = "Yama ptrace_scope is 1 and SYS_PTRACE is missing; add SYS_PTRACE"
 
@@ -105,3 +119,40 @@ def test_want_of_descriptors_leaves_a_capture_incomplete(document: SessionDocume
     # It is tried again, and may then be traced.
     happened(document, "attach", 11, threads=1)
     assert document.processes.shortages() == ()
+
+
+FORBIDDEN = "ptrace(2) is forbidden (Operation not permitted), as by a seccomp profile"
+NAMED = FORBIDDEN.replace("a seccomp profile", "the seccomp profile (Localhost no-ptrace.json)")
+
+
+@pytest.mark.parametrize(
+    ("profile", "container", "expected"),
+    [
+        ("Localhost no-ptrace.json", "", NAMED),
+        ("Localhost no-ptrace.json", "main", NAMED),
+        ("Localhost no-ptrace.json", "neighbour", FORBIDDEN),
+        ("", "", FORBIDDEN),
+    ],
+)
+def test_a_seccomp_profile_is_named_as_doctor_names_it(
+    tmp_path: Path, profile: str, container: str, expected: str
+) -> None:
+    target = Target("kubernetes", container="main", seccomp=profile)
+    made = SessionDocument(target, {}, 0)
+    made.container = container
+    view = RecordingView()
+    chronicle = Chronicle(CaptureConfig(), made, CaptureDirectory(tmp_path), view)
+    denied = replace(HELLO, engine="", engine_reason=FORBIDDEN, tracing=f"denied: {FORBIDDEN}")
+    chronicle.take(Arrival(Frame(1, 1, b""), denied))
+    chronicle.take(Arrival(Frame(5, 2, b""), process(1, pid=11)))
+    failed = event("attach_failed", 11, cause=FORBIDDEN, denied=True)
+    chronicle.take(Arrival(Frame(3, 3, b""), failed))
+    remedy = "; allow ptrace in it, set seccompProfile RuntimeDefault on the container, or use"
+    tracing = made.tracing or ""
+    assert tracing.startswith(f"denied: {expected}")
+    assert (remedy in tracing) is (expected == NAMED)
+    [start] = view.starts
+    assert start.hello.engine_reason == expected
+    [(_, _, _, fields)] = view.events
+    assert str(fields["cause"]).startswith(expected)
+    assert made.as_json()["target"]["seccomp"] == profile
