@@ -12,6 +12,7 @@ def run() -> int:
     ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     if not ignored:
         signal.signal(signal.SIGINT, _end)
+    from gatherer.standard_streams import flush, open_closed
     from hg_shared import inherited_signals
     from hg_shared.mark import set_mark
     from hg_shared.open_files import raise_limit
@@ -19,6 +20,7 @@ def run() -> int:
     # Before everything else: no hunter may trace a gatherer, not even while it loads the rest.
     set_mark()
     inherited_signals.reset()
+    open_closed()
     raise_limit()
     from gatherer.cli import main
 
@@ -31,6 +33,7 @@ def run() -> int:
         code = INTERRUPTED
     # Python's own end takes a while, and would answer with a traceback.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    flush()
     _leave_threads(code)
     return code
 
@@ -46,11 +49,6 @@ def _leave_threads(code: int) -> None:
     import threading
 
     if threading.active_count() > 1:
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except (OSError, ValueError, AttributeError):
-                pass  # Nobody reads it.
         os._exit(code)
 
 

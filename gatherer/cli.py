@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -199,6 +200,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error, debug)
     except (click.Abort, KeyboardInterrupt):
         return _fail(GathererError("interrupted"), debug)
+    except OSError as error:
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EPIPE):
+            problem = f"stdout cannot be written: {error.strerror}"
+            return _fail(GathererError(problem, "see where it leads"), debug)
+        return _fail(unexpected(error), debug)
     except Exception as error:
         return _fail(unexpected(error), debug)
 
