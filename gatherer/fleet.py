@@ -36,6 +36,9 @@ TICK_SECONDS = 0.5
 WRITE_TICKS = 4
 EXHAUSTED_SECONDS = 2.0
 """Time between two questions whether more pods can come, when no target is left."""
+ALONE_SECONDS = 3.0
+"""How long the error of the only target waits for the end of everything, which tells it."""
+
 WENT_SECONDS = 3.0
 """How long the watch may take to tell that a container has ended, in which hunter did not start."""
 STARTS = 3
@@ -74,6 +77,7 @@ class Fleet:
         self._waits: dict[tuple[str, str], tuple[Found, float]] = {}
         self._stop_reason = ""
         self._cancelled = False
+        self._ended_all = False
         self._started_ns = time.time_ns()
         self._first_greeted_at: float | None = None
         self._last_greeted_at = 0.0
@@ -128,6 +132,7 @@ class Fleet:
                 self._view.note(f"warning: {self._directory.warning}")
             await self._capture()
         finally:
+            self._ended_all = True
             await self._sources.aclose()
             if self._directory is not None:
                 self._directory.close()
@@ -288,10 +293,19 @@ class Fleet:
         ):
             # Its next instance gets another try.
             self._members.pop(key, None)
-        if member.summary is None:
+        if member.summary is None and member.error is not None and len(self._members) == 1:
+            # Of the only target it is most often the error that the whole ends with at once.
+            loop = asyncio.get_running_loop()
+            loop.call_later(ALONE_SECONDS, self._tell_alone, member, str(member.error))
+        elif member.summary is None:
             self._view.note(str(member.error) if member.error else member.remark, member.name)
         elif not self._stop_reason:
             self._view.note(f"capture ended: {member.summary.end_reason}", member.name)
+
+    def _tell_alone(self, member: Member, error: str) -> None:
+        """Notes why the only target could not be captured, unless that has ended everything."""
+        if not self._ended_all:
+            self._view.note(error, member.name)
 
     def _greeted(self, member: Member) -> None:
         """Notes that a hunter runs; one that comes too late is asked to end."""

@@ -40,6 +40,7 @@ class FleetSources:
         self._note = note
         self._wake = wake
         self._unheard = set(range(len(self._sources)))
+        self._checked = False
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -64,15 +65,24 @@ class FleetSources:
     def check(self) -> None:
         """Makes sure that there is something to capture, now or later.
 
+        Notes what some of the sources said, but not what it raises: that is shown by whoever
+        catches it.
+
         Raises:
             GathererError: what the sources said, or why no container can be captured.
         """
+        errors = [error for _, error in sorted(self.errors.items())]
+        self._checked = True
         try:
             self.found.check()
         except TargetNotFound:
-            if self.errors:
-                raise self.errors[min(self.errors)] from None
+            for error in errors[1:]:
+                self._note(str(error))
+            if errors:
+                raise errors[0] from None
             raise
+        for error in errors:
+            self._note(str(error))
 
     async def exhausted(self) -> bool:
         """Whether no source can tell of more pods."""
@@ -110,7 +120,8 @@ class FleetSources:
                 self._wake()
         except GathererError as error:
             self.errors[number] = error
-            self._note(str(error))
+            if self._checked:
+                self._note(str(error))
         except Exception as error:
             self.errors[number] = unexpected(error)
         finally:

@@ -18,9 +18,14 @@ from gatherer.errors import (
     Unauthorized,
 )
 from gatherer.kube.models import Status
+from gatherer.kube.review import grant
 
 _MAX_MESSAGE = 600  # characters: containerd repeats itself, the beginning of a message may be lost
-_FORBIDDEN = re.compile(r'cannot (?P<verb>[a-z]+) resource "(?P<resource>[^"]+)"')
+_FORBIDDEN = re.compile(
+    r'(?:User "(?P<user>[^"]*)" )?cannot (?P<verb>[a-z]+) resource "(?P<resource>[^"]+)"'
+    r'(?: in API group "(?P<group>[^"]*)")?'
+)
+_EVERYWHERE = "at the cluster scope"
 # Subresources that a websocket client needs both `get` and `create` for.
 _CONNECTING = ("pods/exec", "pods/portforward")
 # Of runtimes about an exec: containerd, CRI-O and Docker over runc, crun or runsc.
@@ -93,7 +98,14 @@ def parse_failure(status: int, content_type: str, body: bytes) -> Status:
 
 
 def answer_error(
-    status: int, content_type: str, body: bytes, *, context: str, verb: str = "", resource: str = ""
+    status: int,
+    content_type: str,
+    body: bytes,
+    *,
+    context: str,
+    namespace: str = "",
+    verb: str = "",
+    resource: str = "",
 ) -> ApiError:
     """Returns the error that an HTTP answer means.
 
@@ -102,6 +114,7 @@ def answer_error(
         content_type: of the answer.
         body: of the answer.
         context: kubeconfig context, for the remedy.
+        namespace: of what was asked for, empty for what is in none, or where it is not known.
         verb: what the request needed, for a server that does not say it.
         resource: such as `pods/exec`, likewise.
     """
@@ -115,12 +128,16 @@ def answer_error(
             status,
         )
     if status == 403:
-        return _forbidden(message, verb, resource)
+        return _forbidden(message, verb, resource, namespace)
     if status == 404:
+        where = f" in namespace {namespace!r}{_of_context(context)}" if namespace else ""
+        if not namespace and context:
+            where = f" in context {context!r}"
+        listed = f" -n {namespace}" if namespace else ""
         return NotFound(
-            message or "the API server answered 404 Not Found",
+            (message or "the API server answered 404 Not Found") + where,
             "check the name, --namespace and --context; "
-            f"`kubectl get {_resource(resource)}` lists the {_resource(resource)}",
+            f"`kubectl get {_resource(resource)}{listed}` lists the {_resource(resource)}",
             status,
         )
     if status in (408, 425, 429):
@@ -136,7 +153,7 @@ def answer_error(
     )
 
 
-def _forbidden(message: str, verb: str, resource: str) -> Forbidden:
+def _forbidden(message: str, verb: str, resource: str, namespace: str) -> Forbidden:
     told = _FORBIDDEN.search(message)
     if told is not None:
         verb, resource = told["verb"], told["resource"]
@@ -155,15 +172,20 @@ def _forbidden(message: str, verb: str, resource: str) -> Forbidden:
         verb = "create" if resource in _CONNECTING else verb
         if verb and message.endswith("is forbidden:"):
             message = f'{message} the verb {verb} on "{resource}" is missing'
-    namespace = _NAMESPACE.search(message)
+    found = _NAMESPACE.search(message)
+    everywhere = _EVERYWHERE in message
     verbs = "get,create" if resource in _CONNECTING else verb
+    if verbs in ("list", "watch") and resource == "pods" and not everywhere:
+        verbs = "list,watch"  # who looks for pods follows them
     remedy = "ask for the right to do it"
     if verbs and resource:
-        where = f" -n {namespace[1]}" if namespace else ""
-        remedy = (
-            f"bind a role with it: `kubectl create role gatherer{where} "
-            f"--verb={verbs} --resource={resource}`"
-        )
+        group = told["group"] if told is not None else None
+        user = (told["user"] if told is not None else None) or ""
+        namespace = "" if everywhere else found[1] if found else namespace
+        if everywhere or namespace:
+            remedy = "bind a role with it: " + grant(
+                verbs, f"{resource}.{group}" if group else resource, user, namespace
+            )
     return Forbidden(message, remedy, 403, verb, resource)
 
 

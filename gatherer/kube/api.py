@@ -93,6 +93,7 @@ class KubernetesApi:
             ),
             verb="get",
             resource="pods",
+            namespace=namespace,
         )
         return Pod.from_json(document)
 
@@ -151,6 +152,7 @@ class KubernetesApi:
             ),
             verb="watch",
             resource="pods",
+            namespace=namespace,
         )
         decoder = WatchDecoder()
         try:
@@ -183,6 +185,7 @@ class KubernetesApi:
             ),
             verb="get",
             resource=reference.resource,
+            namespace=namespace,
         )
         return Workload.from_json(reference.resource, document)
 
@@ -302,6 +305,7 @@ class KubernetesApi:
             ),
             verb="patch",
             resource="pods/ephemeralcontainers",
+            namespace=namespace,
         )
         return Pod.from_json(document)
 
@@ -348,4 +352,5 @@ class KubernetesApi:
             ),
             verb="list",
             resource=resource,
+            namespace=namespace,
         )

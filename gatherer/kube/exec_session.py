@@ -134,7 +134,7 @@ async def open_exec(
         ExecError: the answer was no exec websocket.
     """
     path = _exec_path(namespace, pod, container, command, stdin)
-    connection = await open_websocket(access, path, subprotocols, "pods/exec")
+    connection = await open_websocket(access, path, subprotocols, "pods/exec", namespace)
     try:
         channels = ExecChannels(connection.subprotocol)
     except ExecError:

@@ -87,7 +87,7 @@ async def open_port_forward(
     path = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods/{quote(pod, safe='')}/portforward"
     try:
         connection = await open_websocket(
-            access, f"{path}?ports={port}", (SUBPROTOCOL,), "pods/portforward"
+            access, f"{path}?ports={port}", (SUBPROTOCOL,), "pods/portforward", namespace
         )
     except ExecError as error:
         raise PortForwardError(error.cause, error.remedy) from error

@@ -5,6 +5,8 @@ SelfSubjectAccessReview is authorization.k8s.io/v1, SelfSubjectReview authentica
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -65,3 +67,45 @@ def git_version(document: object) -> str:
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def service_account(user: str) -> tuple[str, str] | None:
+    """Returns namespace and name of a service account; None for any other user.
+
+    Args:
+        user: as the server calls it.
+    """
+    match = re.fullmatch(r"system:serviceaccount:([a-z0-9-]+):([a-z0-9.-]+)", user)
+    return (match[1], match[2]) if match else None
+
+
+def role_name(resource: str) -> str:
+    """Returns what the role with rights on a resource is called.
+
+    Args:
+        resource: such as `pods/exec`.
+    """
+    return "gatherer-" + re.sub(r"[/.]", "-", resource)
+
+
+def grant(verbs: str, resource: str, user: str, namespace: str = "") -> str:
+    """Returns the kubectl commands that give a user rights on a resource: a role and its binding.
+
+    Args:
+        verbs: separated by commas.
+        resource: such as `pods/exec`, or `deployments.apps`.
+        user: as the server calls it, empty when that is not known.
+        namespace: of the objects, empty for the whole cluster.
+    """
+    kind, where = ("role", f" -n {namespace}") if namespace else ("clusterrole", "")
+    account = service_account(user)
+    subject = (
+        f"--serviceaccount={account[0]}:{account[1]}"
+        if account
+        else f"--user={shlex.quote(user) if user else 'USER'}"
+    )
+    name = role_name(resource)
+    return (
+        f"`kubectl create {kind} {name}{where} --verb={verbs} --resource={resource}` and "
+        f"`kubectl create {kind}binding {name}{where} --{kind}={name} {subject}`"
+    )

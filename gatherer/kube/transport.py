@@ -39,6 +39,7 @@ class Transport:
         *,
         verb: str,
         resource: str,
+        namespace: str = "",
     ) -> object:
         """Returns the JSON that answers a request.
 
@@ -46,13 +47,14 @@ class Transport:
             call: sends it.
             verb: what is done, for errors.
             resource: what it is done to, for errors.
+            namespace: that it is in, for errors.
 
         Raises:
             ApiError: the server refused.
             ServerError: the answer is not JSON.
             ClusterUnreachable: there was no answer.
         """
-        answer = await self.open(call, verb=verb, resource=resource)
+        answer = await self.open(call, verb=verb, resource=resource, namespace=namespace)
         try:
             body = await _read_bounded(answer)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
@@ -74,6 +76,7 @@ class Transport:
         *,
         verb: str,
         resource: str,
+        namespace: str = "",
     ) -> aiohttp.ClientResponse:
         """Sends a request, once more with renewed credentials when the first ones are refused.
 
@@ -81,6 +84,7 @@ class Transport:
             call: sends it.
             verb: what is done, for errors.
             resource: what it is done to, for errors.
+            namespace: that it is in, for errors.
 
         Returns:
             A successful answer, its body not read yet.
@@ -112,6 +116,7 @@ class Transport:
                 answer.headers.get("Content-Type", ""),
                 body,
                 context=self._access.context,
+                namespace=namespace,
                 verb=verb,
                 resource=resource,
             )

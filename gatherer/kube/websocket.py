@@ -37,7 +37,11 @@ _WRITE_LIMIT = 1 << 18  # bytes
 
 
 async def open_websocket(
-    access: ClusterAccess, path: str, subprotocols: Sequence[str], resource: str
+    access: ClusterAccess,
+    path: str,
+    subprotocols: Sequence[str],
+    resource: str,
+    namespace: str = "",
 ) -> ClientConnection:
     """Opens a websocket on a subresource of a pod.
 
@@ -46,6 +50,7 @@ async def open_websocket(
         path: of the request, with its query, encoded.
         subprotocols: offered, the preferred one first.
         resource: such as `pods/exec`, for the message when it is forbidden.
+        namespace: of the pod, for messages.
 
     Raises:
         ApiError: the server refused.
@@ -66,6 +71,7 @@ async def open_websocket(
                 response.headers.get("Content-Type", ""),
                 bytes(response.body or b""),
                 context=access.context,
+                namespace=namespace,
                 verb="create",
                 resource=resource,
             ) from error

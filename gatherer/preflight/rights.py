@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from gatherer.kube.review import Right
+from gatherer.kube.review import Right, grant, role_name, service_account
 from gatherer.preflight.evidence import Evidence
 from gatherer.preflight.findings import Finding, Level
 
@@ -96,15 +96,9 @@ def role_command(rights: Sequence[Right], evidence: Evidence) -> str:
         rights: of the same resource.
         evidence: namespace and user.
     """
-    resource, everywhere = rights[0].resource, rights[0].everywhere
-    name = _role_name(resource)
-    where = "" if everywhere else f" -n {evidence.namespace}"
-    kind = "clusterrole" if everywhere else "role"
+    namespace = "" if rights[0].everywhere else evidence.namespace
     verbs = ",".join(right.verb for right in rights)
-    return (
-        f"`kubectl create {kind} {name}{where} --verb={verbs} --resource={resource}` and "
-        f"`kubectl create {kind}binding {name}{where} --{kind}={name} {_subject(evidence.user)}`"
-    )
+    return grant(verbs, rights[0].resource, evidence.user, namespace)
 
 
 def role_manifest(rights: Sequence[Right], evidence: Evidence) -> str:
@@ -115,11 +109,11 @@ def role_manifest(rights: Sequence[Right], evidence: Evidence) -> str:
         evidence: namespace and user.
     """
     resource, everywhere = rights[0].resource, rights[0].everywhere
-    name = _role_name(resource)
+    name = role_name(resource)
     prefix = "Cluster" if everywhere else ""
     where = "" if everywhere else f"\n  namespace: {evidence.namespace}"
     verbs = ", ".join(right.verb for right in rights)
-    account = _service_account(evidence.user)
+    account = service_account(evidence.user)
     if account:
         subject = f"kind: ServiceAccount\n  namespace: {account[0]}\n  name: {account[1]}"
     else:
@@ -145,20 +139,6 @@ roleRef:
 subjects:
 - {subject}
 """
-
-
-def _role_name(resource: str) -> str:
-    return "gatherer-" + resource.replace("/", "-")
-
-
-def _service_account(user: str) -> tuple[str, str] | None:
-    match = re.fullmatch(r"system:serviceaccount:([a-z0-9-]+):([a-z0-9.-]+)", user)
-    return (match[1], match[2]) if match else None
-
-
-def _subject(user: str) -> str:
-    account = _service_account(user)
-    return f"--serviceaccount={account[0]}:{account[1]}" if account else f"--user={user or 'USER'}"
 
 
 def _user(evidence: Evidence) -> str:

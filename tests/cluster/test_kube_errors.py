@@ -126,9 +126,10 @@ async def test_a_target_that_cannot_be_captured(
 async def test_a_pod_that_does_not_exist(cluster: StandInCluster) -> None:
     error = await refused_start(cluster.kubeconfig, "nopod")
     assert type(error) is NotFound
-    assert 'pods "nopod" not found' in str(error)
+    assert error.cause == "pods \"nopod\" not found in namespace 'default' of context 'admin'"
     error = await refused_start(cluster.kubeconfig, "problempod", namespace="nons")
     assert type(error) is NotFound
+    assert "in namespace 'nons' of context 'admin'" in error.cause
 
 
 async def test_a_container_without_python(
@@ -143,7 +144,8 @@ async def test_exec_is_forbidden_after_the_pod_was_read(cluster: StandInCluster)
     error = await refused_start(cluster.kubeconfig, "problempod", context="viewer")
     assert isinstance(error, Forbidden)
     assert error.resource == "pods/exec"
-    assert "kubectl create role gatherer -n default --verb=get,create" in error.remedy
+    assert "kubectl create role gatherer-pods-exec -n default --verb=get,create" in error.remedy
+    assert "kubectl create rolebinding gatherer-pods-exec -n default" in error.remedy
 
 
 async def test_a_token_that_is_not_accepted(cluster: StandInCluster, tmp_path: Path) -> None:

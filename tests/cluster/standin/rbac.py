@@ -121,7 +121,6 @@ USERS = {
     "debugger": service_account(
         *("default", "debugger", _READ_PODS, _exec("get", "create")),
         Rule(frozenset({"patch"}), frozenset({"pods/ephemeralcontainers"})),
-        Rule(frozenset({"get", "create"}), frozenset({"pods/attach"})),
     ),
     **{without(*right): _capture_without(*right) for right in CAPTURE},
 }

@@ -311,6 +311,9 @@ async def test_nothing_to_capture_is_an_error_that_touches_no_directory(
         await scene.end()
     assert caught.value.exit_code == 3
     assert not scene.output.exists()
+    # What is raised is shown by whoever catches it: nothing is said twice, nothing not at all.
+    assert not any(str(caught.value) in note for note in scene.view.notes)
+    assert scene.view.notes == (["second"] if words == "first" else [])
 
 
 async def test_a_directory_in_use_is_refused(tmp_path: Path) -> None:
@@ -343,6 +346,35 @@ async def test_the_exit_code_is_the_worst_and_the_error_names_the_first(tmp_path
     assert "  default_c_main: not captured: no python; take another image" in text
     assert "targets: 4 = 1 complete + 1 not complete + 2 not captured" in text
     assert "records: 20 seen = 16 received + 4 lost" in text
+
+
+async def test_the_error_of_the_only_target_is_not_said_twice(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, ScriptedSource(pod("a"), live=False))
+    await scene.until(lambda: len(scene.captures) == 1)
+    for capture in scene.captures.values():
+        capture.fail(ExecError("refused", "ask for the right"))
+    with pytest.raises(ExecError, match="refused"):
+        await scene.end()
+    assert not any("refused" in note for note in scene.view.notes)
+
+
+async def test_the_error_of_the_only_target_is_said_while_others_may_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatherer.fleet.ALONE_SECONDS", 0.0)
+    monkeypatch.setattr(ScriptedSource, "exhausted", never)
+    scene = Scene(tmp_path, ScriptedSource(pod("a"), live=True))
+    await scene.until(lambda: len(scene.captures) == 1)
+    for capture in scene.captures.values():
+        capture.fail(ExecError("refused", "ask for the right"))
+    await scene.until(lambda: "default/a/main: refused; ask for the right" in scene.view.notes)
+    scene.fleet.stop("interrupted")
+    with pytest.raises(ExecError):
+        await scene.end()
+
+
+async def never(_source: ScriptedSource) -> bool:
+    return False
 
 
 async def test_when_none_can_be_captured_the_error_is_theirs(tmp_path: Path) -> None:

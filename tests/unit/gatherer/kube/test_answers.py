@@ -209,3 +209,68 @@ def test_an_exec_error_keeps_the_runtimes_own_words_only() -> None:
     assert "failed to start exec" not in error.cause
     assert error.remedy == "the container has no such program"
     assert "executable for" in exec_error(status_of("BINARY NOT EXECUTABLE"), "x").remedy
+
+
+def told(status: int, message: str, **arguments: str) -> ApiError:
+    body = json.dumps({"kind": "Status", "status": "Failure", "message": message, "code": status})
+    return answer_error(
+        status, "application/json", body.encode(), **{"context": "prod", **arguments}
+    )
+
+
+def test_a_right_on_the_whole_cluster_takes_a_cluster_role_and_its_binding() -> None:
+    error = told(
+        403,
+        'pods is forbidden: User "jane@corp" cannot list resource "pods" in API group "" '
+        "at the cluster scope",
+        namespace="",
+        verb="list",
+        resource="pods",
+    )
+    assert error.remedy == (
+        "bind a role with it: "
+        "`kubectl create clusterrole gatherer-pods --verb=list --resource=pods` and "
+        "`kubectl create clusterrolebinding gatherer-pods --clusterrole=gatherer-pods "
+        "--user=jane@corp`"
+    )
+
+
+def test_a_right_in_a_namespace_takes_a_role_and_its_binding() -> None:
+    error = told(
+        403,
+        'deployments.apps "web" is forbidden: User "system:serviceaccount:ci:bot" cannot get '
+        'resource "deployments" in API group "apps" in the namespace "team"',
+        verb="get",
+        resource="deployments",
+    )
+    assert error.remedy == (
+        "bind a role with it: `kubectl create role gatherer-deployments-apps -n team --verb=get "
+        "--resource=deployments.apps` and `kubectl create rolebinding gatherer-deployments-apps "
+        "-n team --role=gatherer-deployments-apps --serviceaccount=ci:bot`"
+    )
+
+
+def test_a_user_with_spaces_is_one_word_of_the_shell() -> None:
+    error = told(403, 'x is forbidden: User "jane doe" cannot get resource "nodes" at the cluster '
+                 "scope")  # fmt: skip
+    assert "--user='jane doe'" in error.remedy
+
+
+def test_who_may_not_list_pods_needs_to_watch_them_too() -> None:
+    error = told(403, 'User "j" cannot list resource "pods" in the namespace "team"')
+    assert "--verb=list,watch --resource=pods" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("namespace", "context", "cause"),
+    [
+        ("team", "prod", "pods \"x\" not found in namespace 'team' of context 'prod'"),
+        ("team", "", "pods \"x\" not found in namespace 'team'"),
+        ("", "prod", "pods \"x\" not found in context 'prod'"),
+    ],
+)
+def test_what_is_not_found_names_namespace_and_context(
+    namespace: str, context: str, cause: str
+) -> None:
+    error = told(404, 'pods "x" not found', namespace=namespace, context=context)
+    assert error.cause == cause
