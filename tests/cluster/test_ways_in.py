@@ -105,8 +105,13 @@ def test_locked_nothing_is_written_to_any_file_system(
         [*command_line, "-o", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
-        (pid,) = until(lambda: hunters(cluster, "lockedpod", "lockedcontainer")[:1], "hunter runs")
+        until(lambda: hunters(cluster, "lockedpod", "lockedcontainer"), "its exec runs")
         until(lambda: list(tmp_path.glob("*.log")), "a log")
+        commands = {
+            pid: Path(f"/proc/{pid}/cmdline").read_bytes()
+            for pid in hunters(cluster, "lockedpod", "lockedcontainer")
+        }
+        pid = min(pid for pid, text in commands.items() if b"\0-X\0hunter=" in text)
         opened = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
         on_disk = [path for path in opened if path.startswith("/") and not path.startswith("/proc")]
         assert [path for path in on_disk if not path.startswith("/memfd:")] == []
