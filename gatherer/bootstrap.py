@@ -110,6 +110,7 @@ def beside() -> int:
 def become(path: str, arguments: list[str]) -> None:
     """Starts hunter beside this process and ends as it does."""
     reading, writing = os.pipe()
+    front = os.getpid()
     copy = beside()
     if copy > 0:
         os.close(writing)
@@ -123,6 +124,8 @@ def become(path: str, arguments: list[str]) -> None:
     os.close(reading)
     # hunter.__main__ writes its exit code there; it also tells who looks at the process list.
     command = [sys.executable, "-I", "-B", "-S", "-X", f"hunter={writing}", path, *arguments]
+    if copy == 0:
+        command += ["--exclude-pid", str(front)]
     try:
         os.stat(path)
         os.write(2, RECEIVED)

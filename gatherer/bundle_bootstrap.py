@@ -133,6 +133,7 @@ def stand_in_front(directory: str) -> None:
     Returns where there can be no other process: this one then becomes hunter itself.
     """
     reading, writing = os.pipe()
+    front = os.getpid()
     copy = beside()
     if copy > 0:
         os.close(writing)
@@ -149,7 +150,7 @@ def stand_in_front(directory: str) -> None:
     program, *rest = sys.orig_argv
     command = [loader, "--library-path", f"{directory}/lib", program, "-X", f"hunter={writing}"]
     try:
-        os.execv(loader, [*command, *rest])  # noqa: S606
+        os.execv(loader, [*command, *rest, "--exclude-pid", str(front)])  # noqa: S606
     except OSError as error:
         os.write(2, f"{loader}: {error.strerror}\n".encode())
         os._exit(SILENT)

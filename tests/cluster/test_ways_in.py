@@ -59,6 +59,7 @@ def run(
         cluster, output, "-p", pod, "-c", container, "-f", "0.3", "--duration", "1", *arguments
     )
     assert (done.returncode, done.stderr) == (0, "")
+    assert "belongs to gatherer" not in done.stdout, "of its own processes nothing need be said"
     told = session(output)
     assert told["complete"] is True
     assert f"inject: {told['hunter']['inject']}, {told['hunter']['inject_reason']}" in done.stdout
