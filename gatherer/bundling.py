@@ -242,13 +242,17 @@ class _Sending:
         """
         quoted = shlex.quote(self._path)
         packed = "gzip" in self._tools
-        data = gzip.compress(content, 6, mtime=0) if packed else content
+        data = content
+        if packed:
+            # In a thread: it takes seconds on a busy machine, and the channels must be served.
+            data = await asyncio.to_thread(gzip.compress, content, 6, mtime=0)
         script = f"umask 077;{'gzip -dc' if packed else 'cat'} >{quoted}||exit 1;"
         if "sha256sum" in self._tools:
             # Without wc the message of a failure lacks a number, no more.
             script += f"sha256sum <{quoted}||exit 1;wc -c <{quoted} 2>/dev/null;exit 0"
+            sha256 = await asyncio.to_thread(hashlib.sha256, content)
             digest, *rest = (await self._shell_runs(script, data)).split() or [b""]
-            same = digest == hashlib.sha256(content).hexdigest().encode()
+            same = digest == sha256.hexdigest().encode()
             there = int(rest[-1]) if rest and rest[-1].isdigit() else None
         else:
             await self._shell_runs(f"{script}exit 0", data)
