@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hg_shared.messages import Sample, TracedProcess
+from hg_shared.messages import FdTable, Sample, TracedProcess
 from hg_shared.records import Kind
 from tests.integration.hunter_session import HunterSession, wait_until
 from tests.integration.tracee import Tracee, tracers
@@ -132,6 +132,9 @@ def test_a_process_without_its_leader_is_found_traced_and_sampled(
     [declared] = [each for each in session.of(TracedProcess) if each.pid == headless.pid]
     assert declared.command == "dead_leader"
     assert declared.cmdline[1:] == ["200"]
+    [table, *_] = [each for each in session.of(FdTable) if each.process == ordinal]
+    assert table.entries["cwd"] == str(Path.cwd())
+    assert table.entries["0"].startswith("pipe:")
     [process] = [each for each in goodbye.processes if each["ordinal"] == ordinal]
     assert process["end_reason"] == "detached"
     assert session.events("attach_failed") == []

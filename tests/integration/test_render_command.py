@@ -108,6 +108,10 @@ def test_a_killed_gatherer_is_made_up_for(gather: Gather, steps: Tracee) -> None
     assert got == list(range(len(got)))
     session = capture.session()
     assert session["records"]["received"] == session["processes"][0]["records"] > 0
+    # What hunter saw after that is not known, which is not 0.
+    assert (session["records"]["seen"], session["records"]["lost"]) == (None, None)
+    assert session["processes"][0]["end_reason"].startswith("its end is not known")
+    assert capture.log().read_text().splitlines()[-1].endswith(" did not arrive) +++")
     assert not (capture.output / "records.hgs.partial").exists()
 
 

@@ -32,13 +32,15 @@ def fields(tid: str, *names: str) -> list[str]:
 
 def wait_notice(engine: Engine, kind: str, ordinal: int) -> None:
     deadline = time.monotonic() + 10
+    others = []
     while time.monotonic() < deadline:
         engine.poke()
         for notice in engine.notices():
             if (notice.kind, notice.ordinal) == (kind, ordinal):
                 return
+            others.append(notice)
         time.sleep(0.001)
-    print(f"no {kind} in cycle {ordinal}", flush=True)
+    print(f"no {kind} in cycle {ordinal} but {others}", flush=True)
     os._exit(1)
 
 
