@@ -78,6 +78,7 @@ class Capture:
         self._stop_reason = ""
         self._stopped = asyncio.Event()
         self._running = False
+        self._without_ptrace = False
         self._wait: TargetWait | None = None
         self._failure: GathererError | None = None
         self._session: Session | None = None
@@ -170,7 +171,15 @@ class Capture:
         """Captures one instance after the other."""
         outcomes = [await self._first_instance()]
         try:
-            while self._may_go_on(outcomes[-1]):
+            while True:
+                if self._may_begin_again(outcomes[-1]):
+                    again = await self._begin_again(outcomes[-1])
+                    if again is None:
+                        break
+                    outcomes.append(again)
+                    continue
+                if not self._may_go_on(outcomes[-1]):
+                    break
                 target = await self._next_instance()
                 if target is None:
                     break
@@ -260,6 +269,37 @@ class Capture:
         reason = f"failed: {failure.cause}"
         return Outcome(Conclusion(reason, False, FAILED, (), failure.cause), failure=failure)
 
+    def _may_begin_again(self, outcome: Outcome) -> bool:
+        """Tells whether another hunter is to go on after one that was stuck: once, not twice."""
+        if not outcome.stuck:
+            return False
+        may = not (self._without_ptrace or self._stop_reason or outcome.cancelled)
+        then = "another hunter goes on, without ptrace" if may else ""
+        self._chronicle.stuck(outcome.stuck, then)
+        return may
+
+    async def _begin_again(self, outcome: Outcome) -> Outcome | None:
+        """Captures on with another hunter, which never stops the target.
+
+        Args:
+            outcome: of the one that was stuck.
+
+        Returns:
+            How it ended, None when there could be none.
+        """
+        self._without_ptrace = True
+        # What was asked for at the beginning is not asked of the rest.
+        self._config = replace(self._config, require_trace=False)
+        self._document.begin_again()
+        try:
+            return await self._one_instance()
+        except Interrupted:
+            raise asyncio.CancelledError from None
+        except GathererError as error:
+            self._document.instance.end_reason = f"not started: {error.cause}"
+            self._view.note(f"no other hunter could be started: {error}")
+            return None
+
     def _may_go_on(self, outcome: Outcome) -> bool:
         """Tells whether a later instance is to be captured too."""
         config = self._config
@@ -317,6 +357,7 @@ class Capture:
             self._chronicle,
             self._timing,
             self._greeted,
+            self._without_ptrace,
         )
         self._session = session
         if self._stop_reason:

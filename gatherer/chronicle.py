@@ -160,6 +160,41 @@ class Chronicle:
             }
             self._event(rfc3339(document.clock.now_ns()), "reconnect", None, fields)
 
+    def quiet(self, seconds: float) -> None:
+        """Takes that hunter says nothing, as when it is stopped, frozen or without CPU.
+
+        Args:
+            seconds: for how long.
+
+        Raises:
+            LogWriteError: the event cannot be written.
+        """
+        self._event(rfc3339(self.ended_ns()), "silent", None, {"seconds": round(seconds, 1)})
+
+    def heard(self, seconds: float) -> None:
+        """Takes that hunter says something again.
+
+        Args:
+            seconds: how long it had said nothing.
+
+        Raises:
+            LogWriteError: the event cannot be written.
+        """
+        self._event(rfc3339(self.ended_ns()), "heard", None, {"seconds": round(seconds, 1)})
+
+    def stuck(self, why: str, then: str) -> None:
+        """Takes that hunter's watchdog has ended it.
+
+        Args:
+            why: what hunter was stuck in.
+            then: what is done about it, empty for nothing.
+        """
+        fields: dict[str, object] = {"cause": why, "then": then or None}
+        try:
+            self._event(rfc3339(self.ended_ns()), "stuck", None, fields)
+        except LogWriteError as error:
+            self._view.note(str(error))
+
     def show(self, backlog_bytes: int, stopping: bool, attempts: int = 0) -> None:
         """Shows the capture at this moment.
 

@@ -264,8 +264,12 @@ class CaptureConfig:
                 "give its address, such as --agent http://localhost:80/metrics",
             )
 
-    def hunter_arguments(self) -> list[str]:
-        """Returns hunter's command line, without the program."""
+    def hunter_arguments(self, without_ptrace: bool = False) -> list[str]:
+        """Returns hunter's command line, without the program.
+
+        Args:
+            without_ptrace: after a hunter that was stuck no other one stops the target.
+        """
         arguments = ["--only-pids"] if self.only_pids else ["--memory", str(self.threshold)]
         arguments += ["--of", self.of]
         if self.growth is not None:
@@ -281,7 +285,10 @@ class CaptureConfig:
             arguments.append("--follow-forks")
         if self.decode_fds:
             arguments.append("--decode-fds")
-        arguments += ["--engine", self.engine, "--placement", self.placement]
+        engine = "auto" if without_ptrace and self.engine != "ebpf" else self.engine
+        arguments += ["--engine", engine, "--placement", self.placement]
+        if without_ptrace:
+            arguments.append("--no-ptrace")
         if self.max_overhead is not None:
             arguments += ["--max-overhead", f"{self.max_overhead:g}"]
         if self.force:

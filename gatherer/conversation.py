@@ -6,11 +6,11 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from gatherer.config import DEFAULT_BUFFER
-from gatherer.ending import no_hello
+from gatherer.ending import no_hello, stuck
 from gatherer.errors import DeployError, GathererError, HunterGone, StreamError
 from gatherer.joining import Appointment, Joining
 from gatherer.patience import within
@@ -25,6 +25,10 @@ from hg_shared.wire import encode
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 2.0
 """Seconds between two attempts to join; doubled each time, up to a tenth of what hunter waits."""
 MIN_SILENCE = 1.5
+WORD_SECONDS = 1.0
+"""How long the word of hunter's watchdog may take when hunter is gone already."""
+QUIET_SECONDS = 4.2
+"""Two heartbeats of hunter: who says nothing for so long is worth a word."""
 POLL_GROWTH = 1.5
 """Of the time between two questions whether the target has ended, up to `LAST_BACKOFF`."""
 UNCERTAIN_SECONDS = 1.0
@@ -107,10 +111,12 @@ class _Parting:
     Attributes:
         words: for the user.
         gone: it is known not to run any more.
+        ended: how its own process ended, None when that was not told.
     """
 
     words: str = ""
     gone: bool = False
+    ended: Exit | None = None
 
 
 def _how(ended: Exit) -> str:
@@ -131,6 +137,14 @@ class Listener(Protocol):
 
     def disconnected(self, cause: str) -> None:
         """The channel to hunter is lost."""
+        ...
+
+    def quiet(self, seconds: float) -> None:
+        """Hunter has said nothing for a while, over a channel that is there."""
+        ...
+
+    def heard(self, seconds: float) -> None:
+        """It says something again."""
         ...
 
     def reconnected(self, reconnection: Reconnection) -> None:
@@ -185,6 +199,8 @@ class Conversation:
         self._transmission = Transmission(linger)
         self._appointment = Appointment.make()
         self._heard_at = 0.0
+        self._quiet_since = 0.0
+        self._fell_silent = False
         self._said_goodbye = False
         self._reading = True
         self._stopped_at = 0.0
@@ -237,14 +253,23 @@ class Conversation:
             while True:
                 ended = await self._talk(channel)
                 self.ended_at = time.monotonic()
-                certain = ended.code is not None and ended.certain
+                # A watchdog that has ended hunter says so.
+                certain = bool(stuck(ended)) or (ended.code is not None and ended.certain)
                 if self._said_goodbye or certain or self._overdue:
                     return ended
-                # A dead connection takes seconds to close, and hunter does not wait that long.
-                self._leave(channel)
-                rejoined, cause = await self._rejoin(ended)
+                silent = time.monotonic() - self._heard_at
+                # Over a channel that is there its watchdog may still say what became of hunter.
+                former = channel if self._fell_silent else None
+                if former is None:
+                    # A dead connection takes seconds to close, and hunter does not wait that long.
+                    self._leave(channel)
+                try:
+                    rejoined, cause = await self._rejoin(ended, former)
+                finally:
+                    if former is not None:
+                        self._leave(former)
                 if rejoined is None:
-                    return self._without_goodbye(ended, cause)
+                    return self._without_goodbye(ended, cause, silent)
                 channel = rejoined
         finally:
             self.ended_at = self.ended_at or time.monotonic()
@@ -253,6 +278,7 @@ class Conversation:
 
     async def _talk(self, channel: HunterChannel) -> Exit:
         """Talks over one channel until it ends, or is silent for too long."""
+        self._fell_silent = False
         receiving = asyncio.ensure_future(self._receive(channel))
         sending = asyncio.ensure_future(self._transmission.run(channel))
         try:
@@ -262,9 +288,11 @@ class Conversation:
                 await asyncio.wait({receiving}, timeout=wanted)
                 # While this process was stopped nothing could be heard: what has come is read now.
                 self._heard_at += max(0.0, time.monotonic() - since - wanted - STOPPED_SECONDS)
+                self._note_quiet()
                 if not receiving.done() and self._patience() <= 0:
                     if self.reception.hello is None:
                         raise no_hello(self.reception, Exit(None), self._timing.hello)
+                    self._fell_silent = True
                     return Exit(None, f"hunter was silent for {self._silence:g} s")
                 if not receiving.done() and self._overdue and not self._said_goodbye:
                     return Exit(None, self._overdue_words)
@@ -274,6 +302,18 @@ class Conversation:
                 task.cancel()
             await asyncio.gather(receiving, sending, return_exceptions=True)
         return await self._exit(channel)
+
+    def _note_quiet(self) -> None:
+        """Tells the listener when hunter falls silent, and when it is heard again."""
+        if self.reception.hello is None or not self._reading or self._said_goodbye:
+            return
+        if self._quiet_since and self._heard_at > self._quiet_since:
+            self._listener.heard(self._heard_at - self._quiet_since)
+            self._quiet_since = 0.0
+        quiet = time.monotonic() - self._heard_at
+        if not self._quiet_since and quiet >= QUIET_SECONDS:
+            self._quiet_since = self._heard_at
+            self._listener.quiet(quiet)
 
     @property
     def _overdue_words(self) -> str:
@@ -338,18 +378,48 @@ class Conversation:
         except (TimeoutError, GathererError):
             return Exit(None, "hunter did not end")
 
-    @staticmethod
-    def _without_goodbye(ended: Exit, cause: _Parting) -> Exit:
-        """Returns how hunter ended, as far as that can be told without its Goodbye."""
-        if ended.code is not None and cause.gone:
-            return ended
-        return Exit(None, f"{_how(ended)}; {cause.words}", ended.stderr)
+    def _without_goodbye(self, ended: Exit, cause: _Parting, silent: float) -> Exit:
+        """Returns how hunter ended, as far as that can be told without its Goodbye.
 
-    async def _rejoin(self, ended: Exit) -> tuple[HunterChannel | None, _Parting]:
+        Args:
+            ended: how its last channel did.
+            cause: why it is not looked for any longer.
+            silent: for how many seconds it had said nothing when that channel ended.
+        """
+        if cause.ended is not None:
+            return cause.ended
+        # One that waits for its gatherer in vain ends by itself, but not so soon.
+        soon = cause.gone and time.monotonic() - self._heard_at < self._linger
+        if ended.code is not None and cause.gone:
+            return replace(ended, silent=silent)
+        words = f"{_how(ended)}; {cause.words}"
+        return Exit(None, words, ended.stderr, silent=silent if soon else 0.0)
+
+    async def _last_words(self, channel: HunterChannel) -> Exit:
+        """Returns how hunter ended once its watchdog says so over a channel that was given up.
+
+        Args:
+            channel: on which hunter had fallen silent. What it says there once more is sent again
+                over the next one.
+        """
+        try:
+            while await channel.receive():
+                pass
+            ended = await channel.wait()
+            if stuck(ended):
+                return ended
+        except GathererError:
+            pass
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+    async def _rejoin(
+        self, ended: Exit, former: HunterChannel | None
+    ) -> tuple[HunterChannel | None, _Parting]:
         """Looks for a lost hunter until it is found, or cannot be there any more.
 
         Args:
             ended: how the channel to it ended, which is not how hunter did.
+            former: that channel, where it has not ended.
 
         Returns:
             The channel, or None and why there is none.
@@ -359,7 +429,11 @@ class Conversation:
         looking = asyncio.ensure_future(self._look(lost_at + self._linger + self._timing.margin))
         asking = asyncio.ensure_future(self._until_target_ended())
         waiting = asyncio.ensure_future(self._until_overdue())
-        tasks = {looking, asking, waiting}
+        tasks: set[asyncio.Future[Any]] = {looking, asking, waiting}
+        listening: asyncio.Future[Exit] | None = None
+        if former is not None:
+            listening = asyncio.ensure_future(self._last_words(former))
+            tasks.add(listening)
         try:
             # The usual end of a container is no connection that is lost.
             patience = UNCERTAIN_SECONDS if ended.code is not None else 0
@@ -367,6 +441,11 @@ class Conversation:
             if not any(task.done() for task in tasks):
                 self._listener.disconnected(_how(ended))
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if listening is not None:
+                if looking.done() and looking.result()[0] is None:
+                    await asyncio.wait({listening}, timeout=WORD_SECONDS)
+                if listening.done():
+                    return None, _Parting(gone=True, ended=listening.result())
             if not looking.done() and asking.done() and self.inject in OUTLIVES:
                 await asyncio.wait({looking}, timeout=OUTLIVES_SECONDS)
             if not looking.done() and asking.done():

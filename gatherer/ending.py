@@ -21,6 +21,11 @@ NOTHING_TO_TRACE = ("no process", "process ", "processes ")
 """How hunter's words begin when it finds none of the processes it was asked for."""
 _MANY = "events and samples"
 _ERROR_PREFIX = "hunter: error: "
+_STUCK_PREFIX = "hunter: stuck: "
+SILENT_SECONDS = 2.0
+"""A heartbeat of hunter, and what its watchdog gives it."""
+STUCK = "stuck"
+"""End of a capture whose hunter held its target, or could have, and was ended for it."""
 _STOPPED = {
     "interrupted": ("interrupted", COMPLETE),
     "duration": ("duration", COMPLETE),
@@ -121,6 +126,8 @@ def _incomplete(evidence: Evidence, notes: tuple[str, ...]) -> str:
     settlement, unknown = evidence.settlement, evidence.unknown_ms
     if evidence.failure is not None:
         return printable(evidence.failure.cause, 300)
+    if why_stuck(evidence):
+        return notes[0]
     if evidence.goodbye is None:
         if not evidence.totals_unknown:
             time = "the time" if unknown is None else f"{unknown:.0f} ms"
@@ -211,6 +218,37 @@ def hunter_error(stderr: str) -> str:
     return ""
 
 
+def stuck(ended: Exit) -> str:
+    """Returns why hunter's watchdog has ended it, empty when it has not.
+
+    Args:
+        ended: how hunter's process ended.
+    """
+    for line in reversed(ended.stderr.splitlines()):
+        if line.startswith(_STUCK_PREFIX):
+            return printable(line.removeprefix(_STUCK_PREFIX).strip(), 400)
+    return ""
+
+
+def why_stuck(evidence: Evidence) -> str:
+    """Returns why hunter was stuck, empty when it was not, or when nothing tells.
+
+    Its watchdog says so on hunter's stderr. That is out of reach over a channel that was joined
+    later: a hunter that says nothing for two heartbeats and then is gone, without its container,
+    was stuck too.
+
+    Args:
+        evidence: of the end.
+    """
+    if evidence.goodbye is not None or evidence.failure is not None or evidence.cancelled:
+        return ""
+    if said := stuck(evidence.exit):
+        return said
+    if evidence.end is None and evidence.exit.silent >= SILENT_SECONDS:
+        return f"it said nothing for {evidence.exit.silent:.1f} s, and was gone then"
+    return ""
+
+
 def _reason(evidence: Evidence) -> tuple[str, int]:
     failure, goodbye = evidence.failure, evidence.goodbye
     if evidence.cancelled:
@@ -219,6 +257,8 @@ def _reason(evidence: Evidence) -> tuple[str, int]:
         # What could not start with the first words said is told by the class, the rest has failed.
         code = failure.exit_code if isinstance(failure, _COULD_NOT_START) else FAILED
         return f"failed: {failure.cause}", code
+    if goodbye is None and why_stuck(evidence):
+        return STUCK, LOST
     if goodbye is None:
         if evidence.end is not None:
             # Of a node that is silent nobody knows what its containers did since.
@@ -238,7 +278,10 @@ def _reason(evidence: Evidence) -> tuple[str, int]:
 
 def _notes(evidence: Evidence) -> tuple[str, ...]:
     reception = evidence.reception
-    notes = list(evidence.discrepancies) + list(evidence.settlement.discrepancies)
+    notes = []
+    if why := why_stuck(evidence):
+        notes.append(f"hunter was stuck: {why}")
+    notes += list(evidence.discrepancies) + list(evidence.settlement.discrepancies)
     if reception.missing_frames:
         verb = "is" if reception.missing_frames == 1 else "are"
         notes.append(f"{counted(reception.missing_frames, 'frame')} of the stream {verb} missing")

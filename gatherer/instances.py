@@ -79,6 +79,8 @@ class Instance:
         started: RFC 3339 time of the Hello.
         ended: RFC 3339 time, None while it runs.
         end: how it ended, None while it runs or when nobody told.
+        end_reason: why the capture of it ended, empty while it goes on.
+        again: it is the same instance as the one before, with another hunter in it.
         tail_unknown_ms: time before its end of which nothing is known.
         memory: of the container, latest sample.
         seen: records hunter took.
@@ -98,6 +100,8 @@ class Instance:
     started: str | None = None
     ended: str | None = None
     end: TargetEnd | None = None
+    end_reason: str = ""
+    again: bool = False
     tail_unknown_ms: float | None = None
     memory: ContainerMemory = ContainerMemory()
     seen: int = 0
@@ -193,6 +197,7 @@ class Instance:
             "started": self.started,
             "ended": self.ended,
             "end": self.end_fields() or None,
+            "end_reason": self.end_reason or None,
             "tail": {"unknown_ms": self.tail_unknown_ms},
             "records": self.records(),
         }

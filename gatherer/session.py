@@ -14,7 +14,16 @@ from gatherer.chronicle import Chronicle
 from gatherer.clock import rfc3339
 from gatherer.config import CaptureConfig, this_user
 from gatherer.conversation import Conversation, Reconnection, Timing
-from gatherer.ending import TARGET_ENDED, Conclusion, Evidence, conclude, fate, hunter_failure
+from gatherer.ending import (
+    TARGET_ENDED,
+    Conclusion,
+    Evidence,
+    conclude,
+    fate,
+    hunter_failure,
+    stuck,
+    why_stuck,
+)
 from gatherer.errors import GathererError, Interrupted, LogWriteError, TracingDenied
 from gatherer.patience import Pauses, within
 from gatherer.reception import Arrival, Reception
@@ -44,6 +53,7 @@ class Outcome:
         failure: what ended it before its time.
         cancelled: the user would not wait.
         spool: what was not rendered, None when everything was.
+        stuck: why hunter's watchdog has ended it, empty when it has not.
     """
 
     conclusion: Conclusion
@@ -51,6 +61,7 @@ class Outcome:
     failure: GathererError | None = None
     cancelled: bool = False
     spool: Path | None = None
+    stuck: str = ""
 
 
 class Session:
@@ -65,6 +76,7 @@ class Session:
         chronicle: keeps the record of the capture; its present instance is this one.
         timing: patience.
         greeted: called when hunter has said Hello.
+        without_ptrace: hunter traces with an engine that never stops its target, or not at all.
     """
 
     def __init__(
@@ -77,6 +89,7 @@ class Session:
         chronicle: Chronicle,
         timing: Timing,
         greeted: Callable[[], None],
+        without_ptrace: bool = False,
     ) -> None:
         self._config = config
         self._runtime = runtime
@@ -90,7 +103,7 @@ class Session:
         self._conversation = Conversation(
             runtime,
             image,
-            [*config.hunter_arguments(), "--owner", this_user()],
+            [*config.hunter_arguments(without_ptrace), "--owner", this_user()],
             config.linger,
             timing,
             self,
@@ -232,6 +245,14 @@ class Session:
         """Shows that hunter is out of reach."""
         self._view.note(f"the connection to hunter is lost ({cause}); trying to come back")
 
+    def quiet(self, seconds: float) -> None:
+        """Writes and shows that hunter says nothing."""
+        self._chronicle.quiet(seconds)
+
+    def heard(self, seconds: float) -> None:
+        """Writes and shows that it does again."""
+        self._chronicle.heard(seconds)
+
     def reconnected(self, reconnection: Reconnection) -> None:
         """Writes and shows that hunter is there again."""
         self._chronicle.reconnected(reconnection)
@@ -356,6 +377,7 @@ class Session:
         conclusion = conclude(evidence)
         document.settle(settlement)
         instance.end = end
+        instance.end_reason = conclusion.end_reason
         instance.tail_unknown_ms = unknown_ms
         instance.totals_unknown = evidence.totals_unknown
         if instance.goodbye is None:
@@ -363,7 +385,7 @@ class Session:
             document.processes.close(instance.ended, fate(end), evidence.totals_unknown)
         chronicle.close_instance()
         spool = self._spool_path if self._kept_spool else None
-        return Outcome(conclusion, end, failure, cancelled, spool)
+        return Outcome(conclusion, end, failure, cancelled, spool, why_stuck(evidence))
 
     def _all_received(self) -> Accounts | None:
         """Returns what was received, rendered or not, where only the spool can tell."""
@@ -377,7 +399,7 @@ class Session:
     async def _target_end(self, ended: Exit, failure: GathererError | None) -> TargetEnd | None:
         """Asks the runtime how the target ended, for as long as it may take to learn it."""
         goodbye = self._instance.goodbye
-        if failure is not None:
+        if failure is not None or stuck(ended):
             return None
         if goodbye is not None:
             return TargetEnd(TARGET_ENDED) if goodbye.reason == "no_targets" else None

@@ -102,7 +102,7 @@ class SessionDocument:
     @property
     def restarts(self) -> int:
         """How many more instances of the target were traced after the first."""
-        return len(self._instances) - 1
+        return sum(not instance.again for instance in self._instances) - 1
 
     @property
     def seen(self) -> int:
@@ -131,6 +131,10 @@ class SessionDocument:
         self._instances.append(self.instance)
         self.processes.begin_instance(number)
         return self.instance
+
+    def begin_again(self) -> None:
+        """Goes over to another hunter in the same instance, which counts from one."""
+        self.begin_instance(self.target).again = True
 
     def replace_instance(self, target: Target) -> None:
         """Takes another instance in the place of the present one, of which hunter saw nothing.

@@ -15,6 +15,7 @@ import time
 from typing import Dict, Optional
 
 from hg_shared import rights
+from hg_shared.cpu_quota import LITTLE_CPUS
 from hg_shared.headroom import HEADROOM_BYTES, headroom
 from hg_shared.messages import Event, Goodbye
 from hg_shared.records import Abi
@@ -22,6 +23,7 @@ from hunter import capture_plan
 from hunter.config import Config
 from hunter.connection import Connection
 from hunter.container import Container
+from hunter.cpu_limit import cpu_limit
 from hunter.engines import loading
 from hunter.errors import HunterError, NoHeadroom, NothingToTrace
 from hunter.hidden import Hidden
@@ -39,7 +41,7 @@ from hunter.watchdog import Watchdog
 TICK = 0.05
 # While nothing is traced there is nothing to look after between two scans.
 IDLE_TICK = 0.5
-HEARTBEAT_NS = 5_000_000_000
+HEARTBEAT_NS = 2_000_000_000
 HEARTBEATS_PER_LINGER = 5
 # Of the buffer: frames that are not acknowledged.
 FRAMES_EIGHTHS = 8 - loading.QUEUE_EIGHTHS
@@ -159,6 +161,7 @@ class Hunter:
             self._scanner.leave_out(self._watchdog.pid)
         self._writer.use(self._engine)
         self._writer.put(self._reports.hello())
+        self._warn_of_little_cpu()
         self._writer.start()
         gc.collect()
         gc.freeze()
@@ -185,6 +188,12 @@ class Hunter:
             os.unlink(sys.argv[0])
         except OSError:
             pass
+
+    def _warn_of_little_cpu(self) -> None:
+        limit = cpu_limit()
+        if limit is not None and limit.cpus < LITTLE_CPUS:
+            fields: Dict[str, object] = {"cpus": limit.cpus, "source": limit.source}
+            self._writer.put(Event(time.monotonic_ns(), "little_cpu", None, fields))
 
     def _check_headroom(self) -> None:
         memory = procfs.container_memory("self", self._mount)

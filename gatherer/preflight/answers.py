@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from gatherer.interpreters import parse_interpreters
 from gatherer.preflight.evidence import Interior, Memory, Place, Process
+from hg_shared.cpu_quota import parse_max, parse_quota
 from hg_shared.rights import capability_names, parse_rights
 
 _UNLIMITED = 1 << 60  # cgroup v1 shows the largest page-aligned number instead of nothing
@@ -63,6 +64,7 @@ def interior(output: bytes, asked: str, shell: str) -> Interior | None:
         release=_line(told, "release"),
         machine=_line(told, "machine"),
         memory=_memory(told),
+        cpus=_cpus(told),
         places=_places(told.get("places", ()), noexec),
         processes=_processes(told, _number(_line(told, "me")) or 0),
         cut="more" in told,
@@ -107,6 +109,11 @@ def _memory(told: Mapping[str, list[str]]) -> Memory | None:
             parent=lowest < own,
         )
     return None
+
+
+def _cpus(told: Mapping[str, list[str]]) -> float | None:
+    cpus = parse_max(_line(told, "cpu2"))
+    return cpus if cpus is not None else parse_quota(_line(told, "quota1"), _line(told, "period1"))
 
 
 def _mounts(lines: Iterable[str]) -> dict[str, tuple[bool, bool, bool]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gatherer.preflight import (
     agents,
     cluster,
+    cpu,
     inside,
     memory,
     node,
@@ -27,6 +28,7 @@ CHECKS = (
     privileges,
     processes,
     memory,
+    cpu,
     way_in,
     tracing,
     agents,

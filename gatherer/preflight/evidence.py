@@ -109,6 +109,7 @@ class Interior:
         release: of the kernel, empty when unknown.
         machine: as uname(2) says, empty when unknown.
         memory: its memory cgroup, None when none can be seen.
+        cpus: limit of its CPU cgroup in CPUs, None for none or when none can be seen.
         places: where it may write.
         processes: that could be traced: the container's own first, the biggest of them first.
         cut: there are more processes than were looked at.
@@ -126,6 +127,7 @@ class Interior:
     release: str = ""
     machine: str = ""
     memory: Memory | None = None
+    cpus: float | None = None
     places: tuple[Place, ...] = ()
     processes: tuple[Process, ...] = ()
     cut: bool = False

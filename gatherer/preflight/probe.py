@@ -34,6 +34,9 @@ _FILES = (
     ("limit2", "/sys/fs/cgroup/memory.max"),
     ("usage2", "/sys/fs/cgroup/memory.current"),
     ("stat2", "/sys/fs/cgroup/memory.stat"),
+    ("quota1", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"),
+    ("period1", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+    ("cpu2", "/sys/fs/cgroup/cpu.max"),
 )
 _FIELDS = ("Name", "Pid", "PPid", "TracerPid", "Uid", "Gid", "VmRSS", "CapPrm")
 _PLACES = ("/tmp", "/var/tmp", "/dev/shm", "/run")  # noqa: S108

@@ -98,12 +98,15 @@ class Exit:
         stderr: the last lines hunter or its interpreter wrote to stderr.
         certain: that hunter has ended when there is a code. An exec says success when its container
             runtime is restarted, and the process in it runs on.
+        silent: for how many seconds hunter had said nothing before it was gone, 0 when that was
+            not noticed.
     """
 
     code: int | None
     message: str = ""
     stderr: str = ""
     certain: bool = True
+    silent: float = 0.0
 
 
 class HunterChannel(Protocol):

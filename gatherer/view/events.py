@@ -144,6 +144,29 @@ def _attach_failed(pid: str, fields: Mapping[str, Any]) -> str:
     return f"{parent}: {cause}" if parent is not None else str(cause)
 
 
+def _silent(_pid: str, fields: Mapping[str, Any]) -> str:
+    seconds = fields.get("seconds", "?")
+    return f"hunter has said nothing for {seconds} s; what it traces with ptrace may stand still"
+
+
+def _heard(_pid: str, fields: Mapping[str, Any]) -> str:
+    return f"hunter is heard again, after {fields.get('seconds', '?')} s"
+
+
+def _stuck(_pid: str, fields: Mapping[str, Any]) -> str:
+    then = f"; {fields['then']}" if fields.get("then") else ""
+    return f"hunter was stuck: {fields.get('cause', '?')}{then}"
+
+
+def _watchdog(_pid: str, fields: Mapping[str, Any]) -> str:
+    return f"hunter's watchdog had gone (process {fields.get('replaced', '?')}); there is another"
+
+
+def _little_cpu(_pid: str, fields: Mapping[str, Any]) -> str:
+    cpus = fields.get("cpus", "?")
+    return f"hunter may use {cpus} CPUs only: what it traces with ptrace is slowed down to that"
+
+
 def _exec(pid: str, fields: Mapping[str, Any]) -> str:
     return f"{pid} runs {fields.get('command', '?')} now"
 
@@ -256,6 +279,11 @@ _SENTENCES: dict[str, Callable[[str, Mapping[str, Any]], str]] = {
     "error": _error,
     "no_rejoin": _no_rejoin,
     "hidden": _hidden,
+    "silent": _silent,
+    "heard": _heard,
+    "stuck": _stuck,
+    "watchdog": _watchdog,
+    "little_cpu": _little_cpu,
 }
 
 

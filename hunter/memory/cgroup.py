@@ -74,13 +74,14 @@ KIND_FILES = {
 }
 
 
-def parse_mounts(mountinfo: str) -> List[Mount]:
-    """Returns the memory hierarchies of /proc/PID/mountinfo, version 1 first.
+def parse_mounts(mountinfo: str, controller: str = "memory") -> List[Mount]:
+    """Returns the hierarchies of a controller in /proc/PID/mountinfo, version 1 first.
 
     A hybrid system also mounts an empty v2 hierarchy; it has no memory files, so v1 is preferred.
 
     Args:
         mountinfo: the file's contents.
+        controller: of version 1; version 2 has one hierarchy for all.
     """
     mounts = []
     for line in mountinfo.splitlines():
@@ -88,18 +89,19 @@ def parse_mounts(mountinfo: str) -> List[Mount]:
         fields, kind = left.split(), right.split()
         if not separator or len(fields) < 5 or len(kind) < 3:
             continue
-        if kind[0] == "cgroup" and "memory" in kind[2].split(","):
+        if kind[0] == "cgroup" and controller in kind[2].split(","):
             mounts.append(Mount(1, fields[3], fields[4]))
         elif kind[0] == "cgroup2":
             mounts.append(Mount(2, fields[3], fields[4]))
     return sorted(mounts)
 
 
-def parse_membership(text: str) -> Dict[int, str]:
-    """Returns the memory cgroup paths of /proc/PID/cgroup by version.
+def parse_membership(text: str, controller: str = "memory") -> Dict[int, str]:
+    """Returns the cgroup paths of /proc/PID/cgroup for a controller by version.
 
     Args:
         text: the file's contents.
+        controller: of version 1.
     """
     paths = {}
     for line in text.splitlines():
@@ -107,7 +109,7 @@ def parse_membership(text: str) -> Dict[int, str]:
         controllers, _, path = rest.partition(":")
         if number == "0" and not controllers:
             paths[2] = path
-        elif "memory" in controllers.split(","):
+        elif controller in controllers.split(","):
             paths[1] = path
     return paths
 

@@ -380,6 +380,10 @@ def test_hunter_understands_what_gatherer_says() -> None:
         CaptureConfig(trace_set="-x", buffer=1 << 30, growth=900_000_000, engine="ptrace"),
     ):
         understood = hunter_parse(config.hunter_arguments())
+        another = hunter_parse(config.hunter_arguments(without_ptrace=True))
+        assert another.no_ptrace
+        assert not understood.no_ptrace
+        assert another.engine == ("ebpf" if understood.engine == "ebpf" else "auto")
         assert understood.frequency == config.frequency
         assert understood.pids == config.pids
         assert understood.only_pids == config.only_pids

@@ -22,6 +22,7 @@ def evidence(said: Goodbye | None, **more: object) -> Evidence:
 
 
 STOPPED = goodbye(5, frames=1)
+STUCK_LINE = "x\nhunter: stuck: thread 7 stood in a ptrace-stop for 2.0 s\n"
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,16 @@ STOPPED = goodbye(5, frames=1)
             evidence(None, exit=Exit(137)),
             "the stream broke: hunter was killed by signal 9", False, 4,
         ),
+        (evidence(None, exit=Exit(137, "", STUCK_LINE)), "stuck", False, 4),
+        (evidence(None, exit=Exit(101, "", STUCK_LINE), end=TargetEnd("Error")), "stuck", False, 4),
+        (evidence(None, exit=Exit(None, "gone", silent=2.5)), "stuck", False, 4),
+        (
+            evidence(None, exit=Exit(None, "gone", silent=2.5), end=TargetEnd("Error")),
+            "Error", False, 0,
+        ),
+        (evidence(None, exit=Exit(None, "gone", silent=1.5)), "the stream broke: gone", False, 4),
+        (evidence(STOPPED, exit=Exit(137, "", STUCK_LINE), stop_reason="duration"), "duration",
+            True, 0),
         (
             evidence(None, exit=Exit(1, "", "a\nImportError: x\n")),
             "the stream broke: hunter ended with exit code 1, ImportError: x", False, 4,
@@ -146,3 +157,11 @@ def test_dropped_messages_make_a_capture_incomplete() -> None:
     conclusion = conclude(evidence(said, stop_reason="interrupted"))
     assert (conclusion.exit_code, conclusion.complete) == (4, False)
     assert "hunter dropped 3 events and samples" in conclusion.notes[0]
+
+
+def test_a_hunter_that_was_stuck_says_why_in_the_notes() -> None:
+    ending = conclude(evidence(None, exit=Exit(137, "", STUCK_LINE)))
+    assert ending.notes[0] == "hunter was stuck: thread 7 stood in a ptrace-stop for 2.0 s"
+    assert ending.incomplete == ending.notes[0]
+    ending = conclude(evidence(None, exit=Exit(None, "gone", silent=4.2)))
+    assert ending.notes[0] == "hunter was stuck: it said nothing for 4.2 s, and was gone then"

@@ -312,6 +312,24 @@ SENTENCES = [
     ("clock_step", None, {"seconds": -2.5}, "the clock of the node was set, by -2.5 s"),
     ("gatherer_paused", None, {"seconds": 3.1}, "gatherer did not run for 3.1 s"),
     (
+        "silent", None, {"seconds": 4.2},
+        "hunter has said nothing for 4.2 s; what it traces with ptrace may stand still",
+    ),
+    ("heard", None, {"seconds": 6.5}, "hunter is heard again, after 6.5 s"),
+    (
+        "stuck", None, {"cause": "x", "then": "another hunter goes on, without ptrace"},
+        "hunter was stuck: x; another hunter goes on, without ptrace",
+    ),
+    ("stuck", None, {"cause": "x", "then": None}, "hunter was stuck: x"),
+    (
+        "watchdog", None, {"replaced": 7, "by": 8},
+        "hunter's watchdog had gone (process 7); there is another",
+    ),
+    (
+        "little_cpu", None, {"cpus": 0.01, "source": "/sys/fs/cgroup/cpu.max"},
+        "hunter may use 0.01 CPUs only: what it traces with ptrace is slowed down to that",
+    ),
+    (
         "smaps", 7, {"mappings": [{"name": "[heap]", "rss_bytes": 60 << 20}, {"rss_bytes": 1}]},
         "most memory of 7: [heap] 60.0 MiB, anonymous 1 B",
     ),

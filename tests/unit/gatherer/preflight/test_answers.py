@@ -138,7 +138,8 @@ def test_sections_need_their_beginning() -> None:
         st.sampled_from(
             ["@begin", "@self", "- a b c",
              "@mounts", "@processes", "@opens", "@python", "@stat2", "@limit2",
-             "@places", "@me", "Name:\tx", "Pid:\t1", "PPid:\t1", "VmRSS:\t9 kB", "/tmp", "1", "",
+             "@places", "@me", "@cpu2", "@quota1", "@period1", "1 100",
+             "Name:\tx", "Pid:\t1", "PPid:\t1", "VmRSS:\t9 kB", "/tmp", "1", "",
              "max", "killed 137 x", "call ptrace 1", "3.11.2 ctypes /x", "1 2 3:4 / / ro"]
         )
         | st.text(max_size=20)
@@ -146,3 +147,20 @@ def test_sections_need_their_beginning() -> None:
 )  # fmt: skip
 def test_no_output_is_too_odd(lines: list[str]) -> None:
     interior("\n".join(["@begin", "@self", *lines]).encode("utf-8", "surrogatepass"), "sh", "sh")
+
+
+@pytest.mark.parametrize(
+    ("told", "cpus"),
+    [
+        (["@cpu2", "1000 100000"], 0.01),
+        (["@cpu2", "max 100000"], None),
+        (["@quota1", "5000", "@period1", "100000"], 0.05),
+        (["@quota1", "-1", "@period1", "100000"], None),
+        (["@quota1", "5000"], None),
+        ([], None),
+    ],
+)
+def test_the_cpu_limit_of_both_versions(told: list[str], cpus: float | None) -> None:
+    seen = interior("\n".join(["@begin", "@self", "Seccomp:\t0", *told]).encode(), "sh", "sh")
+    assert seen is not None
+    assert seen.cpus == cpus

@@ -609,3 +609,21 @@ def test_force_lets_hunter_into_a_crowded_container() -> None:
     evidence = inside("cgroup2-tight")
     forced = replace(evidence, question=replace(evidence.question, force=True))
     assert row(judge(forced), "way in").finding.startswith("copy: ")
+
+
+@pytest.mark.parametrize(
+    ("cpus", "level", "words"),
+    [
+        (None, None, ""),
+        (0.5, Level.OK, "limit 0.5 CPUs"),
+        (0.1, Level.OK, "limit 0.1 CPUs"),
+        (0.01, Level.LIMITS, "limit 0.01 CPUs"),
+    ],
+)
+def test_too_little_cpu_limits_a_capture(
+    cpus: float | None, level: Level | None, words: str
+) -> None:
+    report = judge(replace(target("problempod"), interior=replace(seen("problempod"), cpus=cpus)))
+    found = [each for each in report.findings if each.check == "cpu"]
+    assert [(each.level, each.finding) for each in found] == ([(level, words)] if level else [])
+    assert all("--inject ephemeral" in each.remedy for each in found if level is Level.LIMITS)
