@@ -208,6 +208,8 @@ class SessionDocument:
 
         None before the Hello.
         """
+        if self.instance.again and self.processes.traced:
+            return "on"  # by the hunter before, until it was stuck
         if self.hello is None or self.hello.tracing != "on":
             return self.hello.tracing if self.hello else None
         denied = self.processes.denied

@@ -237,7 +237,12 @@ class Hunter:
             self._reason = "error"
             self._error = f"{type(error).__name__}: {error}"
             self._writer.put(Event(time.monotonic_ns(), "error", None, {"message": self._error}))
-        self._shut_down()
+        try:
+            self._shut_down()
+        except Exception as error:  # nobody is left who could let the tracees go: the kernel does
+            sys.stderr.write(f"hunter: error: {type(error).__name__}: {error}\n")
+            sys.stderr.flush()
+            os._exit(1)
 
     def _watch(self) -> None:
         frequency = int(self._config.frequency * SECOND)
@@ -248,6 +253,8 @@ class Hunter:
             now = time.monotonic_ns()
             self._engine.poke()
             self._look_after_watchdog(now)
+            if self._writer.ended:
+                raise HunterError("the thread that writes has ended")
             self._notices.take()
             self._overhead.tick(now)
             if now >= next_scan:

@@ -38,14 +38,19 @@ class CpuLimit:
             self._group.rmdir()
             raise
 
+    @property
+    def procs(self) -> Path:
+        """File that moves a process that writes its id to it."""
+        return self._group / "cgroup.procs"
+
     def take(self, pids: Iterable[int]) -> None:
         """Moves processes into it."""
         for pid in pids:
-            (self._group / "cgroup.procs").write_text(str(pid))
+            self.procs.write_text(str(pid))
 
     def close(self) -> None:
         """Moves what is left back and removes the cgroup."""
-        for pid in (self._group / "cgroup.procs").read_text().split():
+        for pid in self.procs.read_text().split():
             try:
                 (self._root / "cgroup.procs").write_text(pid)
             except OSError:

@@ -229,6 +229,24 @@ def test_a_watchdog_that_is_stopped_is_replaced(
     hunter.stop()
 
 
+def test_too_little_cpu_is_said_at_the_beginning(hunt: Hunt, gaps: Callable[..., Tracee]) -> None:
+    try:
+        limit = CpuLimit(9)
+    except OSError as error:
+        pytest.skip(f"no cgroup can be made here: {error}")
+    try:
+        target = gaps(1, 5000)
+        enter = ("sh", "-c", 'echo $$ >"$0"; exec "$@"', limit.procs)
+        hunter = hunt("--only-pids", "--pid", target.pid, "--frequency", "0.5", prefix=enter)
+        fields = hunter.wait_event("little_cpu").fields
+        assert fields["cpus"] == 0.09
+        assert str(limit.procs.parent.name) in str(fields["source"])
+    finally:
+        hunter.close()
+        wait_until(lambda: hunter.processes() == [], "nothing of hunter is left")
+        limit.close()
+
+
 class Trouble:
     """One thing that happens to hunter.
 

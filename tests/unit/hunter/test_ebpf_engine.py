@@ -10,7 +10,7 @@ from typing import Dict
 import pytest
 
 from hg_shared.records import Abi
-from hunter.engines.choose import choose
+from hunter.engines.choose import choose, without_ptrace
 from hunter.engines.ebpf import layout, loading
 from hunter.engines.ebpf.calibration import calibrate, clock_offset, find_offsets
 from hunter.engines.ebpf.engine import ring_sizes
@@ -221,3 +221,12 @@ def test_compat_calls_are_told_by_kernel_version() -> None:
     assert kernel_of("x86_64", (5, 10)).compat_offset == 8
     assert kernel_of("x86_64", (5, 11)).compat_offset == 16
     assert kernel_of("aarch64", (5, 11)).abi == Abi.AARCH64
+
+
+def test_after_a_hunter_that_was_stuck_ptrace_is_not_used() -> None:
+    assert without_ptrace(choose("auto", "x86_64", "6.1.0", "", "", "")).engine == "ebpf"
+    for native in ("", "noexec"):
+        refused = without_ptrace(choose("auto", "x86_64", "6.1.0", "", native, "CAP_BPF missing"))
+        assert refused.engine == ""
+        assert refused.reason.startswith("ebpf: CAP_BPF missing")
+        assert refused.tracing.endswith("no ptrace after a hunter that was stuck")
