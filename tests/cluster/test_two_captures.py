@@ -60,22 +60,21 @@ SECURITY = {"capabilities": {"add": ["SYS_PTRACE", "BPF", "PERFMON"]}}
 ALL = ("-m", "1Mi", "-f", "0.5", "--force")
 
 
+def watch(cluster: StandInCluster) -> Pulse:
+    """Begins to watch the counter of the pod `ticking`."""
+    path = cluster.rootfs("ticking", "main") / "tmp/count"
+    until(lambda: path.exists() and path.stat().st_size, "it counts")
+    with path.open("r+b") as file:
+        return Pulse(mmap.mmap(file.fileno(), 8))
+
+
 @pytest.fixture
 def pulse(cluster: StandInCluster, make_pod: MakePod) -> Iterator[Pulse]:
     """A container that counts, and the watch over it."""
-    make_pod(
-        pod_manifest(
-            "ticking", ["python3", "-c", TICKING], memory="256Mi", security=SECURITY,
-            shareProcessNamespace=False,
-        )
-    )  # fmt: skip
-    cluster.wait_log("ticking", "ready")
-    with (cluster.rootfs("ticking", "main") / "tmp/count").open("r+b") as file:
-        memory = mmap.mmap(file.fileno(), 8)
-    watch = Pulse(memory)
-    yield watch
-    watch.stop()
-    memory.close()
+    make_pod(pod_manifest("ticking", ["python3", "-c", TICKING], memory="256Mi", security=SECURITY))
+    begun = watch(cluster)
+    yield begun
+    begun.stop()
 
 
 def both(
@@ -89,7 +88,7 @@ def both(
     try:
         for number, words in enumerate((first, second)):
             output = tmp_path / f"capture-{number}"
-            line = command(cluster, "-p", "ticking", *ALL, "--agent", "none", *words)
+            line = command(cluster, "-p", "ticking", "-c", "main", *ALL, "--agent", "none", *words)
             process = subprocess.Popen(
                 [*line, "-o", str(output)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 text=True,
@@ -177,20 +176,29 @@ def test_with_require_trace_the_second_ends_with_3(
     assert pulse.stop() < STANDSTILL
 
 
-def test_a_hunter_in_an_ephemeral_container_and_one_in_the_target(
-    cluster: StandInCluster, pulse: Pulse, tmp_path: Path
+@pytest.mark.parametrize("beside", ["ephemeral", "sidecar"])
+def test_a_hunter_beside_the_target_and_one_in_it(
+    cluster: StandInCluster, make_pod: MakePod, tmp_path: Path, beside: str
 ) -> None:
-    ended = both(
-        cluster, tmp_path,
-        ("--engine", "ptrace", "--inject", "ephemeral"), ("--engine", "ptrace"),
+    pod = pod_manifest(
+        "ticking", ["python3", "-c", TICKING], memory="256Mi", security=SECURITY,
+        shareProcessNamespace=beside == "sidecar",
     )  # fmt: skip
+    if beside == "sidecar":
+        side = pod_manifest("-", ["sleep", "1000"], container="side", security=SECURITY)
+        pod["spec"]["containers"] += side["spec"]["containers"]
+    make_pod(pod)
+    pulse = watch(cluster)
+    ended = both(
+        cluster, tmp_path, ("--engine", "ptrace", "--inject", beside), ("--engine", "ptrace")
+    )
     assert pulse.stop() < STANDSTILL
     for code, output in ended:
         assert code == 0
         alone(output)
     inject = [session(output)["hunter"]["inject"] for _, output in ended]
-    assert inject[0] == "ephemeral"
-    assert inject[1] != "ephemeral"
+    assert inject == [beside, "copy"]
+    assert session(ended[1][1])["tracing"].startswith("denied: already traced by the hunter of ")
 
 
 async def test_hunter_does_not_trace_its_own_relay(
