@@ -29,8 +29,8 @@ from gatherer.interpreters import (
 )
 from gatherer.kube.models import Container, Pod
 from gatherer.patience import within
-from gatherer.preflight.evidence import Interior
-from gatherer.preflight.questions import PROBE_SECONDS, look_inside
+from gatherer.preflight.evidence import Interior, Memory
+from gatherer.preflight.questions import PROBE_SECONDS, glance_inside, look_inside
 from gatherer.runtimes import HunterImage
 from gatherer.text import byte_count
 from gatherer.ways import (
@@ -44,6 +44,7 @@ from gatherer.ways import (
     in_sidecar,
     inside,
     limit_of_all,
+    no_room_beside,
     sidecar_reason,
     why_not_inside,
 )
@@ -133,8 +134,9 @@ class Entry:
             except DeployError:
                 pass  # Something is not as it was: it is looked for anew.
         if self._inject == "ephemeral":
-            own = "" if self._image else await self._locate_python()
-            return await self._beside(own, "asked for", hunter, command)
+            memory, own = await self._glance()
+            self._check_room(memory)
+            return await self._beside("" if self._image else own, "asked for", hunter, command)
         if self._inject == "sidecar":
             found = await self._in_sidecar("asked for", hunter, command)
             if found is None:
@@ -175,12 +177,13 @@ class Entry:
         if isinstance(way, Way):
             return await self._go_in(way, interior, hunter, command)
         try:
+            self._check_room(interior.memory if interior is not None else None)
             return await self._beside(
                 interior.python if interior is not None else None, reason, hunter, command
             )
         except (ApiError, DeployError) as error:
             remedy = error.remedy
-            if way.crowded:
+            if way.crowded and "--force" not in remedy:
                 remedy = f"{remedy}, or go on with --force" if remedy else "go on with --force"
             raise DeployError(
                 f"hunter cannot run in {self._name(self._target.name)}: {reason}; nor beside it:"
@@ -301,13 +304,25 @@ class Entry:
             return "the pod does not set shareProcessNamespace"
         return "none has a Python or a place for one, and the right to trace"
 
-    async def _locate_python(self) -> str:
-        """Returns where the target has a Python, empty for nowhere; takes next to no memory."""
+    async def _glance(self) -> tuple[Memory | None, str]:
+        """Returns the target's memory, and where it has a Python; takes next to no memory."""
+        open_exec = self._exec_in(self._target.name)
         try:
             async with within(PROBE_SECONDS):
-                return await locate_python(self._exec_in(self._target.name))
+                seen = await glance_inside(open_exec)
+                return seen or (None, await locate_python(open_exec))
         except TimeoutError:
-            return ""
+            return None, ""
+
+    def _check_room(self, memory: Memory | None) -> None:
+        """Makes sure that the pod has room for an ephemeral container, or it is to be forced in.
+
+        Raises:
+            DeployError: it has not: what is killed then may be the target.
+        """
+        crowded = "" if self._force else no_room_beside(self._pod, self._target, memory)
+        if crowded:
+            raise DeployError(crowded, "raise resources.limits.memory, or go on with --force")
 
     async def _beside(
         self,

@@ -16,7 +16,7 @@ from typing import TypeGuard
 
 from gatherer.interpreters import MINIMUM_VERSION, Interpreter
 from gatherer.kube.models import Container, Pod
-from gatherer.preflight.evidence import Interior, Place, Process
+from gatherer.preflight.evidence import Interior, Memory, Place, Process
 from gatherer.text import byte_count
 from hg_shared.headroom import HEADROOM_BYTES, headroom
 
@@ -199,6 +199,48 @@ def limit_of_all(pod: Pod) -> int | None:
     limits = [one.memory_limit for one in (*pod.containers, *sidecars)]
     known = [limit for limit in limits if limit is not None]
     return sum(known) if known and len(known) == len(limits) else None
+
+
+def room_beside(pod: Pod, target: Container, memory: Memory | None) -> int | None:
+    """Returns the bytes that are left for an ephemeral container, None where nothing limits it.
+
+    What the other containers use is not known: it is taken to be all that they may.
+
+    Args:
+        pod: as the API server tells it.
+        target: the container to be captured.
+        memory: of the target; None when it could not be read, which counts as nothing used.
+    """
+    limit = limit_of_all(pod)
+    if limit is None:
+        return None
+    others = [
+        one.memory_limit or 0
+        for one in (*pod.containers, *pod.init_containers)
+        if one.name != target.name and (one.kind != "init" or one.restart_policy == "Always")
+    ]
+    used = 0
+    if memory is not None and memory.usage is not None:
+        used = max(0, memory.usage - (memory.inactive_file or 0))
+    return max(0, limit - sum(others) - used)
+
+
+def no_room_beside(pod: Pod, target: Container, memory: Memory | None) -> str:
+    """Returns why hunter must not run in an ephemeral container, empty when it may.
+
+    Args:
+        pod: as the API server tells it.
+        target: the container to be captured.
+        memory: of the target, None when it could not be read.
+    """
+    left = room_beside(pod, target, memory)
+    if left is None or left >= HEADROOM_BYTES:
+        return ""
+    return (
+        f"an ephemeral container counts against the pod's memory limit of"
+        f" {byte_count(limit_of_all(pod))}, of which only {byte_count(left)} are left,"
+        f" {byte_count(HEADROOM_BYTES)} are asked for"
+    )
 
 
 def own_image(container: Container, interior: Interior | None) -> str | None:

@@ -36,6 +36,19 @@ def sections(output: bytes) -> dict[str, list[str]] | None:
     return found if "begin" in found and "self" in found else None
 
 
+def glance(output: bytes) -> tuple[Memory | None, str] | None:
+    """Returns a container's memory and the path of a Python, empty for none.
+
+    Args:
+        output: of the glance; None comes of an output that is something else's.
+    """
+    told = sections(output)
+    if told is None:
+        return None
+    path = _line(told, "located")
+    return _memory(told), path if path.startswith("/") and path.isprintable() else ""
+
+
 def interior(output: bytes, asked: str, shell: str) -> Interior | None:
     """Returns what the probe saw; None when the output is none of the probe's.
 

@@ -28,9 +28,9 @@ from gatherer.kube.models import Pod
 from gatherer.kube.node import Node
 from gatherer.kube.targets import check_running, choose_container
 from gatherer.patience import within
-from gatherer.preflight.answers import interior
-from gatherer.preflight.evidence import Evidence, Interior, Question
-from gatherer.preflight.probe import python_program, shell_script
+from gatherer.preflight.answers import glance, interior
+from gatherer.preflight.evidence import Evidence, Interior, Memory, Question
+from gatherer.preflight.probe import glance_script, python_program, shell_script
 from gatherer.preflight.rights import RIGHTS, missing
 from gatherer.ways import goes_inside, in_sidecar, inside
 
@@ -188,6 +188,19 @@ async def ask_container(evidence: Evidence, open_exec: OpenExec) -> Evidence:
     except GathererError as error:
         return replace(evidence, interior_failure=error)
     return replace(evidence, interior=seen, refused=refused)
+
+
+async def glance_inside(open_exec: OpenExec) -> tuple[Memory | None, str] | None:
+    """Asks the first shell that runs for memory and a Python; None where no shell does.
+
+    Args:
+        open_exec: starts commands in the container.
+    """
+    for shell in SHELLS:
+        seen = glance((await _run(open_exec, (shell, "-c", glance_script()))).output)
+        if seen is not None:
+            return seen
+    return None
 
 
 async def look_inside(open_exec: OpenExec) -> tuple[Interior | None, str]:

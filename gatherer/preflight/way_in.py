@@ -5,7 +5,7 @@ from __future__ import annotations
 from gatherer.kube.review import Right
 from gatherer.preflight.evidence import Evidence
 from gatherer.preflight.findings import Finding, Level
-from gatherer.ways import Plan, plan
+from gatherer.ways import Plan, no_room_beside, plan
 
 PATCH_EPHEMERAL = Right("patch", "pods/ephemeralcontainers")
 
@@ -31,6 +31,20 @@ def findings(evidence: Evidence) -> list[Finding]:
         later = " (if a bundled Python can be had, else ephemeral)" if bundle else ""
         return [Finding("way in", f"{chosen.inject}: {chosen.reason}{later}", "")]
     allowed = evidence.rights.get(PATCH_EPHEMERAL)
+    crowded = "" if evidence.question.force else _crowded(evidence)
+    if crowded:
+        return [
+            Finding(
+                "way in",
+                f"none: {chosen.reason}; {crowded}",
+                "hunter runs neither in the container nor beside it",
+                Level.STOPS,
+                "raise resources.limits.memory of the container, or go on all the same with"
+                " --force",
+                cause=f"hunter can run neither in container {evidence.container.name!r}:"
+                f" {chosen.reason}; nor beside it: {crowded}",
+            )
+        ]
     if allowed is not False:
         doubt = "" if allowed else ", if it may be added"
         return [
@@ -58,3 +72,11 @@ def findings(evidence: Evidence) -> list[Finding]:
             f" {chosen.reason}; nor beside it: patch pods/ephemeralcontainers is not allowed",
         )
     ]
+
+
+def _crowded(evidence: Evidence) -> str:
+    """Returns why the pod has no room for an ephemeral container, empty when it has."""
+    assert evidence.pod is not None
+    assert evidence.container is not None
+    memory = evidence.interior.memory if evidence.interior is not None else None
+    return no_room_beside(evidence.pod, evidence.container, memory)

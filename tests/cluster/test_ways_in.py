@@ -268,10 +268,38 @@ def test_beside_the_target_its_memory_does_not_change(
     assert decision["source"].startswith("/proc/1/root/sys/fs/cgroup")
 
 
+def tight_pod(beside: bool = True) -> dict[str, Any]:
+    """Returns a pod without headroom in its container.
+
+    Args:
+        beside: whether another container has no limit, so that the pod's own cgroup has none.
+    """
+    pod = pod_manifest("tightpod", ["python3", "-c", STEADY], memory="90Mi")
+    if beside:
+        pod["spec"]["containers"].append(
+            {"name": "free", "image": "bare:dev", "imagePullPolicy": "Never"}
+        )
+    return pod
+
+
+@pytest.mark.parametrize("inject", ["auto", "ephemeral"])
+def test_where_the_pod_has_no_headroom_either_nothing_is_added(
+    cluster: StandInCluster, make_pod: MakePod, tmp_path: Path, inject: str
+) -> None:
+    make_pod(tight_pod(beside=False))
+    until(lambda: cluster.rss("tightpod", "main") > 60 << 20, "it has its memory")
+    done = capture(cluster, tmp_path, "-p", "tightpod", "--inject", inject)
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
+    assert "counts against the pod's memory limit of 90.0 MiB, of which only" in done.stderr
+    assert done.stderr.rstrip().endswith("--force")
+    assert ephemeral(cluster, "tightpod") == []
+
+
 def test_without_headroom_hunter_runs_beside_the_target(
     cluster: StandInCluster, make_pod: MakePod, tmp_path: Path
 ) -> None:
-    make_pod(pod_manifest("tightpod", ["python3", "-c", STEADY], memory="90Mi"))
+    make_pod(tight_pod())
     until(lambda: cluster.rss("tightpod", "main") > 60 << 20, "it has its memory")
     told = run(cluster, tmp_path, "tightpod", "main", "-m", "20")
     assert told["hunter"]["inject"] == "ephemeral"
@@ -285,9 +313,9 @@ def test_without_headroom_hunter_runs_beside_the_target(
 def test_without_headroom_and_without_the_right_it_is_refused(
     cluster: StandInCluster, make_pod: MakePod, tmp_path: Path
 ) -> None:
-    make_pod(pod_manifest("tightpod", ["python3", "-c", STEADY], memory="90Mi"))
+    make_pod(tight_pod())
     until(lambda: cluster.rss("tightpod", "main") > 60 << 20, "it has its memory")
-    done = capture(cluster, tmp_path, "-p", "tightpod", context="execer")
+    done = capture(cluster, tmp_path, "-p", "tightpod", "-c", "main", context="execer")
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
     assert "48.0 MiB are asked for; nor beside it: " in done.stderr
@@ -295,7 +323,7 @@ def test_without_headroom_and_without_the_right_it_is_refused(
     assert done.stderr.rstrip().endswith("with --force")
     assert ephemeral(cluster, "tightpod") == []
     forced = capture(
-        cluster, tmp_path, "-p", "tightpod", "-m", "20", "--duration", "2", "--force",
+        cluster, tmp_path, "-p", "tightpod", "-c", "main", "-m", "20", "--duration", "2", "--force",
         context="execer",
     )  # fmt: skip
     assert (forced.returncode, forced.stderr) == (0, "")

@@ -60,7 +60,14 @@ class World:
         self.unfit = ""
         self.spoiled = False
         self.refused = ""
-        for name in ("look_inside", "start_hunter", "start_beside", "find_python", "locate_python"):
+        for name in (
+            "look_inside",
+            "start_hunter",
+            "start_beside",
+            "find_python",
+            "locate_python",
+            "glance_inside",
+        ):
             monkeypatch.setattr(module, name, getattr(self, name))
         monkeypatch.setattr(module, "Porter", partial(ScriptedPorter, self))
         monkeypatch.setattr(module, "find_bundle", self.find_bundle)
@@ -109,10 +116,15 @@ class World:
     async def find_python(self, open_exec: Any, name: str) -> Interpreter:
         return PYTHON
 
-    async def locate_python(self, open_exec: Any) -> str:
+    async def glance_inside(self, open_exec: Any) -> tuple[Memory | None, str] | None:
         seen, _ = await self.look_inside(open_exec)
-        self.done[-1] = ("locate", self.done[-1][1])
-        return seen.python.path if seen is not None and seen.python is not None else ""
+        self.done[-1] = ("glance", self.done[-1][1])
+        if seen is None:
+            return None
+        return seen.memory, seen.python.path if seen.python is not None else ""
+
+    async def locate_python(self, open_exec: Any) -> str:
+        return ""
 
     def enter(
         self,
@@ -305,8 +317,7 @@ def test_asked_for_beside_the_target_its_own_image_is_taken_where_that_has_a_pyt
 ) -> None:
     world = World(monkeypatch, app=seen)
     entered = world.enter(inject="ephemeral", image=image)
-    located = [] if image else [("locate", "app")]
-    assert world.done == [*located, ("beside", "app", *beside), ("memory", "hunter-1")]
+    assert world.done == [("glance", "app"), ("beside", "app", *beside), ("memory", "hunter-1")]
     assert entered.explanation.startswith(
         f"asked for; container 'hunter-1' of image {beside[0]!r} runs"
     )
@@ -362,7 +373,7 @@ def test_the_next_instance_is_entered_the_same_way_without_a_look(
     entered = first
     for _ in range(2):
         entered = world.enter(pod, inject, entered)
-        assert not any(step[0] in ("probe", "locate") for step in world.done)
+        assert not any(step[0] in ("probe", "glance") for step in world.done)
         assert world.done[-1] == steps[-1]
         assert world.commands[-1] == commands[-1]
         facts = ("inject", "container", "explanation")
@@ -380,3 +391,29 @@ def test_a_way_that_does_not_lead_in_any_more_is_looked_for_anew(
     world.seen["app"] = BARE
     assert world.enter(before=first).inject == "bundle"
     assert [step[0] for step in world.done] == ["probe", "copy", "copy", "probe", "bundle"]
+
+
+ALONE = replace(POD, containers=(APP,))
+
+
+@pytest.mark.parametrize("inject", ["auto", "ephemeral"])
+def test_beside_a_target_whose_pod_has_no_room_either_nothing_is_added(
+    monkeypatch: pytest.MonkeyPatch, inject: str
+) -> None:
+    world = World(monkeypatch, app=TIGHT)
+    with pytest.raises(DeployError) as caught:
+        world.enter(ALONE, inject)
+    assert str(caught.value).endswith(
+        "an ephemeral container counts against the pod's memory limit of 128.0 MiB, of which only"
+        " 8.0 MiB are left, 48.0 MiB are asked for; raise resources.limits.memory, or go on with"
+        " --force"
+    )
+    assert not any(step[0] == "beside" for step in world.done)
+    assert world.enter(ALONE, inject, force=True).inject in ("copy", "ephemeral")
+
+
+def test_beside_a_target_with_room_in_its_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    explained = World(monkeypatch, app=FULL).enter(ALONE, "ephemeral").explanation
+    assert "outside the target's memory limit, within the pod's of 128.0 MiB, and" in explained
+    sealed = World(monkeypatch, app=None).enter(ALONE)
+    assert sealed.inject == "ephemeral"

@@ -10,7 +10,16 @@ import pytest
 from gatherer.interpreters import Interpreter
 from gatherer.kube.models import Container, Pod
 from gatherer.preflight.evidence import Interior, Memory, Place, Process
-from gatherer.ways import NoWay, Way, inside, limit_of_all, may_trace, on_disk, too_crowded
+from gatherer.ways import (
+    NoWay,
+    Way,
+    inside,
+    limit_of_all,
+    may_trace,
+    on_disk,
+    room_beside,
+    too_crowded,
+)
 from hg_shared.rights import Rights
 
 PYTHON = Interpreter("/usr/bin/python3", (3, 11, 2))
@@ -144,3 +153,15 @@ def test_the_limit_of_a_pods_own_cgroup() -> None:
     assert limit_of_all(Pod("n", "p", containers=(limited, free))) is None
     assert limit_of_all(Pod("n", "p", containers=(limited, free), memory_limit=99)) == 99
     assert limit_of_all(Pod("n", "p")) is None
+
+
+def test_the_room_for_an_ephemeral_container() -> None:
+    target, other = Container("a", memory_limit=100), Container("b", memory_limit=50)
+    used = Memory(2, 100, 70, 10)
+    assert room_beside(Pod("n", "p", containers=(target,)), target, used) == 40
+    # What others use is not known: all that they may.
+    assert room_beside(Pod("n", "p", containers=(target, other)), target, used) == 40
+    assert room_beside(Pod("n", "p", containers=(target,)), target, None) == 100
+    assert room_beside(Pod("n", "p", containers=(target, Container("c"))), target, used) is None
+    full = Memory(2, 100, 170, 0)
+    assert room_beside(Pod("n", "p", containers=(target,)), target, full) == 0
