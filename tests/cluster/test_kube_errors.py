@@ -19,6 +19,7 @@ from gatherer.errors import (
     NotFound,
     ServerError,
     TargetNotFound,
+    TargetNotRunning,
     Unauthorized,
 )
 from gatherer.kube.credentials import load_access
@@ -119,7 +120,7 @@ async def test_a_target_that_cannot_be_captured(
     words: str,
 ) -> None:
     error = await refused_start(cluster.kubeconfig, pod, container=container)
-    assert type(error) is TargetNotFound
+    assert type(error) is (TargetNotRunning if pod == "pendingpod" else TargetNotFound)
     assert words in str(error)
 
 
