@@ -343,7 +343,7 @@ def test_plain_lines_name_their_target(
     assert (done.returncode, done.stderr) == (0, "")
     for name in ("plain-1", "plain-2"):
         assert f"[pod/{name}/main] on node node1: engine " in done.stdout
-        assert re.search(rf"^\S+ \[pod/{name}/main\] attach: 1 ", done.stdout, re.MULTILINE)
+        assert re.search(rf"^\S+ \[pod/{name}/main\] 1 is traced", done.stdout, re.MULTILINE)
         assert f"  default_{name}_main: 1 process, " in done.stdout
     assert "targets: 2 = 2 complete + 0 not complete + 0 not captured" in done.stdout
     assert "pods are listed every 5 s instead" in done.stdout

@@ -24,7 +24,11 @@ def test_memory_evidence_is_taken_all_the_same(
     done = capture(cluster, tmp_path, "-p", noptrace, "-m", "1", "-f", "0.5", "--duration", "3")
     assert (done.returncode, done.stderr) == (0, "")
     told = session(tmp_path)
-    cause = "denied: ptrace(2) is forbidden (Operation not permitted), as by a seccomp profile"
+    cause = (
+        "denied: ptrace(2) is forbidden (Operation not permitted), as by the seccomp profile"
+        " (Localhost no-ptrace.json); allow ptrace in it, set seccompProfile RuntimeDefault on the"
+        " container, or use --inject ephemeral"
+    )
     assert told["tracing"] == cause
     assert told["exit_code"] == 0
     assert told["complete"] is True
