@@ -38,13 +38,18 @@ def lost_note(record: Record) -> str:
 
 
 def window_note(record: Record) -> str:
-    """Returns `+++ WINDOW tracing on +++`, or that it is off and why.
+    """Returns `+++ WINDOW tracing on +++`, but for which threads, or that it is off and why.
 
     Args:
         record: a WINDOW record.
     """
-    on, loss = record.args[0], record.args[1] / 10
+    on, loss, spared, tid = record.args[0], record.args[1] / 10, record.args[2], record.args[3]
     what = "on" if on else f"off, the target lost about {loss:g}% of its time"
+    if on and spared:
+        threads = "1 thread" if spared == 1 else f"{spared} threads"
+        what += f" but for {threads} in calls that a stop would end"
+    if on and tid:
+        what += f" again for {tid}"
     return f"+++ WINDOW tracing {what} +++"
 
 

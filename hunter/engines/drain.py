@@ -38,11 +38,13 @@ class Drain:
         self._syscalls = syscalls
         self._open_calls = open_calls
         self._announced: Dict[int, int] = {}
-        self._windows: Deque[Tuple[int, int, int, bool, int]] = deque()
+        self._windows: Deque[Tuple[int, int, int, Tuple[int, int, int, int]]] = deque()
         self._last_records = 0
         self._last_mark = 0
 
-    def note_window(self, now_ns: int, process: Process, on: bool, loss: float) -> None:
+    def note_window(
+        self, now_ns: int, process: Process, on: bool, loss: float, but: int = 0, tid: int = 0
+    ) -> None:
         """Notes that the recording of a process's calls pauses or goes on.
 
         Args:
@@ -50,8 +52,11 @@ class Drain:
             process: the process.
             on: whether calls are recorded from now on.
             loss: share of its time that the target was estimated to lose.
+            but: threads whose calls are not recorded yet.
+            tid: the only thread that this is about; 0 for all.
         """
-        self._windows.append((now_ns, process.pid, process.ordinal, on, round(loss * 1000)))
+        args = (int(on), round(loss * 1000), but, tid)
+        self._windows.append((now_ns, process.pid, process.ordinal, args))
 
     def has_announced(self, tid: int, entered: Entered) -> bool:
         """Tells whether the call a thread is in has an IN_FLIGHT record already."""
@@ -98,10 +103,8 @@ class Drain:
         """Returns the notes about windows of tracing, as heads."""
         heads, abi = [], self._syscalls.abi
         while self._windows:
-            start, tid, ordinal, on, loss = self._windows.popleft()
-            heads.append(
-                HEAD.pack(start, 0, 0, on, loss, 0, 0, 0, 0, tid, ordinal, 0, Kind.WINDOW, abi, 0)
-            )
+            start, tid, ordinal, args = self._windows.popleft()
+            heads.append(HEAD.pack(start, 0, 0, *args, 0, 0, tid, ordinal, 0, Kind.WINDOW, abi, 0))
         return b"".join(heads)
 
     def _in_flight(self, before: int, now: int) -> Tuple[bytes, bytes]:

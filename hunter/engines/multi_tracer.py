@@ -67,6 +67,8 @@ class MultiTracer:
         self._shared: Dict[int, _Shared] = {}
         self._notices: List[Notice] = []
         self._stopping = False
+        self._paused = False
+        self._resuming: Optional[float] = None
         self.follow: Optional[Follow] = None
         """Always None: with --follow-forks there is one tracer, which knows all parents."""
 
@@ -162,6 +164,8 @@ class MultiTracer:
         )
         thread.start()
         tracer.wait_ready()
+        if self._paused:
+            tracer.begin_turn(False)
         self._threads.append(thread)
         self._tracers.append(tracer)
 
@@ -187,15 +191,29 @@ class MultiTracer:
 
     def set_tracing(self, on: bool, loss: float, now_ns: int) -> None:
         """Pauses tracing, or goes on with it; see `PtraceEngine.set_tracing`."""
+        for tracer in self._tracers:
+            tracer.begin_turn(on)
+        self._paused = not on
+        if on:
+            self._resuming = loss
+        elif self._resuming is None:
+            self._note_windows(False, loss, now_ns)
+        else:
+            self._resuming = None  # that it went on has not been told yet
+
+    def _note_windows(self, on: bool, loss: float, now_ns: int) -> None:
         noted: Set[int] = set()
         for tracer in self._tracers:
-            noted |= tracer.set_tracing_but(on, loss, now_ns, noted)
+            noted |= tracer.note_windows(on, loss, now_ns, noted)
 
     def poke(self) -> None:
         """Goes on with what was asked for, and signals tracers for which requests wait."""
         self._attach_pending()
         for tracer in self._tracers:
             tracer.poke()
+        if self._resuming is not None and all(tracer.is_armed for tracer in self._tracers):
+            self._note_windows(True, self._resuming, time.monotonic_ns())
+            self._resuming = None
 
     def notices(self) -> List[Notice]:
         """Returns what happened since the last call, once for each process."""

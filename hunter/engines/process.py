@@ -49,6 +49,8 @@ class Process:
         threads: tids of the threads that are traced.
         arming: of these, those that have not stopped yet since they were asked to: their calls are
             not seen.
+        spared: of these, those that a stop would end a call of: they run free until they have left
+            it.
         told: it has been told to be attached.
         asked: when its threads were asked to stop, CLOCK_MONOTONIC ns.
         armed: when the last of those that did was let go on, ns.
@@ -58,8 +60,18 @@ class Process:
     """
 
     __slots__ = (
-        "armed", "arming", "asked", "leaving", "left", "memory", "ordinal", "pid", "status",
-        "threads", "told",
+        "armed",
+        "arming",
+        "asked",
+        "leaving",
+        "left",
+        "memory",
+        "ordinal",
+        "pid",
+        "spared",
+        "status",
+        "threads",
+        "told",
     )  # fmt: skip
 
     def __init__(self, ordinal: int, pid: int, memory: int) -> None:
@@ -68,6 +80,7 @@ class Process:
         self.memory = memory
         self.threads: Set[int] = set()
         self.arming: Set[int] = set()
+        self.spared: Set[int] = set()
         self.told = False
         self.asked = 0
         self.armed = 0

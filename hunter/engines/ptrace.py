@@ -25,7 +25,7 @@ from hunter.engines.tracer import Tracer
 from hunter.errors import FewFiles, HunterError, NotPermitted, ProcessGone
 from hunter.memory import procfs
 from hunter.progress import TracerProgress
-from hunter.tracing import kernel
+from hunter.tracing import kernel, unrestarted
 
 TRACED_ELSEWHERE = (
     "already traced by somebody outside of hunter's PID namespace;"
@@ -82,6 +82,11 @@ class PtraceEngine(Tracer):
         self.thread_id = 0
         """Of the tracer, once it runs."""
         self._ready = threading.Event()
+        # Turns of tracing and pauses, and the last that the tracer has carried out.
+        self._turn = 0
+        self._rearmed = 0
+        self._paused = False
+        self._resuming: Optional[float] = None
         self._beside = False
 
     @property
@@ -100,8 +105,20 @@ class PtraceEngine(Tracer):
         """Has threads handed to `_leave_here` at their next syscall stop."""
 
     @abstractmethod
-    def _set_quiet(self, quiet: bool) -> None:
-        """Lets calls pass unseen, or not any more. Called by the control thread."""
+    def _mark_arming(self, tid: int) -> None:
+        """Notes that a thread was asked to stop so that its calls are seen."""
+
+    @abstractmethod
+    def _is_arming(self, tid: int) -> bool:
+        """Tells whether a thread has not stopped at a call since. Called by the control thread."""
+
+    @abstractmethod
+    def _set_quiet(self, quiet: int) -> None:
+        """Lets calls pass unseen, or not any more. Called by the control thread.
+
+        Args:
+            quiet: another number each time; 0 for not any more.
+        """
 
     def _leave_loop(self) -> None:
         """Makes a loop that is not Python return, so that signal handlers run."""
@@ -146,17 +163,45 @@ class PtraceEngine(Tracer):
     def set_tracing(self, on: bool, loss: float, now_ns: int) -> None:
         """Pauses tracing, or goes on with it; threads stay attached and run free meanwhile.
 
+        That it goes on is told when the threads have stopped, and calls are seen.
+
         Args:
             on: whether calls are recorded from now on.
             loss: share of its time that the target was estimated to lose, for the note in the log.
             now_ns: CLOCK_MONOTONIC.
         """
-        self.set_tracing_but(on, loss, now_ns, frozenset())
+        self.begin_turn(on)
+        if on:
+            self._resuming = loss
+        elif self._resuming is None:
+            self.note_windows(False, loss, now_ns, frozenset())
+        else:
+            self._resuming = None  # that it went on has not been told yet
 
-    def set_tracing_but(
-        self, on: bool, loss: float, now_ns: int, noted: AbstractSet[int]
-    ) -> Set[int]:
-        """Does the same and leaves out the notes about some processes.
+    def begin_turn(self, on: bool) -> None:
+        """Has calls recorded, or not any more, and notes nothing.
+
+        Args:
+            on: whether calls are recorded from now on.
+        """
+        self._turn += 1
+        self._paused = not on
+        self._set_quiet(0 if on else self._turn)
+        if on:
+            self._requests.append(("rearm", self._turn, 0))
+            self.poke()
+
+    @property
+    def is_armed(self) -> bool:
+        """Whether calls are seen since the last `begin_turn` of all threads but those spared."""
+        return self._rearmed == self._turn and not any(
+            self._is_arming(tid)
+            for process in list(self._processes.values())
+            for tid in list(process.arming)
+        )
+
+    def note_windows(self, on: bool, loss: float, now_ns: int, noted: AbstractSet[int]) -> Set[int]:
+        """Notes that the recording of calls pauses or goes on, but for some processes.
 
         Args:
             on: see `set_tracing`.
@@ -167,19 +212,21 @@ class PtraceEngine(Tracer):
         Returns:
             The ordinals of this tracer's processes.
         """
-        self._set_quiet(not on)
         processes = list(self._processes.values())
         for process in processes:
             if process.ordinal not in noted:
-                self._drain.note_window(now_ns, process, on, loss)
-        if on:
-            self._requests.append(("rearm", 0, 0))
-            self.poke()
+                spared = len(process.spared) if on else 0
+                self._drain.note_window(now_ns, process, on, loss, spared)
         return {process.ordinal for process in processes}
 
     def poke(self) -> None:
         """Signals the tracer if requests wait."""
         self._tell_late()
+        if self._resuming is not None and self.is_armed:
+            self.note_windows(True, self._resuming, time.monotonic_ns(), frozenset())
+            self._resuming = None
+        if not self._paused:
+            self._look_at_spared()
         if not (self._requests or self._superseded):
             return
         with self._reachable:
@@ -198,6 +245,18 @@ class PtraceEngine(Tracer):
             if process.arming and 0 < process.asked < late:
                 process.asked += ARM_NS
                 self._requests.append(("tell", process.ordinal, 0))
+
+    def _look_at_spared(self) -> None:
+        """Has threads stopped that have left the call that a stop would have ended."""
+        for process in list(self._processes.values()):
+            for tid in list(process.spared):
+                if not self._would_end(process, tid):
+                    process.spared.discard(tid)
+                    self._requests.append(("interrupt", process.ordinal, tid))
+
+    def _would_end(self, process: Process, tid: int) -> bool:
+        text = procfs.read_text(f"/proc/{process.pid}/task/{tid}/syscall")
+        return unrestarted.sleeps_in_one(text, self._abi)
 
     def notices(self) -> List[Notice]:
         """Returns what happened since the last call."""
@@ -318,6 +377,12 @@ class PtraceEngine(Tracer):
             elif verb == "rearm":
                 for process in list(self._processes.values()):
                     self._rearm(process)
+                self._rearmed = ordinal
+            elif verb == "interrupt":
+                process = self._processes.get(ordinal)
+                if process is not None and pid in process.threads and not process.leaving:
+                    self._interrupt(process, pid)
+                    self._drain.note_window(time.monotonic_ns(), process, True, 0.0, 0, pid)
             else:
                 self._stopping = True
                 for process in list(self._processes.values()):
@@ -379,21 +444,30 @@ class PtraceEngine(Tracer):
             self._leave(process)
 
     def _rearm(self, process: Process) -> None:
-        """Stops the threads that ran since the last window, so that their calls are seen again.
+        """Stops the threads that run free, so that their calls are seen again.
 
-        A thread that slept all the time is left alone: a stop makes some calls return EINTR.
+        One that is still in the call in which the pause found it is seen when that ends. One in a
+        call that a stop would end is left alone until it has left it.
         """
         if process.leaving:
             return
+        process.asked = time.monotonic_ns()
+        process.spared.clear()
         for tid in list(process.threads):
-            ran = procfs.read_text(f"/proc/{process.pid}/task/{tid}/schedstat")
-            if ran and self._ran.get(tid) == ran:
+            if self._open_call(tid) is not None:
                 continue
-            self._ran[tid] = ran
-            try:
-                kernel.interrupt(tid)
-            except HunterError:
-                pass  # it ended; its wait status comes
+            if self._would_end(process, tid):
+                process.spared.add(tid)
+            else:
+                self._interrupt(process, tid)
+
+    def _interrupt(self, process: Process, tid: int) -> None:
+        process.arming.add(tid)
+        self._mark_arming(tid)
+        try:
+            kernel.interrupt(tid)
+        except HunterError:
+            process.arming.discard(tid)  # it ended; its wait status comes
 
     def _drop_ended_leader(self, process: Process) -> None:
         """Gives up a leader that has ended before the other threads.

@@ -120,7 +120,13 @@ class PtraceNativeEngine(PtraceEngine):
         for tid in threads:
             self._slots.set_flag(tid, layout.FLAG_LEAVING)
 
-    def _set_quiet(self, quiet: bool) -> None:
+    def _mark_arming(self, tid: int) -> None:
+        self._slots.set_flag(tid, layout.FLAG_ARMING)
+
+    def _is_arming(self, tid: int) -> bool:
+        return self._slots.has_flag(tid, layout.FLAG_ARMING)
+
+    def _set_quiet(self, quiet: int) -> None:
         _WORD.pack_into(self._rings.context, layout.QUIET, quiet)
 
     def stops(self) -> int:

@@ -87,10 +87,19 @@ class PtracePythonEngine(PtraceEngine):
         self._steps = _steps(self._abi, decode_fds)
         self._entered: Dict[int, Entered] = {}
         self._leaving: Set[int] = set()
-        self._quiet: List[bool] = []  # a list, so that the loop need not look up an attribute
+        self._arming: Set[int] = set()
+        self._quiet: List[int] = []  # a list, so that the loop need not look up an attribute
+        # The last quiet of which each thread has met the beginning.
+        self._hushed: Dict[int, List[int]] = {}
 
-    def _set_quiet(self, quiet: bool) -> None:
-        self._quiet[:] = [True] if quiet else []
+    def _mark_arming(self, tid: int) -> None:
+        self._arming.add(tid)
+
+    def _is_arming(self, tid: int) -> bool:
+        return tid in self._arming
+
+    def _set_quiet(self, quiet: int) -> None:
+        self._quiet[:] = [quiet] if quiet else []
 
     def _open_calls(self) -> List[Tuple[int, Entered]]:
         return list(self._entered.items())
@@ -111,6 +120,8 @@ class PtracePythonEngine(PtraceEngine):
         self._owners.pop(tid, None)
         self._entered.pop(tid, None)
         self._leaving.discard(tid)
+        self._hushed.pop(tid, None)
+        self._arming.discard(tid)
 
     def _mark_leaving(self, threads: Set[int]) -> None:
         self._leaving |= threads
@@ -132,6 +143,7 @@ class PtracePythonEngine(PtraceEngine):
         unpack_stack = syscall_info.STACK_POINTER.unpack_from
         pack = HEAD.pack
         entered, owners, leaving, quiet = self._entered, self._owners, self._leaving, self._quiet
+        hushed, arming = self._hushed, self._arming
         queue = self._records
         heads, captured = queue.heads, queue.captures
         native, abi = self._arch, int(self._abi)
@@ -160,15 +172,21 @@ class PtracePythonEngine(PtraceEngine):
                 if not owners:
                     return
                 continue
+            if arming:
+                arming.discard(tid)  # this stop stands for the one that was asked for
             op = view[0]
+            resume = traced
             if quiet:
-                # A call that began before the quiet is still recorded; then the thread runs free.
-                resume = free
-                if op == 1 or tid not in entered:
-                    ptrace(free, tid, 0, 0)
-                    continue
-            else:
-                resume = traced
+                # A call that began before the quiet is still recorded, and so is the first whose
+                # entry is seen in it, which may have; then the thread runs free.
+                number = quiet[:]
+                if op == 1 and hushed.get(tid) != number:
+                    hushed[tid] = number
+                else:
+                    resume = free
+                    if op == 1 or tid not in entered:
+                        ptrace(free, tid, 0, 0)
+                        continue
             if op == 1:
                 call = unpack_entry(buffer)
                 nr = call[1]

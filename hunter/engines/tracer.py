@@ -70,7 +70,6 @@ class Tracer(ABC):
         self._stillborn: Dict[int, int] = {}
         self._notices: Deque[Notice] = deque()
         self._stopping = False
-        self._ran: Dict[int, str] = {}
         self.release_child: Optional[Callable[[int, int], None]] = None
         """Told of each child process and its parent before the child runs."""
         self.follow: Optional[Follow] = None
@@ -372,8 +371,10 @@ class Tracer(ABC):
 
     def _forget(self, tid: int, process: Process) -> None:
         process.threads.discard(tid)
-        process.arming.discard(tid)
-        self._ran.pop(tid, None)
+        process.spared.discard(tid)
+        if tid in process.arming:
+            process.arming.discard(tid)
+            self._perhaps_armed(process)
         self._disown(tid)
         self._interrupted.pop(tid, None)
         self._progress.listening.discard(tid)

@@ -81,7 +81,7 @@ def periods(attach: int, end: int, records: Iterable[Record]) -> list[Period]:
     """
     found, begin, on = [], attach, True
     for record in sorted(records, key=lambda each: each.start):
-        if record.kind == Kind.WINDOW:
+        if record.kind == Kind.WINDOW and not record.args[3]:
             if on and not record.args[0]:
                 found.append(Period(begin, record.start))
             elif not on and record.args[0]:

@@ -54,7 +54,7 @@ enum { PATH, BUF_ARG, BUF_RET, STRUCT, STRING, BYTES_ARG, BYTES_RET, BYTES_PTR, 
 // Why hot_run returns.
 enum { STOP = 1, ENTRY_FOR_PYTHON = 2, EXIT_FOR_PYTHON = 3, LEAVING = 4, UNKNOWN = 5 };
 // Flags of a thread.
-enum { FLAG_LEAVING = 1, FLAG_PYTHON = 2 };
+enum { FLAG_LEAVING = 1, FLAG_PYTHON = 2, FLAG_ARMING = 4 };
 // Flags of a call in the plan.
 enum { CALL_UNWANTED = 1, CALL_ENTRY_PYTHON = 2, CALL_EXIT_PYTHON = 4 };
 
@@ -76,7 +76,8 @@ struct thread {  // 448 bytes
     u64 args[6];
     u32 tid, process, arch, flags;
     u32 entry_length, zero;
-    u64 zeros[5];
+    u64 quiet;  // the last one of which it has met the beginning
+    u64 zeros[4];
     u8 entry[ENTRY_MAX];
 };
 
@@ -119,7 +120,8 @@ struct context {
     u64 dropping;                         // 176  records are being dropped
     struct syscall_info info;             // 184  of the stop that is returned
     u64 wake;                             // 272  set by another thread: return for signal handlers
-    u64 quiet;                            // 280  set by another thread: let calls pass unseen
+    u64 quiet;                            // 280  set by another thread: its number, while calls
+                                          //      are to pass unseen; 0 while they are not
     u64 *progress;                        // 288 stops taken, and 1 while the next is waited for
     u64 zero;                             // 296
     u8 scratch[SCRATCH];                  // 304
@@ -127,6 +129,7 @@ struct context {
 
 _Static_assert(sizeof(struct thread) == 448, "layout.py: THREAD_SIZE");
 _Static_assert(__builtin_offsetof(struct thread, flags) == 76, "layout.py: THREAD_FLAGS");
+_Static_assert(__builtin_offsetof(struct thread, quiet) == 88, "layout.py: THREAD_QUIET");
 _Static_assert(__builtin_offsetof(struct thread, entry) == 128, "layout.py: ENTRY_DATA");
 _Static_assert(sizeof(struct process) == 32, "layout.py: PROCESS_SIZE");
 _Static_assert(sizeof(struct syscall_info) == 88, "syscall_info.py: SIZE");
@@ -414,10 +417,15 @@ EXPORT i64 hot_run(struct context *c) {
             c->now = time;
             return t ? LEAVING : UNKNOWN;
         }
+        t->flags &= ~(u32)FLAG_ARMING;  // this stop stands for the one that was asked for
         struct process *p = c->processes + t->process;
-        // A call that began before the quiet is still recorded; then the thread runs free.
+        // A call that began before the quiet is still recorded, and so is the first whose entry is
+        // seen in it, which may have; then the thread runs free.
         i64 resume = PTRACE_SYSCALL;
-        if (__atomic_load_n(&c->quiet, __ATOMIC_RELAXED)) {
+        u64 quiet = __atomic_load_n(&c->quiet, __ATOMIC_RELAXED);
+        if (quiet && info.op == 1 && t->quiet != quiet) {
+            t->quiet = quiet;
+        } else if (quiet) {
             resume = PTRACE_CONT;
             if (info.op == 1 || !t->start) goto resume;
         }

@@ -57,6 +57,7 @@ class NativeThreads:
         at = slot * layout.THREAD_SIZE
         _WORD.pack_into(self._slots, at, 0)
         _WHO.pack_into(self._slots, at + layout.THREAD_WHO, tid, process, 0, 0)
+        _WORD.pack_into(self._slots, at + layout.THREAD_QUIET, 0)
         return True
 
     def has_room(self) -> bool:
@@ -78,6 +79,14 @@ class NativeThreads:
             at = slot * layout.THREAD_SIZE + layout.THREAD_FLAGS
             flags = _LENGTH.unpack_from(self._slots, at)[0]
             _LENGTH.pack_into(self._slots, at, flags | flag)
+
+    def has_flag(self, tid: int, flag: int) -> bool:
+        """Tells whether a flag of a thread is set."""
+        slot = self._by_tid.get(tid)
+        if slot is None:
+            return False
+        at = slot * layout.THREAD_SIZE + layout.THREAD_FLAGS
+        return bool(_LENGTH.unpack_from(self._slots, at)[0] & flag)
 
     def clear_flag(self, tid: int, flag: int) -> None:
         """Clears a flag of a thread."""

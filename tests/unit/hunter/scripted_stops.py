@@ -148,6 +148,9 @@ class Machine:
         if command == kernel.PTRACE_GET_SYSCALL_INFO:
             reference._obj[:] = self._info
             return len(self._info)
+        if command == kernel.PTRACE_CONT:
+            self.log.append(("free", tid))
+            return 0
         assert command == kernel.PTRACE_SYSCALL
         self._resume(tid)
         return 0
