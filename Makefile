@@ -104,6 +104,13 @@ cluster-second: $(STAMP)
 cluster-up: $(STAMP) system-packages  ## start the stand-in cluster for people; prints a kubeconfig
 	$(BIN)/python -m tests.cluster.standin
 
+# Programs that boot a kernel; installed by `make test-kernels` when it is root.
+QEMU := qemu-system-x86 cpio busybox-static gcc libc6-dev
+.PHONY: test-kernels
+test-kernels: DEBIAN := $(QEMU)
+test-kernels: $(STAMP) system-packages  ## captures on Debian's 5.10, 6.1, 6.12 and newest kernel under qemu; minutes each
+	$(BIN)/python -m tests.kernels $(KERNELS)
+
 .PHONY: soak
 soak: $(STAMP)  ## the samples of the tests at their full counts
 	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/unit --timeout 1200
