@@ -66,7 +66,7 @@ class Timing:
         stop: for a hunter that was asked to end; what it has in its buffer may take longer.
     """
 
-    hello: float = 15.0
+    hello: float = 30.0
     silence: float | None = None
     exit: float = 10.0
     tick: float = 0.5
@@ -291,7 +291,8 @@ class Conversation:
                 self._note_quiet()
                 if not receiving.done() and self._patience() <= 0:
                     if self.reception.hello is None:
-                        raise no_hello(self.reception, Exit(None), self._timing.hello)
+                        waited = self._silence if self._is_there else self._timing.hello
+                        raise no_hello(self.reception, Exit(None), waited)
                     self._fell_silent = True
                     return Exit(None, f"hunter was silent for {self._silence:g} s")
                 if not receiving.done() and self._overdue and not self._said_goodbye:
@@ -319,10 +320,15 @@ class Conversation:
     def _overdue_words(self) -> str:
         return f"hunter did not end within {self._timing.stop:g} s after it was asked to"
 
+    @property
+    def _is_there(self) -> bool:
+        """Whether hunter has said that it is there, if only to load its engine."""
+        return self.reception.hello is not None or self.reception.loading
+
     def _patience(self) -> float:
         if not self._reading:
             return self._silence
-        limit = self._silence if self.reception.hello is not None else self._timing.hello
+        limit = self._silence if self._is_there else self._timing.hello
         return max(0.0, self._heard_at + limit - time.monotonic())
 
     async def _receive(self, channel: HunterChannel) -> None:
@@ -346,7 +352,7 @@ class Conversation:
                 self._reading = False
                 await self._listener.wait_for_room()
                 self._reading = True
-            if self.reception.hello is not None:
+            if self._is_there:
                 self._heard_at = time.monotonic()
         if self._said_goodbye:
             self._listener.take(self.reception.receive_eof(), self.reception)

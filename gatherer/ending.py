@@ -187,7 +187,7 @@ def no_hello(reception: Reception, ended: Exit, patience: float) -> GathererErro
         if cause.startswith(NOTHING_TO_TRACE):
             return TargetNotFound(cause, remedy)
         return DeployError(f"hunter could not start: {cause}", remedy)
-    if reception.preview:
+    if reception.preview and not reception.loading:
         text = printable(reception.preview.decode("utf-8", "replace"), 120)
         return DeployError(
             f"what runs as hunter does not speak its protocol, it wrote '{text}'",
@@ -197,7 +197,8 @@ def no_hello(reception: Reception, ended: Exit, patience: float) -> GathererErro
     words = f": {printable(last[0], 200)}" if last else ""
     if ended.code is None and not ended.message:
         return DeployError(
-            f"hunter said nothing for {patience:g} s{words}",
+            f"hunter said nothing for {patience:g} s"
+            f"{' while it loaded its engine' if reception.loading else ''}{words}",
             "see whether the target is out of CPU or memory",
         )
     return DeployError(

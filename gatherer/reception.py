@@ -35,6 +35,7 @@ class Reception:
 
     Attributes:
         hello: hunter's Hello, None until it came.
+        loading: hunter is there, and loads its engine before it says Hello.
         wire_bytes: bytes received.
         last_seq: highest sequence number that came out.
         missing_frames: sequence numbers that were passed over.
@@ -46,6 +47,7 @@ class Reception:
 
     def __init__(self) -> None:
         self.hello: Hello | None = None
+        self.loading = False
         self.wire_bytes = 0
         self.last_seq = 0
         self.missing_frames = 0
@@ -105,6 +107,8 @@ class Reception:
 
     def _arrival(self, frame: Frame) -> Arrival | None:
         if self.hello is None and frame.type != FrameType.HELLO:
+            if self.loading and frame.type == FrameType.HEARTBEAT:
+                return None
             self.damage.note(f"a frame of type {frame.type} came before the Hello")
             return None
         if frame.seq:
@@ -132,7 +136,10 @@ class Reception:
             assert content is None or not isinstance(content, tuple)
             message = content
             if isinstance(message, Hello):
-                if self.hello is not None:
+                if message.loading and not frame.seq and self.hello is None:
+                    self.loading = True
+                    return None
+                if self.hello is not None or message.loading:
                     self.damage.note("a second Hello")
                     return None
                 self.hello = message

@@ -1,7 +1,8 @@
 """Puts hunter together: main thread traces, control thread decides, writer thread writes.
 
-Life: say Hello, scan, attach offenders, send what they do, until gatherer says Stop or stays away;
-then let every tracee go, send the totals, wait until gatherer has them, end.
+Life: say that hunter is there, load the engine, say Hello, scan, attach offenders, send what they
+do, until gatherer says Stop or stays away; then let every tracee go, send the totals, wait until
+gatherer has them, end.
 """
 
 from __future__ import annotations
@@ -19,23 +20,18 @@ from hg_shared.cpu_quota import LITTLE_CPUS
 from hg_shared.headroom import HEADROOM_BYTES, headroom
 from hg_shared.messages import Event, Goodbye
 from hg_shared.records import Abi
-from hunter import capture_plan
-from hunter.config import Config
+from hunter.config import QUEUE_EIGHTHS, Config
 from hunter.connection import Connection
 from hunter.container import Container
 from hunter.cpu_limit import cpu_limit
-from hunter.engines import loading
 from hunter.errors import HunterError, NoHeadroom, NothingToTrace
 from hunter.hidden import Hidden
 from hunter.memory import procfs
 from hunter.memory.evidence import Evidence
 from hunter.memory.sampler import Sampler
-from hunter.notices import Notices
-from hunter.overhead import Overhead
 from hunter.processes import Scanner
 from hunter.reports import Reports
 from hunter.roster import Identity, Roster
-from hunter.targets import Targets
 from hunter.watchdog import Watchdog
 
 TICK = 0.05
@@ -44,7 +40,7 @@ IDLE_TICK = 0.5
 HEARTBEAT_NS = 2_000_000_000
 HEARTBEATS_PER_LINGER = 5
 # Of the buffer: frames that are not acknowledged.
-FRAMES_EIGHTHS = 8 - loading.QUEUE_EIGHTHS
+FRAMES_EIGHTHS = 8 - QUEUE_EIGHTHS
 # How long letting go may take before hunter exits and leaves it to the kernel, which then detaches.
 DETACH_SECONDS = 2.0
 # How long the last words may take when nobody can say that they have arrived.
@@ -71,9 +67,6 @@ class Hunter:
         self._mount = procfs.memory_mount()
         self._rights = rights.parse_rights(
             procfs.status_fields("self"), procfs.read_text("/proc/sys/kernel/yama/ptrace_scope")
-        )
-        self._engine, self._choice = loading.load(
-            config, self._rights.capabilities, watchdog.progress, watchdog.refusal
         )
         self._container = Container(
             config.container_id, config.outside, config.spec_limit, self._mount, config.pod_limit
@@ -103,40 +96,20 @@ class Hunter:
             self._read_wake,
         )
         self._writer = self._connection.writer
-        self._overhead = Overhead(
-            config,
-            self._engine,
-            self._roster,
-            watchdog.table if watchdog.pid else None,
-            self._report_placement,
-        )
-        self._targets = Targets(self._engine, self._roster, self._writer.put, config.decode_fds)
-        if config.follow_forks:
-            self._engine.follow = self._targets
-        self._notices = Notices(
-            self._engine,
-            self._choice,
-            self._rights,
-            self._roster,
-            self._targets,
-            self._scanner,
-            self._evidence,
-            self._sampler,
-            self._writer.put,
-            self._container,
-            self._was_oom_killed,
-        )
         self._reports = Reports(
             config.sha256,
             self._rights,
             self._container,
             self._scanner,
-            self._engine,
-            self._choice,
             watchdog,
             self._roster,
             self._writer,
         )
+
+    @property
+    def _heartbeat_ns(self) -> int:
+        """Time between two heartbeats."""
+        return min(HEARTBEAT_NS, int(self._config.linger * SECOND / HEARTBEATS_PER_LINGER))
 
     def run(self) -> int:
         """Runs to the end and returns the exit code.
@@ -145,8 +118,6 @@ class Hunter:
             NothingToTrace: none of the processes that were named can be traced, or is there.
             NoHeadroom: too little memory is left below the limit, and `force` is not set.
         """
-        if self._config.remove_self:
-            self._remove_self()
         if self._config.only_pids:
             nothing = self._scanner.nothing_to_trace()
             if nothing:
@@ -156,13 +127,14 @@ class Hunter:
             signal.signal(number, self._on_signal)
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGUSR1, lambda *_: None)
-        self._overhead.prepare()
         if self._watchdog.pid:
             self._scanner.leave_out(self._watchdog.pid)
-        self._writer.use(self._engine)
+        self._writer.interject(self._reports.hello())
+        self._writer.start()
+        self._load()
         self._writer.put(self._reports.hello())
         self._warn_of_little_cpu()
-        self._writer.start()
+        self._writer.use(self._engine)
         gc.collect()
         gc.freeze()
         gc.disable()
@@ -176,6 +148,63 @@ class Hunter:
             raise HunterError(self._error)
         return 0
 
+    def _load(self) -> None:
+        """Loads the engine and all that works with it, and says meanwhile that hunter is there.
+
+        On a machine that is busy, or slow, it takes longer than a silent hunter is waited for.
+        """
+        loaded = threading.Event()
+        beats = threading.Thread(target=self._beat, args=(loaded,), name="beats", daemon=True)
+        beats.start()
+        try:
+            self._compose()
+        finally:
+            loaded.set()
+            beats.join()
+
+    def _beat(self, loaded: threading.Event) -> None:
+        while not loaded.wait(self._heartbeat_ns / SECOND):
+            self._writer.put(self._reports.heartbeat())
+
+    def _compose(self) -> None:
+        # Imported here, because reading and compiling them is most of what a start costs.
+        from hunter.engines import loading
+        from hunter.notices import Notices
+        from hunter.overhead import Overhead
+        from hunter.targets import Targets
+
+        config, watchdog = self._config, self._watchdog
+        self._engine, choice = loading.load(
+            config, self._rights.capabilities, watchdog.progress, watchdog.refusal
+        )
+        self._overhead = Overhead(
+            config,
+            self._engine,
+            self._roster,
+            watchdog.table if watchdog.pid else None,
+            self._report_placement,
+        )
+        self._targets = Targets(self._engine, self._roster, self._writer.put, config.decode_fds)
+        if config.follow_forks:
+            self._engine.follow = self._targets
+        self._notices = Notices(
+            self._engine,
+            choice,
+            self._rights,
+            self._roster,
+            self._targets,
+            self._scanner,
+            self._evidence,
+            self._sampler,
+            self._writer.put,
+            self._container,
+            self._was_oom_killed,
+        )
+        self._reports.use(self._engine, choice)
+        self._overhead.prepare()
+        if config.remove_self:
+            self._remove_self()
+
     @staticmethod
     def _remove_self() -> None:
         """Deletes the zipapp, so that a killed hunter leaves nothing.
@@ -183,6 +212,8 @@ class Hunter:
         Nothing can be imported from it afterwards: the table of 32-bit calls, which a traced
         program may make any time, is loaded first.
         """
+        from hunter import capture_plan
+
         capture_plan.plan(Abi.I386)
         try:
             os.unlink(sys.argv[0])
@@ -246,7 +277,7 @@ class Hunter:
 
     def _watch(self) -> None:
         frequency = int(self._config.frequency * SECOND)
-        heartbeat = min(HEARTBEAT_NS, int(self._config.linger * SECOND / HEARTBEATS_PER_LINGER))
+        heartbeat = self._heartbeat_ns
         next_scan = next_heartbeat = next_collection = time.monotonic_ns()
         while not self._reason:
             self._connection.wait(TICK if self._roster.active() else IDLE_TICK)

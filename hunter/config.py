@@ -6,6 +6,9 @@ from typing import NamedTuple, Optional, Tuple
 
 from hunter.policy import Threshold
 
+QUEUE_EIGHTHS = 5
+"""Of the buffer: a ptrace engine's queue. The rest is for frames that are not acknowledged."""
+
 
 class Config(NamedTuple):
     """Options of one run.

@@ -14,6 +14,7 @@ from hg_shared.version import __version__
 from hunter.container import Container
 from hunter.engines import Engine
 from hunter.engines.choose import Choice
+from hunter.engines.idle import IdleEngine
 from hunter.memory import procfs
 from hunter.memory.holds import HOLDS
 from hunter.output import Writer
@@ -30,8 +31,6 @@ class Reports:
         rights: hunter's.
         container: where its memory is accounted.
         scanner: says what percentages are of.
-        engine: the engine.
-        choice: why it is this one.
         watchdog: whose memory counts too.
         roster: the processes that were chosen.
         writer: what sends them.
@@ -43,8 +42,6 @@ class Reports:
         rights: Rights,
         container: Container,
         scanner: Scanner,
-        engine: Engine,
-        choice: Choice,
         watchdog: Watchdog,
         roster: Roster,
         writer: Writer,
@@ -53,15 +50,21 @@ class Reports:
         self._rights = rights
         self._container = container
         self._scanner = scanner
-        self._engine = engine
-        self._choice = choice
+        self._engine: Engine = IdleEngine()
+        self._choice = Choice("", "")
+        self._loading = True
         self._watchdog = watchdog
         self._roster = roster
         self._writer = writer
         self._peak_pss = 0
 
+    def use(self, engine: Engine, choice: Choice) -> None:
+        """Gives the engine, and why it is this one."""
+        self._engine, self._choice = engine, choice
+        self._loading = False
+
     def hello(self) -> Hello:
-        """Returns the first message."""
+        """Returns the first message; before there is an engine the one that says so."""
         memory = self._container.memory()
         against = self._scanner.denominator("self")
         usage = None if memory.usage is None else memory.usage - memory.inactive_file
@@ -92,6 +95,7 @@ class Reports:
             capabilities=self._rights.capabilities,
             page_size=procfs.PAGE_SIZE,
             cpus=len(os.sched_getaffinity(0)),
+            loading=self._loading,
         )
 
     def heartbeat(self) -> Heartbeat:

@@ -9,7 +9,7 @@ from typing import Dict, FrozenSet, List, Optional, Tuple
 from hg_shared.records import Abi
 from hg_shared.syscalls.filter import syscall_set
 from hunter import descriptors
-from hunter.config import Config
+from hunter.config import QUEUE_EIGHTHS, Config
 from hunter.engines import Engine
 from hunter.engines.choose import ANOTHER_HUNTER, Choice, choose, without_ptrace
 from hunter.engines.fallback import SECOND_SOURCE, Fallback
@@ -21,9 +21,6 @@ from hunter.engines.ptrace_python import PtracePythonEngine
 from hunter.errors import UsageError
 from hunter.progress import MAX_TRACERS, Progress
 from hunter.tracing import kernel
-
-QUEUE_EIGHTHS = 5
-"""Of the buffer: a ptrace engine's queue. The rest is for frames that are not acknowledged."""
 
 Wanted = Optional[Dict[int, FrozenSet[int]]]
 

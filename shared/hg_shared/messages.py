@@ -43,6 +43,8 @@ class Hello:
         capabilities: effective capabilities by name, without `CAP_`.
         page_size: bytes of a page.
         cpus: CPUs hunter may run on.
+        loading: said before the engine is loaded, out of the sequence: nothing about engine and
+            tracing is known, and a complete Hello follows.
     """
 
     protocol: int
@@ -71,6 +73,7 @@ class Hello:
     capabilities: List[str]
     page_size: int
     cpus: int
+    loading: bool = False
 
 
 @dataclass(frozen=True)

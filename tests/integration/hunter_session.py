@@ -72,6 +72,7 @@ class HunterSession:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.messages: list[Any] = []
+        self.loading: list[Hello] = []
         self.batches: list[Batch] = []
         self.decoder = FrameDecoder()
         self.raw = bytearray()
@@ -127,6 +128,8 @@ class HunterSession:
                         self.sequence.append(frame.seq)
                     if isinstance(content, Batch):
                         self.batches.append(content)
+                    elif isinstance(content, Hello) and content.loading:
+                        self.loading.append(content)
                     else:
                         self.messages.append(content)
                 ended = any(isinstance(message, Goodbye) for message in self.messages[-1:])

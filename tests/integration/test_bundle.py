@@ -73,8 +73,10 @@ def test_it_becomes_hunter_and_nothing_stays(root: Path, bundle: Bundle) -> None
     assert done.returncode == 0
     decoder = FrameDecoder()
     decoder.receive_data(done.stdout)
-    messages = [decode(frame) for frame in decoder.frames_received()]
+    loading, *messages = [decode(frame) for frame in decoder.frames_received()]
+    assert isinstance(loading, Hello)
     assert isinstance(messages[0], Hello)
+    assert (loading.loading, messages[0].loading) == (True, False)
     assert messages[0].python == bundle.version
     assert messages[0].executable == f"{DIRECTORY}/{PROGRAM}"
     (goodbye,) = (message for message in messages if isinstance(message, Goodbye))

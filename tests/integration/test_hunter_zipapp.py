@@ -74,6 +74,8 @@ def test_it_traces_on_every_python(
     assert hello.python.startswith(f"{version}.")
     assert hello.engine == engine
     assert hello.tracing == "on"
+    # It was there before it had loaded its engine.
+    assert [(early.engine, early.pid) for early in hunter.loading] == [("", hello.pid)]
     assert hello.version == __version__
     goodbye = hunter.stop()
     assert 4 * MIB < goodbye.peak_pss_bytes < 32 * MIB

@@ -111,7 +111,7 @@ def main() -> int:
         expected = given.only.count(",") + 1 if given.only else _SCENARIOS
         if len(told) != expected:
             print(
-                f"  only {len(told)} of {expected} scenarios were told; see {kernel.parent}/console.log"
+                f"  {len(told)} of {expected} scenarios were told; see {kernel.parent}/console.log"
             )
             wrong += 1
         REPORT.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from gatherer.reception import MAX_JUMP, Reception
 from hg_shared.errors import UnsupportedVersion
 from hg_shared.framing import Frame, FrameType
 from hg_shared.messages import Heartbeat
+from hg_shared.wire import encode
 from tests.unit.gatherer.scripted import HELLO, batch, event, goodbye, process, stream
 
 STREAM = stream(HELLO, process(), batch(0, 3), Heartbeat(1, 2, 3, 0, 0, 0.1, 5), goodbye(3))
@@ -48,6 +50,26 @@ def test_nothing_counts_before_the_hello() -> None:
     reception, types = receive(STREAM[1] + STREAM[0])
     assert types == [FrameType.HELLO]
     assert reception.damage.named == ["a frame of type 5 came before the Hello"]
+
+
+def test_a_hunter_that_loads_its_engine_is_there_before_its_hello() -> None:
+    early = encode(replace(HELLO, loading=True)) + encode(Heartbeat(1, 2, 0, 0, 0, 0.1, 5))
+    for cut in range(len(early) + 1):
+        reception, types = receive(early[:cut], early[cut:])
+        assert (types, reception.hello, reception.loading) == ([], None, True)
+        assert (reception.damage.places, reception.last_seq) == (0, 0)
+    reception, types = receive(early + DATA)
+    assert types == receive(DATA)[1]
+    assert reception.hello == HELLO
+    assert (reception.damage.places, reception.missing_frames) == (0, 0)
+
+
+def test_a_hunter_does_not_begin_to_load_when_it_has_said_hello() -> None:
+    early = encode(replace(HELLO, loading=True))
+    reception, types = receive(STREAM[0] + early)
+    assert types == [FrameType.HELLO]
+    assert reception.damage.named == ["a second Hello"]
+    assert reception.loading is False
 
 
 def test_a_second_hello_is_damage() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from gatherer.runtimes import Exit, TargetEnd
 from hg_shared.framing import Frame
 from hg_shared.messages import Heartbeat
 from hg_shared.records import Kind
+from hg_shared.wire import encode
 from tests.unit.gatherer.scripted import (
     HELLO,
     REALTIME,
@@ -296,6 +298,15 @@ async def test_a_hunter_that_says_nothing_is_waited_for_and_left(tmp_path: Path)
     runtime.channel.hold = asyncio.Event().wait
     timing = Timing(hello=0.01, tick=0.001, fate=0.0, poll=0.001)
     with pytest.raises(DeployError, match=r"said nothing for 0\.01 s"):
+        await session(tmp_path, runtime, timing=timing).run()
+    assert runtime.channel.closed
+
+
+async def test_a_hunter_that_falls_silent_while_it_loads(tmp_path: Path) -> None:
+    runtime = ScriptedRuntime([encode(replace(HELLO, loading=True))])
+    runtime.channel.hold = asyncio.Event().wait
+    timing = Timing(silence=0.01, tick=0.001, fate=0.0, poll=0.001)
+    with pytest.raises(DeployError, match=r"said nothing for 0\.01 s while it loaded its engine"):
         await session(tmp_path, runtime, timing=timing).run()
     assert runtime.channel.closed
 
