@@ -1,6 +1,7 @@
 """Whether hunter holds its target: the judgement of the watchdog. Pure.
 
-A tracee in a ptrace-stop is held when its tracer takes no stop. It is judged by looks, a fraction
+A tracee in a ptrace-stop is held when its tracer takes no stop, and so is one that has ended: its
+parent cannot wait for it before the tracer has. It is judged by looks, a fraction
 of a second apart: the time between two looks counts for at most a second, because whoever was
 frozen together with hunter must not end it when both run again.
 """
@@ -18,7 +19,7 @@ MOST_SECONDS = 1.0
 IDLE_THREADS, ALL_THREADS = 32, 1024
 """Threads looked at in one look: while their tracer waits as it should, and while it does not."""
 
-TRACING_STOP = "t"
+TRACING_STOP, ZOMBIE = "t", "Z"
 _EVENT_STOP = 128
 _SIGCONT, _SIGSTOP = 18, 19
 _STOP_SIGNALS = (19, 20, 21, 22)
@@ -43,13 +44,17 @@ class Thread(NamedTuple):
     caught: int = 0
 
 
-def is_held(thread: Thread, listening: bool) -> bool:
-    """Tells whether a thread stands in a ptrace-stop that is no group-stop.
+def is_held(thread: Thread, listening: bool, leads: bool = False) -> bool:
+    """Tells whether a thread stands in a ptrace-stop that is no group-stop, or in its end.
 
     Args:
         thread: a tracee.
         listening: its tracer has answered a group-stop of it by PTRACE_LISTEN.
+        leads: it is a leader, and other threads of its process are there: its end is told when
+            theirs are.
     """
+    if thread.state == ZOMBIE:
+        return not leads
     if thread.state != TRACING_STOP:
         return False
     if thread.pending >> (_SIGCONT - 1) & 1:
@@ -153,11 +158,10 @@ class Holds:
 
     def _stands(self, process: int, tid: int, tracer: Tracer, listening: Iterable[int]) -> bool:
         thread = self._look(process, tid)
-        return (
-            thread is not None
-            and is_held(thread, tid in listening or tracer.overflowed)
-            and thread.tracer == tracer.thread
-        )
+        if thread is None or thread.tracer != tracer.thread:
+            return False
+        leads = thread.state == ZOMBIE and tid == process and len(self._threads(process)) > 1
+        return is_held(thread, tid in listening or tracer.overflowed, leads)
 
     def _find(self, tracer: Tracer, listening: Iterable[int]) -> Optional[Hold]:
         """Looks at some threads, each time at the next ones."""

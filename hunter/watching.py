@@ -21,6 +21,7 @@ from hunter.stuck import (
     ALONE_SECONDS,
     HELD_SECONDS,
     TRACING_STOP,
+    ZOMBIE,
     Alone,
     Hold,
     Holds,
@@ -169,7 +170,7 @@ class Watch:
 def look(process: int, tid: int) -> Optional[Thread]:
     """Returns what /proc tells of a thread, None when it is gone.
 
-    More than its state is read only where that is a ptrace-stop.
+    More than its state is read only where that is a ptrace-stop, or its end.
 
     Args:
         process: the process, or a thread of it.
@@ -180,7 +181,7 @@ def look(process: int, tid: int) -> Optional[Thread]:
         data = procfs.read_bytes(f"{directory}/stat")
         fields = data[data.rfind(b")") + 1 :].split()
         state = fields[0].decode("ascii")
-        if state != TRACING_STOP:
+        if state not in (TRACING_STOP, ZOMBIE):
             return Thread(state)
         code = int(fields[49])
         status = procfs.read_bytes(f"{directory}/status").splitlines()
@@ -189,8 +190,8 @@ def look(process: int, tid: int) -> Optional[Thread]:
             state,
             code,
             int(words[b"TracerPid"]),
-            int(words[b"SigPnd"], 16) | int(words[b"ShdPnd"], 16),
-            int(words[b"SigCgt"], 16),
+            int(words.get(b"SigPnd", b"0"), 16) | int(words.get(b"ShdPnd", b"0"), 16),
+            int(words.get(b"SigCgt", b"0"), 16),
         )
     except (OSError, ValueError, IndexError, KeyError):
         return None

@@ -87,6 +87,23 @@ def test_a_thread_that_stands_while_its_tracer_takes_no_stop_is_held_longer_and_
     assert told[-1] == (101, 100, TRACER, HELD_SECONDS)
 
 
+def test_one_that_has_ended_is_held_but_a_leader_only_when_it_is_the_last():
+    assert is_held(Thread("Z"), False)
+    assert not is_held(Thread("Z"), False, leads=True)
+    target = Target(100, 101)
+    target.threads[100] = Thread("Z", 0, TRACER)
+    target.look()
+    assert target.look() is None
+    target.tids[100].remove(101)
+    assert target.look() == (100, 100, TRACER, 0.0)
+    target = Target(100, 101)
+    target.threads[101] = Thread("Z", 0, TRACER)
+    target.look()
+    assert target.look() == (101, 100, TRACER, 0.0)
+    target.threads[101] = Thread("Z", 0, OTHER)
+    assert target.look() is None
+
+
 def test_progress_begins_it_anew():
     target = Target(100)
     target.stop(100)

@@ -51,6 +51,12 @@ def test_what_cannot_be_read_is_a_thread_that_is_gone(files, text):
     assert watching.look(100, 101) is None
 
 
+def test_of_one_that_has_ended_the_tracer_is_read(files):
+    files["/proc/100/task/100/stat"] = stat("Z", 0)
+    files["/proc/100/task/100/status"] = b"State:\tZ (zombie)\nTracerPid:\t9\n"
+    assert watching.look(100, 100) == Thread("Z", 0, 9)
+
+
 def test_a_thread_that_ends_between_two_files_is_gone(files):
     files["/proc/100/task/101/stat"] = stat("t", 5)
     assert watching.look(100, 101) is None
