@@ -240,15 +240,22 @@ def parse_agent(text: str) -> str:
         return text
     good = f"give one of {', '.join(AGENTS)}, or a URL such as http://10.0.0.5:9100/metrics"
     if "://" not in text:
-        raise ValueError(f"{shown(text)} is no agent; {good}")
+        raise ValueError(f"{shown(_without_user(text))} is no agent; {good}")
     try:
         parts = urlsplit(text)
         fits = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         fits = False
     if not fits or not text.isascii() or not text.isprintable() or " " in text or "#" in text:
-        raise ValueError(f"{shown(text)} is no http URL; {good}")
+        raise ValueError(f"{shown(_without_user(text))} is no http URL; {good}")
     return text
+
+
+def _without_user(url: str) -> str:
+    """Returns what may be shown of a URL, or of what was meant as one: no user, no password."""
+    front, at, host = url.rpartition("@")
+    scheme, slashes, _ = front.partition("//")
+    return f"{scheme + slashes if slashes else ''}…@{host}" if at else url
 
 
 def parse_interval(text: str) -> float:

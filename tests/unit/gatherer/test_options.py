@@ -164,3 +164,13 @@ def test_wait(text: str, value: float) -> None:
 def test_wait_that_is_none(text: str) -> None:
     with pytest.raises(ValueError, match="give one such as 0, 30s or 5m"):
         options.parse_wait(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["http://me:s3cret@h:bad/x", "ftp://me:s3cret@h/x", "http://me:s3cret@", "htp:/me:s3cret@h"],
+)
+def test_the_password_of_an_agents_url_is_in_no_message(text: str) -> None:
+    with pytest.raises(ValueError, match="…@") as caught:
+        options.parse_agent(text)
+    assert "s3cret" not in str(caught.value)
