@@ -29,10 +29,12 @@ from hunter.stuck import (
     Tracer,
 )
 
-LOOK_SECONDS, IDLE_SECONDS = 0.25, 0.5
-"""Between two looks; while nothing is traced."""
+LOOK_SECONDS, IDLE_SECONDS, INSIST_SECONDS = 0.2, 0.5, 0.1
+"""Between two looks; while nothing is traced; after hunter was killed."""
 STUCK = "hunter: stuck: "
 """What a line on stderr begins with that says why hunter was killed."""
+PATIENT_ATTEMPTS = 3
+"""How often hunter is killed before a debugger that holds it is ended."""
 _PIDFD_SEND_SIGNAL = 424
 _WORD_MS = 500
 _MOST_WORDS = 400
@@ -67,7 +69,7 @@ class Watch:
         poll.register(self._lifeline, select.POLLIN)
         before = time.monotonic()
         attempts = 0
-        while not poll.poll(1000 * (LOOK_SECONDS if self._busy() else IDLE_SECONDS)):
+        while not poll.poll(1000 * (INSIST_SECONDS if attempts else self._pause())):
             now = time.monotonic()
             self._progress.note_look()
             if attempts:
@@ -82,9 +84,10 @@ class Watch:
             before = now
         restore(self._masks.entries())
 
-    def _busy(self) -> bool:
+    def _pause(self) -> float:
         progress = self._progress
-        return progress.programs.active or any(tracer.thread for tracer in progress.tracers)
+        busy = progress.programs.active or any(tracer.thread for tracer in progress.tracers)
+        return LOOK_SECONDS if busy else IDLE_SECONDS
 
     def _judge(self, seconds: float) -> str:
         """Returns why hunter must end, empty when it need not."""
@@ -142,7 +145,7 @@ class Watch:
             if thread is not None and thread.tracer:
                 if attempts == 1:
                     _signal(thread.tracer, signal.SIGCONT)
-                elif not self._traces_others(thread.tracer):
+                elif attempts >= PATIENT_ATTEMPTS and not self._traces_others(thread.tracer):
                     _signal(thread.tracer, signal.SIGKILL)
                 return
 
