@@ -43,7 +43,9 @@ def test_memory_evidence_is_taken_all_the_same(
     assert any(sample["pss_bytes"] and sample["anon_bytes"] for sample in taken)
     assert {sample["limit_bytes"] for sample in samples(tmp_path)} == {256 << 20}
     mappings = events(tmp_path, "smaps")[0]["mappings"]
-    sizes = [mapping["rss_bytes"] for mapping in mappings]
+    # Where the first walk of the page tables took long, on a busy machine, there is no second one.
+    walked = mappings[0]["rss_bytes"] is not None
+    sizes = [mapping["rss_bytes" if walked else "size_bytes"] for mapping in mappings]
     assert sizes == sorted(sizes, reverse=True)
     assert 0 < sizes[0] <= mappings[0]["size_bytes"]
     (failed,) = events(tmp_path, "attach_failed")
