@@ -7,7 +7,7 @@ is too large for that have sizes alone (maps).
 
 from __future__ import annotations
 
-from typing import Dict, List, Tuple, Union
+from typing import Dict, List, Set, Tuple, Union
 
 from hg_shared.messages import Event, Sample
 from hunter.memory import procfs
@@ -31,6 +31,7 @@ class Evidence:
     def __init__(self, sampler: Sampler) -> None:
         self._sampler = sampler
         self._mapped_at: Dict[Identity, int] = {}
+        self._sized: Set[Identity] = set()
 
     def begin(self, identity: Identity) -> None:
         """Watches a process from now on."""
@@ -43,6 +44,7 @@ class Evidence:
     def end(self, identity: Identity) -> None:
         """Leaves a process to a tracer, which tells more."""
         self._mapped_at.pop(identity, None)
+        self._sized.discard(identity)
 
     def look(self, resident: Dict[int, int], time_ns: int) -> List[Union[Sample, Event]]:
         """Returns what is to be told of the watched processes now.
@@ -56,7 +58,7 @@ class Evidence:
             pid, start_time = identity
             stat = procfs.process(pid)
             if stat is None or stat.start_time != start_time or stat.state in procfs.ENDED:
-                del self._mapped_at[identity]
+                self.end(identity)
                 # Which signal it was nobody tells; that the kernel killed there its cgroup does.
                 oom = self._sampler.was_killed(pid, time_ns)
                 self._sampler.forget(pid)
@@ -69,11 +71,19 @@ class Evidence:
         return told
 
     def _map(self, identity: Identity, rss: int, time_ns: int) -> List[Event]:
-        """Returns the event that tells the mappings; none while they may not be read yet."""
+        """Returns the event that tells the mappings.
+
+        Those of a process at first sight have sizes alone until what is resident of them may be
+        read; later ones wait for that.
+        """
         pid = identity[0]
         walk = HOLDS.allows(pid, rss, time_ns)
-        if not walk and HOLDS.expected_ns(pid, rss) <= MAX_HOLD_NS:
+        may_later = not walk and HOLDS.expected_ns(pid, rss) <= MAX_HOLD_NS
+        if may_later and identity in self._sized:
             return []
-        self._mapped_at[identity] = max(rss, 1)
+        if may_later:
+            self._sized.add(identity)
+        else:
+            self._mapped_at[identity] = max(rss, 1)
         mappings = procfs.largest_mappings(pid, MAX_MAPPINGS, walk)
         return [Event(time_ns, "smaps", pid, {"mappings": mappings})] if mappings else []

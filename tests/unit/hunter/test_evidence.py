@@ -105,9 +105,11 @@ def test_one_that_would_be_held_up_for_long_has_sizes_of_mappings_alone(watched:
     assert not watched.walked
 
 
-def test_mappings_wait_until_time_for_them_is_earned(watched: Watched) -> None:
+def test_what_is_resident_of_mappings_waits_until_time_for_it_is_earned(watched: Watched) -> None:
     HOLDS.allows(10, 0, 1)
     HOLDS.spend(10, 10_000_000)
+    assert [type(told) for told in watched.look(100)] == [Sample, Event]
+    assert not watched.walked
     assert [type(told) for told in watched.look(100)] == [Sample]
     sample, event = watched.look(100, 2_000_000_000)
     assert isinstance(sample, Sample)
