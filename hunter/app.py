@@ -228,7 +228,7 @@ class Hunter:
 
     def _check_headroom(self) -> None:
         memory = procfs.container_memory("self", self._mount)
-        own = procfs.rollup(os.getpid()).get("anon_bytes", 0)
+        own = self._own_bytes()
         left = headroom(memory.limit, memory.limited_usage, own)
         if left is not None and left < HEADROOM_BYTES and not self._config.force:
             raise NoHeadroom(
@@ -236,6 +236,16 @@ class Hunter:
                 f"{(memory.limit or 0) >> 20} MiB, {HEADROOM_BYTES >> 20} MiB are asked for "
                 f"(hunter itself uses {own >> 20} MiB); --force goes on all the same"
             )
+
+    def _own_bytes(self) -> int:
+        """Returns what hunter and the process of its exec use, a share of what others map too."""
+        own = 0
+        for pid in (os.getpid(), *self._config.exclude):
+            stat = procfs.stat(pid)
+            if stat is not None and stat.ppid == os.getppid():
+                rollup = procfs.rollup(pid)
+                own += rollup.get("pss_bytes") or rollup.get("anon_bytes") or 0
+        return own
 
     # Wake-ups: from signals (main thread) and from the writer.
 
