@@ -120,6 +120,7 @@ soak: $(STAMP)  ## the samples of the tests at their full counts
 	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/integration/test_hunter_kills.py -s --timeout 1800
 	HYPOTHESIS_PROFILE=soak $(APART) $(PYTEST) tests/integration/test_hunter_stuck.py -s --timeout 3600
 	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/integration/test_hunter_hostile.py --timeout 600
+	HYPOTHESIS_PROFILE=soak $(APART) $(PYTEST) tests/integration/test_ledger.py --timeout 1800
 	HYPOTHESIS_PROFILE=soak $(APART) $(PYTEST) tests/integration/test_two_hunters.py tests/cluster/test_two_captures.py -s --timeout 600
 	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/integration/test_strace_agreement.py --timeout 1200
 	HYPOTHESIS_PROFILE=soak $(PYTEST) tests/integration/test_hunter_placement.py tests/integration/test_hunter_tracers.py --timeout 2400

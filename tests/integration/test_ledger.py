@@ -15,9 +15,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.strategies import booleans, integers, sampled_from
 
 from hg_shared.messages import Goodbye, TracedProcess
 from hg_shared.records import Abi, Kind
+from hunter.engines.choose import ENGINES
 from tests.integration.engines import EVERY_ENGINE, REFUSED
 from tests.integration.hunter_session import HunterSession
 from tests.integration.ledger import Judgement, judge, parse, periods
@@ -33,6 +36,7 @@ pytestmark = pytest.mark.skipif(
 CALLS = "lseek,futex"
 AHEAD = 86_400
 """Seconds that hunter's clock is ahead of the target's in a time namespace."""
+USABLE = [each for each in ENGINES if each != "auto" and not (each == "ebpf" and REFUSED)]
 SOAK = os.environ.get("HYPOTHESIS_PROFILE") == "soak"
 RECORDS = 40_000 if SOAK else 4_000
 ROUNDS = 12 if SOAK else 3
@@ -187,3 +191,46 @@ def test_in_a_pid_namespace_nothing_is_missed_while_hunter_learns_its_number(
     )  # fmt: skip
     assert ran.stderr == ""
     assert ran.stdout.splitlines() == ["[]", "0"]
+
+
+@settings(
+    max_examples=40 if SOAK else 3,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    phases=[Phase.explicit, Phase.generate],
+)
+@given(
+    engine=sampled_from(USABLE),
+    threads=integers(1, 12),
+    burst=integers(1, 300),
+    kind=sampled_from(("", "births", "forks", "execs")),
+    placement=sampled_from(("auto", "off")),
+    pauses=booleans(),
+    buffer=sampled_from((1 << 16, 1 << 22)),
+)
+def test_random_ledgers(
+    engine: str,
+    threads: int,
+    burst: int,
+    kind: str,
+    placement: str,
+    pauses: bool,
+    buffer: int,
+    start: Start,
+    hunt: Hunt,
+    compiled: Compiled,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    options = ["--placement", placement, "--buffer", buffer]
+    if kind in ("forks", "execs"):
+        options.append("--follow-forks")
+    if pauses:
+        options += ["--max-overhead", 0.02 if engine == "ebpf" else 0.2]
+    judged, hunter = keep_ledger(
+        start, hunt, compiled, tmp_path_factory.mktemp("ledger") / "book", engine,
+        (threads, burst, *filter(None, [kind])), options,
+        lambda hunter: hunter.count(Kind.SYSCALL) > 1000,
+    )  # fmt: skip
+    assert judged.faults == []
+    [goodbye] = hunter.of(Goodbye)
+    assert judged.missing <= goodbye.lost
