@@ -141,7 +141,8 @@ class _Logs:
     def __init__(self, path: Path, session: dict[str, Any] | None) -> None:
         self._path = path
         processes = session["processes"] if session is not None else []
-        self._names = {one.get("log") for one in processes if isinstance(one, dict)}
+        listed = [one.get("log") for one in processes if isinstance(one, dict)]
+        self._names = {name for name in listed if isinstance(name, str)}
         # What was ended before it could write that down has logs that no document lists.
         self._cut = session is not None and session.get("exit_code") is None
         self._pids: set[int] | None = None

@@ -124,6 +124,13 @@ class OutputDirectory:
         except OutputUnusable:
             self.close()
             raise
+        except FileExistsError as error:
+            self.close()
+            raise OutputUnusable(
+                f"cannot use {path} as the capture directory: a part of it is a file, or a link to"
+                " nothing",
+                _REMEDY,
+            ) from error
         except OSError as error:
             self.close()
             raise _unusable(path, error) from error
@@ -197,8 +204,8 @@ def _others(path: Path, status: os.stat_result) -> str:
             f"others of group {status.st_gid} may write to {path} ({mode}), and could replace what"
             " is captured"
         )
-    own = {os.geteuid(), 0, int(os.environ.get("SUDO_UID", "0") or 0)}
-    if status.st_uid not in own:
+    own = {str(os.geteuid()), "0", os.environ.get("SUDO_UID")}
+    if str(status.st_uid) not in own:
         return f"{path} belongs to user {status.st_uid}, who could replace what is captured"
     return ""
 

@@ -346,6 +346,10 @@ def _check_user(body: Mapping[str, Any], path: str, who: str) -> None:
         raise broken(path, f"{who} has as-uid, as-groups or as-user-extra without as")
     for key in ("token", "as", "as-uid"):
         _check_header(body[key], path, f"{key} of {who}")
+    extra = [value for values in body["as-user-extra"].values() for value in values]
+    for key, values in (("as-groups", body["as-groups"]), ("as-user-extra", extra)):
+        for value in values:
+            _check_header(value, path, f"{key} of {who}")
     plugin = body["exec"]
     if plugin is None:
         return

@@ -177,7 +177,8 @@ def parse_yaml(data: bytes) -> object:
             return loader.get_data() if loader.check_data() else None
         finally:
             loader.dispose()
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError) as error:
+        # AttributeError: PyYAML's answer to `!!timestamp x`.
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""
         # Only words of the parser: what is in the file may be a password.

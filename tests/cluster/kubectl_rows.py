@@ -211,6 +211,10 @@ IMPERSONATION = (
     _of("impersonation with groups, uid and extra", True, run=True, user={
         "token": "@TOKEN@", "as": "jane", "as-uid": "7", "as-groups": ["dev", "ops, all"],
         "as-user-extra": {"scopes": ["view", "edit"], "acme.com/Project %": ["x"]}}),
+    _of("impersonation of a group with a line break", False,
+        user={"token": "@TOKEN@", "as": "jane", "as-groups": ["dev\r\nX-Other: y"]}),
+    _of("impersonation with a line break in extra", False,
+        user={"token": "@TOKEN@", "as": "jane", "as-user-extra": {"a": ["b\n"]}}),
     _of("impersonation of groups without a user", False,
         user={"token": "@TOKEN@", "as-groups": ["dev"]}),
     _of("impersonation of extra without a user", False,

@@ -236,6 +236,24 @@ def test_a_directory_to_which_a_group_may_write_is_warned_of(tmp_path: Path) -> 
     directory.close()
 
 
+@pytest.mark.parametrize("user", ["", "somebody", "9" * 30])
+def test_any_value_of_sudo_uid_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: str
+) -> None:
+    monkeypatch.setenv("SUDO_UID", user)
+    open_and_close(tmp_path / "own")
+
+
+@pytest.mark.parametrize("log", [["leak-7.log"], {"a": 1}, 7, None])
+def test_a_session_of_which_a_log_is_no_name_lists_none(tmp_path: Path, log: object) -> None:
+    document = session_of()
+    document["processes"] = [{"pid": 7, "log": log}]
+    (tmp_path / "session.json").write_text(json.dumps(document))
+    (tmp_path / "leak-7.log").write_text("mine")
+    with pytest.raises(OutputUnusable, match=r"leak-7\.log is not of a capture"):
+        CaptureDirectory(tmp_path)
+
+
 def test_a_capture_in_use_is_refused(tmp_path: Path) -> None:
     first = begun(tmp_path)
     first.write_session(session_of())
@@ -251,6 +269,10 @@ def test_a_directory_that_cannot_be_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/none")):
         with pytest.raises(OutputUnusable, match="give a directory that can be written with -o"):
+            CaptureDirectory(path)
+    (tmp_path / "link").symlink_to("nowhere")
+    for path in (tmp_path / "file", tmp_path / "link"):
+        with pytest.raises(OutputUnusable, match="a part of it is a file, or a link to nothing;"):
             CaptureDirectory(path)
 
 

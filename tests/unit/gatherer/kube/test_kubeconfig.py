@@ -268,6 +268,15 @@ def test_no_secret_stands_in_what_is_printed_of_it() -> None:
         (with_user(exec={**PLUGIN, "interactiveMode": ""}), "has no interactiveMode"),
         (with_user(**{"as-groups": ["g"]}), "as-user-extra without as"),
         (with_user(token="a\nb"), "token of user 'u' holds a line break"),
+        (
+            with_user(**{"as": "me", "as-groups": ["g", "a\r\nX: b"]}),
+            "as-groups of user 'u' holds a line break",
+        ),
+        (
+            with_user(**{"as": "me", "as-user-extra": {"k": ["a\nb"]}}),
+            "as-user-extra of user 'u' holds a line break",
+        ),
+        ("a: !!timestamp x\n", "it is not YAML"),
         (with_user(), "user 'u' in /home/u/0/config has no credentials"),
         (with_user(**{"auth-provider": {"name": "gcp"}}), "'gcp', which kubectl dropped"),
         (with_user(**{"auth-provider": OIDC}), "an auth-provider that lacks its id-token"),
