@@ -17,10 +17,12 @@ MAX_ARGUMENT = 16 << 10
 _STRONG = (
     "password", "passwd", "passphrase", "passcode", "secret", "token", "apikey", "credential",
     "privatekey", "accesskey", "authkey", "accountkey", "masterkey", "signingkey", "encryptionkey",
-    "authorization", "jwt", "bearer",
+    "authorization", "jwt", "bearer", "hmackey", "sharedkey", "presharedkey",
 )  # fmt: skip
 """A name that holds one of these, without its separators, is that of a secret."""
-_WEAK = frozenset(("pass", "passin", "passout", "pwd", "pw", "auth", "cookie", "sas", "sig", "otp"))
+_WEAK = frozenset(
+    ("pass", "passin", "passout", "pwd", "pw", "auth", "cookie", "sas", "sig", "otp", "psk")
+)
 """A name of which one of these is a whole word is that of a secret."""
 _HARMLESS = frozenset(
     (
@@ -53,6 +55,8 @@ _ATTACHED_ONLY = ("mysql", "mariadb", "7z")
 """Programs whose short option has its value attached, or asks for it."""
 _USERS = frozenset(("user", "proxy-user", "userpwd", "proxy-userpwd", "u", "U"))
 """Options of curl and its kin whose value is user:password."""
+_CURL_FLAGS = re.compile(r"-[#0-9fgiIjJklLnNOpqRsSvaG]*")
+"""Short options of curl that take no value, which may stand before one that does: -sku."""
 _NAME = re.compile(r"(?<![\w.$-])(-{0,2}|/)([A-Za-z_$][\w.$-]{1,100})(?![\w.$-])")
 _ASSIGNED = re.compile(
     r"""["'\\]{0,2}(?:\[\w*\])?"""
@@ -65,6 +69,8 @@ _HEADER = re.compile(r"""["']?[^"'\r\n]+["']?""")
 _SCHEME = re.compile(r"\b(Bearer|Basic|Digest)([ \t]+)([A-Za-z0-9+/_.~=-]{6,})")
 _URL = re.compile(r"(?<=://)([^\s/@:\"'?#]{0,200}):([^\s/\"']{0,400})@")
 _TOKEN_USER = re.compile(r"(?<=://)(?=[^\s/@:\"']{0,200}\d)[^\s/@:\"']{16,200}@")
+_SLASHED_URL = re.compile(r"(?<=://)([^\s/@:\"'?#]{0,200}):(?!\d{1,5}/)([^\s@\"']{0,400})@")
+"""With a password that holds a slash, which should have been written as %2F."""
 _CUT_URL = re.compile(r"(?<=://)([^\s/@:\"'?#]{0,200}):[^\s/@]*$")
 _PAIR = re.compile(r"^([\w.+-]{1,100}):(?!//)(\S{1,400})@(?=[\w.(\[/-])")
 _LOOKS = re.compile(
@@ -136,7 +142,7 @@ def _argument(text: str, program: str) -> tuple[str, bool]:
         short = _short(text, program)
         if short is not None:
             return short
-        if is_secret(name) and " " not in text:
+        if " " not in text and text.endswith(name) and is_secret(name):
             return text, True
     if any(space in text for space in " \t\n"):
         return _shell(text), False
@@ -159,12 +165,16 @@ def _short(text: str, program: str) -> tuple[str, bool] | None:
     if program not in _SHORT:
         return None
     long = text.startswith("--")
-    if program == "curl" and (text.lstrip("-") in _USERS if long else text in ("-u", "-U")):
+    if program == "curl" and long and text.lstrip("-") in _USERS:
         return text, True
-    if long or len(text) < 2 or text[1] not in _SHORT[program]:
+    if long or len(text) < 2:
         return None
-    if len(text) > 2:
-        return text[:2] + MASK, False
+    flags = _CURL_FLAGS.match(text) if program == "curl" else None
+    begin = flags.end() if flags is not None else 1
+    if text[begin : begin + 1] not in tuple(_SHORT[program]):
+        return None
+    if len(text) > begin + 1:
+        return text[: begin + 1] + MASK, False
     return text, not program.startswith(_ATTACHED_ONLY)
 
 
@@ -195,7 +205,8 @@ def _shell(text: str) -> str:
         name, separator, _ = _assignment(word)
         hidden = False
         if word.startswith("-") and not separator:
-            word, hidden = _short(word, program) or (word, is_secret(name))
+            alone = word.endswith(name) and is_secret(name)
+            word, hidden = _short(word, program) or (word, alone)
         shown.append(word)
     return _text("".join(shown) + text[at:])
 
@@ -218,6 +229,7 @@ def _text(text: str) -> str:
     text = "".join([*pieces, text[at:]])
     text = _SCHEME.sub(rf"\1\2{MASK}", text)
     text = _URL.sub(rf"\1:{MASK}@", text)
+    text = _SLASHED_URL.sub(rf"\1:{MASK}@", text)
     text = _TOKEN_USER.sub(f"{MASK}@", text)
     text = _PAIR.sub(rf"\1:{MASK}@", text)
     return _LOOKS.sub(MASK, text)

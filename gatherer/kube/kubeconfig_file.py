@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import datetime
 import functools
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,6 +78,7 @@ _FILE: _Shape = {
     "extensions": _NAMED_EXTENSIONS,
 }
 
+_MAX_DEPTH, _MAX_VALUES = 100, 100_000  # of an extension
 _EMPTY: dict[str, Any] = {_STRING: "", _TRUTH: False, _BYTES: b"", _ANY: None}
 _TRUE = ("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON")
 _FALSE = ("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF")
@@ -268,8 +271,10 @@ def _checked(value: object, shape: Any, path: str, where: str) -> Any:
 
 
 def _scalar(value: object, shape: str, path: str, where: str) -> Any:
-    if value is None or shape == _ANY:
-        return value if shape == _ANY else _EMPTY[shape]
+    if shape == _ANY:
+        return _json_value(value, path, where)
+    if value is None:
+        return _EMPTY[shape]
     if shape == _TRUTH:
         if not isinstance(value, bool):
             raise broken(path, f"{where} is not true or false")
@@ -284,6 +289,39 @@ def _scalar(value: object, shape: str, path: str, where: str) -> Any:
         return base64.b64decode(value.replace("\n", "").replace("\r", ""), validate=True)
     except (binascii.Error, ValueError) as error:
         raise broken(path, f"{where} is not base64") from error
+
+
+def _json_value(value: object, path: str, where: str) -> Any:
+    """Returns what YAML says as JSON can say it, which is what kubectl makes of all of it.
+
+    Raises:
+        ClusterUnreachable: JSON cannot say it.
+    """
+    seen = 0
+
+    def plain(value: object, depth: int) -> Any:
+        nonlocal seen
+        seen += 1
+        if depth > _MAX_DEPTH or seen > _MAX_VALUES:
+            raise broken(path, f"{where} contains itself, or too much")
+        if isinstance(value, datetime.datetime | datetime.date):
+            midnight = datetime.time()
+            day = value if isinstance(value, datetime.datetime) else None
+            day = day or datetime.datetime.combine(value, midnight)
+            return day.isoformat() + ("" if day.tzinfo else "Z")
+        if isinstance(value, bytes):
+            return value.decode("utf-8", "replace")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise broken(path, f"{where} holds a number that JSON does not have")
+        if isinstance(value, Mapping):
+            return {str(key): plain(item, depth + 1) for key, item in value.items()}
+        if isinstance(value, set):
+            return {str(key): None for key in value}
+        if isinstance(value, list | tuple):
+            return [plain(item, depth + 1) for item in value]
+        return value
+
+    return plain(value, 0)
 
 
 def _item(where: str, item: object) -> str:

@@ -158,6 +158,42 @@ def test_what_else_a_cluster_may_say() -> None:
     assert cluster.exec_config == {"audience": "a"}
 
 
+def with_exec_config(value: str) -> str:
+    """Returns a kubeconfig that tells plugins a value of YAML."""
+    extension = f"{{name: client.authentication.k8s.io/exec, extension: {value}}}"
+    cluster = f'{{"name": "c", "cluster": {{"server": "https://x", "extensions": [{extension}]}}}}'
+    return json.dumps(kubeconfig(clusters=[])).replace('"clusters": []', f'"clusters": [{cluster}]')
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("{a: !!timestamp 2026-01-01}", {"a": "2026-01-01T00:00:00Z"}),
+        ("{a: !!timestamp 2026-01-01T02:03:04Z}", {"a": "2026-01-01T02:03:04+00:00"}),
+        ("{a: !!binary aGk=}", {"a": "hi"}),
+        ("!!set {a, b}", {"a": None, "b": None}),
+        ("[1, 2.5, true, ~]", [1, 2.5, True, None]),
+    ],
+)
+def test_a_plugin_is_told_what_json_can_say(value: str, said: object) -> None:
+    cluster = select(with_exec_config(value)).cluster
+    assert cluster is not None
+    assert cluster.exec_config == said
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("&a [*a]", "contains itself, or too much"),
+        ("&a {b: {c: *a}}", "contains itself, or too much"),
+        ("{a: .nan}", "holds a number that JSON does not have"),
+        ("{a: -.inf}", "holds a number that JSON does not have"),
+    ],
+)
+def test_what_json_cannot_say_is_refused(value: str, words: str) -> None:
+    assert words in refusal(with_exec_config(value))
+
+
 def test_an_exec_plugin() -> None:
     plugin = select(
         with_user(
