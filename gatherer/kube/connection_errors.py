@@ -21,13 +21,12 @@ def connection_error(
         proxy: on the way to it: what the network then says is about the proxy alone.
     """
     cause = _root_cause(error)
-    if proxy is not None and not isinstance(cause, ssl.SSLError):
+    if proxy is not None and (not isinstance(cause, ssl.SSLError) or _is_of(error, proxy)):
         return _proxied(server, cause, proxy)
     prefix = f"no connection to the API server {server}"
     if isinstance(cause, ssl.SSLCertVerificationError):
         return ClusterUnreachable(
-            f"the certificate of the API server {server} is not trusted: "
-            f"{getattr(cause, 'verify_message', '').rstrip('.') or _reason(cause)}",
+            f"the certificate of the API server {server} is not trusted: {_distrust(cause)}",
             "check certificate-authority and tls-server-name of the cluster in the kubeconfig",
         )
     if isinstance(cause, ssl.SSLError):
@@ -91,6 +90,10 @@ def _proxied(server: str, cause: BaseException, proxy: Proxy) -> ClusterUnreacha
         words = "connection refused"
     elif isinstance(cause, TimeoutError):
         words = "it did not answer in time"
+    elif isinstance(cause, ssl.SSLCertVerificationError):
+        words = f"its certificate is not trusted: {_distrust(cause)}"
+    elif isinstance(cause, ssl.SSLError):
+        words = f"TLS with the proxy failed: {_reason(cause)}"
     else:
         words = _words(cause)
     return ClusterUnreachable(
@@ -105,7 +108,19 @@ def _remedy(proxy: Proxy) -> str:
     return f"correct {proxy.origin}, or name the API server's host in NO_PROXY"
 
 
+def _is_of(error: BaseException, proxy: Proxy) -> bool:
+    """Whether it was the proxy, not the server behind it, with which TLS failed."""
+    # aiohttp's errors about a connection name what it was to lead to.
+    return (getattr(error, "host", None), getattr(error, "port", None)) == (proxy.host, proxy.port)
+
+
+def _distrust(error: ssl.SSLCertVerificationError) -> str:
+    return one_line(getattr(error, "verify_message", "").rstrip(".") or _reason(error))
+
+
 def _words(cause: BaseException) -> str:
+    if str(getattr(cause, "message", "")).startswith("Bad status line"):
+        return "what answers does not speak HTTP"
     return one_line(getattr(cause, "strerror", None) or str(cause) or type(cause).__name__)
 
 

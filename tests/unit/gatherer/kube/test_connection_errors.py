@@ -6,6 +6,7 @@ import ssl
 import pytest
 
 from gatherer.kube.connection_errors import connection_error
+from gatherer.kube.proxies import Proxy
 
 SERVER = "https://10.0.0.1:6443"
 
@@ -55,6 +56,41 @@ def test_each_failure_names_server_cause_and_remedy(
     assert remedy in told.remedy
     assert str(told).isprintable()
     assert told.exit_code == 3
+
+
+class WrappedTls(Wrapped):
+    """What aiohttp raises where TLS fails: it names what the connection was to lead to."""
+
+    def __init__(self, inner: ssl.SSLError, host: str) -> None:
+        super().__init__(inner)
+        self.host, self.port = host, 3129
+
+
+@pytest.mark.parametrize(
+    ("inner", "words"),
+    [
+        (ssl.SSLError(1, "WRONG_VERSION_NUMBER"), "TLS with the proxy failed: "),
+        (untrusted(), "its certificate is not trusted: self-signed certificate"),
+    ],
+)
+def test_a_proxy_with_which_tls_fails_is_named(inner: ssl.SSLError, words: str) -> None:
+    proxy = Proxy("https", "proxy.example", 3129, "HTTPS_PROXY", b"me", b"s3cret")
+    told = connection_error(SERVER, WrappedTls(inner, "proxy.example"), proxy)
+    assert words in told.cause
+    assert "the proxy https://proxy.example:3129 (HTTPS_PROXY)" in told.cause
+    assert "s3cret" not in str(told)
+    assert told.remedy == "correct HTTPS_PROXY, or name the API server's host in NO_PROXY"
+    beyond = connection_error(SERVER, WrappedTls(inner, "10.0.0.1"), proxy)
+    assert "API server" in beyond.cause
+    assert "the proxy" not in beyond.cause
+
+
+def test_what_does_not_speak_http_is_told() -> None:
+    class BadLine(Exception):
+        message = "Bad status line:\n\n b'\\xff'"
+
+    told = connection_error(SERVER, BadLine(), Proxy("http", "p", 1, "proxy-url"))
+    assert told.cause.endswith(": what answers does not speak HTTP")
 
 
 def test_a_chain_that_runs_in_a_circle_ends() -> None:
