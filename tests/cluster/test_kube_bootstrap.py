@@ -117,7 +117,10 @@ class Started:
         [self.hunter] = [
             child
             for child in psutil.Process().children()
-            if child.pid != self.front.pid and child.status() != psutil.STATUS_ZOMBIE
+            if child.pid != self.front.pid
+            and child.status() != psutil.STATUS_ZOMBIE
+            # Before and after it has become another program.
+            and any(word == digest or word.startswith("hunter=") for word in child.cmdline())
         ]
 
     def close(self) -> None:
