@@ -100,6 +100,10 @@ cluster-first: $(STAMP)
 cluster-second: $(STAMP)
 	$(call twice,cluster-second,$(SECOND))
 
+.PHONY: test-cluster
+test-cluster: $(STAMP)  ## the cluster tests on the cluster that KUBECONFIG names; what does not apply is named
+	CLUSTER=real $(APART) $(PYTEST) $(or $(TESTS),tests/cluster) --timeout 300 --junitxml=dist/test-cluster.xml
+
 .PHONY: cluster-up
 cluster-up: $(STAMP) system-packages  ## start the stand-in cluster for people; prints a kubeconfig
 	$(BIN)/python -m tests.cluster.standin

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from tests.cluster import applicability
 from tests.cluster.agent_pods import agent_pod
+from tests.cluster.real_cluster import RealCluster
 from tests.cluster.standin import requirements
 from tests.cluster.standin.harness import StandInCluster
 from tests.cluster.standin.pod_worker import FIRST_BACKOFF_SECONDS
@@ -16,7 +19,14 @@ from tests.cluster.standin.pod_worker import FIRST_BACKOFF_SECONDS
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInCluster]:
-    """The stand-in cluster with problempod running."""
+    """The stand-in cluster with problempod running, or the one of KUBECONFIG (CLUSTER=real)."""
+    if applicability.REAL:
+        real = RealCluster(tmp_path_factory.mktemp("cluster"))
+        try:
+            yield real
+        finally:
+            real.stop()
+        return
     if problem := requirements.missing():
         pytest.skip(problem)
     started = StandInCluster(tmp_path_factory.mktemp("cluster"))
@@ -88,3 +98,37 @@ def crashpod_waits(
         return passed.total_seconds() < backoff - 4
 
     return lambda: cluster.wait_condition("crashpod", waits, "waiting for its restart")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leaves out what does not apply to a real cluster, with its reason."""
+    if not applicability.REAL:
+        return
+    for item in items:
+        if not isinstance(item, pytest.Function):
+            continue
+        if why := applicability.reason(item.path.stem, item.originalname):
+            item.add_marker(pytest.mark.skip(reason=applicability.WORDS + why))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says of a real cluster what ran there, and what did not, by reason."""
+    if not applicability.REAL:
+        return
+    reports = terminalreporter.stats
+    left: dict[str, list[str]] = {}
+    for report in reports.get("skipped", []):
+        text = report.longrepr[2].removeprefix("Skipped: ")
+        left.setdefault(text, []).append(report.nodeid.removeprefix("tests/cluster/"))
+    terminalreporter.section("a real cluster")
+    for text, tests in sorted(left.items()):
+        terminalreporter.write_line(f"{len(tests)} {text}")
+        by_file = Counter(test.partition("[")[0] for test in tests)
+        for test, count in by_file.items():
+            terminalreporter.write_line(f"    {test}" + (f" ({count})" if count > 1 else ""))
+    passed, failed = len(reports.get("passed", [])), len(reports.get("failed", []))
+    errors = len(reports.get("error", []))
+    terminalreporter.write_line(
+        f"{passed + failed} ran, {passed} passed, {failed} failed, {errors} errors of set-up; "
+        f"{sum(map(len, left.values()))} not applicable"
+    )

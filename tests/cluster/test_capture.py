@@ -60,7 +60,7 @@ def test_offender_is_traced_while_it_runs_and_nothing_stays(
     assert session["complete"] is True
     assert session["records"]["lost"] == 0
     assert session["records"]["seen"] == session["records"]["received"] > 0
-    assert session["target"]["node"] == "node1"
+    assert session["target"]["node"] == cluster.node
     assert log.name.encode() in out
 
 

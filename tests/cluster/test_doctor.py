@@ -128,11 +128,11 @@ def test_containers_that_can_be_traced(
     before = changes(cluster, pod, container)
     told = report(cluster, pod, container)
     assert (told["exit_code"], told["cause"]) == (0, None), told
-    assert told["target"] == f"default/{pod}/{container}"
+    assert told["target"] == f"{cluster.namespace}/{pod}/{container}"
     for check, finding in rows.items():
         assert told["rows"][check]["finding"].startswith(finding), told["rows"][check]
-    assert told["rows"]["cluster"]["finding"].endswith("(context admin): v1.36.2")
-    assert told["rows"]["node"]["finding"].startswith("node1: linux/")
+    assert told["rows"]["cluster"]["finding"].endswith(f"(context admin): {cluster.version}")
+    assert told["rows"]["node"]["finding"].startswith(f"{cluster.node}: linux/")
     assert told["rows"]["cgroup"]["finding"] == "version 1"
     assert " of 256.0 MiB in use, " in told["rows"]["memory"]["finding"]
     leak = {path for path in changes(cluster, pod, container) - before if "leak.txt" not in path}
@@ -184,9 +184,10 @@ def test_exactly_the_missing_verb_is_named(
     assert told["exit_code"] == (3 if needed else 0)
     remedy = rights[refused[0]]["remedy"]
     assert f"--verb={verb} --resource={resource}`" in remedy
-    assert f"--serviceaccount=default:{context}`" in remedy
+    assert f"--serviceaccount={cluster.namespace}:{context}`" in remedy
     if needed:
-        assert told["cause"].startswith(f"{verb} {resource} is not allowed in namespace default")
+        refusal = f"{verb} {resource} is not allowed in namespace {cluster.namespace}"
+        assert told["cause"].startswith(refusal)
         assert told["remedy"] == remedy
     # kubectl asks the same server the same question.
     name, _, subresource = resource.partition("/")
@@ -199,11 +200,11 @@ def test_exactly_the_missing_verb_is_named(
 
 def test_who_has_no_right_to_exec_gets_one_role_for_both_verbs(cluster: StandInCluster) -> None:
     told = report(cluster, "problempod", context="viewer")
+    viewer = f"system:serviceaccount:{cluster.namespace}:viewer"
     assert told["cause"] == (
-        "get and create pods/exec are not allowed in namespace default for "
-        "system:serviceaccount:default:viewer"
+        f"get and create pods/exec are not allowed in namespace {cluster.namespace} for {viewer}"
     )
-    assert told["rows"]["user"]["finding"] == "system:serviceaccount:default:viewer"
+    assert told["rows"]["user"]["finding"] == viewer
     # The manifest is the one kubectl would have made.
     command = told["remedy"].split("`")[1]
     made = cluster.kubectl(*command.split()[1:], "--dry-run=client", "-o", "json")
@@ -213,7 +214,7 @@ def test_who_has_no_right_to_exec_gets_one_role_for_both_verbs(cluster: StandInC
     assert 'resources: ["pods/exec"]\n  verbs: [get, create]' in told["manifest"]
     whoami = cluster.kubectl("auth", "whoami", "-o", "jsonpath={.status.userInfo.username}",
                              context="viewer")  # fmt: skip
-    assert whoami.stdout == b"system:serviceaccount:default:viewer"
+    assert whoami.stdout.decode() == viewer
 
 
 @pytest.mark.parametrize(
@@ -296,7 +297,7 @@ def test_the_table_is_for_people(cluster: StandInCluster) -> None:
     assert (as_json.returncode, as_json.stderr) == (0, "")
     assert json.loads(as_json.stdout)["can_run"] is True
     lines = done.stdout.splitlines()
-    assert lines[0] == "target: default/problempod/buggycontainer"
+    assert lines[0] == f"target: {cluster.namespace}/problempod/buggycontainer"
     assert lines[2].split() == ["check", "finding", "meaning"]
     assert lines[-1] == "a capture can run"
     assert all(line.isprintable() for line in lines)
@@ -347,7 +348,7 @@ def test_one_pod_of_a_workload_is_looked_at(cluster: StandInCluster, make_pod: M
         make_pod(owned_pod(pod_manifest("shop-1-a", image="noimage:dev"), replica_set), wait=False)
         make_pod(owned_pod(pod_manifest("shop-1-b", ["sleep", "1000"]), replica_set))
         told = report(cluster, "deploy/shop")
-        assert told["target"] == "default/shop-1-b/main"
+        assert told["target"] == f"{cluster.namespace}/shop-1-b/main"
         assert told["exit_code"] == 0
     finally:
         cluster.delete_workload("replicasets", "shop-1")

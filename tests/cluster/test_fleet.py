@@ -125,7 +125,7 @@ def test_a_selector_takes_its_pods_and_those_that_appear(
     running.wait_for("attach", pod="web-3")
     running.interrupt()
     assert running.finish() == (0, "")
-    names = [f"default_web-{number}_main" for number in (1, 2, 3)]
+    names = [f"{cluster.namespace}_web-{number}_main" for number in (1, 2, 3)]
     assert sorted(path.name for path in running.output.iterdir()) == [*names, "targets.json"]
     for name in names:
         document = session(running.output / name)
@@ -161,10 +161,10 @@ def test_a_second_capture_moves_all_of_the_first(
     for place in moved:
         assert re.fullmatch(r"\d{8}T\d{6}Z(\.\d+)?", place.name)
         assert sorted(path.name for path in place.iterdir()) == [
-            "default_twice-1_main",
+            f"{cluster.namespace}_twice-1_main",
             "targets.json",
         ]
-        assert session(place / "default_twice-1_main")["complete"] is True
+        assert session(place / f"{cluster.namespace}_twice-1_main")["complete"] is True
 
 
 def test_pods_that_go_end_and_their_successors_join(
@@ -189,9 +189,9 @@ def test_pods_that_go_end_and_their_successors_join(
     assert [(entry["pod"], entry["exit_code"]) for entry in listed["targets"]] == [
         ("db-0", 0), ("db-1", 0), ("db-1", 0)
     ]  # fmt: skip
-    [first] = (running.output / "default_db-1_main" / "previous").iterdir()
+    [first] = (running.output / f"{cluster.namespace}_db-1_main" / "previous").iterdir()
     assert session(first)["end_reason"] != "interrupted"
-    assert session(running.output / "default_db-1_main")["end_reason"] == "interrupted"
+    assert session(running.output / f"{cluster.namespace}_db-1_main")["end_reason"] == "interrupted"
 
 
 def test_a_job_ends_the_capture_when_it_has_finished(
@@ -246,8 +246,9 @@ def test_pods_of_workloads_and_by_name_with_all_their_containers(
     running.wait_for("attach", 3)
     running.interrupt()
     assert running.finish() == (0, "")
+    own = cluster.namespace
     assert {path.name for path in running.output.iterdir()} == {
-        "targets.json", "default_shop-1-a_main", "default_pair_main", "default_pair_side"
+        "targets.json", f"{own}_shop-1-a_main", f"{own}_pair_main", f"{own}_pair_side"
     }  # fmt: skip
     assert running.targets()["options"]["pods"] == ["deploy/shop", "pair"]
 
@@ -263,9 +264,11 @@ def test_what_cannot_be_captured_is_named_and_the_others_go_on(
     )
     code, said = running.finish()
     assert code == 3
-    assert said.startswith("gatherer: error: 1 of 2 targets failed, first default/bare/main: ")
+    assert said.startswith(
+        f"gatherer: error: 1 of 2 targets failed, first {cluster.namespace}/bare/main: "
+    )
     assert said.count("\n") == 1
-    assert session(running.output / "default_good_main")["complete"] is True
+    assert session(running.output / f"{cluster.namespace}_good_main")["complete"] is True
     notes = " ".join(note["text"] for note in running.found("note"))
     assert '"nopod" not found' in notes
     [summary] = running.found("summary")
@@ -280,14 +283,14 @@ def test_a_pod_that_is_not_there_is_an_error_beside_others_that_are(
     code, said = running.finish()
     assert (code, said.count("\n")) == (3, 1), said
     assert said.startswith('gatherer: error: pods "nopod" not found')
-    assert session(running.output / "default_good_main")["complete"] is True
+    assert session(running.output / f"{cluster.namespace}_good_main")["complete"] is True
 
 
 def test_what_cannot_start_says_why_on_one_line_and_touches_nothing(
-    gatherer: Callable[..., Gatherer],
+    cluster: StandInCluster, gatherer: Callable[..., Gatherer]
 ) -> None:
     cases = (
-        (("-l", "app=nothing"), "tracer", "no pod in namespace 'default' has labels that fit"),
+        (("-l", "app=nothing"), "tracer", "no pod in namespace '{namespace}' has labels that fit"),
         (("-l", "app in"), "tracer", "unable to parse requirement"),
         (("-l", "a=b"), "unlisting", 'cannot list resource "pods"'),
         (("-p", "deploy/nothing"), "tracer", 'deployments.apps "nothing" not found'),
@@ -299,7 +302,7 @@ def test_what_cannot_start_says_why_on_one_line_and_touches_nothing(
         code, said = running.finish()
         assert (code, said.count("\n")) == (3, 1), said
         assert said.startswith("gatherer: error: ")
-        assert words in said
+        assert words.format(namespace=cluster.namespace) in said
         assert "; " in said
         assert not running.output.exists()
 
@@ -342,8 +345,8 @@ def test_plain_lines_name_their_target(
     )
     assert (done.returncode, done.stderr) == (0, "")
     for name in ("plain-1", "plain-2"):
-        assert f"[pod/{name}/main] on node node1: engine " in done.stdout
+        assert f"[pod/{name}/main] on node {cluster.node}: engine " in done.stdout
         assert re.search(rf"^\S+ \[pod/{name}/main\] 1 is traced", done.stdout, re.MULTILINE)
-        assert f"  default_{name}_main: 1 process, " in done.stdout
+        assert f"  {cluster.namespace}_{name}_main: 1 process, " in done.stdout
     assert "targets: 2 = 2 complete + 0 not complete + 0 not captured" in done.stdout
     assert "pods are listed every 5 s instead" in done.stdout

@@ -101,7 +101,8 @@ def test_many_targets_lose_nothing_and_gatherer_stays_small(
         watch.join()
     assert (running.returncode, err) == (0, ""), out
     sessions = [
-        json.loads((output / f"default_{name}_main" / "session.json").read_text()) for name in names
+        json.loads((output / f"{cluster.namespace}_{name}_main" / "session.json").read_text())
+        for name in names
     ]
     for session in sessions:
         assert session["complete"] is True

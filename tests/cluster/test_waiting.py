@@ -215,7 +215,7 @@ def test_many_targets_of_which_one_waits(
     codes = {target["pod"]: target["exit_code"] for target in told["targets"]}
     assert codes == {"steady": 0, "comes": 0, "pendingpod": 3}
     for pod in ("steady", "comes"):
-        assert session(tmp_path / f"default_{pod}_main")["records"]["received"] > 0
+        assert session(tmp_path / f"{cluster.namespace}_{pod}_main")["records"]["received"] > 0
     waits = [line for line in done.stdout.splitlines() if "waiting for the container" in line]
     assert any(
         line.startswith("[pod/pendingpod/pendingcontainer] waiting for the container to run:"

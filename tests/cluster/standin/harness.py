@@ -98,7 +98,21 @@ def owned_pod(pod: Object, owner: Object) -> Object:
 
 
 class StandInCluster:
-    """A running stand-in cluster, and what tests do with it. All waiting has a limit."""
+    """A running stand-in cluster, and what tests do with it. All waiting has a limit.
+
+    Attributes:
+        namespace: in which the tests' pods are.
+        node: name of the node they run on.
+        version: of the API server.
+        pod_seconds: how long a pod may take to become what is waited for.
+        poll_seconds: between two looks at it.
+    """
+
+    namespace = "default"
+    node = "node1"
+    version = "v1.36.2"
+    pod_seconds = POD_SECONDS
+    poll_seconds = 0.02
 
     def __init__(self, directory: Path, pods: list[str] | None = None) -> None:
         """Starts the cluster and waits until it answers.
@@ -254,11 +268,14 @@ class StandInCluster:
         One that another test has created stays as it is.
         """
         try:
-            return self.create_pod(manifest(name), wait=wait)
+            return self.create_pod(self._recorded(name), wait=wait)
         except urllib.error.HTTPError as error:
             if error.code != 409:
                 raise
         return self.wait_running(name) if wait else self.pod(name)
+
+    def _recorded(self, name: str) -> Object:
+        return manifest(name)
 
     def pod(self, name: str, namespace: str = "default") -> Object:
         """Returns a pod as it is now."""
@@ -280,7 +297,7 @@ class StandInCluster:
         """Waits until a predicate holds for the state of every container.
 
         Raises:
-            PodError: it did not within 20 s.
+            PodError: it did not within ``pod_seconds``.
         """
 
         def holds(pod: Object) -> bool:
@@ -299,16 +316,16 @@ class StandInCluster:
         """Waits until a predicate holds for a pod.
 
         Raises:
-            PodError: it did not within 20 s.
+            PodError: it did not within ``pod_seconds``.
         """
-        deadline = time.monotonic() + POD_SECONDS
+        deadline = time.monotonic() + self.pod_seconds
         while True:
             pod = self.pod(name, namespace)
             if wanted(pod):
                 return pod
             if time.monotonic() > deadline:
                 raise PodError(f"{name}: not {what}: {json.dumps(pod['status'])}")
-            time.sleep(0.02)
+            time.sleep(self.poll_seconds)
 
     def create_workload(
         self,
@@ -362,13 +379,13 @@ class StandInCluster:
         """Waits until the log of a pod's only container holds some words.
 
         Raises:
-            PodError: it did not within 20 s.
+            PodError: it did not within ``pod_seconds``.
         """
-        deadline = time.monotonic() + POD_SECONDS
+        deadline = time.monotonic() + self.pod_seconds
         while words not in (text := self.log(name, namespace)):
             if time.monotonic() > deadline:
                 raise PodError(f"{name}: no {words!r} in its log: {text}")
-            time.sleep(0.02)
+            time.sleep(self.poll_seconds)
 
     def delete_pod(self, name: str, namespace: str = "default") -> None:
         """Removes a pod, if it is there, and waits until its containers are gone."""
@@ -378,11 +395,11 @@ class StandInCluster:
         except urllib.error.HTTPError as error:
             if error.code != 404:
                 raise
-        deadline = time.monotonic() + POD_SECONDS
+        deadline = time.monotonic() + self.pod_seconds
         while any(pod["metadata"]["name"] == name for pod in self.request("GET", path)["items"]):
             if time.monotonic() > deadline:
                 raise PodError(f"{name} does not go away")
-            time.sleep(0.02)
+            time.sleep(self.poll_seconds)
 
     def container_id(self, pod: str, container: str, namespace: str = "default") -> str:
         """Returns the id of a container's present or last run."""
