@@ -122,7 +122,7 @@ def test_plain_lines_say_what_is_traced_and_why(
     assert lines[2].startswith("engine: ")
     assert lines[3] == f"threshold: pid {target.pid} whatever its memory"
     assert "\x1b" not in done.stdout
-    assert "\\x1b[2Jevil uses " in done.stdout
+    assert f"\\x1b[2Jevil {target.pid} uses " in done.stdout
     assert lines[-1] == f"capture directory: {tmp_path / 'logs'}"
     assert any("seen = " in line and line.endswith("; complete") for line in lines)
 

@@ -107,8 +107,8 @@ def test_what_the_calls_tell_is_shown_by_every_engine(
     ))  # fmt: skip
     found = different(ours, theirs)
     if engine == "ebpf":
-        # Where a symbolic link leads is not in any record, nor what comes with a message.
-        assert [a for a, _ in found if a.startswith("recvmsg(")]
+        # Where a symbolic link leads is not in any record, nor what comes with a message, unless a
+        # scan has seen it.
         found = [
             (a, b) for a, b in found
             if "/PLACE/sub/link" not in a and not a.startswith(("recvmsg(", "read(21,"))

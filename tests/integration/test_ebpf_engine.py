@@ -135,7 +135,12 @@ def test_four_threads_and_a_bystander_compute_right(
 
 def programs(pid: int) -> set[int]:
     """Returns the ids of the programs that a process holds."""
-    text = "".join(path.read_text() for path in Path(f"/proc/{pid}/fdinfo").iterdir())
+    text = ""
+    for path in Path(f"/proc/{pid}/fdinfo").iterdir():
+        try:
+            text += path.read_text()
+        except FileNotFoundError:
+            continue  # closed meanwhile: one that was open for a moment
     return {int(number) for number in re.findall(r"^prog_id:\s+(\d+)", text, re.MULTILINE)}
 
 
