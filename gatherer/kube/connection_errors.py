@@ -119,7 +119,7 @@ def _distrust(error: ssl.SSLCertVerificationError) -> str:
 
 
 def _words(cause: BaseException) -> str:
-    if str(getattr(cause, "message", "")).startswith("Bad status line"):
+    if str(getattr(cause, "message", "")).startswith(("Bad status line", "Got more than")):
         return "what answers does not speak HTTP"
     return one_line(getattr(cause, "strerror", None) or str(cause) or type(cause).__name__)
 

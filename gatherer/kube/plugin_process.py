@@ -12,9 +12,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
 from hg_shared import mark
@@ -81,10 +83,13 @@ async def run(
         # A group of its own is easy to end. On a terminal, a plugin in another group than
         # gatherer's could neither read from it nor be ended with Ctrl-C.
         own_group = not _on_terminal()
-        process = _start(command, environment, interactive, own_group)
-        waiting = asyncio.ensure_future(_say_that_it_is_waited_for(command[0]))
+        process: subprocess.Popen[bytes] | None = None
+        waiting: asyncio.Future[None] | None = None
         by_itself = False
         try:
+            with _uninterrupted():
+                process = _start(command, environment, interactive, own_group)
+            waiting = asyncio.ensure_future(_say_that_it_is_waited_for(command[0]))
             printed = await asyncio.wait_for(_finish(process), seconds)
             # Ctrl-C ends a shell, but not what it has started in the background.
             by_itself = printed.code != -signal.SIGINT
@@ -92,12 +97,35 @@ async def run(
         except TimeoutError:
             raise PluginTooSlow from None
         finally:
-            waiting.cancel()
-            if not by_itself:
-                await _end(process, environment[EXEC_INFO], own_group)
-            for pipe in (process.stdout, process.stderr):
-                if pipe is not None:
-                    pipe.close()
+            if waiting is not None:
+                waiting.cancel()
+            if process is not None:
+                if not by_itself:
+                    await _end(process, environment[EXEC_INFO], own_group)
+                for pipe in (process.stdout, process.stderr):
+                    if pipe is not None:
+                        pipe.close()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Puts Ctrl-C off until what is being done is done.
+
+    The second one raises KeyboardInterrupt anywhere: also where a process has been started that
+    nobody knows yet.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    put_off: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: put_off.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        for number, frame in put_off:
+            before(number, frame)
 
 
 def _start(
@@ -253,7 +281,8 @@ def _adopting() -> Iterator[None]:
 async def _end(process: subprocess.Popen[bytes], exec_info: str, own_group: bool) -> None:
     """Kills a plugin and all that it has started, and waits until they are gone."""
     # Whatever happens to the caller meanwhile, such as a second Ctrl-C, nothing is left behind.
-    _kill(process, exec_info, own_group)
+    with _uninterrupted():
+        _kill(process, exec_info, own_group)
     deadline = asyncio.get_running_loop().time() + _ENDING_SECONDS
     while _kill(process, exec_info, own_group):
         if asyncio.get_running_loop().time() > deadline:

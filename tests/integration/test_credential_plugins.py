@@ -244,6 +244,25 @@ def test_one_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> N
     until(lambda: gone(pids))
 
 
+def test_ctrl_c_twice_while_it_is_started_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        begun.append(popen(*arguments, **options))
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # which asyncio answers with KeyboardInterrupt, here
+        return begun[0]
+
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", start)
+    with pytest.raises(KeyboardInterrupt):
+        run("sleep 300")
+    assert begun[0].poll() == -signal.SIGKILL
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+
+
 def test_a_daemon_that_keeps_stdout_open_is_not_waited_for(tmp_path: Path) -> None:
     script = f"sleep 1000 & echo $! >{tmp_path}/pid; echo done"
     printed = run(script)

@@ -85,11 +85,13 @@ def test_a_proxy_with_which_tls_fails_is_named(inner: ssl.SSLError, words: str) 
     assert "the proxy" not in beyond.cause
 
 
-def test_what_does_not_speak_http_is_told() -> None:
-    class BadLine(Exception):
-        message = "Bad status line:\n\n b'\\xff'"
-
-    told = connection_error(SERVER, BadLine(), Proxy("http", "p", 1, "proxy-url"))
+@pytest.mark.parametrize(
+    "message", ["Bad status line:\n\n b'\\xff'", "Got more than 8190 bytes when reading: b'aaaa"]
+)
+def test_what_does_not_speak_http_is_told(message: str) -> None:
+    error = RuntimeError(message)
+    error.message = message  # type: ignore[attr-defined]  # as aiohttp's errors have it
+    told = connection_error(SERVER, error, Proxy("http", "p", 1, "proxy-url"))
     assert told.cause.endswith(": what answers does not speak HTTP")
 
 
