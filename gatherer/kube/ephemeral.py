@@ -20,6 +20,8 @@ _ON_ITS_WAY = ("", "ContainerCreating", "PodInitializing")
 """Reasons to wait that name no failure; after any other the kubelet only repeats what failed."""
 _IMAGE = ("image", "registry", "signature")  # in the reasons that concern the image, in lower case
 
+_NAME_A_PYTHON = "name an image that has Python 3.8 or later with --image"
+
 
 def new_name() -> str:
     """Returns a name that no container of the pod has: names are never free again."""
@@ -83,7 +85,7 @@ def is_running(pod: Pod, name: str) -> bool:
         raise DeployError(
             f"ephemeral container {name!r} of image {container.image!r} ended at once, exit code"
             f" {state.exit_code}: {words[:_MAX_MESSAGE]}",
-            "name an image that has Python 3.8 or later with --image",
+            _NAME_A_PYTHON,
         )
     if not _on_its_way(container):
         raise _hopeless(container)
@@ -93,7 +95,8 @@ def is_running(pod: Pod, name: str) -> bool:
 def earlier(pod: Pod, image: str, target: str) -> Container | None:
     """Returns the entry of an earlier try that asks for the same and has not run yet.
 
-    A second one would wait for the same image, and none of them can ever be removed.
+    A second one would wait for the same image, and none of them can ever be removed. The kubelet
+    does not try again what it could not start, though it says so as if it would.
 
     Args:
         pod: as it is now.
@@ -106,6 +109,7 @@ def earlier(pod: Pod, image: str, target: str) -> Container | None:
         if container.name.startswith(NAME_PREFIX)
         and (container.image, container.target) == (image, target)
         and container.state.kind in ("", "waiting")
+        and container.state.reason != "RunContainerError"
     ]
     return found[-1] if found else None
 
@@ -156,6 +160,8 @@ def _hopeless(container: Container) -> DeployError:
     cause = f"ephemeral container {container.name!r} cannot start ({state.reason}): {_words(state)}"
     if _concerns_image(state.reason):
         return DeployError(cause, "name an image that the node has or can pull with --image")
+    if _lacks_python(state):
+        return DeployError(cause, _NAME_A_PYTHON)
     return DeployError(cause, "see the pod's securityContext and the admission rules")
 
 
@@ -165,6 +171,12 @@ def _on_its_way(container: Container) -> bool:
 
 def _concerns_image(reason: str) -> bool:
     return any(word in reason.lower() for word in _IMAGE)
+
+
+def _lacks_python(state: ContainerState) -> bool:
+    """Tells whether the runtime did not find the program, as it says it after exec(2)."""
+    text = state.message.lower()
+    return any(words in text for words in ("executable file not found", "no such file"))
 
 
 def _words(state: ContainerState) -> str:

@@ -337,7 +337,8 @@ def test_an_image_that_cannot_be_pulled(
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
     # Not only once the kubelet says how long it will wait before it tries again.
-    assert "cannot start (ErrImagePull): rpc error: code = NotFound desc" in done.stderr
+    assert "cannot start (ErrImagePull): " in done.stderr
+    assert "nowhere:1" in done.stderr
     assert "name an image that the node has or can pull with --image" in done.stderr
     entries = [status["name"] for status in ephemeral(cluster, "lockedpod")]
     again = capture(cluster, tmp_path, *words)
@@ -355,7 +356,7 @@ def test_an_image_without_a_python(
         cluster, tmp_path, "-p", "lockedpod", "--inject", "ephemeral", "--image", "bare:dev"
     )
     assert done.returncode == 3
-    assert "of image 'bare:dev' ended at once, exit code 128" in done.stderr
+    assert "executable file not found" in done.stderr
     assert "name an image that has Python 3.8 or later with --image" in done.stderr
 
 

@@ -48,6 +48,20 @@ def terminated(
     }
 
 
+def could_not_start(state: Object) -> bool:
+    """Tells whether a container ended because the runtime could not start its program."""
+    return bool(state["terminated"]["reason"] == "StartError")
+
+
+def run_container_error(state: Object) -> Object:
+    """Returns what the kubelet shows of one that could not start, where it would start it again.
+
+    As 1.36 does, of ephemeral containers too: it goes by the pod's restartPolicy alone.
+    """
+    message = state["terminated"]["message"].removesuffix(": unknown")
+    return {"waiting": {"message": message, "reason": "RunContainerError"}}
+
+
 def unschedulable(pod: Object, now: str) -> Object:
     """Returns the status of a pod no node takes."""
     return {

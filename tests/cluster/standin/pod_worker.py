@@ -20,7 +20,14 @@ from tests.cluster.standin.container_log import ContainerLog
 from tests.cluster.standin.images import Image, ImageStore
 from tests.cluster.standin.node_parts import NodeParts
 from tests.cluster.standin.pod_network import PodNetwork
-from tests.cluster.standin.pod_status import ContainerRecord, evicted, pod_status, terminated
+from tests.cluster.standin.pod_status import (
+    ContainerRecord,
+    could_not_start,
+    evicted,
+    pod_status,
+    run_container_error,
+    terminated,
+)
 from tests.cluster.standin.pods import timestamp
 from tests.cluster.standin.run_directory import RunDirectory
 from tests.cluster.standin.runc import Child, Runc, RuncError, own_capabilities
@@ -165,9 +172,12 @@ class PodWorker:
     async def _run_ephemeral(self, record: ContainerRecord, container: Object) -> None:
         """Runs an ephemeral container to its end; it never runs again."""
         state = await self._run_once(record, container)
-        if state is not None:
-            record.state = state
-            self._publish()
+        if state is None:
+            return
+        if could_not_start(state) and self.pod["spec"]["restartPolicy"] != "Never":
+            record.last_state, state = state, run_container_error(state)
+        record.state = state
+        self._publish()
 
     def _surroundings(
         self, container_id: str, image: Image, container: Object | None = None
@@ -238,6 +248,9 @@ class PodWorker:
             if not record.will_restart:
                 return
             record.last_state = state
+            if could_not_start(state):
+                record.state = run_container_error(state)
+                self._publish()
             if record.restart_count > 0:
                 # The first restart comes at once, the others wait, ever longer. As 1.36 shows it:
                 # terminated first, CrashLoopBackOff only when it has looked again.

@@ -86,6 +86,15 @@ def test_one_that_runs() -> None:
             "cannot start (RunContainerError): no reason given; see the pod's securityContext",
         ),
         (
+            {
+                "waiting": {
+                    "reason": "RunContainerError",
+                    "message": 'exec: "python3": executable file not found in $PATH',
+                }
+            },
+            "executable file not found in $PATH; name an image that has Python 3.8 or later with",
+        ),
+        (
             {"waiting": {"reason": "ImagePullBackOff", "message": 'Back-off pulling "python:9".'}},
             'cannot start (ImagePullBackOff): Back-off pulling "python:9"; name an image that',
         ),
@@ -154,6 +163,7 @@ RUNS = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
     [
         ("hunter-1", "python:9", "app", OVER),
         ("hunter-1", "python:9", "app", RUNS),
+        ("hunter-1", "python:9", "app", {"waiting": {"reason": "RunContainerError"}}),
         ("hunter-1", "python:8", "app", BACKING_OFF),
         ("hunter-1", "python:9", "other", BACKING_OFF),
         ("debugger-1", "python:9", "app", BACKING_OFF),
