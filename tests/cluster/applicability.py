@@ -11,6 +11,7 @@ import os
 REAL = os.environ.get("CLUSTER") == "real"
 WORDS = "not applicable: "
 
+_BACK_OFF = "it needs a back-off of half a second; a kubelet's begins at ten and doubles"
 _STANDIN = "it tests the stand-in itself"
 _PROXY = "it puts faults between gatherer and the API server's address, which is the stand-in's"
 _ANSWERS = "it has the API server answer with faults"
@@ -32,6 +33,7 @@ TABLE = {
     "test_rejoin": _PROXY,
     "test_slow_link": _PROXY,
     "test_two_captures::test_hunter_does_not_trace_its_own_relay": _PROXY,
+    "test_waiting::test_three_lives_of_a_container_in_a_crash_loop": _BACK_OFF,
     "test_kube_faults": _ANSWERS,
     "test_kube_errors": _ANSWERS,
     "test_kube_credentials": _ANSWERS,

@@ -106,11 +106,15 @@ def both(
                 60,
             )
         time.sleep(SECONDS)
-    finally:
+    except BaseException:
         for process, _ in running:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
+            process.kill()
+            print(process.communicate()[0])
+        raise
     ended = []
+    for process, _ in running:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
     for process, output in running:
         said, _ = process.communicate(timeout=60)
         print(said)
