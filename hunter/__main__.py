@@ -15,8 +15,10 @@ def run() -> int:
     inherited_signals.reset()
     raise_limit()
     # Then what watches it: it keeps a copy of all that is loaded by now.
+    from hunter import heap
     from hunter.watchdog import Watchdog
 
+    heap.use_one_arena()
     watchdog = Watchdog()
     watchdog.start()
     from hunter.cli import main

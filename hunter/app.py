@@ -20,6 +20,7 @@ from hg_shared.cpu_quota import LITTLE_CPUS
 from hg_shared.headroom import HEADROOM_BYTES, headroom
 from hg_shared.messages import Event, Goodbye
 from hg_shared.records import Abi
+from hunter import heap
 from hunter.config import QUEUE_EIGHTHS, Config
 from hunter.connection import Connection
 from hunter.container import Container
@@ -138,6 +139,7 @@ class Hunter:
         gc.collect()
         gc.freeze()
         gc.disable()
+        heap.trim()
         sys.setswitchinterval(0.001)
         control = threading.Thread(target=self._control, name="control", daemon=True)
         control.start()

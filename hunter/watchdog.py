@@ -16,6 +16,7 @@ import select
 import signal
 from typing import Optional
 
+from hunter import heap
 from hunter.masks import TABLE_BYTES, MaskTable
 from hunter.progress import Progress
 from hunter.watching import Watch, keep_descriptors
@@ -76,6 +77,7 @@ class Watchdog:
         self._beat = self.progress.beat
         gc.collect()
         gc.freeze()
+        heap.trim()
         # PyDLL: the interpreter lock stays with this thread, the only one the copy will have. What
         # os.fork does for an interpreter with threads is done here, around clone(2).
         interpreter = ctypes.pythonapi
