@@ -1,5 +1,7 @@
 """Compiles the hot loop for every architecture and writes it as Python data beside its source.
 
+The code of the process that waits for hunter (front.c) is compared with what front.py holds.
+
     python build/make_native.py            writes hunter/engines/native/code_<machine>.py
     python build/make_native.py --check    fails when the committed data is out of date
 
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,6 +24,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "hunter" / "engines" / "native" / "hot_loop.c"
 MACHINES = ("x86_64", "aarch64")
+FRONT = ROOT / "hunter" / "front.c"
+FRONT_FLAGS = (
+    "-Os -nostdlib -ffreestanding -fno-stack-protector -fomit-frame-pointer "
+    "-fno-asynchronous-unwind-tables -fno-sanitize=all -Wall -Wextra -Werror -c"
+).split()
 FLAGS = (
     "-O2 -shared -fPIC -nostdlib -ffreestanding -fno-stack-protector -fno-builtin -s "
     "-fvisibility=hidden -fno-asynchronous-unwind-tables -fno-unwind-tables "
@@ -48,6 +56,27 @@ def compile_for(machine: str, source: Path = SOURCE) -> bytes:
         return (Path(folder) / "hot_loop.so").read_bytes()
 
 
+def front_code(machine: str) -> str:
+    """Returns the instructions of front.c in hexadecimal digits.
+
+    Args:
+        machine: as uname(2) says.
+    """
+    zig = (sys.executable, "-m", "ziglang")
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [*zig, "cc", "-target", f"{machine}-linux-none", *FRONT_FLAGS, "-o", "front.o", FRONT],
+            cwd=folder,
+            check=True,
+        )
+        subprocess.run(
+            [*zig, "objcopy", "-O", "binary", "--only-section=.text", "front.o", "front.bin"],
+            cwd=folder,
+            check=True,
+        )
+        return (Path(folder) / "front.bin").read_bytes().hex()
+
+
 def module_text(machine: str, code: bytes) -> str:
     """Returns the Python module that holds a shared object.
 
@@ -73,7 +102,12 @@ def module_text(machine: str, code: bytes) -> str:
 def main(arguments: list[str]) -> int:
     """Writes or checks the modules; returns 1 when one is out of date."""
     stale = 0
+    held = re.sub(r'"\s*"', "", (ROOT / "hunter" / "front.py").read_text())
     for machine in MACHINES:
+        code = front_code(machine)
+        if f'"{code}"' not in held:
+            print(f"hunter/front.py does not hold what front.c gives for {machine}: {code}")
+            stale = 1
         path = SOURCE.with_name(f"code_{machine}.py")
         text = module_text(machine, compile_for(machine))
         if "--check" in arguments:

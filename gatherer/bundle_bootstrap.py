@@ -137,12 +137,10 @@ def stand_in_front(directory: str) -> None:
     copy = beside()
     if copy > 0:
         os.close(writing)
-        code = b""
-        part = b"0"
+        part = code = bytes([SILENT])
         while part:
-            part = os.read(reading, 8)
-            code += part
-        raise SystemExit(int(code or SILENT))
+            code, part = part, os.read(reading, 1)
+        raise SystemExit(code[0])
     if copy < 0:
         return
     os.set_inheritable(writing, True)

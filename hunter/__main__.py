@@ -42,7 +42,7 @@ def _tell(code: int) -> None:
     option = sys._xoptions.get("hunter")
     if isinstance(option, str) and option.isdigit():
         try:
-            os.write(int(option), str(code).encode())
+            os.write(int(option), bytes([code & 0xFF]))
         except OSError:
             pass  # It was killed.
 

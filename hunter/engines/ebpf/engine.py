@@ -37,7 +37,7 @@ from hunter.tracing import syscall_info
 WATERMARK_NS = 100_000_000
 MARK_NS = 50_000_000
 IDLE_NS = 150_000_000
-DRAIN_BYTES = 1 << 20
+DRAIN_BYTES = 1 << 19
 # How long the writer may leave the rings alone: at 2 million records a second this is 3 MB.
 BUSY_INTERVAL = 0.01
 INITIAL_PID_NAMESPACE = 0xEFFFFFFC
@@ -244,7 +244,7 @@ class EbpfEngine:
     def drain(self, now_ns: int, everything: bool = False) -> List[Union[Batch, SlotBatch]]:
         """Returns the records taken since the last call; see `Engine.drain`.
 
-        At most 1 MiB at a time: what the writer holds is not in the rings any more.
+        At most half a MiB at a time: what the writer holds is not in the rings any more.
         """
         with self._lock:
             self._progress.note_step()
