@@ -53,6 +53,7 @@ class Watchdog:
         self._lifeline: Optional[int] = None
         self._death: Optional[int] = None
         self._beat = 0
+        self._born = 0
         self._silent_ns = 0
         self._patience_ns = FIRST_NS
         self._looked_ns = 0
@@ -74,7 +75,7 @@ class Watchdog:
         except OSError as error:
             return f"pipe: {error.strerror}"
         pidfd = libc.syscall(ctypes.c_long(_PIDFD_OPEN), ctypes.c_int(hunter), ctypes.c_uint(0))
-        self._beat = self.progress.beat
+        self._beat = self._born = self.progress.beat
         gc.collect()
         gc.freeze()
         heap.trim()
@@ -137,7 +138,8 @@ class Watchdog:
         beat = self.progress.beat
         if beat != self._beat:
             self._beat, self._silent_ns, self._patience_ns = beat, 0, NEXT_NS
-            self._stillborn = 0
+            if not self._is_unproven:
+                self._stillborn = 0
         else:
             self._silent_ns += min(passed, MOST_NS)
         poll = select.poll()
@@ -147,12 +149,17 @@ class Watchdog:
                 return
             os.kill(self.pid, signal.SIGKILL)  # the pipe says that it is there
         self._forget()
-        if self._patience_ns == FIRST_NS:
+        if self._is_unproven:
             self._stillborn += 1
         if self._stillborn < MOST_STILLBORN:
             self.start()
         else:
             self.refusal = "it ends as soon as it is made"
+
+    @property
+    def _is_unproven(self) -> bool:
+        """Whether the one that there is has not looked at hunter: to be born counts as a beat."""
+        return self._beat <= self._born + 1
 
     def _forget(self) -> None:
         for fd in (self._lifeline, self._death):
