@@ -106,11 +106,14 @@ def restore(saved: List[SavedMask]) -> int:
     for each in saved:
         masks.setdefault(each.pid, each.mask)
         narrow.setdefault(each.pid, set()).add(each.cpu)
-        restored += _widen(each.tid, {each.cpu}, each.mask)
-    known = {each.tid for each in saved}
+    before = {each.tid: each for each in saved}
+    # Only threads that are there: the number of one that has ended may be a stranger's by now.
     for pid, mask in masks.items():
         for tid in procfs.thread_ids(pid):
-            if tid not in known:
+            own = before.get(tid)
+            if own is not None and own.pid == pid:
+                restored += _widen(tid, {own.cpu}, own.mask)
+            else:
                 restored += _widen(tid, narrow[pid], mask)
     return restored + _restore_children(masks, narrow)
 

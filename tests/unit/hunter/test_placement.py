@@ -108,6 +108,17 @@ def test_a_thread_born_narrowed_gets_its_process_mask(machine):
     assert machine[102] == ALL
 
 
+def test_the_number_of_a_thread_that_has_ended_may_be_a_strangers(machine, monkeypatch):
+    tried = made([])
+    trial(tried, 20_000, 200_000)
+    assert machine[101] == {2}
+    # 101 has ended; another process has pinned the thread that has this number now.
+    monkeypatch.setattr(placement.procfs, "thread_ids", lambda pid: [100] if pid == 100 else [])
+    tried.undo()
+    assert machine[100] == ALL
+    assert machine[101] == {2}
+
+
 def test_a_child_gets_the_mask_its_parent_had(machine):
     tried = made([])
     trial(tried, 20_000, 200_000)
