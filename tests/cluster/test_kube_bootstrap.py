@@ -18,6 +18,7 @@ import pytest
 from gatherer import bootstrap
 from gatherer.deploy import bootstrap_text
 from gatherer.interpreters import _PROBE, Interpreter, parse_interpreters
+from hunter import front
 
 REPORT = """
 import os, sys
@@ -29,7 +30,7 @@ while True:
     rest += data
 sys.stdout.write("%d.%d %s %s" % (*sys.version_info[:2], sys.argv[1:], rest.decode()))
 sys.stdout.flush()
-os.write(int(sys._xoptions["hunter"]), b"5")
+os.write(int(sys._xoptions["hunter"]), bytes([5]))
 """
 
 
@@ -53,9 +54,12 @@ INTERPRETERS = interpreters()
 EACH = pytest.mark.parametrize("python", INTERPRETERS, ids=lambda path: path.split("/")[-3])
 
 
-def zipapp() -> bytes:
+def zipapp(waits_lightly: bool = True) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
+        if waits_lightly:
+            archive.writestr("hunter/__init__.py", "")
+            archive.writestr("hunter/front.py", Path(front.__file__).read_text())
         archive.writestr("__main__.py", REPORT)
         archive.writestr("ballast", os.urandom(200_000))
     return buffer.getvalue()
@@ -84,15 +88,16 @@ def run(
 
 
 @EACH
-def test_it_takes_its_bytes_and_leaves_the_rest(python: str) -> None:
-    data = zipapp()
+@pytest.mark.parametrize("waits_lightly", [True, False])
+def test_it_takes_its_bytes_and_leaves_the_rest(python: str, waits_lightly: bool) -> None:
+    data = zipapp(waits_lightly)
     done = run(python, data, hashlib.sha256(data).hexdigest())
     assert done.stderr == bootstrap.RECEIVED
     version, _, rest = done.stdout.decode().partition(" ")
-    front = re.fullmatch(
+    in_front = re.fullmatch(
         r"\['--flag', 'a b', '--exclude-pid', '(\d+)'\] the rest is hunter's", rest
     )
-    assert front is not None, rest
+    assert in_front is not None, rest
     assert version.startswith("3.")
     assert done.returncode == 5, "as hunter says, whose parent does not know it"
 
