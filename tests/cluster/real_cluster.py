@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from tests.cluster.standin import cgroups, rbac
+from tests.cluster.standin import cgroups, rbac, workloads
 from tests.cluster.standin.cluster import LAST_APPLIED, manifest
 from tests.cluster.standin.harness import KUBECTL, Object, PodError, StandInCluster
 
@@ -267,6 +267,74 @@ class RealCluster(StandInCluster):
         not_applicable(
             "it makes the pods of a workload by itself; here a controller makes and removes them"
         )
+
+    def run_workload(
+        self, resource: str, name: str, labels: dict[str, str], pods: list[Object]
+    ) -> list[str]:
+        """Creates a workload, waits until its controller's pods run, and returns their names."""
+        template = {"metadata": {"labels": labels}, "spec": _adapted(pods[0])["spec"]}
+        spec: Object = {"template": template}
+        if resource != "jobs":
+            spec |= {"selector": {"matchLabels": labels}, "replicas": len(pods)}
+        if resource == "statefulsets":
+            spec |= {"serviceName": name, "podManagementPolicy": "Parallel"}
+        kind = workloads.KINDS[resource]
+        self.request(
+            "POST",
+            f"/apis/{kind.api_version}/namespaces/default/{resource}",
+            {
+                "apiVersion": kind.api_version,
+                "kind": kind.kind,
+                "metadata": {"name": name, "labels": labels},
+                "spec": spec,
+            },
+        )
+        selector = ",".join(f"{key}%3D{value}" for key, value in labels.items())
+        path = f"/api/v1/namespaces/default/pods?labelSelector={selector}"
+        deadline = time.monotonic() + self.pod_seconds
+        while True:
+            made = [
+                str(item["metadata"]["name"])
+                for item in self.request("GET", path)["items"]
+                if item["metadata"].get("ownerReferences")
+            ]
+            if len(made) == len(pods):
+                break
+            if time.monotonic() > deadline:
+                raise PodError(f"{resource}/{name} has pods {made}")
+            time.sleep(self.poll_seconds)
+        for pod in made:
+            self.wait_running(pod)
+        return sorted(made)
+
+    def replace_pod(self, resource: str, workload: str, pod: Object) -> None:
+        """Deletes a StatefulSet's pod and waits until the next one of its name runs."""
+        name = pod["metadata"]["name"]
+        first = self.pod(name)["metadata"]["uid"]
+        self.request("DELETE", f"/api/v1/namespaces/default/pods/{name}?gracePeriodSeconds=1")
+        deadline = time.monotonic() + self.pod_seconds
+        while True:
+            try:
+                if self.pod(name)["metadata"]["uid"] != first:
+                    break
+            except urllib.error.HTTPError as error:
+                if error.code != 404:
+                    raise
+            if time.monotonic() > deadline:
+                raise PodError(f"{name} does not come again")
+            time.sleep(self.poll_seconds)
+        self.wait_running(name)
+
+    def complete_job(self, name: str) -> None:
+        """Does nothing: the Job's controller sees its pod end."""
+
+    def end_workload(self, resource: str, name: str, pods: list[str]) -> None:
+        """Removes a workload and its pods."""
+        root = f"/apis/{workloads.KINDS[resource].api_version}/namespaces/default"
+        policy = "propagationPolicy=Background"
+        self.request("DELETE", f"{root}/{resource}/{name}?{policy}")
+        for pod in pods:
+            self.delete_pod(pod)
 
     def delete_pod(self, name: str, namespace: str = "default") -> None:
         """Removes a pod, if it is there, and waits until the kubelet has ended its containers."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.standin.harness import StandInCluster, owned_pod, pod_manifest
+from tests.cluster.standin.harness import StandInCluster, pod_manifest
 
 MakePod = Callable[..., dict[str, Any]]
 pytestmark = pytest.mark.timeout(300)
@@ -168,23 +168,21 @@ def test_a_second_capture_moves_all_of_the_first(
 
 
 def test_pods_that_go_end_and_their_successors_join(
-    cluster: StandInCluster, make_pod: MakePod, gatherer: Callable[..., Gatherer]
+    cluster: StandInCluster, gatherer: Callable[..., Gatherer]
 ) -> None:
     labels = {"app": "db"}
-    owner = cluster.create_workload("statefulsets", "db", labels)
+    names = ["db-0", "db-1"]
+    pods = [worker(name, {}) for name in names]
     try:
-        for name in ("db-0", "db-1"):
-            make_pod(owned_pod(worker(name, {}), owner))
+        assert cluster.run_workload("statefulsets", "db", labels, pods) == names
         running = gatherer("-p", "sts/db")
         running.wait_for("attach", 2)
-        # As the controller does it: the pod goes, one of the same name comes.
-        cluster.delete_pod("db-1")
-        cluster.create_pod(owned_pod(worker("db-1", {}), owner))
+        cluster.replace_pod("statefulsets", "db", worker("db-1", {}))
         running.wait_for("attach", 2, pod="db-1")
         running.interrupt()
         assert running.finish() == (0, "")
     finally:
-        cluster.delete_workload("statefulsets", "db")
+        cluster.end_workload("statefulsets", "db", names)
     listed = running.targets()
     assert [(entry["pod"], entry["exit_code"]) for entry in listed["targets"]] == [
         ("db-0", 0), ("db-1", 0), ("db-1", 0)
@@ -195,49 +193,43 @@ def test_pods_that_go_end_and_their_successors_join(
 
 
 def test_a_job_ends_the_capture_when_it_has_finished(
-    cluster: StandInCluster, make_pod: MakePod, gatherer: Callable[..., Gatherer]
+    cluster: StandInCluster, gatherer: Callable[..., Gatherer]
 ) -> None:
-    job = cluster.create_workload("jobs", "import", {"app": "import"})
+    pod = worker("import-a", {"app": "import"}, restartPolicy="Never")
+    program = "import os\nwhile not os.path.exists('/tmp/done'): open('/etc/hostname').close()"
+    pod["spec"]["containers"][0]["command"] = [
+        "python3", "-c", f"kept = bytearray(b'x') * (24 << 20)\n{program}"
+    ]  # fmt: skip
+    made: list[str] = []
     try:
-        pod = owned_pod(worker("import-a", {}, restartPolicy="Never"), job)
-        program = "import os\nwhile not os.path.exists('/tmp/done'): open('/etc/hostname').close()"
-        pod["spec"]["containers"][0]["command"] = [
-            "python3", "-c", f"kept = bytearray(b'x') * (24 << 20)\n{program}"
-        ]  # fmt: skip
-        make_pod(pod)
+        made += cluster.run_workload("jobs", "import", {"app": "import"}, [pod])
+        [name] = made
         running = gatherer("-p", "job/import", "-e", "openat")
         running.wait_for("attach")
-        (cluster.rootfs("import-a", "main") / "tmp/done").touch()
-        cluster.wait_state("import-a", lambda state: "terminated" in state, "ended")
-        status = {"conditions": [{"type": "Complete", "status": "True"}]}
-        path = "/apis/batch/v1/namespaces/default/jobs/import/status"
-        cluster.request("PUT", path, {"status": status})
+        (cluster.rootfs(name, "main") / "tmp/done").touch()
+        cluster.wait_state(name, lambda state: "terminated" in state, "ended")
+        cluster.complete_job("import")
         assert running.finish() == (0, "")
     finally:
-        cluster.delete_workload("jobs", "import")
+        cluster.end_workload("jobs", "import", made)
     assert running.targets()["end_reason"] == "target ended"
 
 
 @pytest.fixture
-def shop(cluster: StandInCluster, make_pod: MakePod) -> Iterator[dict[str, Any]]:
+def shop(cluster: StandInCluster, make_pod: MakePod) -> Iterator[str]:
     """A Deployment with one pod, and a pod that its selector takes but that is not its own."""
     labels = {"app": "shop"}
-    made = {"deployments": cluster.create_workload("deployments", "shop", labels)}
-    made["replicasets"] = cluster.create_workload(
-        "replicasets", "shop-1", labels, owner=made["deployments"]
-    )
     make_pod(worker("shop-stray", labels))
-    make_pod(owned_pod(worker("shop-1-a", {}), made["replicasets"]))
-    yield made
-    for resource, value in made.items():
-        cluster.delete_workload(resource, value["metadata"]["name"])
+    [pod] = cluster.run_workload("deployments", "shop", labels, [worker("shop-1-a", labels)])
+    yield pod
+    cluster.end_workload("deployments", "shop", [pod])
 
 
 def test_pods_of_workloads_and_by_name_with_all_their_containers(
     cluster: StandInCluster,
     make_pod: MakePod,
     gatherer: Callable[..., Gatherer],
-    shop: dict[str, Any],
+    shop: str,
 ) -> None:
     pod = worker("pair", {})
     pod["spec"]["containers"].append({**pod["spec"]["containers"][0], "name": "side"})
@@ -248,7 +240,7 @@ def test_pods_of_workloads_and_by_name_with_all_their_containers(
     assert running.finish() == (0, "")
     own = cluster.namespace
     assert {path.name for path in running.output.iterdir()} == {
-        "targets.json", f"{own}_shop-1-a_main", f"{own}_pair_main", f"{own}_pair_side"
+        "targets.json", f"{own}_{shop}_main", f"{own}_pair_main", f"{own}_pair_side"
     }  # fmt: skip
     assert running.targets()["options"]["pods"] == ["deploy/shop", "pair"]
 

@@ -361,6 +361,43 @@ class StandInCluster:
         path = f"/apis/{kind.api_version}/namespaces/default/{resource}"
         return self.request("POST", path, value)
 
+    def run_workload(
+        self, resource: str, name: str, labels: dict[str, str], pods: list[Object]
+    ) -> list[str]:
+        """Creates a workload and its pods, as its controller would; returns their names.
+
+        Args:
+            resource: such as ``statefulsets``.
+            name: of the workload.
+            labels: by which it selects its pods.
+            pods: equal but for their names, which a controller may choose itself.
+        """
+        owner = self.create_workload(resource, name, labels)
+        if resource == "deployments":
+            owner = self.create_workload("replicasets", f"{name}-1", labels, owner=owner)
+        return [str(self.create_pod(owned_pod(pod, owner))["metadata"]["name"]) for pod in pods]
+
+    def end_workload(self, resource: str, name: str, pods: list[str]) -> None:
+        """Removes a workload and its pods."""
+        if resource == "deployments":
+            self.delete_workload("replicasets", f"{name}-1")
+        self.delete_workload(resource, name)
+        for pod in pods:
+            self.delete_pod(pod)
+
+    def replace_pod(self, resource: str, workload: str, pod: Object) -> None:
+        """Has a workload's pod go and one of the same name come, as a StatefulSet does."""
+        root = f"/apis/{workloads.KINDS[resource].api_version}/namespaces/default"
+        owner = self.request("GET", f"{root}/{resource}/{workload}")
+        self.delete_pod(pod["metadata"]["name"])
+        self.create_pod(owned_pod(pod, owner))
+
+    def complete_job(self, name: str) -> None:
+        """Says of a Job that it has finished, as its controller does once its pod has ended."""
+        status = {"conditions": [{"type": "Complete", "status": "True"}]}
+        path = f"/apis/batch/v1/namespaces/default/jobs/{name}/status"
+        self.request("PUT", path, {"status": status})
+
     def delete_workload(self, resource: str, name: str) -> None:
         """Removes a workload; its pods stay."""
         root = f"/apis/{workloads.KINDS[resource].api_version}"
