@@ -36,6 +36,8 @@ TICK_SECONDS = 0.5
 WRITE_TICKS = 4
 EXHAUSTED_SECONDS = 2.0
 """Time between two questions whether more pods can come, when no target is left."""
+SOON_SECONDS = 0.05
+"""Time between two looks at a container whose time is over."""
 ALONE_SECONDS = 3.0
 """How long the error of the only target waits for the end of everything, which tells it."""
 
@@ -145,7 +147,7 @@ class Fleet:
             while not await self._over():
                 self._start_captures()
                 self._arm()
-                await self._wait(EXHAUSTED_SECONDS)
+                await self._wait(self._rest())
         except asyncio.CancelledError:
             self._cancelled = True
             tasks = [member.task for member in self._active() if member.task is not None]
@@ -193,6 +195,14 @@ class Fleet:
             self._waiting -= 1
             del self._waits[found.key]
             self._refuse(found, in_vain(limit, found.waits))
+
+    def _rest(self) -> float:
+        """Returns how long nothing need be looked at: a container is given up when it is time."""
+        limit = self._config.wait
+        if not limit or not self._waits:
+            return EXHAUSTED_SECONDS
+        first = min(since for _, since in self._waits.values())
+        return min(EXHAUSTED_SECONDS, max(SOON_SECONDS, first + limit - time.monotonic()))
 
     def _forget_waits(self, listed: list[Found]) -> None:
         """Ends the waits for pods that are gone; one that was named and is not back is missed."""
