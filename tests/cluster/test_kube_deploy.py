@@ -34,7 +34,7 @@ while True:
     os.write(1, data)
 import late
 os.write(2, late.WORDS)
-os.write(int(sys._xoptions["hunter"]), b"5")
+os.write(int(sys._xoptions["hunter"]), bytes([5]))
 sys.exit(5)
 """
 

@@ -109,9 +109,7 @@ async def test_a_program_that_is_missing(
 
 
 async def test_dropping_the_session_ends_the_remote_stdin(cluster: StandInCluster) -> None:
-    session = await execute(
-        access_to(cluster), "sh", "-c", "echo $$; exec cat >/dev/null", stdin=True
-    )
+    session = await execute(access_to(cluster), "sh", "-c", "echo $$; exec cat", stdin=True)
     event = await session.receive()
     assert isinstance(event, StreamData)
     pid = int(event.data)

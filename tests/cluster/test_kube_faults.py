@@ -356,7 +356,8 @@ async def test_a_proxy_of_the_kubeconfig_is_used(cluster: StandInCluster, tmp_pa
 async def test_a_proxy_that_does_not_answer_is_named(tmp_path: Path) -> None:
     document = {
         "current-context": "c",
-        "contexts": [{"name": "c", "context": {"cluster": "c"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
         "clusters": [
             {
                 "name": "c",

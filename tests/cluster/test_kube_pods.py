@@ -122,7 +122,7 @@ async def test_a_deployments_pods_by_its_own_rights(
         cluster.delete_workload("replicasets", "front-1")
         cluster.delete_workload("deployments", "front")
     assert await source.exhausted()
-    with pytest.raises(NotFound, match="`kubectl get deployments` lists"):
+    with pytest.raises(NotFound, match="`kubectl get deployments -n default` lists"):
         await api.read_workload("default", parse_reference("deploy/front"))
 
 
