@@ -71,6 +71,7 @@ class PtraceEngine(Tracer):
         super().__init__(machine, string_size, queue, wanted, decode_fds, progress)
         self.ended = False
         self._requests: Deque[Tuple[str, int, int]] = deque()
+        self._carrying_out = False
         # Threads that other tracers of this hunter seize, by ordinal; and processes in which
         # another tracer's thread has executed a program.
         self._others: Dict[int, Set[int]] = {}
@@ -353,40 +354,50 @@ class PtraceEngine(Tracer):
         self._carry_out()
 
     def _carry_out(self) -> None:
-        """Carries out requests; may run at any bytecode of the loop, so it makes no record."""
-        while True:
+        """Carries out requests; may run at any bytecode of the loop, so it makes no record.
+
+        The signal of the next request may come while one is carried out, thousands of times where
+        thousands of processes are attached: what is at work already takes that one too, or the
+        signal is repeated.
+        """
+        if self._carrying_out:
+            return
+        self._carrying_out = True
+        try:
+            while self._requests:
+                self._carry_out_one(*self._requests.popleft())
+        finally:
+            self._carrying_out = False
+
+    def _carry_out_one(self, verb: str, ordinal: int, pid: int) -> None:
+        if verb == "attach":
             try:
-                verb, ordinal, pid = self._requests.popleft()
-            except IndexError:
-                return
-            if verb == "attach":
-                try:
-                    self._attach(ordinal, pid)
-                except FewFiles as error:
-                    now = time.monotonic_ns()
-                    self._notices.append(Notice("attach_failed", ordinal, now, str(error)))
-            elif verb == "tell":
-                process = self._processes.get(ordinal)
-                if process is not None:
-                    process.arming.clear()
-                    self._perhaps_armed(process)
-            elif verb == "detach":
-                process = self._processes.get(ordinal)
-                if process is not None:
-                    self._leave(process)
-            elif verb == "rearm":
-                for process in list(self._processes.values()):
-                    self._rearm(process)
-                self._rearmed = ordinal
-            elif verb == "interrupt":
-                process = self._processes.get(ordinal)
-                if process is not None and pid in process.threads and not process.leaving:
-                    self._interrupt(process, pid)
-                    self._drain.note_window(time.monotonic_ns(), process, True, 0.0, 0, pid)
-            else:
-                self._stopping = True
-                for process in list(self._processes.values()):
-                    self._leave(process)
+                self._attach(ordinal, pid)
+            except FewFiles as error:
+                now = time.monotonic_ns()
+                self._notices.append(Notice("attach_failed", ordinal, now, str(error)))
+        elif verb == "tell":
+            process = self._processes.get(ordinal)
+            if process is not None:
+                process.arming.clear()
+                self._perhaps_armed(process)
+        elif verb == "detach":
+            process = self._processes.get(ordinal)
+            if process is not None:
+                self._leave(process)
+        elif verb == "rearm":
+            for process in list(self._processes.values()):
+                self._rearm(process)
+            self._rearmed = ordinal
+        elif verb == "interrupt":
+            process = self._processes.get(ordinal)
+            if process is not None and pid in process.threads and not process.leaving:
+                self._interrupt(process, pid)
+                self._drain.note_window(time.monotonic_ns(), process, True, 0.0, 0, pid)
+        else:
+            self._stopping = True
+            for process in list(self._processes.values()):
+                self._leave(process)
 
     def _attach(self, ordinal: int, pid: int) -> None:
         now = time.monotonic_ns()

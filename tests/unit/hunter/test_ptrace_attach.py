@@ -104,3 +104,24 @@ def test_requests_come_from_any_thread(machine: Machine) -> None:
     assert not machine.engine.ended
     machine.engine.run()
     assert machine.engine.thread_id == threading.get_native_id()
+
+
+def test_signals_that_come_while_requests_are_carried_out_do_not_nest(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = machine.engine
+    depth = deepest = 0
+    attached = []
+
+    def attach(ordinal: int, _pid: int) -> None:
+        nonlocal depth, deepest
+        depth += 1
+        deepest = max(deepest, depth)
+        engine._on_signal(0, None)
+        attached.append(ordinal)
+        depth -= 1
+
+    monkeypatch.setattr(engine, "_attach", attach)
+    engine._requests.extend(("attach", ordinal, ordinal) for ordinal in range(3000))
+    engine._on_signal(0, None)
+    assert (attached, deepest) == (list(range(3000)), 1)
