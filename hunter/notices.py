@@ -120,9 +120,10 @@ class Notices:
             if notice.text:
                 # Not the engine of the others; and why.
                 fields["engine"], _, fields["reason"] = notice.text.partition("; ")
+            # Before it is told: whoever waits for that may change them.
+            self._targets.send_fd_table(traced)
             self._put(Event(when, "attach", pid, fields))
             self._begin(pid)
-            self._targets.send_fd_table(traced)
         elif notice.kind == "followed":
             traced.attached = True
             self._probation.begin(traced, when)
