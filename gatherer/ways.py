@@ -4,7 +4,8 @@
 - `memory`: the same from a file in memory, for read-only roots;
 - `bundle`: a Python is brought along, for containers that have a shell and no Python;
 - `sidecar`: any of the three in another container of a pod that shares its PID namespace;
-- `ephemeral`: in an ephemeral container beside the target, outside its memory limit.
+- `ephemeral`: in an ephemeral container beside the target, outside its memory limit but not the
+  limit of its pod.
 """
 
 from __future__ import annotations
