@@ -16,7 +16,12 @@ from websockets.exceptions import ConnectionClosed
 from gatherer.errors import ExecError
 from gatherer.kube.access import ClusterAccess
 from gatherer.kube.channels import SUBPROTOCOLS, ExecChannels, ExecEvent
-from gatherer.kube.websocket import CLOSE_TIMEOUT, describe_close, open_websocket
+from gatherer.kube.websocket import (
+    CLOSE_TIMEOUT,
+    close_websocket,
+    describe_close,
+    open_websocket,
+)
 
 
 class ExecSession:
@@ -95,7 +100,7 @@ class ExecSession:
     async def aclose(self) -> None:
         """Drops the connection; the remote process sees the end of its stdin."""
         self._ended = True
-        await self._connection.close()
+        await close_websocket(self._connection)
 
     async def _send(self, message: bytes) -> None:
         try:
@@ -138,7 +143,7 @@ async def open_exec(
     try:
         channels = ExecChannels(connection.subprotocol)
     except ExecError:
-        await connection.close()
+        await close_websocket(connection)
         raise
     return ExecSession(connection, channels)
 

@@ -31,7 +31,7 @@ def connector(access: ClusterAccess, limit: int = 100) -> aiohttp.TCPConnector:
     tls = True if access.ssl_context is None else access.ssl_context
     if access.proxy is not None and access.proxy.scheme == "socks5":
         return _SocksConnector(access.proxy, ssl=tls, limit=limit)
-    return aiohttp.TCPConnector(ssl=tls, limit=limit)
+    return _Connector(ssl=tls, limit=limit)
 
 
 def session_options(access: ClusterAccess) -> dict[str, Any]:
@@ -61,7 +61,21 @@ def proxy_options(access: ClusterAccess) -> dict[str, Any]:
     return {"proxy": proxy.address, "proxy_headers": proxy.headers}
 
 
-class _SocksConnector(aiohttp.TCPConnector):
+class _Connector(aiohttp.TCPConnector):
+    """Ends a connection at once that is given up in the middle of an answer, such as a watch.
+
+    asyncio closes TLS by waiting up to 30 s for the peer's close_notify, and aiohttp waits for no
+    connection that it has closed before its session: the loop may end with the socket open.
+    """
+
+    def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
+        should_close = should_close or protocol.should_close
+        if should_close:
+            protocol.abort()
+        super()._release(key, protocol, should_close=should_close)
+
+
+class _SocksConnector(_Connector):
     """Connects through a SOCKS5 proxy, which resolves the names.
 
     Args:

@@ -14,7 +14,7 @@ from gatherer.errors import ExecError, PortForwardError
 from gatherer.kube.access import ClusterAccess
 from gatherer.kube.answers import one_line
 from gatherer.kube.forward_channels import SUBPROTOCOL, ForwardChannels, Refused
-from gatherer.kube.websocket import open_websocket
+from gatherer.kube.websocket import close_websocket, open_websocket
 
 
 class PortForward:
@@ -63,7 +63,7 @@ class PortForward:
 
     async def aclose(self) -> None:
         """Ends the connection."""
-        await self._connection.close()
+        await close_websocket(self._connection)
 
 
 async def open_port_forward(
@@ -94,6 +94,6 @@ async def open_port_forward(
     try:
         channels = ForwardChannels(connection.subprotocol, port)
     except PortForwardError:
-        await connection.close()
+        await close_websocket(connection)
         raise
     return PortForward(connection, channels, port)

@@ -123,6 +123,18 @@ async def _connect(
     )
 
 
+async def close_websocket(connection: ClientConnection) -> None:
+    """Closes a websocket; when this is cancelled or fails, the connection is dropped at once.
+
+    Args:
+        connection: open or closed.
+    """
+    try:
+        await connection.close()
+    finally:
+        connection.transport.abort()
+
+
 def _proxy_failure(access: ClusterAccess, error: ProxyError) -> ClusterUnreachable:
     if access.proxy is None:
         return connection_error(access.server, error)
