@@ -19,7 +19,7 @@ from gatherer.ways import Injection
 from gatherer.zipapp import hunter_image
 
 if TYPE_CHECKING:
-    from gatherer.agents.companions import Companions
+    from gatherer.agents.attach import Companions
     from gatherer.capture_dir import CaptureDirectory
     from gatherer.kube.pod_sources import PodSource
     from gatherer.targets import TargetName
@@ -121,7 +121,7 @@ def make_companions(config: CaptureConfig) -> Companions | None:
     """
     if not config.pulls_agents:
         return None
-    from gatherer.agents.companions import Companions
+    from gatherer.agents.attach import Companions
 
     return Companions(config)
 

@@ -1,6 +1,5 @@
-"""Node agents: found near the target, pulled while it is captured, reduced to what concerns it.
+"""Node agents beside a capture: found near the target, pulled while it is captured, reported on.
 
-Reading and judging is pure (`discovery`, `selection`, `exposition`, `rates`, `coroot`, `parca`,
-`collector`); `endpoints` reaches a server, `parser_process` parses in a process of its own, and
-`pulling` runs both beside the capture, which none of it can end or slow down.
+Errors of an agent end here: nothing in this room can end a capture or hold it up. What a capture
+knows of agents is a protocol of its own; checks before a capture belong to `preflight`.
 """

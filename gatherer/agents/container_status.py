@@ -6,7 +6,7 @@ import asyncio
 import time
 from datetime import datetime
 
-from gatherer.agents.sources import Sources
+from gatherer.agents.scrape.sources import Sources
 from gatherer.kube.models import Container, Pod
 from gatherer.runtimes import Target
 

@@ -17,8 +17,8 @@ import signal
 import sys
 from typing import Any
 
-from gatherer.agents.collector import read_profiling
-from gatherer.agents.endpoints import ClusterWays, Endpoint, Limits, PodEndpoint
+from gatherer.agents.kinds.collector import read_profiling
+from gatherer.agents.scrape.endpoints import ClusterWays, Endpoint, Limits, PodEndpoint
 from gatherer.errors import GathererError, ScrapeError
 
 LIMITS = Limits(seconds=10.0, size=64 << 20)

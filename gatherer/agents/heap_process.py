@@ -10,8 +10,8 @@ from typing import Any
 
 import gatherer
 import hg_shared
-from gatherer.agents.endpoints import Endpoint
 from gatherer.agents.heap_main import switch_off
+from gatherer.agents.scrape.endpoints import Endpoint
 from gatherer.errors import ScrapeError
 from hg_shared import mark
 

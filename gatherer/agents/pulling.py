@@ -11,17 +11,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from gatherer.agents.analysis import ANALYSES, Analysis, NoAnalysis
+from gatherer.agents.container_filter import Selection
 from gatherer.agents.container_status import ContainerStatus
-from gatherer.agents.coroot import Surroundings
-from gatherer.agents.rates import Rates
+from gatherer.agents.diagnostics import Reach, Visit
+from gatherer.agents.kinds.analysis import ANALYSES, Analysis, NoAnalysis
+from gatherer.agents.kinds.coroot import Surroundings
 from gatherer.agents.record import AgentRecord, Row
 from gatherer.agents.report import AgentReport, unfound
-from gatherer.agents.selection import Selection
-from gatherer.agents.source import Scrape, Source
-from gatherer.agents.sources import AUTO, Gap, Sources
-from gatherer.agents.staleness import Staleness
-from gatherer.agents.visits import Reach, Visit
+from gatherer.agents.scrape.source import Scrape, Source
+from gatherer.agents.scrape.sources import AUTO, Gap, Sources
+from gatherer.agents.series.rates import Rates
+from gatherer.agents.series.staleness import Staleness
 from gatherer.errors import GathererError, ScrapeError
 from gatherer.patience import within
 from gatherer.runtimes import Target

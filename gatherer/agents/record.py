@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gatherer.agents.exposition import Sample
-from gatherer.agents.rates import Rate
+from gatherer.agents.scrape.exposition import Sample
+from gatherer.agents.series.rates import Rate
 from gatherer.capture_dir import CaptureDirectory
 from gatherer.clock import CaptureClock, rfc3339
 from gatherer.errors import LogWriteError

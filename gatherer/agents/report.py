@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gatherer.agents.sources import AUTO, Gap
+from gatherer.agents.scrape.sources import AUTO, Gap
 from gatherer.text import counted, printable
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gatherer.agents.diagnosis import find_trouble
 from gatherer.agents.discovery import AGENTS, AgentPod
-from gatherer.agents.sources import AUTO, Gap, Sources
-from gatherer.agents.troubles import find_trouble
+from gatherer.agents.scrape.sources import AUTO, Gap, Sources
 from gatherer.errors import ScrapeError
 from gatherer.patience import within
 from gatherer.preflight.evidence import Agent, Evidence

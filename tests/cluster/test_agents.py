@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from gatherer.agents.container_filter import Selection
 from gatherer.agents.discovery import find_agents
-from gatherer.agents.endpoints import Limits
 from gatherer.agents.heap_process import HeapProcess
 from gatherer.agents.pulling import AgentPull
 from gatherer.agents.record import AgentRecord
 from gatherer.agents.report import AgentReport
-from gatherer.agents.selection import Selection
-from gatherer.agents.sources import Sources
+from gatherer.agents.scrape.endpoints import Limits
+from gatherer.agents.scrape.sources import Sources
 from gatherer.capture_dir import CaptureDirectory
 from gatherer.clock import CaptureClock
 from gatherer.errors import ScrapeError

@@ -19,8 +19,8 @@ import pytest
 import trustme
 from prometheus_client.parser import text_string_to_metric_families
 
-from gatherer.agents.exposition import read_exposition
-from gatherer.agents.selection import Selection
+from gatherer.agents.container_filter import Selection
+from gatherer.agents.scrape.exposition import read_exposition
 from tests.integration.gatherer_process import GathererProcess
 from tests.integration.node_exporter import MISSING, PROGRAM, node_exporter
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from gatherer.agents.exposition import Reading, Sample
+from gatherer.agents.container_filter import Selection
 from gatherer.agents.pulling import AgentPull
 from gatherer.agents.record import AgentRecord
 from gatherer.agents.report import AgentReport
-from gatherer.agents.selection import Selection
-from gatherer.agents.source import Scrape
-from gatherer.agents.sources import Gap
+from gatherer.agents.scrape.exposition import Reading, Sample
+from gatherer.agents.scrape.source import Scrape
+from gatherer.agents.scrape.sources import Gap
 from gatherer.capture_dir import CaptureDirectory
 from gatherer.clock import CaptureClock
 from gatherer.errors import ScrapeError

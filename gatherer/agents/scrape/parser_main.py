@@ -13,8 +13,8 @@ import resource
 import sys
 from typing import Any, BinaryIO
 
-from gatherer.agents.exposition import read_exposition
-from gatherer.agents.selection import Selection
+from gatherer.agents.container_filter import Selection
+from gatherer.agents.scrape.exposition import read_exposition
 from gatherer.errors import ScrapeError
 
 MAX_MEMORY = 1 << 30

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gatherer.agents.exposition import Sample
-from gatherer.agents.rates import Rate
+from gatherer.agents.scrape.exposition import Sample
+from gatherer.agents.series.rates import Rate
 from gatherer.text import byte_count, how_often
 
 BYTES, SECONDS, COUNT, CORES, PERCENT = "bytes", "seconds", "count", "cores", "percent"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatherer.agents import pprof
-from gatherer.agents.pprof import Profile, is_gperftools, read_profile
+from gatherer.agents.kinds import pprof
+from gatherer.agents.kinds.pprof import Profile, is_gperftools, read_profile
 from gatherer.errors import ScrapeError
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from gatherer.agents.coroot import Surroundings
+from gatherer.agents.diagnosis import coroot_trouble, parca_trouble
 from gatherer.agents.discovery import AgentPod
-from gatherer.agents.exposition import Sample
-from gatherer.agents.parca import AgentHealth, diagnose_sockets
-from gatherer.agents.rates import Rates
-from gatherer.agents.troubles import coroot_trouble, parca_trouble
+from gatherer.agents.kinds.coroot import Surroundings
+from gatherer.agents.kinds.parca import AgentHealth, diagnose_sockets
+from gatherer.agents.scrape.exposition import Sample
+from gatherer.agents.series.rates import Rates
 from gatherer.kube.models import Pod
 
 RUN = ("/run", "/sys/fs/bpf")

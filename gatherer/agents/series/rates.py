@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from gatherer.agents.exposition import Sample
+from gatherer.agents.scrape.exposition import Sample
 
 MAX_SERIES = 50_000
 """Series that are remembered; those beyond it get no rate."""

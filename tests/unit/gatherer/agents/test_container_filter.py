@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gatherer.agents.selection import Selection
+from gatherer.agents.container_filter import Selection
 
 MINE = Selection("shop", "web-0", "app")
 CRON = Selection("shop", "report-29123456-x1b2c", "job")

@@ -6,11 +6,11 @@ import os
 import platform
 from pathlib import Path
 
+from gatherer.agents.container_filter import Selection
+from gatherer.agents.diagnostics import Reach
 from gatherer.agents.pulling import AgentPull
 from gatherer.agents.record import AgentRecord
-from gatherer.agents.selection import Selection
-from gatherer.agents.sources import Sources
-from gatherer.agents.visits import Reach
+from gatherer.agents.scrape.sources import Sources
 from gatherer.capture_dir import CaptureDirectory
 from gatherer.config import CaptureConfig
 from gatherer.kube.access import ClusterAccess

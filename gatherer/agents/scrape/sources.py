@@ -18,9 +18,9 @@ from gatherer.agents.discovery import (
     AgentPod,
     find_agents,
 )
-from gatherer.agents.endpoints import ClusterWays, Endpoint, Limits, PodEndpoint, UrlEndpoint
-from gatherer.agents.parser_process import ParserProcess
-from gatherer.agents.source import Source
+from gatherer.agents.scrape.endpoints import ClusterWays, Endpoint, Limits, PodEndpoint, UrlEndpoint
+from gatherer.agents.scrape.parser_process import ParserProcess
+from gatherer.agents.scrape.source import Source
 from gatherer.errors import Forbidden, GathererError, ScrapeError
 from gatherer.kube.access import ClusterAccess
 from gatherer.kube.models import Pod

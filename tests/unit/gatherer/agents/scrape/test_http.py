@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatherer.agents.http import HttpExchange, NotHttp
+from gatherer.agents.scrape.http import HttpExchange, NotHttp
 from gatherer.kube.answers import AnswerCutShort, AnswerTooBig, RawAnswer
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatherer.agents.collector import (
+from gatherer.agents.kinds.collector import (
     CollectorHealth,
     Readiness,
     StartupDiagnostics,
@@ -21,8 +21,8 @@ from gatherer.agents.collector import (
     read_readiness,
     short_id,
 )
-from gatherer.agents.coroot import Surroundings
-from gatherer.agents.exposition import Sample
+from gatherer.agents.kinds.coroot import Surroundings
+from gatherer.agents.scrape.exposition import Sample
 from gatherer.errors import ScrapeError
 
 OLD = """\

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gatherer.agents.coroot import MemoryIncident, Surroundings
-from gatherer.agents.exposition import Sample
-from gatherer.agents.rates import Rates
+from gatherer.agents.kinds.coroot import MemoryIncident, Surroundings
+from gatherer.agents.scrape.exposition import Sample
+from gatherer.agents.series.rates import Rates
 
 MIB = 1 << 20
 ID = {"container_id": "/k8s/shop/web-0/app"}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from gatherer.agents.collector import CollectorHealth
-from gatherer.agents.coroot import MemoryIncident, Surroundings
 from gatherer.agents.discovery import COLLECTOR, COROOT, PARCA, PROMETHEUS
-from gatherer.agents.exposition import Sample
-from gatherer.agents.parca import AgentHealth
-from gatherer.agents.rates import Rate
+from gatherer.agents.kinds.collector import CollectorHealth
+from gatherer.agents.kinds.coroot import MemoryIncident, Surroundings
+from gatherer.agents.kinds.parca import AgentHealth
+from gatherer.agents.scrape.exposition import Sample
+from gatherer.agents.series.rates import Rate
 
 
 class Analysis(Protocol):

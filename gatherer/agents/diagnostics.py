@@ -12,21 +12,21 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gatherer.agents.collector import (
+from gatherer.agents.diagnosis import read_startup
+from gatherer.agents.discovery import COLLECTOR, COROOT, PARCA, AgentPod
+from gatherer.agents.heap_process import HeapProcess
+from gatherer.agents.kinds.collector import (
     judge_startup,
     read_connections,
     read_endpoints,
     read_readiness,
     short_id,
 )
-from gatherer.agents.discovery import COLLECTOR, COROOT, PARCA, AgentPod
-from gatherer.agents.endpoints import Endpoint, Limits
-from gatherer.agents.heap_process import HeapProcess
-from gatherer.agents.pprof import is_gperftools, read_profile
+from gatherer.agents.kinds.pprof import is_gperftools, read_profile
 from gatherer.agents.record import AgentRecord
-from gatherer.agents.source import Source
-from gatherer.agents.sources import COLLECTOR_PORT, Sources
-from gatherer.agents.troubles import read_startup
+from gatherer.agents.scrape.endpoints import Endpoint, Limits
+from gatherer.agents.scrape.source import Source
+from gatherer.agents.scrape.sources import COLLECTOR_PORT, Sources
 from gatherer.errors import ScrapeError
 from gatherer.text import byte_count, counted, printable
 

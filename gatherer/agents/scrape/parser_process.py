@@ -14,7 +14,7 @@ from pathlib import Path
 
 import gatherer
 import hg_shared
-from gatherer.agents.selection import Selection
+from gatherer.agents.container_filter import Selection
 from gatherer.errors import ScrapeError
 from gatherer.patience import within
 from hg_shared import mark
@@ -24,7 +24,7 @@ SECONDS = 30.0
 MAX_ANSWER = 256 << 20
 _PROGRAM = mark.PYTHON + (
     "import sys; sys.path += [p for p in sys.argv[1:3] if p not in sys.path]\n"
-    "from gatherer.agents.parser_main import main; sys.exit(main())"
+    "from gatherer.agents.scrape.parser_main import main; sys.exit(main())"
 )
 
 

@@ -16,7 +16,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
-from gatherer.agents.selection import Selection
+from gatherer.agents.container_filter import Selection
 from gatherer.errors import ScrapeError
 from gatherer.text import printable
 

@@ -10,11 +10,11 @@ import asyncio
 import time
 from dataclasses import dataclass
 
+from gatherer.agents.container_filter import Selection
 from gatherer.agents.discovery import PROMETHEUS, AgentPod
-from gatherer.agents.endpoints import Endpoint, Limits
-from gatherer.agents.exposition import ACCEPT, Reading, Sample, media_type
-from gatherer.agents.parser_process import ParserProcess
-from gatherer.agents.selection import Selection
+from gatherer.agents.scrape.endpoints import Endpoint, Limits
+from gatherer.agents.scrape.exposition import ACCEPT, Reading, Sample, media_type
+from gatherer.agents.scrape.parser_process import ParserProcess
 from gatherer.errors import ScrapeError
 from gatherer.text import printable
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gatherer.agents.exposition import Sample
-from gatherer.agents.measures import (
+from gatherer.agents.scrape.exposition import Sample
+from gatherer.agents.series.measures import (
     BYTES,
     CORES,
     PERCENT,
@@ -24,7 +24,7 @@ from gatherer.agents.measures import (
     counter_words,
     gauge_words,
 )
-from gatherer.agents.rates import Rate
+from gatherer.agents.series.rates import Rate
 from gatherer.text import byte_count, printable
 
 MIN_AGE_SECONDS = 30.0

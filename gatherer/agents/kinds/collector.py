@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gatherer.agents.coroot import Surroundings
-from gatherer.agents.exposition import Sample
-from gatherer.agents.measures import COUNT, Courses, Measure, amount, change
-from gatherer.agents.rates import Rate
+from gatherer.agents.kinds.coroot import Surroundings
+from gatherer.agents.scrape.exposition import Sample
+from gatherer.agents.series.measures import COUNT, Courses, Measure, amount, change
+from gatherer.agents.series.rates import Rate
 from gatherer.errors import ScrapeError
 from gatherer.text import printable
 

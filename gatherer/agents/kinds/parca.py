@@ -11,16 +11,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gatherer.agents.coroot import Surroundings
-from gatherer.agents.exposition import Sample
-from gatherer.agents.measures import (
+from gatherer.agents.kinds.coroot import Surroundings
+from gatherer.agents.scrape.exposition import Sample
+from gatherer.agents.series.measures import (
     BYTES,
     Courses,
     Measure,
     counter_words,
     gauge_words,
 )
-from gatherer.agents.rates import Rate
+from gatherer.agents.series.rates import Rate
 
 MEASURES = (
     Measure("samples reported", "parca_reporter_samples_total"),

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from gatherer.agents import exposition
-from gatherer.agents.exposition import Reading, read_exposition
-from gatherer.agents.selection import Selection
+from gatherer.agents.container_filter import Selection
+from gatherer.agents.scrape import exposition
+from gatherer.agents.scrape.exposition import Reading, read_exposition
 from gatherer.errors import ScrapeError
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"

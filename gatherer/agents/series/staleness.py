@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gatherer.agents.exposition import Sample
-from gatherer.agents.selection import Selection
+from gatherer.agents.container_filter import Selection
+from gatherer.agents.scrape.exposition import Sample
 from gatherer.kube.models import Container
 
 

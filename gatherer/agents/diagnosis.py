@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from gatherer.agents.collector import (
+from gatherer.agents.discovery import COLLECTOR, COROOT, PARCA, AgentPod
+from gatherer.agents.kinds.collector import (
     StartupDiagnostics,
     judge_startup,
     read_diagnostics,
 )
-from gatherer.agents.discovery import COLLECTOR, COROOT, PARCA, AgentPod
-from gatherer.agents.parca import diagnose_sockets
-from gatherer.agents.sources import Sources
+from gatherer.agents.kinds.parca import diagnose_sockets
+from gatherer.agents.scrape.sources import Sources
 from gatherer.errors import ScrapeError
 from gatherer.text import printable
 

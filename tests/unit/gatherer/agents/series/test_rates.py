@@ -7,8 +7,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatherer.agents.exposition import Sample
-from gatherer.agents.rates import Rate, Rates
+from gatherer.agents.scrape.exposition import Sample
+from gatherer.agents.series.rates import Rate, Rates
 
 
 def counter(value: float, **labels: str) -> Sample:

@@ -10,10 +10,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from gatherer.agents.companions import own_container
-from gatherer.agents.selection import Selection
-from gatherer.agents.source import kind_of
-from gatherer.agents.sources import Sources
+from gatherer.agents.attach import own_container
+from gatherer.agents.container_filter import Selection
+from gatherer.agents.scrape.source import kind_of
+from gatherer.agents.scrape.sources import Sources
 from gatherer.errors import Forbidden, ServerError
 from gatherer.kube.answers import RawAnswer
 from gatherer.runtimes import Target

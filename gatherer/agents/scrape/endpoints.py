@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from gatherer.agents.http import HttpExchange, NotHttp
+from gatherer.agents.scrape.http import HttpExchange, NotHttp
 from gatherer.errors import (
     Forbidden,
     GathererError,
