@@ -14,7 +14,7 @@ from tests.cluster.agent_pods import agent_pod
 from tests.cluster.real_cluster import RealCluster
 from tests.cluster.standin import requirements
 from tests.cluster.standin.harness import StandInCluster
-from tests.cluster.standin.pod_worker import FIRST_BACKOFF_SECONDS
+from tests.cluster.standin.pod_worker import BACKOFF_ANNOTATION, FIRST_BACKOFF_SECONDS
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +86,7 @@ def recorded_pods(cluster: StandInCluster) -> frozenset[str]:
 def crashpod_waits(
     cluster: StandInCluster, recorded_pods: frozenset[str]
 ) -> Callable[[], dict[str, Any]]:
-    """Waits until crashpod will not run for the next seconds."""
+    """Waits until crashpod is in a back-off, which is held for a day in the stand-in."""
 
     def waits(pod: dict[str, Any]) -> bool:
         status = pod["status"]["containerStatuses"][0]
@@ -94,7 +94,8 @@ def crashpod_waits(
             return False
         ended = status["state"].get("terminated") or status["lastState"]["terminated"]
         passed = datetime.now(UTC) - datetime.fromisoformat(ended["finishedAt"])
-        backoff = FIRST_BACKOFF_SECONDS * 2 ** (status["restartCount"] - 1)
+        first = float(pod["metadata"]["annotations"].get(BACKOFF_ANNOTATION, FIRST_BACKOFF_SECONDS))
+        backoff = first * 2 ** (status["restartCount"] - 1)
         return passed.total_seconds() < backoff - 4
 
     return lambda: cluster.wait_condition("crashpod", waits, "waiting for its restart")
