@@ -92,7 +92,7 @@ class LinesConfig:
 
     Attributes:
         string_size: bytes of a string that are shown.
-        timestamps: what stands in front of a line; one of gatherer.render.stamps.Timestamps.
+        timestamps: what stands in front of a line; one of `Timestamps`.
         trace_set: which calls are shown, empty for all that were recorded.
         decode_fds: whether it is shown what descriptors refer to.
     """

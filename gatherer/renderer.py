@@ -17,10 +17,10 @@ from gatherer.demux import Held, Share, Watermarks, by_process
 from gatherer.logs import MAX_PROCESSES, LogNames, ProcessKey, too_many_processes
 from gatherer.progress import Drop, Loss, Progress
 from gatherer.reception import Reception, place_of
-from gatherer.render.call import CallRenderer
-from gatherer.render.descriptor_table import DescriptorTable
-from gatherer.render.descriptors import Descriptors
-from gatherer.render.lines import ProcessLines
+from gatherer.rendering.strace.args.descriptor_table import DescriptorTable
+from gatherer.rendering.strace.args.descriptors import Descriptors
+from gatherer.rendering.strace.calls.call import CallRenderer
+from gatherer.rendering.strace.lines.process_lines import ProcessLines
 from gatherer.selection import Selected
 from gatherer.text import counted
 from hg_shared.batch import Batch
@@ -37,7 +37,7 @@ MAX_HELD_BYTES = 32 << 20
 
 
 class Lines(Protocol):
-    """Renders the records of one process; see gatherer.render.lines.
+    """Renders the records of one process; see gatherer.rendering.strace.lines.process_lines.
 
     Attributes:
         table: what its descriptors refer to, None where that is not shown.

@@ -13,8 +13,8 @@ from gatherer.config import DEFAULT_MAX_LOG_SIZE, LinesConfig
 from gatherer.earlier_capture import SESSION, target_directories
 from gatherer.errors import ConfigError, StreamError
 from gatherer.reception import Arrival, Reception
-from gatherer.render.descriptor_table import DescriptorTable
 from gatherer.renderer import CHUNK, Rendering
+from gatherer.rendering.strace.args.descriptor_table import DescriptorTable
 from gatherer.spool import RAW_NAME, SpoolReader, restart_of
 from hg_shared.errors import UnsupportedVersion
 

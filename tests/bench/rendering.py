@@ -8,9 +8,9 @@ from pathlib import Path
 
 from gatherer.config import LinesConfig
 from gatherer.logs import LogDirectory
-from gatherer.render import lines as compiled_or_not
-from gatherer.render.lines import ProcessLines
 from gatherer.renderer import CHUNK, Rendering, lines_factory
+from gatherer.rendering.strace.lines import process_lines as compiled_or_not
+from gatherer.rendering.strace.lines.process_lines import ProcessLines
 from tests.bench import streams
 
 BATCHES = 60

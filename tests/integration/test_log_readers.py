@@ -20,7 +20,7 @@ import strace_process_tree
 from straceprof.cli import get_processes_from_log
 from stracetools import StraceAnalyzer, StraceParser, TraceEvent, TraceEventType
 
-from gatherer.render.lines import ProcessLines
+from gatherer.rendering.strace.lines.process_lines import ProcessLines
 from hg_shared import rights
 from hg_shared.records import Kind, Record
 from hunter.engines.ebpf import loading

@@ -18,8 +18,8 @@ from gatherer import renderer_process
 from gatherer.config import LinesConfig
 from gatherer.errors import GathererError
 from gatherer.reception import Reception
-from gatherer.render.lines import ProcessLines
 from gatherer.renderer_process import MAX_STARTS, RendererProcess
+from gatherer.rendering.strace.lines.process_lines import ProcessLines
 from gatherer.replay import run_render
 from hg_shared.batch import Batch
 from hg_shared.framing import FrameType

@@ -13,9 +13,9 @@ from gatherer.demux import Watermarks, by_process
 from gatherer.errors import LogWriteError, StreamError
 from gatherer.logs import LogDirectory
 from gatherer.progress import Drop, Loss, Progress, ReportedProgress, Reporter, failure_report
-from gatherer.render.lines import ProcessLines
 from gatherer.renderer import Rendering
 from gatherer.renderer_main import Orders, Renderings, serve
+from gatherer.rendering.strace.lines.process_lines import ProcessLines
 from gatherer.runtimes import Target
 from gatherer.session_document import SessionDocument
 from hg_shared.batch import Batch

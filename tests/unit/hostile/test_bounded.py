@@ -14,8 +14,8 @@ import pytest
 from gatherer import process_table, renderer
 from gatherer.config import LinesConfig
 from gatherer.errors import StreamError
-from gatherer.render import execs, timeline
 from gatherer.renderer import Rendering, lines_factory
+from gatherer.rendering.strace.lines import execs, timeline
 from hg_shared import framing
 from hg_shared.batch import Batch
 from hg_shared.framing import HEADER, MAX_PAYLOAD, Frame, FrameDecoder, FrameType

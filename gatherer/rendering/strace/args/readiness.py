@@ -1,0 +1,79 @@
+"""What select and poll are asked for, and what they found ready."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+
+from gatherer.rendering.strace.args.flags import named
+from gatherer.rendering.strace.args.memory import Args, Memory, Place, Render, key, whole
+from gatherer.rendering.strace.args.text import address, signed32
+
+
+def bits(data: bytes, most: int) -> list[int]:
+    """Returns the numbers of the bits that are set, below a limit."""
+    value = int.from_bytes(data, "little")
+    return [bit for bit in range(min(most, len(data) * 8)) if value >> bit & 1]
+
+
+def fd_set(place: Place) -> Render:
+    """fd_set, as the descriptors in it."""
+    index, wanted = place.index, place.key
+
+    def render(args: Args, memory: Memory, _rval: int) -> str:
+        found = memory.get(wanted)
+        count = signed32(args[0])
+        if found is None or count <= 0:
+            return address(args[index])
+        return f"[{' '.join(map(str, bits(found[1], count)))}]"
+
+    return render
+
+
+def select_text(args: Args, memory: Memory, rval: int) -> str:
+    """Returns what select found ready, for behind its return value; empty for nothing."""
+    if rval == 0:
+        return "Timeout"
+    count = signed32(args[0])
+    parts = []
+    left = rval
+    for index, name in ((1, "in"), (2, "out"), (3, "except")):
+        found = memory.get(key(index, 0))
+        if found is None or left <= 0:
+            continue
+        ready = bits(found[1], count)[:left]
+        left -= len(ready)
+        if ready:
+            parts.append(f"{name} [{' '.join(map(str, ready))}]")
+    return ", ".join(parts)
+
+
+_REVENTS = Struct("<iHH")
+
+
+_poll_events = named("poll_events")
+
+
+def poll_text(args: Args, memory: Memory, rval: int, limit: int) -> str:
+    """Returns what poll found ready, for behind its return value; empty for nothing."""
+    if rval == 0:
+        return "Timeout"
+    found = memory.get(key(0, 0))
+    if found is None or not args[0]:
+        return ""
+    parts: list[str] = []
+    for fd, _, ready in _REVENTS.iter_unpack(whole(found[1], 8)):
+        if ready:
+            if len(parts) >= limit:
+                parts.append("...")
+                break
+            parts.append(f"{{fd={fd}, revents={poll_events(ready)}}}")
+    return f"[{', '.join(parts)}]" if parts else ""
+
+
+def poll_events(value: int) -> str:
+    """Returns poll(2) event bits."""
+    return _poll_events(value)
+
+
+KINDS: dict[str, Callable[[Place], Render]] = {"fdset": fd_set}
