@@ -19,7 +19,7 @@ from pathlib import Path
 SHEBANG = b"#!/usr/bin/env python3\n"
 EPOCH = (1980, 1, 1, 0, 0, 0)
 MAIN = b"import sys\nfrom hunter.__main__ import run\nsys.exit(run())\n"
-# What ptrace.binding.func imports; hunter.tracing.kernel stands in for the rest.
+# What ptrace.binding.func imports; hunter.engines.ptrace.kernel stands in for the rest.
 PTRACE_FILES = (
     "__init__.py",
     "binding/__init__.py",

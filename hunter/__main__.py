@@ -16,7 +16,7 @@ def run() -> int:
     raise_limit()
     # Then what watches it: it keeps a copy of all that is loaded by now.
     from hunter import heap
-    from hunter.watchdog import Watchdog
+    from hunter.watchdog.launch import Watchdog
 
     heap.use_one_arena()
     watchdog = Watchdog()

@@ -22,18 +22,18 @@ from hg_shared.messages import Event, Goodbye
 from hg_shared.records import Abi
 from hunter import heap
 from hunter.config import QUEUE_EIGHTHS, Config
-from hunter.connection import Connection
-from hunter.container import Container
-from hunter.cpu_limit import cpu_limit
+from hunter.control.reports import Reports
+from hunter.control.traced_processes import Identity, Roster
 from hunter.errors import HunterError, NoHeadroom, NothingToTrace
-from hunter.hidden import Hidden
 from hunter.memory import procfs
+from hunter.memory.container import Container
+from hunter.memory.cpu_limit import cpu_limit
 from hunter.memory.evidence import Evidence
 from hunter.memory.sampler import Sampler
-from hunter.processes import Scanner
-from hunter.reports import Reports
-from hunter.roster import Identity, Roster
-from hunter.watchdog import Watchdog
+from hunter.scan.hidden import Hidden
+from hunter.scan.scanner import Scanner
+from hunter.stream.connection import Connection
+from hunter.watchdog.launch import Watchdog
 
 TICK = 0.05
 # While nothing is traced there is nothing to look after between two scans.
@@ -49,7 +49,7 @@ LAST_WORDS_SECONDS = 1.0
 SECOND = 1_000_000_000
 # How long letting go may wait for the last samples of memory.
 LAST_SAMPLES_NS = 200_000_000
-# When a process is looked at again that has only just begun; see hunter.recognition.
+# When a process is looked at again that has only just begun; see hunter.scan.recognition.
 YOUNG_PAUSE_NS = SECOND // 4
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
@@ -170,13 +170,13 @@ class Hunter:
 
     def _compose(self) -> None:
         # Imported here, because reading and compiling them is most of what a start costs.
-        from hunter.engines import loading
-        from hunter.notices import Notices
-        from hunter.overhead import Overhead
-        from hunter.targets import Targets
+        from hunter.control.engine_events import Notices
+        from hunter.control.overhead import Overhead
+        from hunter.control.tracees import Targets
+        from hunter.engines import factory
 
         config, watchdog = self._config, self._watchdog
-        self._engine, choice = loading.load(
+        self._engine, choice = factory.load(
             config, self._rights.capabilities, watchdog.progress, watchdog.refusal
         )
         self._overhead = Overhead(
@@ -214,7 +214,7 @@ class Hunter:
         Nothing can be imported from it afterwards: the table of 32-bit calls, which a traced
         program may make any time, is loaded first.
         """
-        from hunter import capture_plan
+        from hunter.calls import capture_plan
 
         capture_plan.plan(Abi.I386)
         try:

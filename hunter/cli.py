@@ -10,11 +10,10 @@ from typing import List, Optional
 
 from hg_shared.records import MAX_CAPTURE
 from hg_shared.version import __version__
-from hunter.config import Config
+from hunter.config import Config, Threshold
 from hunter.engines.choose import ENGINES
 from hunter.errors import HunterError
-from hunter.policy import Threshold
-from hunter.watchdog import Watchdog
+from hunter.watchdog.launch import Watchdog
 
 
 class _Parser(argparse.ArgumentParser):

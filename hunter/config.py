@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from typing import NamedTuple, Optional, Tuple
 
-from hunter.policy import Threshold
-
 QUEUE_EIGHTHS = 5
 """Of the buffer: a ptrace engine's queue. The rest is for frames that are not acknowledged."""
+
+
+class Threshold(NamedTuple):
+    """When a process is an offender; `-m`, `--of` and `--growth` of gatherer.
+
+    Attributes:
+        percent: of the denominator, None when `size` counts.
+        size: resident bytes, None when `percent` counts.
+        of: denominator of percent: `limit` or `node`.
+        growth: bytes per second, None when growth does not matter.
+    """
+
+    percent: Optional[float] = None
+    size: Optional[int] = None
+    of: str = "limit"
+    growth: Optional[float] = None
 
 
 class Config(NamedTuple):

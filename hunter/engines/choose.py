@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from hunter.engines.base import MACHINE_ABI
 from hunter.errors import UsageError
-from hunter.tracing.syscall_info import MACHINE_ABI
 
 ENGINES = ("auto", "ebpf", "ptrace", "ptrace-python")
 

@@ -12,7 +12,13 @@ import time
 from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 from hg_shared.batch import Batch, SlotBatch
-from hunter.engines import TRACED_ALREADY, Counters, Engine, Follow, Notice
+from hunter.engines.base import (
+    TRACED_ALREADY,
+    Counters,
+    Engine,
+    Follow,
+    Notice,
+)
 
 SECOND_SOURCE = 16
 """Number of the second engine's source; the tracers of the first have lower ones."""

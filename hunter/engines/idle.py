@@ -7,7 +7,12 @@ import time
 from typing import Dict, List, Optional
 
 from hg_shared.batch import Batch
-from hunter.engines import IDLE_INTERVAL, Counters, Follow, Notice
+from hunter.engines.base import (
+    IDLE_INTERVAL,
+    Counters,
+    Follow,
+    Notice,
+)
 
 
 class IdleEngine:

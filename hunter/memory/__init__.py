@@ -1,4 +1,5 @@
 """Memory of processes and containers: /proc and cgroup files.
 
-`smaps` and `cgroup` parse text; `procfs` reads the files; `sampler` makes samples of both.
+`smaps`, `cgroup` and `holds` are pure; `procfs` reads the files; `sampler` makes samples of both.
+Not here: which process is traced because of it (`hunter.scan`).
 """

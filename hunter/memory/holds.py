@@ -2,7 +2,8 @@
 
 The kernel reads some files of /proc under the process's mmap_lock: smaps_rollup for a whole walk of
 the page tables (20 ms for a GiB of small pages), smaps and maps for a part of them at a time,
-cmdline and environ for microseconds. Whoever maps or unmaps memory in that process waits meanwhile.
+cmdline and environ for microseconds. Whoever maps or unmaps memory in that process waits
+meanwhile. Pure.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Dict, Optional, Set
 
 from hg_shared.messages import Sample
-from hunter.container import Container
 from hunter.memory import procfs
+from hunter.memory.container import Container
 from hunter.memory.holds import HOLDS
 from hunter.memory.procfs import ContainerMemory
 

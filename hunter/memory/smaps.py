@@ -1,4 +1,4 @@
-"""/proc/PID/smaps and smaps_rollup (proc_pid_smaps(5)): single mappings, and totals over all."""
+"""/proc/PID/smaps and smaps_rollup (proc_pid_smaps(5)): mappings, and totals over all. Pure."""
 
 from __future__ import annotations
 

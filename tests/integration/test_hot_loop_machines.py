@@ -16,9 +16,9 @@ import pytest
 
 from hg_shared.records import HEAD_SIZE, Abi, Kind, Record, encode_capture, iter_records
 from hg_shared.syscalls import numbers
-from hunter import capture_plan
-from hunter.engines.native.layout import encode_plan
-from hunter.tracing import syscall_info
+from hunter.calls import capture_plan
+from hunter.engines.native.structures import encode_plan
+from hunter.engines.ptrace import syscall_info
 from tests.integration.tracee import TARGETS
 
 HOT_LOOP = Path(__file__).parents[2] / "hunter" / "engines" / "native" / "hot_loop.c"

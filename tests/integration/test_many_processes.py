@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from hg_shared.messages import Goodbye, Sample
-from hunter.engines.native.queue import MAX_PROCESSES
+from hunter.engines.native.ring_queue import MAX_PROCESSES
 from tests.integration.hunter_session import HunterSession
 from tests.integration.tracee import TARGETS, Tracee, tracers
 

@@ -18,7 +18,7 @@ import pytest
 from hg_shared import mark
 from hg_shared.messages import Sample, TracedProcess
 from hg_shared.records import Kind
-from hunter.recognition import OURS
+from hunter.scan.recognition import OURS
 from tests.integration.engines import EVERY_ENGINE, REFUSED
 from tests.integration.gatherer_process import GathererProcess
 from tests.integration.hunter_session import HunterSession, wait_until

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Dict, Iterable, List, Optional, Tuple
 
 from hg_shared.batch import SLOT_PREFIX
-from hunter.engines import Follow
+from hunter.engines.base import Follow
 from hunter.engines.ebpf import layout, loader
 from hunter.engines.ebpf.slots import Slots
 

@@ -15,7 +15,13 @@ from typing import Dict, FrozenSet, List, Optional, Set, Tuple, Union
 
 from hg_shared.batch import Batch, SlotBatch
 from hg_shared.records import HEAD_SIZE
-from hunter.engines import IDLE_INTERVAL, Counters, Follow, Notice
+from hunter.engines.base import (
+    IDLE_INTERVAL,
+    MACHINE_ABI,
+    Counters,
+    Follow,
+    Notice,
+)
 from hunter.engines.ebpf import layout, loader, maps
 from hunter.engines.ebpf.children import Children
 from hunter.engines.ebpf.events import Events
@@ -31,8 +37,7 @@ from hunter.engines.ebpf.ring import HEADER_SIZE, Ring
 from hunter.engines.ebpf.slots import Slots
 from hunter.engines.ebpf.tracepoints import Tracepoints
 from hunter.errors import HunterError
-from hunter.progress import ProgramsProgress, Progress
-from hunter.tracing import syscall_info
+from hunter.watchdog.progress import ProgramsProgress, Progress
 
 WATERMARK_NS = 100_000_000
 MARK_NS = 50_000_000
@@ -91,7 +96,7 @@ class EbpfEngine:
         self._follows = follow_forks
         if release < (5, 11):
             loader.raise_memlock()
-        abi = syscall_info.MACHINE_ABI[machine]
+        abi = MACHINE_ABI[machine]
         plans = plan_table(abi, string_size, wanted)
         sizes = ring_sizes(buffer_bytes)
         fds = maps.create(plans, sizes, follow_forks)

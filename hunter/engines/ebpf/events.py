@@ -6,7 +6,7 @@ import os
 from typing import Set, Tuple
 
 from hg_shared.records import HEAD, HEAD_SIZE, Kind, encode_capture
-from hunter.engines import Notice
+from hunter.engines.base import Notice
 from hunter.engines.ebpf import layout
 from hunter.engines.ebpf.children import Children
 from hunter.engines.ebpf.in_flight import InFlight

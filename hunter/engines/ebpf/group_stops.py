@@ -1,6 +1,6 @@
 """Group-stops of a process: no tracepoint tells them, /proc does after a signal that stops.
 
-They are looked for only for a second after such a signal, and until every thread has gone on.
+They are looked for only for a second after such a signal, and until every thread has gone on. Pure.
 """
 
 from __future__ import annotations

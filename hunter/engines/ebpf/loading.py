@@ -6,13 +6,13 @@ import os
 import re
 from typing import Dict, FrozenSet, List, Optional, Tuple
 
+from hunter.engines.base import MACHINE_ABI
 from hunter.engines.choose import ANOTHER_HUNTER
 from hunter.engines.ebpf import loader
 from hunter.engines.ebpf.engine import EbpfEngine
 from hunter.errors import HunterError, NotPermitted
 from hunter.memory import procfs
-from hunter.progress import ProgramsProgress
-from hunter.tracing.syscall_info import MACHINE_ABI
+from hunter.watchdog.progress import ProgramsProgress
 
 Options = Tuple[int, int, Optional[Dict[int, FrozenSet[int]]], bool, int, ProgramsProgress]
 

@@ -7,8 +7,7 @@ from collections import deque
 from typing import Deque, Dict, Mapping
 
 from hg_shared.records import Kind
-from hunter import recognition
-from hunter.engines import TRACED_ALREADY, Notice
+from hunter.engines.base import TRACED_ALREADY, Notice
 from hunter.engines.ebpf import loader
 from hunter.engines.ebpf.children import Children
 from hunter.engines.ebpf.in_flight import InFlight
@@ -18,6 +17,7 @@ from hunter.engines.ebpf.slots import Slots
 from hunter.engines.ebpf.tracepoints import Tracepoints
 from hunter.errors import HunterError, ProcessGone
 from hunter.memory import procfs
+from hunter.scan import recognition
 
 GRACE_NS = 500_000_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from hg_shared.records import HEAD, Kind
-from hunter import capture_plan, captures
+from hunter.calls import capture_plan, captures
 from hunter.engines.ebpf import layout, loader
 
 

@@ -7,7 +7,7 @@ from typing import Dict, Iterable, List, Tuple, Union
 
 from hg_shared.batch import SLOT_PREFIX, Batch, SlotBatch
 from hg_shared.records import HEAD, HEAD_SIZE, Kind, LossCause
-from hunter.engines import Counters
+from hunter.engines.base import Counters
 
 BATCH_BYTES = 256 << 10
 """Bytes of a batch, roughly at most."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
 from hg_shared.records import Abi
-from hunter import capture_plan as forms
-from hunter.capture_plan import Item, Items
+from hunter.calls import capture_plan as forms
+from hunter.calls.capture_plan import Item, Items
 from hunter.engines.ebpf import layout
 
 # How the length of what an item points to is found; these also tell the programs what to do.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import Dict, List, Optional, Set
 
-from hunter import captures
+from hunter.calls import captures
+from hunter.engines import process_memory
 from hunter.engines.ebpf.group_stops import GroupStops
 from hunter.errors import HunterError
 from hunter.memory import procfs
-from hunter.tracing import kernel
 
 
 class Process:
@@ -86,7 +86,7 @@ class Process:
         """Returns what reads its memory."""
         if self.memory < 0:
             try:
-                self.memory = kernel.open_memory(procfs.living_thread(self.pid) or self.pid)
+                self.memory = process_memory.open_memory(procfs.living_thread(self.pid) or self.pid)
             except HunterError:
                 pass  # without CAP_SYS_PTRACE: calls in flight go without captures
         memory = self.memory

@@ -49,7 +49,7 @@ enum { WAIT_OWN = 0x60000000, EINTR = 4, CLOCK_MONOTONIC = 1 };
 enum { HEAD_SIZE = 88, SCRATCH = 66560, ENTRY_MAX = 320, CAPTURE_MAX = 0xfffe };
 enum { LOST = 9, UNREADABLE = 0xffff };
 enum { PATH_MAX = 4096, PATH_FIRST = 256, PAGE = 4096 };
-// Forms of hunter/capture_plan.py that are read here; a call with another one is Python's.
+// Forms of hunter/calls/capture_plan.py that are read here; a call with another one is Python's.
 enum { PATH, BUF_ARG, BUF_RET, STRUCT, STRING, BYTES_ARG, BYTES_RET, BYTES_PTR, ARRAY_ARG, ARRAY_RET };
 // Why hot_run returns.
 enum { STOP = 1, ENTRY_FOR_PYTHON = 2, EXIT_FOR_PYTHON = 3, LEAVING = 4, UNKNOWN = 5 };

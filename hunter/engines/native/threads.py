@@ -6,8 +6,8 @@ import ctypes
 from struct import Struct
 from typing import Any, Dict, List, Optional, Tuple
 
-from hunter.engines.native import layout
-from hunter.engines.native.queue import NativeQueue, shared
+from hunter.engines.native import structures
+from hunter.engines.native.ring_queue import NativeQueue, shared
 
 MAX_THREADS = 12288
 _TABLE_SIZE = 16384
@@ -34,9 +34,9 @@ class NativeThreads:
         self._library = library
         self._queue = queue
         self._table, table = shared(_TABLE_SIZE * 8)
-        self._slots, slots = shared(MAX_THREADS * layout.THREAD_SIZE)
-        _TWO.pack_into(queue.context, layout.TABLE, table, _TABLE_SIZE - 1)
-        _WORD.pack_into(queue.context, layout.THREADS, slots)
+        self._slots, slots = shared(MAX_THREADS * structures.THREAD_SIZE)
+        _TWO.pack_into(queue.context, structures.TABLE, table, _TABLE_SIZE - 1)
+        _WORD.pack_into(queue.context, structures.THREADS, slots)
         self._free: List[int] = list(range(MAX_THREADS - 1, -1, -1))
         self._by_tid: Dict[int, int] = {}
 
@@ -54,10 +54,10 @@ class NativeThreads:
             slot = self._free.pop()
             self._by_tid[tid] = slot
             self._library.hot_insert(self._queue.address, ctypes.c_uint(tid), ctypes.c_uint(slot))
-        at = slot * layout.THREAD_SIZE
+        at = slot * structures.THREAD_SIZE
         _WORD.pack_into(self._slots, at, 0)
-        _WHO.pack_into(self._slots, at + layout.THREAD_WHO, tid, process, 0, 0)
-        _WORD.pack_into(self._slots, at + layout.THREAD_QUIET, 0)
+        _WHO.pack_into(self._slots, at + structures.THREAD_WHO, tid, process, 0, 0)
+        _WORD.pack_into(self._slots, at + structures.THREAD_QUIET, 0)
         return True
 
     def has_room(self) -> bool:
@@ -69,14 +69,14 @@ class NativeThreads:
         slot = self._by_tid.pop(tid, None)
         if slot is not None:
             self._library.hot_remove(self._queue.address, ctypes.c_uint(tid))
-            _WORD.pack_into(self._slots, slot * layout.THREAD_SIZE, 0)
+            _WORD.pack_into(self._slots, slot * structures.THREAD_SIZE, 0)
             self._free.append(slot)
 
     def set_flag(self, tid: int, flag: int) -> None:
         """Sets a flag of a thread."""
         slot = self._by_tid.get(tid)
         if slot is not None:
-            at = slot * layout.THREAD_SIZE + layout.THREAD_FLAGS
+            at = slot * structures.THREAD_SIZE + structures.THREAD_FLAGS
             flags = _LENGTH.unpack_from(self._slots, at)[0]
             _LENGTH.pack_into(self._slots, at, flags | flag)
 
@@ -85,14 +85,14 @@ class NativeThreads:
         slot = self._by_tid.get(tid)
         if slot is None:
             return False
-        at = slot * layout.THREAD_SIZE + layout.THREAD_FLAGS
+        at = slot * structures.THREAD_SIZE + structures.THREAD_FLAGS
         return bool(_LENGTH.unpack_from(self._slots, at)[0] & flag)
 
     def clear_flag(self, tid: int, flag: int) -> None:
         """Clears a flag of a thread."""
         slot = self._by_tid.get(tid)
         if slot is not None:
-            at = slot * layout.THREAD_SIZE + layout.THREAD_FLAGS
+            at = slot * structures.THREAD_SIZE + structures.THREAD_FLAGS
             flags = _LENGTH.unpack_from(self._slots, at)[0]
             _LENGTH.pack_into(self._slots, at, flags & ~flag)
 
@@ -105,13 +105,13 @@ class NativeThreads:
         slot = self._by_tid.get(tid)
         if slot is None:
             return None
-        at = slot * layout.THREAD_SIZE
-        start, *call = layout.THREAD_CALL.unpack_from(self._slots, at)
+        at = slot * structures.THREAD_SIZE
+        start, *call = structures.THREAD_CALL.unpack_from(self._slots, at)
         if not start:
             return None
-        arch = _WHO.unpack_from(self._slots, at + layout.THREAD_WHO)[2]
-        length = _LENGTH.unpack_from(self._slots, at + layout.ENTRY_LENGTH)[0]
-        data = self._slots[at + layout.ENTRY_DATA : at + layout.ENTRY_DATA + length]
+        arch = _WHO.unpack_from(self._slots, at + structures.THREAD_WHO)[2]
+        length = _LENGTH.unpack_from(self._slots, at + structures.ENTRY_LENGTH)[0]
+        data = self._slots[at + structures.ENTRY_DATA : at + structures.ENTRY_DATA + length]
         if _WORD.unpack_from(self._slots, at)[0] != start:
             return None
         return start, arch, tuple(call), data
@@ -128,11 +128,11 @@ class NativeThreads:
         slot = self._by_tid.get(tid)
         if slot is None:
             return
-        at = slot * layout.THREAD_SIZE
+        at = slot * structures.THREAD_SIZE
         if start:
-            layout.THREAD_CALL.pack_into(self._slots, at, 0, *call)
-            _LENGTH.pack_into(self._slots, at + layout.THREAD_WHO + 8, arch)
-            _LENGTH.pack_into(self._slots, at + layout.ENTRY_LENGTH, 0)
+            structures.THREAD_CALL.pack_into(self._slots, at, 0, *call)
+            _LENGTH.pack_into(self._slots, at + structures.THREAD_WHO + 8, arch)
+            _LENGTH.pack_into(self._slots, at + structures.ENTRY_LENGTH, 0)
         _WORD.pack_into(self._slots, at, start)
 
     def tids(self) -> List[int]:

@@ -10,14 +10,14 @@ import threading
 import time
 import traceback
 
-from hunter.engines import Engine
+from hunter.engines.base import Engine
 
 
 def engine_of(name: str) -> Engine:
     if name == "ptrace":
-        from hunter.engines.ptrace_native import PtraceNativeEngine as Chosen
+        from hunter.engines.ptrace.native_loop import PtraceNativeEngine as Chosen
     else:
-        from hunter.engines.ptrace_python import PtracePythonEngine as Chosen
+        from hunter.engines.ptrace.python_loop import PtracePythonEngine as Chosen
     return Chosen(os.uname().machine, 32, 1 << 20)
 
 

@@ -36,7 +36,7 @@ from hg_shared.messages import (
 )
 from hg_shared.records import HEAD, Kind, Record, iter_records
 from hg_shared.wire import Content, decode, encode
-from hunter.rendezvous import Joiner
+from hunter.stream.rejoin import Joiner
 
 SECOND = 1_000_000_000
 REALTIME = 1_790_000_000 * SECOND

@@ -10,7 +10,7 @@ from gatherer.reception import Reception
 from hg_shared.framing import Frame, FrameDecoder, FrameType
 from hg_shared.messages import Challenge, Join, Joined, Knock, Rendezvous
 from hg_shared.wire import decode, encode
-from hunter.rendezvous import Joiner
+from hunter.stream.rejoin import Joiner
 from tests.unit.gatherer.scripted import HELLO, batch, goodbye, process, stream
 
 APPOINTMENT = Appointment("5e" * 16, b"s" * 32)

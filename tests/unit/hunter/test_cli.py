@@ -8,8 +8,7 @@ import pytest
 
 from hg_shared.version import __version__
 from hunter.cli import parse
-from hunter.config import Config
-from hunter.policy import Threshold
+from hunter.config import Config, Threshold
 
 
 def test_defaults() -> None:

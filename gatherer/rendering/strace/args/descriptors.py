@@ -22,7 +22,7 @@ def shown(text: str) -> str:
     """Returns what stands behind a descriptor.
 
     Args:
-        text: as hunter.fds makes it: a path, with NUL and the numbers of a device behind it, or
+        text: as hunter.calls.fds makes it: a path, with NUL and a device's numbers behind it, or
             anything that does not begin with `/`.
     """
     if not text:

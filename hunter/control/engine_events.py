@@ -1,0 +1,196 @@
+"""What the engine tells of its processes: kept in the roster, passed on to gatherer as events."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Callable, Dict, List, Optional, Set, Tuple
+
+from hg_shared import rights
+from hg_shared.linux_abi import signal_name
+from hg_shared.messages import Event, Message
+from hunter.control.probation import Probation, ours
+from hunter.control.traced_processes import (
+    Identity,
+    Roster,
+    Traced,
+)
+from hunter.control.tracees import Targets
+from hunter.engines.base import (
+    TRACED_ALREADY,
+    Engine,
+    Notice,
+)
+from hunter.engines.choose import Choice
+from hunter.memory import procfs
+from hunter.memory.container import Container
+from hunter.memory.evidence import Evidence
+from hunter.memory.sampler import Sampler
+from hunter.scan.recognition import (
+    OURS,
+    foreign_tracer,
+    held_words,
+)
+from hunter.scan.scanner import Scanner
+
+
+class Notices:
+    """Takes the engine's notices.
+
+    Args:
+        engine: the engine.
+        choice: why it is this one.
+        own: hunter's rights.
+        roster: the processes that were chosen.
+        targets: sends tables of descriptors.
+        scanner: told of processes that cannot be attached.
+        evidence: kept of those that may not be traced.
+        sampler: told of processes that have ended.
+        put: sends a message to gatherer.
+        container: remembers the groups of processes.
+        killed: tells whether the kernel has killed a process for want of memory around a time.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        choice: Choice,
+        own: rights.Rights,
+        roster: Roster,
+        targets: Targets,
+        scanner: Scanner,
+        evidence: Evidence,
+        sampler: Sampler,
+        put: Callable[[Message], None],
+        container: Container,
+        killed: Callable[[int, int], bool],
+    ) -> None:
+        self._engine = engine
+        self._choice = choice
+        self._rights = own
+        self._roster = roster
+        self._targets = targets
+        self._scanner = scanner
+        self._evidence = evidence
+        self._sampler = sampler
+        self._put = put
+        self._container = container
+        self._killed = killed
+        self._refused: Dict[Identity, str] = {}
+        self._probation = Probation()
+        self._expelled: Set[int] = set()
+
+    def take(self) -> None:
+        """Takes all notices since the last time."""
+        for notice in self._engine.notices():
+            traced = self._roster.get(notice.ordinal)
+            if traced is not None:
+                self._take(notice, traced)
+        self._expel(self._probation.look(time.monotonic_ns()))
+
+    def expel_ours(self) -> None:
+        """Lets processes go that have become a hunter's or a gatherer's; once a scan."""
+        self._expel(ours(each for each in self._roster.active() if each.attached))
+
+    def _expel(self, found: List[Traced]) -> None:
+        for traced in found:
+            if traced.ordinal not in self._expelled:
+                self._expelled.add(traced.ordinal)
+                self._engine.detach(traced.ordinal)
+
+    def refuse_held(self, traced: Traced, tracer: int, when: int) -> None:
+        """Keeps the evidence of a process that somebody else traces, and says who does.
+
+        Args:
+            traced: the process.
+            tracer: the tracer's thread id.
+            when: CLOCK_MONOTONIC ns.
+        """
+        traced.end_reason = "attach_failed"
+        self._refuse(traced, held_words(tracer), True, when)
+
+    def _refuse(self, traced: Traced, cause: str, denied: bool, when: int) -> None:
+        if self._refused.get(traced.identity) != cause:
+            self._refused[traced.identity] = cause
+            if denied:
+                self._container.watch(traced.identity[0])
+                self._evidence.begin(traced.identity)
+            fields: Dict[str, object] = {"cause": cause, "denied": denied}
+            self._put(Event(when, "attach_failed", traced.identity[0], fields))
+
+    def _take(self, notice: Notice, traced: Traced) -> None:
+        pid = traced.identity[0]
+        when = notice.time_ns
+        fields: Dict[str, object]
+        if notice.kind == "attached":
+            traced.attached = True
+            self._evidence.end(traced.identity)
+            self._refused.pop(traced.identity, None)
+            self._probation.begin(traced, when)
+            fields = {"threads": notice.value}
+            if notice.text:
+                # Not the engine of the others; and why.
+                fields["engine"], _, fields["reason"] = notice.text.partition("; ")
+            # Before it is told: whoever waits for that may change them.
+            self._targets.send_fd_table(traced)
+            self._put(Event(when, "attach", pid, fields))
+            self._begin(pid)
+        elif notice.kind == "followed":
+            traced.attached = True
+            self._probation.begin(traced, when)
+            creator = self._roster.get(notice.value)
+            fields = {"threads": 1, "parent": creator.identity[0] if creator else None}
+            self._put(Event(when, "attach", pid, fields))
+            self._begin(pid, creator)
+        elif notice.kind == "unfollowed":
+            cause = f"{notice.text} of its children are not followed: too many at a time"
+            self._put(Event(when, "attach_failed", None, {"parent": pid, "cause": cause}))
+        elif notice.kind == "attach_failed":
+            traced.end_reason = "attach_failed"
+            self._scanner.failed(traced.identity)
+            cause, denied = self._why_refused(pid, notice.text)
+            self._refuse(traced, cause, denied, when)
+        elif notice.kind == "exec":
+            self._probation.begin(traced, when)
+            self._put(Event(when, "exec", pid, {"command": notice.text}))
+            self._targets.send_fd_table(traced)
+        elif notice.kind == "ended":
+            traced.end_reason = notice.text
+            traced.held_ns += self._sampler.forget(pid)
+            fields = {}
+            if notice.text == "exited":
+                if os.WIFSIGNALED(notice.value):
+                    fields["signal"] = signal_name(os.WTERMSIG(notice.value))
+                    if os.WTERMSIG(notice.value) == signal.SIGKILL:
+                        fields["oom"] = self._killed(pid, when)
+                else:
+                    fields["code"] = notice.value >> 8
+            if notice.ordinal in self._expelled:
+                fields["cause"] = OURS
+            name = "exit" if notice.text == "exited" else "detach"
+            self._container.forget(pid)
+            self._put(Event(when, name, pid, fields))
+
+    def _begin(self, pid: int, creator: Optional[Traced] = None) -> None:
+        """Remembers where the memory of a process is accounted, and takes its first sample."""
+        self._container.watch(pid, creator.identity[0] if creator is not None else 0)
+        sample = self._sampler.beginning(pid, time.monotonic_ns(), creator is not None)
+        if sample is not None:
+            self._put(sample)
+
+    def _why_refused(self, pid: int, text: str) -> Tuple[str, bool]:
+        """Returns why a process is not traced, and whether a right is missing."""
+        status = procfs.status_fields(procfs.living_thread(pid))
+        if not status:
+            return "it is gone", False
+        if text in (OURS, TRACED_ALREADY):
+            return text, False
+        if not self._choice.engine:
+            return self._choice.reason, True
+        tracer = foreign_tracer(status)
+        if tracer:
+            return held_words(tracer), True
+        if "not permitted" not in text and "Permission" not in text:
+            return text, True
+        return str(rights.why_refused(self._rights, status)), True

@@ -1,0 +1,82 @@
+"""The processes that were chosen to be traced: their numbers, identities and ends. Pure.
+
+Offenders are entered by the control thread, followed children by whatever thread of an engine meets
+them first.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Dict, List, Optional, Tuple
+
+Identity = Tuple[int, int]
+MAX_PROCESSES = 10_000
+"""Processes of one run, after which no child is followed any more: each costs memory to the end."""
+
+
+class Traced:
+    """A process that was chosen: what is remembered until the end."""
+
+    __slots__ = (
+        "attached", "command", "descriptors", "end_reason", "followed", "held_ns", "identity",
+        "ordinal", "rss",
+    )  # fmt: skip
+
+    def __init__(self, ordinal: int, identity: Identity, rss: int, command: str) -> None:
+        self.ordinal = ordinal
+        self.identity = identity
+        self.rss = rss
+        self.command = command
+        self.attached = False
+        self.followed = False
+        self.end_reason = ""
+        self.descriptors: Dict[str, str] = {}
+        # How long reads have held the process up, nanoseconds; while it lives, `HOLDS` counts.
+        self.held_ns = 0
+
+
+class Roster:
+    """Keeps them by ordinal; every step is one operation on a dictionary, so there is no lock."""
+
+    def __init__(self) -> None:
+        self._entries: Dict[int, Traced] = {}
+        self._identities: Dict[Identity, Traced] = {}
+        self._ordinals = count(1)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def reserve(self) -> int:
+        """Returns an ordinal that nobody has; 0 when there were enough."""
+        ordinal = next(self._ordinals)
+        return ordinal if ordinal <= MAX_PROCESSES else 0
+
+    def add(self, identity: Identity, rss: int, command: str, ordinal: int = 0) -> Traced:
+        """Enters a process.
+
+        Args:
+            identity: pid and start time.
+            rss: resident bytes.
+            command: its name.
+            ordinal: from `reserve`; 0 for the next one.
+        """
+        entry = Traced(ordinal or next(self._ordinals), identity, rss, command)
+        self._entries[entry.ordinal] = entry
+        self._identities.setdefault(identity, entry)
+        return entry
+
+    def get(self, ordinal: int) -> Optional[Traced]:
+        """Returns the process with this ordinal."""
+        return self._entries.get(ordinal)
+
+    def find(self, identity: Identity) -> Optional[Traced]:
+        """Returns the process with this identity."""
+        return self._identities.get(identity)
+
+    def all(self) -> List[Traced]:
+        """Returns all of them in the order in which they were chosen."""
+        return [entry for _, entry in sorted(self._entries.items())]
+
+    def active(self) -> List[Traced]:
+        """Returns those whose tracing has not ended, or has not begun yet."""
+        return [each for each in list(self._entries.values()) if not each.end_reason]

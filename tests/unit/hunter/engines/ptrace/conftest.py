@@ -1,0 +1,12 @@
+"""What several of these tests start from."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.hunter.engines.ptrace.scripted_stops import Machine
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(monkeypatch)

@@ -1,0 +1,127 @@
+"""Beginning and ending to trace, over scripted stops."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from hunter.engines.ptrace import ptrace_engine
+from hunter.memory import procfs
+from tests.unit.hunter.engines.ptrace.scripted_stops import OTHER, PID, THIRD, Machine, interrupted
+
+
+def test_attach_seizes_every_thread_and_asks_it_to_stop(machine: Machine) -> None:
+    machine.threads[PID] = [PID, OTHER]
+    machine.run(interrupted(PID), interrupted(OTHER))
+    assert machine.log == [
+        ("seize", PID), ("interrupt", PID), ("seize", OTHER), ("interrupt", OTHER),
+        ("resume", PID), ("resume", OTHER),
+    ]  # fmt: skip
+    notice = machine.engine.notices()[0]
+    assert (notice.kind, notice.ordinal, notice.value) == ("attached", 1, 2)
+
+
+def test_a_process_is_told_to_be_attached_when_its_last_thread_has_stopped(
+    machine: Machine,
+) -> None:
+    machine.threads[PID] = [PID, OTHER]
+    told = []
+
+    def look() -> None:
+        told.extend(machine.engine.notices())
+        machine.log.append(("notices", len(told)))
+
+    machine.run(interrupted(PID), look, interrupted(OTHER), look)
+    assert machine.log[4:8] == [
+        ("resume", PID), ("notices", 0), ("resume", OTHER), ("notices", 1),
+    ]  # fmt: skip
+    assert [notice.kind for notice in told] == ["attached"]
+
+
+def test_a_thread_that_cannot_stop_does_not_hold_up_what_is_told(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for a disk, or for a child of vfork, and makes no call before it has stopped."""
+    machine.threads[PID] = [PID, OTHER]
+    monkeypatch.setattr(ptrace_engine, "ARM_NS", 0)
+    machine.run(interrupted(PID), machine.engine.poke)
+    assert [notice.kind for notice in machine.engine.notices()][:1] == ["attached"]
+
+
+def test_a_thread_that_starts_while_others_are_seized_is_seized_too(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listings = [[PID], [PID, OTHER], [PID, OTHER, THIRD], [PID, OTHER, THIRD]]
+    monkeypatch.setattr(procfs, "thread_ids", lambda pid: listings.pop(0))
+    machine.run()
+    assert [step[1] for step in machine.log if step[0] == "seize"] == [PID, OTHER, THIRD]
+    assert listings == []
+
+
+def test_a_process_that_may_not_be_seized_is_a_notice(machine: Machine) -> None:
+    machine.refused.add(PID)
+    machine.engine.attach(1, PID)
+    machine.engine.stop()
+    machine.engine.run()
+    (notice,) = machine.engine.notices()
+    assert (notice.kind, notice.ordinal) == ("attach_failed", 1)
+    assert "Operation not permitted" in notice.text
+    assert machine.open_files == set()
+
+
+def test_a_process_that_is_gone_is_a_notice(machine: Machine) -> None:
+    machine.threads[PID] = []
+    machine.engine.attach(1, PID)
+    machine.engine.stop()
+    machine.engine.run()
+    (notice,) = machine.engine.notices()
+    assert (notice.kind, notice.text) == ("attach_failed", f"process {PID} is gone")
+    assert machine.open_files == set()
+
+
+def test_stop_before_anything_was_attached(machine: Machine) -> None:
+    machine.engine.stop()
+    machine.engine.run()
+    assert machine.engine.ended
+    assert machine.log == []
+
+
+def test_a_process_asked_for_after_stop_is_let_go_at_once(machine: Machine) -> None:
+    machine.engine.stop()
+    machine.script = [interrupted(PID)]
+    machine.engine.attach(1, PID)
+    machine.engine.run()
+    assert machine.engine.ended
+    assert machine.log == [
+        ("seize", PID), ("interrupt", PID), ("interrupt", PID), ("detach", PID),
+    ]  # fmt: skip
+
+
+def test_requests_come_from_any_thread(machine: Machine) -> None:
+    assert machine.engine._main == 0
+    machine.engine.stop()
+    assert not machine.engine.ended
+    machine.engine.run()
+    assert machine.engine.thread_id == threading.get_native_id()
+
+
+def test_signals_that_come_while_requests_are_carried_out_do_not_nest(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = machine.engine
+    depth = deepest = 0
+    attached = []
+
+    def attach(ordinal: int, _pid: int) -> None:
+        nonlocal depth, deepest
+        depth += 1
+        deepest = max(deepest, depth)
+        engine._on_signal(0, None)
+        attached.append(ordinal)
+        depth -= 1
+
+    monkeypatch.setattr(engine, "_attach", attach)
+    engine._requests.extend(("attach", ordinal, ordinal) for ordinal in range(3000))
+    engine._on_signal(0, None)
+    assert (attached, deepest) == (list(range(3000)), 1)
