@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from gatherer.damage import Damage
+from gatherer.stream.damage import Damage
 from gatherer.text import counted
 from hg_shared.batch import Batch
 from hg_shared.messages import Goodbye

@@ -10,7 +10,6 @@ from gatherer.capture_dir import CaptureDirectory
 from gatherer.chronicle import Chronicle
 from gatherer.companion import Companion, CompanionFactory
 from gatherer.config import CaptureConfig
-from gatherer.conversation import Timing
 from gatherer.ending import COMPLETE, FAILED, LOST, Conclusion
 from gatherer.errors import (
     ApiError,
@@ -27,6 +26,7 @@ from gatherer.patience import within
 from gatherer.runtimes import HunterImage, Runtime, Target, TargetEnd
 from gatherer.session import Outcome, RendererFactory, Session
 from gatherer.session_document import SessionDocument
+from gatherer.stream.client import Timing
 from gatherer.summary import Summary
 from gatherer.target_wait import TargetWait
 from gatherer.view import View

@@ -12,12 +12,12 @@ from pathlib import Path
 from gatherer.capture_dir import CaptureDirectory
 from gatherer.clock import CaptureClock, rfc3339
 from gatherer.config import CaptureConfig
-from gatherer.conversation import Reconnection
 from gatherer.errors import LogWriteError, OutputUnusable
 from gatherer.process_table import ProcessEntry
 from gatherer.progress import Progress
-from gatherer.reception import Arrival
 from gatherer.session_document import SessionDocument
+from gatherer.stream.client import Reconnection
+from gatherer.stream.receiver import Arrival
 from gatherer.text import counted
 from gatherer.threshold import describe_threshold
 from gatherer.view import Start, View

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gatherer.accounting import Settlement
-from gatherer.damage import Damage
 from gatherer.errors import DeployError, GathererError, TargetNotFound, TracingDenied
-from gatherer.reception import Reception
 from gatherer.runtimes import SILENT, Exit, TargetEnd
+from gatherer.stream.damage import Damage
+from gatherer.stream.receiver import Reception
 from gatherer.text import byte_count, counted, printable
 from hg_shared.messages import Goodbye
 

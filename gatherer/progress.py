@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gatherer.accounting import Accounts, ProcessAccount
-from gatherer.damage import Damage
 from gatherer.errors import GathererError, LogWriteError, StreamError
+from gatherer.stream.damage import Damage
 
 _ERRORS: dict[str, type[GathererError]] = {
     error.__name__: error for error in (GathererError, LogWriteError, StreamError)

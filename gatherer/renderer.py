@@ -16,12 +16,12 @@ from gatherer.config import LinesConfig
 from gatherer.demux import Held, Share, Watermarks, by_process
 from gatherer.logs import MAX_PROCESSES, LogNames, ProcessKey, too_many_processes
 from gatherer.progress import Drop, Loss, Progress
-from gatherer.reception import Reception, place_of
 from gatherer.rendering.strace.args.descriptor_table import DescriptorTable
 from gatherer.rendering.strace.args.descriptors import Descriptors
 from gatherer.rendering.strace.calls.call import CallRenderer
 from gatherer.rendering.strace.lines.process_lines import ProcessLines
 from gatherer.selection import Selected
+from gatherer.stream.receiver import Reception, place_of
 from gatherer.text import counted
 from hg_shared.batch import Batch
 from hg_shared.errors import BadPayload, WireError

@@ -23,12 +23,12 @@ from gatherer.errors import ConfigError, GathererError, LogWriteError
 from gatherer.fleet_summary import worst
 from gatherer.logs import LogDirectory
 from gatherer.output_directory import lock_directory
-from gatherer.reception import Reception
 from gatherer.renderer import Rendering, lines_factory
 from gatherer.runtimes import Exit, Target, TargetEnd
-from gatherer.saved_stream import SavedStream, find, unfinished_targets
 from gatherer.session_document import SessionDocument
 from gatherer.spool import restart_of
+from gatherer.storage.stored_stream import SavedStream, find, unfinished_targets
+from gatherer.stream.receiver import Reception
 from gatherer.text import counted, printable
 from hg_shared.messages import Event, Goodbye, Hello, Sample, TracedProcess
 

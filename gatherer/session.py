@@ -13,7 +13,6 @@ from gatherer.accounting import Accounts, settle
 from gatherer.chronicle import Chronicle
 from gatherer.clock import rfc3339
 from gatherer.config import CaptureConfig, this_user
-from gatherer.conversation import Conversation, Reconnection, Timing
 from gatherer.ending import (
     TARGET_ENDED,
     Conclusion,
@@ -26,11 +25,12 @@ from gatherer.ending import (
 )
 from gatherer.errors import GathererError, Interrupted, LogWriteError, TracingDenied
 from gatherer.patience import Pauses, within
-from gatherer.reception import Arrival, Reception
 from gatherer.renderer import Renderer
 from gatherer.runtimes import SILENT, Exit, HunterImage, Runtime, TargetEnd
-from gatherer.saved_stream import received
 from gatherer.spool import SpoolWriter, spool_name
+from gatherer.storage.stored_stream import received
+from gatherer.stream.client import Conversation, Reconnection, Timing
+from gatherer.stream.receiver import Arrival, Reception
 from gatherer.view import View
 from hg_shared.framing import FrameType
 from hg_shared.messages import Event, Hello

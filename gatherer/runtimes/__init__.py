@@ -200,7 +200,7 @@ class Runtime(Protocol):
     async def rejoin(self, session: str) -> HunterChannel:
         """Opens another channel to a hunter that was started here and lost; may be called again.
 
-        What goes over it first is the handshake of `gatherer.joining`. Its end says nothing about
+        What goes over it first is the handshake of `stream.rejoin`. Its end says nothing about
         the end of hunter: the code of its `Exit` is None.
 
         Args:

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 from gatherer.capture import Capture
 from gatherer.config import CaptureConfig, TargetConfig
-from gatherer.conversation import Timing
 from gatherer.runtimes.kubernetes import KubernetesRuntime
 from gatherer.session import RendererFactory
+from gatherer.stream.client import Timing
 from gatherer.summary import Summary
 from gatherer.view import Start, Status, Waiting
 from gatherer.ways import Injection

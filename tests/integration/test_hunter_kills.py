@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from gatherer.joining import Appointment, Joining
+from gatherer.stream.rejoin import Appointment, Joining
 from hg_shared.messages import SOCKET_PREFIX, Stop
 from tests.integration.hunter_session import HunterSession, wait_until
 from tests.integration.tracee import Tracee, tracers

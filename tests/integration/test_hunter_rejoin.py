@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from gatherer.errors import StreamError
-from gatherer.joining import Appointment, Joining
-from gatherer.reception import Arrival, Reception
+from gatherer.stream.receiver import Arrival, Reception
+from gatherer.stream.rejoin import Appointment, Joining
 from hg_shared import wire
 from hg_shared.batch import Batch
 from hg_shared.framing import Frame, FrameDecoder
@@ -170,8 +170,8 @@ def test_nothing_is_lost_while_gatherer_is_away(
     assert steps(first_arrivals(hunter) + gatherer.arrivals) == list(range(900))
     assert (goodbye.reason, goodbye.lost) == ("stop", 0)
     assert goodbye.seen == count(first_arrivals(hunter) + gatherer.arrivals) >= 900
-    assert gatherer.reception.missing_frames == 0
-    assert gatherer.reception.damage.places == 0
+    assert gatherer.stream.receiver.missing_frames == 0
+    assert gatherer.stream.receiver.damage.places == 0
     assert target.ask("1") == "done 901"
 
 

@@ -17,10 +17,10 @@ import pytest
 from gatherer import renderer_process
 from gatherer.config import LinesConfig
 from gatherer.errors import GathererError
-from gatherer.reception import Reception
 from gatherer.renderer_process import MAX_STARTS, RendererProcess
 from gatherer.rendering.strace.lines.process_lines import ProcessLines
 from gatherer.replay import run_render
+from gatherer.stream.receiver import Reception
 from hg_shared.batch import Batch
 from hg_shared.framing import FrameType
 from hg_shared.records import iter_records

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from gatherer.capture import Capture
 from gatherer.config import CaptureConfig, TargetConfig
-from gatherer.conversation import Timing
 from gatherer.errors import ExecError, GathererError, HunterGone, TargetGone
 from gatherer.logs import LogDirectory
 from gatherer.progress import Progress
 from gatherer.renderer import LinesFactory, Rendering
 from gatherer.runtimes import Exit, HunterImage, Target, TargetEnd
 from gatherer.spool import restart_of
+from gatherer.stream.client import Timing
 from gatherer.summary import Summary
 from gatherer.view import Start, Status, Waiting
 from hg_shared.batch import Batch

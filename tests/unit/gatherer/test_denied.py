@@ -12,9 +12,9 @@ from gatherer.capture_dir import CaptureDirectory
 from gatherer.chronicle import Chronicle
 from gatherer.clock import CaptureClock
 from gatherer.config import CaptureConfig
-from gatherer.reception import Arrival
 from gatherer.runtimes import Target
 from gatherer.session_document import SessionDocument
+from gatherer.stream.receiver import Arrival
 from hg_shared.framing import Frame
 from hg_shared.messages import Event
 from hg_shared.open_files import FEW_FILES

@@ -7,8 +7,8 @@ import pytest
 from gatherer.accounting import Accounts, settle
 from gatherer.ending import Evidence, conclude, hunter_error, hunter_failure, no_hello
 from gatherer.errors import GathererError, LogWriteError, TargetNotFound
-from gatherer.reception import Reception
 from gatherer.runtimes import SILENT, Exit, TargetEnd
+from gatherer.stream.receiver import Reception
 from hg_shared.messages import Goodbye
 from tests.unit.gatherer.scripted import goodbye
 

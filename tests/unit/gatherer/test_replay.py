@@ -12,7 +12,7 @@ from gatherer.errors import ConfigError, OutputUnusable, StreamError
 from gatherer.logs import LogDirectory
 from gatherer.renderer import Rendering, lines_factory
 from gatherer.replay import run_render
-from gatherer.saved_stream import find
+from gatherer.storage.stored_stream import find
 from hg_shared.batch import Batch
 from hg_shared.messages import Goodbye
 from hg_shared.records import HEAD, Kind, encode_capture

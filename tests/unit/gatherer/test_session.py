@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from gatherer import conversation
-from gatherer.conversation import Timing
 from gatherer.errors import ClusterUnreachable, DeployError, GathererError, LogWriteError
 from gatherer.runtimes import Exit, TargetEnd
+from gatherer.stream import client
+from gatherer.stream.client import Timing
 from hg_shared.framing import Frame
 from hg_shared.messages import Heartbeat
 from hg_shared.records import Kind
@@ -558,7 +558,7 @@ async def test_a_hunter_that_does_not_end_is_left(tmp_path: Path) -> None:
 async def test_one_that_sends_what_it_has_may_take_longer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversation, "PROGRESS_SECONDS", 60.0)
+    monkeypatch.setattr(client, "PROGRESS_SECONDS", 60.0)
     rest = stream(*(batch(3 + n, 1) for n in range(50)), goodbye(53), start=4)
     runtime = ScriptedRuntime(stream(HELLO, process(), batch(0, 3)), after_stop=rest)
 
@@ -573,8 +573,8 @@ async def test_one_that_sends_what_it_has_may_take_longer(
 async def test_one_that_sends_without_end_is_left_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversation, "PROGRESS_SECONDS", 60.0)
-    monkeypatch.setattr(conversation, "SLACK_BYTES", 0)
+    monkeypatch.setattr(client, "PROGRESS_SECONDS", 60.0)
+    monkeypatch.setattr(client, "SLACK_BYTES", 0)
     rest = stream(*(batch(3 + 40 * n, 40) for n in range(3000)), start=4)
     runtime = ScriptedRuntime(stream(HELLO, process(), batch(0, 3)), after_stop=rest)
     settings = {"duration": 0.001, "timing": ENDING, "buffer": 1 << 16}
@@ -586,8 +586,8 @@ async def test_one_that_sends_without_end_is_left_too(
 async def test_nobody_is_looked_for_when_the_capture_is_to_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversation, "FIRST_BACKOFF", 0.001)
-    monkeypatch.setattr(conversation, "LAST_BACKOFF", 0.001)
+    monkeypatch.setattr(client, "FIRST_BACKOFF", 0.001)
+    monkeypatch.setattr(client, "LAST_BACKOFF", 0.001)
     runtime = ScriptedRuntime(stream(HELLO, process(), batch(0, 3)), Exit(None, "it broke"))
     runtime.rejoined = [ClusterUnreachable("no connection")] * 100_000  # linger is 10 s
     async with asyncio.timeout(8):

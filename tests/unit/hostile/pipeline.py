@@ -17,10 +17,10 @@ from gatherer.errors import GathererError
 from gatherer.kube.channels import STDOUT, V5, ExecChannels, StreamData
 from gatherer.logs import LogDirectory
 from gatherer.progress import ReportedProgress, Reporter
-from gatherer.reception import Reception
 from gatherer.renderer import Rendering, lines_factory
 from gatherer.runtimes import Exit, Target
 from gatherer.session_document import SessionDocument
+from gatherer.stream.receiver import Reception
 from gatherer.view.json_lines import JsonView
 from gatherer.view.plain import PlainView
 from hg_shared.errors import UnsupportedVersion

@@ -12,10 +12,10 @@ from gatherer.accounting import Accounts
 from gatherer.config import DEFAULT_MAX_LOG_SIZE, LinesConfig
 from gatherer.earlier_capture import SESSION, target_directories
 from gatherer.errors import ConfigError, StreamError
-from gatherer.reception import Arrival, Reception
 from gatherer.renderer import CHUNK, Rendering
 from gatherer.rendering.strace.args.descriptor_table import DescriptorTable
 from gatherer.spool import RAW_NAME, SpoolReader, restart_of
+from gatherer.stream.receiver import Arrival, Reception
 from hg_shared.errors import UnsupportedVersion
 
 MAX_SESSION = 64 << 20

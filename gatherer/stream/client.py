@@ -12,11 +12,11 @@ from typing import Any, Protocol
 from gatherer.config import DEFAULT_BUFFER
 from gatherer.ending import no_hello, stuck
 from gatherer.errors import DeployError, GathererError, HunterGone, StreamError
-from gatherer.joining import Appointment, Joining
 from gatherer.patience import within
-from gatherer.reception import Arrival, Reception
 from gatherer.runtimes import Exit, HunterChannel, HunterImage, Runtime
-from gatherer.transmission import Transmission
+from gatherer.stream.receiver import Arrival, Reception
+from gatherer.stream.rejoin import Appointment, Joining
+from gatherer.stream.sender import Transmission
 from hg_shared.errors import UnsupportedVersion
 from hg_shared.framing import FrameType
 from hg_shared.messages import Goodbye, Stop

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 
 from gatherer.errors import ExecError
-from gatherer.transmission import ACK_FRAMES, Transmission
+from gatherer.stream.sender import ACK_FRAMES, Transmission
 from hg_shared.framing import FrameDecoder
 from hg_shared.messages import Ack, Ping, Stop
 from hg_shared.wire import Content, decode

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gatherer.errors import StreamError
-from gatherer.joining import MAX_BEFORE, Appointment, Joining
-from gatherer.reception import Reception
+from gatherer.stream.receiver import Reception
+from gatherer.stream.rejoin import MAX_BEFORE, Appointment, Joining
 from hg_shared.framing import Frame, FrameDecoder, FrameType
 from hg_shared.messages import Challenge, Join, Joined, Knock, Rendezvous
 from hg_shared.wire import decode, encode

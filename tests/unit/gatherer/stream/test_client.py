@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gatherer import conversation
-from gatherer.conversation import Timing
 from gatherer.errors import ClusterUnreachable, HunterGone, NotFound, ServerError
 from gatherer.runtimes import Exit, TargetEnd
+from gatherer.stream import client
+from gatherer.stream.client import Timing
 from tests.unit.gatherer.scripted import (
     HELLO,
     JoinableChannel,
@@ -31,8 +31,8 @@ BROKEN = Exit(None, "the connection broke")
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversation, "FIRST_BACKOFF", 0.0001)
-    monkeypatch.setattr(conversation, "LAST_BACKOFF", 0.001)
+    monkeypatch.setattr(client, "FIRST_BACKOFF", 0.0001)
+    monkeypatch.setattr(client, "LAST_BACKOFF", 0.001)
 
 
 def log(tmp_path: Path) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gatherer.damage import Damage
+from gatherer.stream.damage import Damage
 from hg_shared.errors import UnsupportedVersion, WireError
 from hg_shared.framing import Frame, FrameDecoder, FrameType
 from hg_shared.messages import Hello, Message

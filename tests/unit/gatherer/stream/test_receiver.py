@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatherer.damage import MAX_NAMED
-from gatherer.reception import MAX_JUMP, Reception
+from gatherer.stream.damage import MAX_NAMED
+from gatherer.stream.receiver import MAX_JUMP, Reception
 from hg_shared.errors import UnsupportedVersion
 from hg_shared.framing import Frame, FrameType
 from hg_shared.messages import Heartbeat

@@ -1,0 +1,5 @@
+"""What is on disk: the capture directory, its files, the spool, and a stream that was stored.
+
+Here belongs how bytes are written, replaced and found again; not what they say: documents are
+made in `capture`, lines in `rendering`.
+"""
