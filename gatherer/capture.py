@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from gatherer.capture_dir import CaptureDirectory
 from gatherer.chronicle import Chronicle
-from gatherer.companion import Companion, CompanionFactory
+from gatherer.companion import NodeAgents, NodeAgentsFactory
 from gatherer.config import CaptureConfig
 from gatherer.ending import COMPLETE, FAILED, LOST, Conclusion
 from gatherer.errors import (
@@ -51,7 +51,7 @@ class Capture:
         renderer: makes what renders the spool of a session.
         view: shows the capture.
         timing: patience.
-        accompany: makes what runs beside the capture, None for nothing.
+        attach: makes the node agents of the capture, None for none.
         directory: the capture directory, None to open it when the target is found.
     """
 
@@ -63,7 +63,7 @@ class Capture:
         renderer: RendererFactory,
         view: View,
         timing: Timing | None = None,
-        accompany: CompanionFactory | None = None,
+        attach: NodeAgentsFactory | None = None,
         directory: CaptureDirectory | None = None,
     ) -> None:
         self._config = config
@@ -72,9 +72,9 @@ class Capture:
         self._make_renderer = renderer
         self._view = view
         self._timing = timing or Timing()
-        self._accompany = accompany
+        self._attach = attach
         self._directory = directory
-        self._companion: Companion | None = None
+        self._agents: NodeAgents | None = None
         self._stop_reason = ""
         self._stopped = asyncio.Event()
         self._running = False
@@ -104,8 +104,8 @@ class Capture:
         if not self._stop_reason:
             self._stop_reason = reason
             self._stopped.set()
-            if self._companion is not None:
-                self._companion.stop()
+            if self._agents is not None:
+                self._agents.stop()
             if self._session is not None:
                 self._session.stop(reason)
 
@@ -128,15 +128,15 @@ class Capture:
                 self._view.note(f"warning: {directory.warning}")
             self._document = SessionDocument(target, self._config.as_json(), time.time_ns())
             self._chronicle = Chronicle(self._config, self._document, directory, self._view)
-            if self._accompany is not None:
-                self._companion = self._accompany(target, directory, self._view, self._document)
-                self._companion.start()
+            if self._attach is not None:
+                self._agents = self._attach(target, directory, self._view, self._document)
+                self._agents.start()
             outcomes = await self._instances()
-            await self._hear_companion(outcomes[-1])
+            await self._finish_agents(outcomes[-1])
             return self._conclude(outcomes)
         finally:
-            if self._companion is not None:
-                await self._companion.cancel()
+            if self._agents is not None:
+                await self._agents.cancel()
             directory.close()
 
     async def _arrive(self) -> Target:
@@ -160,10 +160,10 @@ class Capture:
             raise Interrupted("interrupted while the container was waited for")
         return target
 
-    async def _hear_companion(self, outcome: Outcome) -> None:
-        if self._companion is not None and not outcome.cancelled:
+    async def _finish_agents(self, outcome: Outcome) -> None:
+        if self._agents is not None and not outcome.cancelled:
             try:
-                self._document.agents = list(await self._companion.finish())
+                self._document.agents = list(await self._agents.finish())
             except asyncio.CancelledError:
                 pass  # Nobody waits for its last words; the capture itself is whole.
 
@@ -370,8 +370,8 @@ class Capture:
             loop = asyncio.get_running_loop()
             loop.call_later(self._config.duration, self.stop, "duration")
         self._running = True
-        if self._companion is not None:
-            self._companion.greeted()
+        if self._agents is not None:
+            self._agents.on_hello()
 
     def _conclude(self, outcomes: list[Outcome]) -> Summary:
         """Puts the ends of all sessions together and writes session.json for the last time."""

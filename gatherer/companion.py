@@ -1,6 +1,6 @@
-"""What runs beside a capture and reports at its end: node agents. Seen from the session.
+"""Node agents as a capture sees them: they run beside it and report at its end.
 
-A companion can neither end a capture nor hold it up.
+They can neither end a capture nor hold it up.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from gatherer.session_document import AgentAccount, SessionDocument
 from gatherer.view import View
 
 
-class Companion(Protocol):
-    """Runs beside one capture; none of its methods raises."""
+class NodeAgents(Protocol):
+    """The node agents of one capture; none of the methods raises."""
 
     def start(self) -> None:
         """Begins."""
         ...
 
-    def greeted(self) -> None:
+    def on_hello(self) -> None:
         """Hunter runs: the capture's clock is known."""
         ...
 
     def stop(self) -> None:
-        """Says that the capture's stream has ended: it looks once more."""
+        """Says that the capture's stream has ended: they are looked at once more."""
         ...
 
     async def finish(self) -> Sequence[AgentAccount]:
-        """Ends, within seconds, and returns what there is to say."""
+        """Ends, within seconds, and returns the reports."""
         ...
 
     async def cancel(self) -> None:
@@ -38,5 +38,5 @@ class Companion(Protocol):
         ...
 
 
-CompanionFactory = Callable[[Target, CaptureDirectory, View, SessionDocument], Companion]
-"""Makes the companion of a capture."""
+NodeAgentsFactory = Callable[[Target, CaptureDirectory, View, SessionDocument], NodeAgents]
+"""Makes the node agents of a capture."""

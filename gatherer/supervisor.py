@@ -19,7 +19,7 @@ from gatherer.ways import Injection
 from gatherer.zipapp import hunter_image
 
 if TYPE_CHECKING:
-    from gatherer.agents.attach import Companions
+    from gatherer.agents.attach import AgentAttacher
     from gatherer.capture_dir import CaptureDirectory
     from gatherer.kube.pod_sources import PodSource
     from gatherer.targets import TargetName
@@ -113,7 +113,7 @@ def renderer_factory(config: CaptureConfig, view: Notes | None = None) -> Render
     return RendererProcess(config.lines, config.max_log_size, note).renderer
 
 
-def make_companions(config: CaptureConfig) -> Companions | None:
+def make_attacher(config: CaptureConfig) -> AgentAttacher | None:
     """Returns what pulls node agents beside the captures, None when nothing is to be pulled.
 
     Args:
@@ -121,9 +121,9 @@ def make_companions(config: CaptureConfig) -> Companions | None:
     """
     if not config.pulls_agents:
         return None
-    from gatherer.agents.attach import Companions
+    from gatherer.agents.attach import AgentAttacher
 
-    return Companions(config)
+    return AgentAttacher(config)
 
 
 class Stoppable(Protocol):
@@ -213,21 +213,21 @@ async def _run(config: CaptureConfig, stdout: TextIO) -> int:
         return await _run_fleet(config, stdout)
     runtime = make_runtime(config)
     view = make_view(config.view, stdout)
-    companions = make_companions(config)
+    attacher = make_attacher(config)
     capture = Capture(
         config,
         runtime,
         hunter_image(),
         renderer_factory(config, view),
         view,
-        accompany=companions.accompany if companions is not None else None,
+        attach=attacher.attach if attacher is not None else None,
     )
     try:
         summary = await _supervised(capture, capture.run(), view)
     finally:
         view.close()
-        if companions is not None:
-            await companions.aclose()
+        if attacher is not None:
+            await attacher.aclose()
         await runtime.aclose()
     view.summary(summary)
     return _exit_code(summary.exit_code, capture.failure)
@@ -250,8 +250,8 @@ async def _run_fleet(config: CaptureConfig, stdout: TextIO) -> int:
     cluster = ClusterConnection(target.kubeconfig, target.context, fleet_config.max_execs)
     namespace = target.namespace or cluster.access.namespace
     image, renderer = hunter_image(), renderer_factory(config, view)
-    companions = make_companions(config)
-    accompany = companions.accompany if companions is not None else None
+    attacher = make_attacher(config)
+    attach = attacher.attach if attacher is not None else None
 
     def make_capture(
         name: TargetName, own: CaptureConfig, own_view: View, directory: CaptureDirectory
@@ -265,9 +265,7 @@ async def _run_fleet(config: CaptureConfig, stdout: TextIO) -> int:
         )
         question = Question(name.namespace, name.pod, name.container, cluster.access.context)
         checked = CheckedRuntime(runtime, cluster, question, allowed=True)
-        return Capture(
-            own, checked, image, renderer, own_view, accompany=accompany, directory=directory
-        )
+        return Capture(own, checked, image, renderer, own_view, attach=attach, directory=directory)
 
     if fleet_config.selector:
         sources: list[PodSource] = [
@@ -282,8 +280,8 @@ async def _run_fleet(config: CaptureConfig, stdout: TextIO) -> int:
         summary = await _supervised(fleet, fleet.run(), view)
     finally:
         view.close()
-        if companions is not None:
-            await companions.aclose()
+        if attacher is not None:
+            await attacher.aclose()
         await cluster.aclose()
     view.summary(summary)
     return _exit_code(summary.exit_code, summary.failure())

@@ -1,4 +1,4 @@
-"""The agents of a run of gatherer: one `AgentPull` for each capture, all with one `Sources`."""
+"""Node agents attached to captures: one `AgentPull` for each, all with one `Sources`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 import platform
 from pathlib import Path
 
-from gatherer.agents.container_filter import Selection
-from gatherer.agents.diagnostics import Reach
+from gatherer.agents.container_filter import ContainerFilter
+from gatherer.agents.diagnostics import ClusterRef
 from gatherer.agents.pulling import AgentPull
 from gatherer.agents.record import AgentRecord
 from gatherer.agents.scrape.sources import Sources
@@ -21,8 +21,8 @@ from gatherer.view import View
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
-class Companions:
-    """Makes companions for captures.
+class AgentAttacher:
+    """Attaches the node agents to each capture of a run.
 
     Args:
         config: what to do.
@@ -39,17 +39,17 @@ class Companions:
 
         self._interval = config.agent_interval
         self._heap = config.agent_heap
-        self._reach = Reach(target.kubeconfig, target.context)
+        self._cluster = ClusterRef(target.kubeconfig, target.context)
         self.sources = Sources(config.agents, open_access)
 
-    def accompany(
+    def attach(
         self,
         target: Target,
         directory: CaptureDirectory,
         view: View,
         document: SessionDocument,
     ) -> AgentPull:
-        """Returns the companion of a capture.
+        """Returns what pulls the node agents of a capture.
 
         Args:
             target: what is captured.
@@ -59,18 +59,18 @@ class Companions:
         """
         record = AgentRecord(directory, view, lambda: document.clock)
         if target.runtime == "local":
-            selection = own_container()
+            container_filter = own_container_filter()
         else:
-            selection = Selection(target.namespace, target.pod, target.container)
+            container_filter = ContainerFilter(target.namespace, target.pod, target.container)
         return AgentPull(
             self.sources,
             target,
-            selection,
+            container_filter,
             record,
             self._interval,
             lambda: document.hello.cgroup_version if document.hello is not None else 0,
             self._heap,
-            self._reach,
+            self._cluster,
         )
 
     async def aclose(self) -> None:
@@ -78,7 +78,7 @@ class Companions:
         await self.sources.aclose()
 
 
-def own_container(service_account: Path = SERVICE_ACCOUNT) -> Selection:
+def own_container_filter(service_account: Path = SERVICE_ACCOUNT) -> ContainerFilter:
     """Returns what selects the container this runs in; everything, when it is in none.
 
     In a pod the host name is the pod's; the container's name nothing tells. A container of another
@@ -88,9 +88,9 @@ def own_container(service_account: Path = SERVICE_ACCOUNT) -> Selection:
         service_account: directory of the service account's token.
     """
     if not os.environ.get("KUBERNETES_SERVICE_HOST"):
-        return Selection()
+        return ContainerFilter()
     try:
         namespace = (service_account / "namespace").read_text("utf-8").strip()
     except OSError:
-        return Selection()
-    return Selection(namespace, platform.node(), "")
+        return ContainerFilter()
+    return ContainerFilter(namespace, platform.node(), "")

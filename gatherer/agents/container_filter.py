@@ -1,4 +1,4 @@
-"""Which samples concern one container: its own, and those of its node. Pure.
+"""The filter for samples that concern one container: its own, and its node's. Pure.
 
 coroot names a container `/k8s/<namespace>/<pod>/<container>`, and one of a CronJob, whose pods are
 `<cronjob>-<minutes since the epoch, 8 digits>-<5 characters>`, without its pod:
@@ -21,8 +21,8 @@ _OTHER_CONTAINERS = re.compile(r"/(k8s|k8s-cronjob|docker|swarm|nomad|talos|syst
 
 
 @dataclass(frozen=True)
-class Selection:
-    """What one capture keeps of an exposition.
+class ContainerFilter:
+    """The part of an exposition that one capture keeps.
 
     Attributes:
         namespace: of the target's pod; empty to keep everything.
@@ -47,8 +47,8 @@ class Selection:
             ids.append(f"/k8s-cronjob/{self.namespace}/{cronjob['name']}/{self.container}")
         return tuple(ids)
 
-    def concerns(self, labels: Mapping[str, str]) -> bool:
-        """Whether a sample with these labels is of the container, or of no container at all."""
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Returns whether a sample with these labels is the container's, or that of none at all."""
         if not self.pod:
             return True
         container_id = labels.get("container_id")
@@ -66,14 +66,14 @@ class Selection:
         )
 
     def is_container(self, labels: Mapping[str, str]) -> bool:
-        """Whether a sample is the container's own rather than its node's or the agent's."""
+        """Returns whether a sample is the container's own rather than its node's or the agent's."""
         container_id = labels.get("container_id")
         if container_id is not None and self.pod:
             return self._names(container_id)
         return self.own or _first(labels, _POD_LABELS) == self.pod != ""
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the selection for the parser's process."""
+        """Returns the filter for the parser's process."""
         return {
             "namespace": self.namespace,
             "pod": self.pod,

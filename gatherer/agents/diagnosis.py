@@ -1,46 +1,17 @@
-"""What an agent that runs badly, or not at all, says of itself: its log and its pod, judged.
-
-The cases are those of the vendors' troubleshooting guides; the remedies are in our words.
-"""
+"""Diagnosis of an agent that runs badly, or not at all, by its log and its pod."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from gatherer.agents.discovery import COLLECTOR, COROOT, PARCA, AgentPod
-from gatherer.agents.kinds.collector import (
-    StartupDiagnostics,
-    judge_startup,
-    read_diagnostics,
-)
-from gatherer.agents.kinds.parca import diagnose_sockets
+from gatherer.agents.kinds.analysis import Diagnosis
+from gatherer.agents.kinds.collector import StartupDiagnostics, evaluate_startup, read_diagnostics
+from gatherer.agents.kinds.coroot import diagnose_coroot
+from gatherer.agents.kinds.parca import diagnose_parca
 from gatherer.agents.scrape.sources import Sources
 from gatherer.errors import ScrapeError
 from gatherer.text import printable
-
-_RUNTIME_LOST = re.compile(r"failed to interact with [^\n]{0,300}")
-_UNKNOWN_FLAG = re.compile(r"unknown long flag '(--[a-z-]{1,40})'")
-_RENAMED = {
-    "--no-parse-logs": "--disable-log-parsing",
-    "--no-ping-upstreams": "--disable-pinger",
-}
-"""Flags of coroot-node-agent in 2022, and what they are called since 2024."""
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """One case.
-
-    Attributes:
-        case: its name, `ok` when nothing is wrong.
-        cause: what there is.
-        remedy: what to do, empty when nothing needs to be done.
-    """
-
-    case: str
-    cause: str
-    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,67 +53,24 @@ async def read_startup(sources: Sources, agent: AgentPod) -> Startup:
     return Startup(diagnostics, log, previous)
 
 
-async def find_trouble(sources: Sources, agent: AgentPod, runtime_version: str) -> Trouble | None:
-    """Says what is wrong with an agent.
+async def diagnose_agent(
+    sources: Sources, agent: AgentPod, runtime_version: str
+) -> Diagnosis | None:
+    """Returns what is wrong with an agent, None when nothing can be told.
 
     Args:
         sources: reach its log.
         agent: its pod.
         runtime_version: the Node's containerRuntimeVersion, empty when it may not be read.
 
-    Returns:
-        None when nothing can be told.
-
     Raises:
-        ScrapeError: what would tell may not be read.
+        ScrapeError: the log may not be read.
     """
     if agent.kind == COLLECTOR:
-        case = judge_startup((await read_startup(sources, agent)).diagnostics)
-        return Trouble(case.case, case.cause, case.remedy)
+        return evaluate_startup((await read_startup(sources, agent)).diagnostics)
     if agent.kind == PARCA:
-        return parca_trouble(agent, runtime_version)
+        return diagnose_parca(runtime_version, agent.arguments, agent.mounts)
     if agent.kind == COROOT:
         crashed = agent.container is not None and agent.container.state.kind != "running"
-        return coroot_trouble(await sources.log(agent, previous=crashed))
-    return None
-
-
-def parca_trouble(agent: AgentPod, runtime_version: str) -> Trouble:
-    """Says whether the agent can find out which container a process is of.
-
-    Args:
-        agent: its pod.
-        runtime_version: the Node's containerRuntimeVersion, empty when it may not be read.
-    """
-    diagnosis = diagnose_sockets(runtime_version, agent.arguments, agent.mounts)
-    runtime = diagnosis.runtime or "a runtime that is not known (nodes may not be read)"
-    if not diagnosis.problems:
-        return Trouble("ok", f"container label: {runtime}, tries {', '.join(diagnosis.sockets)}")
-    cause, remedy = diagnosis.problems[0]
-    more = "".join(f"; also: {each}" for each, _ in diagnosis.problems[1:])
-    return Trouble("container label missing", f"container label, {runtime}: {cause}{more}", remedy)
-
-
-def coroot_trouble(log: str) -> Trouble | None:
-    """Says what coroot's log tells about a missing container_id, or a flag of another era.
-
-    Args:
-        log: of the agent.
-    """
-    flag = _UNKNOWN_FLAG.search(log)
-    if flag:
-        now = _RENAMED.get(flag[1])
-        return Trouble(
-            "flag of another era",
-            f"it does not know the flag {flag[1]}, and ends",
-            f"write {now} instead" if now else "take the flag out of its command line",
-        )
-    lost = _RUNTIME_LOST.search(log)
-    if lost:
-        return Trouble(
-            "container label missing",
-            f"it names no containers: {printable(lost[0], 200)}",
-            "the socket of the node's container runtime must be below /proc/1/root, where it looks"
-            " for it: hostPID and privileged must be true",
-        )
+        return diagnose_coroot(await sources.log(agent, previous=crashed))
     return None

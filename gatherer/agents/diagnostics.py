@@ -1,7 +1,6 @@
-"""What is asked of an agent once in a capture, beside its metrics: heap profiles, diagnostics.
+"""Diagnostics of an agent, taken once in a capture beside its metrics: heap profiles, states.
 
-Each visit writes files into agents/ and leaves lines for the summary; it may fail in parts, each
-part for itself.
+They are files in agents/ and lines of the summary; each part may fail for itself.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from gatherer.agents.diagnosis import read_startup
 from gatherer.agents.discovery import COLLECTOR, COROOT, PARCA, AgentPod
 from gatherer.agents.heap_process import HeapProcess
 from gatherer.agents.kinds.collector import (
-    judge_startup,
+    evaluate_startup,
     read_connections,
     read_endpoints,
     read_readiness,
@@ -38,8 +37,8 @@ _INTROSPECTION = "ROX_COLLECTOR_INTROSPECTION_ENABLE"
 
 
 @dataclass(frozen=True)
-class Reach:
-    """How another process gets to the cluster.
+class ClusterRef:
+    """The cluster, as another process finds it.
 
     Attributes:
         kubeconfig: path, None for where kubectl looks.
@@ -51,8 +50,8 @@ class Reach:
 
 
 @dataclass
-class Visit:
-    """One agent's visit.
+class AgentDiagnostics:
+    """The diagnostics of one agent.
 
     Args:
         source: the agent.
@@ -61,7 +60,7 @@ class Visit:
         record: what is left behind.
         container_id: of the target, as its pod's status has it.
         heap: whether `--agent-heap` was given.
-        reach: for the process that takes Collector's heap.
+        cluster: for the process that takes Collector's heap.
 
     Attributes:
         known: set when the kind of the source is known; of a URL it is with the first answer.
@@ -75,7 +74,7 @@ class Visit:
     record: AgentRecord
     container_id: Callable[[], Awaitable[str]]
     heap: bool = False
-    reach: Reach = field(default_factory=Reach)
+    cluster: ClusterRef = field(default_factory=ClusterRef)
     lines: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     known: asyncio.Event = field(default_factory=asyncio.Event)
@@ -83,7 +82,7 @@ class Visit:
     _stopped: bool = False
 
     async def run(self) -> None:
-        """Asks everything there is to ask, once it is known what the agent is."""
+        """Takes everything there is to take, once the kind of the agent is known."""
         await self.known.wait()
         kind, agent = self.source.kind, self.source.agent
         if kind == PARCA or (kind == COROOT and self.heap):
@@ -131,7 +130,7 @@ class Visit:
     async def _startup(self, agent: AgentPod) -> None:
         """The startup diagnostics in its log; of one that crashes those of the run before."""
         startup = await read_startup(self.sources, agent)
-        case = judge_startup(startup.diagnostics)
+        case = evaluate_startup(startup.diagnostics)
         facts = {
             **startup.diagnostics.as_json(),
             "case": case.case,
@@ -170,8 +169,8 @@ class Visit:
         if answers["endpoint"].status == 404:
             raise _not_enabled()
         if answers["endpoint"].status != 200 or not container:
-            words = printable(answers["endpoint"].body[:200].decode("utf-8", "replace"), 120)
-            raise ScrapeError(f"/state/network answers {answers['endpoint'].status}: {words}")
+            text = printable(answers["endpoint"].body[:200].decode("utf-8", "replace"), 120)
+            raise ScrapeError(f"/state/network answers {answers['endpoint'].status}: {text}")
         endpoints = read_endpoints(answers["endpoint"].body, container)
         connections = read_connections(answers["connection"].body, container)
         self.record.keep(
@@ -200,8 +199,8 @@ class Visit:
         self._heap = HeapProcess(server)
         data = await self._heap.take(
             {
-                "kubeconfig": self.reach.kubeconfig,
-                "context": self.reach.context,
+                "kubeconfig": self.cluster.kubeconfig,
+                "context": self.cluster.context,
                 "namespace": agent.pod.namespace,
                 "pod": agent.pod.name,
                 "port": COLLECTOR_PORT,

@@ -1,4 +1,4 @@
-"""Which pods of a node are agents, and where each may listen. Pure.
+"""Discovery of the agents among the pods of a node, and where each may listen. Pure.
 
 Labels, names, images and ports of both eras: coroot-node-agent (port 80, or the loopback's 10300
 since it sends to a collector), parca-agent and Polar Signals' (7071), StackRox Collector (9090 for
@@ -23,7 +23,7 @@ LABEL_SELECTORS = (
     "app.kubernetes.io/name in (coroot-node-agent,parca-agent,polarsignals-agent)",
     "app.kubernetes.io/component=coroot-node-agent",
 )
-"""What finds agents wherever they are, to say where they do run."""
+"""Selectors that find agents wherever they are, to say where they do run."""
 
 NAMESPACES = ("coroot", "parca", "polarsignals", "stackrox", "rhacs-operator", "monitoring")
 """Where agents usually are, for those who may not list the pods of all namespaces."""
@@ -36,8 +36,8 @@ _PATH_TEXT = re.compile(r"/[A-Za-z0-9._~/%?=&+:-]{0,200}", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Kind:
-    """How the pods of one kind of agent are known.
+class AgentKind:
+    """One kind of agent, and the marks of its pods.
 
     Attributes:
         name: as `--agent` takes it.
@@ -57,17 +57,19 @@ class Kind:
 AGENTS = {
     kind.name: kind
     for kind in (
-        Kind(
+        AgentKind(
             COROOT, "coroot-node-agent", ("coroot-node-agent",), ("coroot-node-agent",), (80, 10300)
         ),
-        Kind(
+        AgentKind(
             PARCA,
             "Parca agent",
             ("parca-agent", "polarsignals-agent"),
             ("parca-agent", "polarsignals-agent"),
             (7071,),
         ),
-        Kind(COLLECTOR, "StackRox Collector", (), ("collector", "rhacs-collector-rhel8"), (9090,)),
+        AgentKind(
+            COLLECTOR, "StackRox Collector", (), ("collector", "rhacs-collector-rhel8"), (9090,)
+        ),
     )
 }
 
@@ -105,18 +107,18 @@ class AgentPod:
 
     @property
     def problem(self) -> str:
-        """Why it cannot answer, empty when it runs."""
+        """The reason why it cannot answer, empty when it runs."""
         if self.container is None:
             return "" if self.pod.phase == "Running" else f"its pod is {self.pod.phase or 'new'}"
         state, last = self.container.state, self.container.last_state
         if state.kind == "running":
             return ""
-        words = state.reason or state.kind or self.pod.phase or "not started"
+        text = state.reason or state.kind or self.pod.phase or "not started"
         ended = state if state.kind == "terminated" else last
         if ended.kind == "terminated":
             said = f": {ended.message}" if ended.message else ""
-            words += f", it last ended with {ended.reason or 'exit'} {ended.exit_code}{said}"
-        return words
+            text += f", it last ended with {ended.reason or 'exit'} {ended.exit_code}{said}"
+        return text
 
 
 def find_agents(
@@ -161,7 +163,7 @@ def _agents_of(raw: Mapping[str, Any], pod: Pod, sidecar: bool) -> list[AgentPod
 
 
 def _agent_container(
-    kind: Kind, labels: Mapping[str, str], pod: Pod, sidecar: bool
+    kind: AgentKind, labels: Mapping[str, str], pod: Pod, sidecar: bool
 ) -> Container | None:
     everything = (*pod.containers, *pod.init_containers)
     for container in everything:
@@ -189,7 +191,7 @@ def _agent_container(
 
 
 def _agent(
-    kind: Kind, raw: Mapping[str, Any], pod: Pod, container: Container, sidecar: bool
+    kind: AgentKind, raw: Mapping[str, Any], pod: Pod, container: Container, sidecar: bool
 ) -> AgentPod:
     spec = _container_spec(raw, container.name)
     arguments = tuple(_texts(spec.get("command")) + _texts(spec.get("args")))

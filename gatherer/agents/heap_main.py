@@ -18,7 +18,7 @@ import sys
 from typing import Any
 
 from gatherer.agents.kinds.collector import read_profiling
-from gatherer.agents.scrape.endpoints import ClusterWays, Endpoint, Limits, PodEndpoint
+from gatherer.agents.scrape.endpoints import ApiServerRoutes, Endpoint, Limits, PodEndpoint
 from gatherer.errors import GathererError, ScrapeError
 
 LIMITS = Limits(seconds=10.0, size=64 << 20)
@@ -105,14 +105,14 @@ async def _run(request: dict[str, Any]) -> None:
         loop.add_signal_handler(number, stop.set)
     # Both `stop` and the end of stdin mean the same.
     loop.add_reader(sys.stdin.fileno(), _stop, loop, stop)
-    ways = ClusterWays(load_access(request["kubeconfig"], request["context"]))
-    endpoint = PodEndpoint(ways, request["namespace"], request["pod"], (request["port"],))
+    routes = ApiServerRoutes(load_access(request["kubeconfig"], request["context"]))
+    endpoint = PodEndpoint(routes, request["namespace"], request["pod"], (request["port"],))
     try:
         await profile(endpoint, request["seconds"], stop, _say)
     except GathererError as error:
         _say({"state": "failed", "cause": error.cause, "remedy": error.remedy})
     finally:
-        await ways.aclose()
+        await routes.aclose()
 
 
 def _stop(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

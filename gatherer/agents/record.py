@@ -1,4 +1,4 @@
-"""What the agents of one capture leave behind: metrics.jsonl, events, raw captures, notes.
+"""Records of the agents of one capture: metrics.jsonl, events, raw answers, notes.
 
 Nothing here can end the capture: when the disk refuses, it is said once, and no more is written.
 """
@@ -68,12 +68,12 @@ class AgentRecord:
         """
         self._write([(time.time_ns(), dict(fields), SHOWN if show else WRITTEN)])
 
-    def note(self, text: str) -> None:
+    def show(self, text: str) -> None:
         """Shows something that is no event."""
         self._view.note(text)
 
     def keep(self, name: str, data: bytes) -> bool:
-        """Writes a raw capture; returns whether that was possible.
+        """Writes a raw answer; returns whether that was possible.
 
         Args:
             name: of the file in agents/.
@@ -88,7 +88,7 @@ class AgentRecord:
         return False
 
     async def keep_large(self, name: str, data: bytes) -> None:
-        """Writes a raw capture of some megabytes, in a thread.
+        """Writes a raw answer of some megabytes, in a thread.
 
         Args:
             name: of the file in agents/.

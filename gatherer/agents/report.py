@@ -1,4 +1,4 @@
-"""What an agent gave to a capture, for the summary and for session.json."""
+"""Reports of agents, for the summary and for session.json."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gatherer.text import counted, printable
 
 @dataclass(frozen=True)
 class AgentReport:
-    """What one agent gave.
+    """The report of one agent.
 
     Attributes:
         name: in this capture; that of `agent` in metrics.jsonl.

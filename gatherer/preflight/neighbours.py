@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gatherer.agents.diagnosis import find_trouble
+from gatherer.agents.diagnosis import diagnose_agent
 from gatherer.agents.discovery import AGENTS, AgentPod
 from gatherer.agents.scrape.sources import AUTO, Gap, Sources
 from gatherer.errors import ScrapeError
@@ -64,10 +64,10 @@ async def _look(sources: Sources, agent: AgentPod, runtime: str) -> Agent:
     title = AGENTS[agent.kind].title if agent.kind in AGENTS else "the pod's own exporter"
     seen = Agent(title, agent.name, agent.ports)
     try:
-        trouble = await find_trouble(sources, agent, runtime)
+        diagnosis = await diagnose_agent(sources, agent, runtime)
     except ScrapeError:
         return seen  # Who may not read logs is told so in a capture.
-    if trouble is None:
+    if diagnosis is None:
         return seen
-    case = f"{trouble.case}: " if trouble.remedy else ""
-    return replace(seen, diagnosis=f"{case}{trouble.cause}", remedy=trouble.remedy)
+    case = f"{diagnosis.case}: " if diagnosis.remedy else ""
+    return replace(seen, diagnosis=f"{case}{diagnosis.cause}", remedy=diagnosis.remedy)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gatherer.agents.container_filter import Selection
+from gatherer.agents.container_filter import ContainerFilter
 from gatherer.agents.discovery import find_agents
 from gatherer.agents.heap_process import HeapProcess
 from gatherer.agents.pulling import AgentPull
@@ -220,7 +220,7 @@ class Pull:
         self._pull = AgentPull(
             self.sources,
             target,
-            Selection("default", pod, container),
+            ContainerFilter("default", pod, container),
             record,
             settings.pop("interval", 0.2),
             lambda: 1,
@@ -443,12 +443,12 @@ async def test_captures_of_one_node_share_a_scrape(
     try:
         ((one,), _), ((other,), _) = await sources.find(target), await sources.find(target)
         assert one is other
-        selections = [
-            Selection("default", "problempod", "buggycontainer"),
-            Selection("a", "b", "c"),
+        filters = [
+            ContainerFilter("default", "problempod", "buggycontainer"),
+            ContainerFilter("a", "b", "c"),
         ]
-        first = [await one.read(selection, 60) for selection in selections]
-        again = [await one.read(selection, 60) for selection in selections]
+        first = [await one.read(each, 60) for each in filters]
+        again = [await one.read(each, 60) for each in filters]
     finally:
         await sources.aclose()
     assert again[0].seconds == again[1].seconds == first[1].seconds

@@ -19,7 +19,7 @@ import pytest
 import trustme
 from prometheus_client.parser import text_string_to_metric_families
 
-from gatherer.agents.container_filter import Selection
+from gatherer.agents.container_filter import ContainerFilter
 from gatherer.agents.scrape.exposition import read_exposition
 from tests.integration.gatherer_process import GathererProcess
 from tests.integration.node_exporter import MISSING, PROGRAM, node_exporter
@@ -61,7 +61,7 @@ def test_the_real_node_exporter_loses_nothing() -> None:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
             body, kind = answer.read(), answer.headers["Content-Type"]
     families = list(text_string_to_metric_families(body.decode()))
-    reading = read_exposition(body, kind, [Selection()])
+    reading = read_exposition(body, kind, [ContainerFilter()])
     assert reading.families == len(families) > 100
     assert reading.samples == sum(len(family.samples) for family in families) > 300
     assert len(reading.kept[0]) == reading.samples

@@ -1,26 +1,53 @@
-"""What is made of the samples of an agent, by its kind."""
+"""Analyses of agents: what each kind takes and gives."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gatherer.agents.discovery import COLLECTOR, COROOT, PARCA, PROMETHEUS
-from gatherer.agents.kinds.collector import CollectorHealth
-from gatherer.agents.kinds.coroot import MemoryIncident, Surroundings
-from gatherer.agents.kinds.parca import AgentHealth
 from gatherer.agents.scrape.exposition import Sample
 from gatherer.agents.series.rates import Rate
 
 
+@dataclass(frozen=True)
+class ScrapeContext:
+    """Facts beside the samples, which explain why a metric is not there.
+
+    Attributes:
+        cgroup_version: of the node, 0 when unknown.
+        container_age: seconds since the target's container started, None when unknown.
+        others: other containers that the agent knows.
+    """
+
+    cgroup_version: int = 0
+    container_age: float | None = None
+    others: int = 0
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A case of a vendor's troubleshooting guide; the remedies are in our words.
+
+    Attributes:
+        case: its name, `ok` when nothing is wrong.
+        cause: what there is.
+        remedy: what to do, empty when nothing needs to be done.
+    """
+
+    case: str
+    cause: str
+    remedy: str = ""
+
+
 class Analysis(Protocol):
-    """What is made of the samples of one kind of agent."""
+    """The samples of one agent, summed up by its kind."""
 
     def observe(self, rows: Iterable[tuple[Sample, Rate | None, bool]], seconds: float) -> None:
-        """Takes one scrape."""
+        """Adds one scrape."""
         ...
 
-    def lines(self, around: Surroundings) -> list[str]:
+    def lines(self, context: ScrapeContext) -> list[str]:
         """Returns the summary."""
         ...
 
@@ -30,23 +57,15 @@ class Analysis(Protocol):
 
 
 class NoAnalysis:
-    """Of an endpoint nobody knows: the samples are in metrics.jsonl."""
+    """The analysis of an endpoint of no known kind: its samples are in metrics.jsonl."""
 
     def observe(self, rows: Iterable[tuple[Sample, Rate | None, bool]], seconds: float) -> None:
-        """Takes one scrape."""
+        """Adds nothing."""
 
-    def lines(self, around: Surroundings) -> list[str]:
+    def lines(self, context: ScrapeContext) -> list[str]:
         """Returns nothing."""
         return []
 
     def as_json(self) -> dict[str, Any]:
         """Returns nothing."""
         return {}
-
-
-ANALYSES: dict[str, Callable[[], Analysis]] = {
-    COROOT: MemoryIncident,
-    PARCA: AgentHealth,
-    COLLECTOR: CollectorHealth,
-    PROMETHEUS: NoAnalysis,
-}

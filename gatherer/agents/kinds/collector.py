@@ -1,4 +1,4 @@
-"""What StackRox Collector tells: whether it sees everything, and why it does not start. Pure.
+"""StackRox Collector: whether it sees everything, and why it does not start. Pure.
 
 Metrics and answers: CollectorStatsExporter.cpp, GetStatus.cpp, NetworkStatusInspector.cpp;
 the log: Diagnostics.h, Logging.h, and what Diagnostics printed until March 2023.
@@ -12,9 +12,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gatherer.agents.kinds.coroot import Surroundings
+from gatherer.agents.kinds.analysis import Diagnosis, ScrapeContext
 from gatherer.agents.scrape.exposition import Sample
-from gatherer.agents.series.measures import COUNT, Courses, Measure, amount, change
+from gatherer.agents.series.measures import (
+    COUNT,
+    Measure,
+    SummaryTable,
+    format_change,
+    format_value,
+)
 from gatherer.agents.series.rates import Rate
 from gatherer.errors import ScrapeError
 from gatherer.text import printable
@@ -82,25 +88,26 @@ _SHOWN = (
 class CollectorHealth:
     """The agent through a capture: its counters are exposed as gauges."""
 
-    courses: Courses = field(default_factory=lambda: Courses(MEASURES))
+    table: SummaryTable = field(default_factory=lambda: SummaryTable(MEASURES))
 
     def observe(self, rows: Iterable[tuple[Sample, Rate | None, bool]], seconds: float) -> None:
-        """Takes one scrape."""
-        self.courses.observe(list(rows), seconds)
+        """Adds one scrape."""
+        self.table.observe(list(rows), seconds)
 
-    def lines(self, around: Surroundings) -> list[str]:
+    def lines(self, context: ScrapeContext) -> list[str]:
         """Returns the summary."""
         lines = [
-            f"{title}: {change(course.after - course.before, COUNT)},"
-            f" {amount(course.after, COUNT)} since it started"
+            f"{title}: {format_change(summary.after - summary.before, COUNT)},"
+            f" {format_value(summary.after, COUNT)} since it started"
             for title in _SHOWN
-            if (course := self.courses.course(title)) is not None
+            if (summary := self.table.summary(title)) is not None
         ]
         medians = [
-            f"{way} {peer} {amount(course.before, COUNT)} → {amount(course.after, COUNT)}"
+            f"{way} {peer} {format_value(summary.before, COUNT)}"
+            f" → {format_value(summary.after, COUNT)}"
             for way in ("in", "out")
             for peer in ("private", "public")
-            if (course := self.courses.course(f"connections {way} {peer}")) is not None
+            if (summary := self.table.summary(f"connections {way} {peer}")) is not None
         ]
         if medians:
             lines.append(f"connections of the node, median: {', '.join(medians)}")
@@ -108,12 +115,12 @@ class CollectorHealth:
 
     def as_json(self) -> dict[str, Any]:
         """Returns it for session.json."""
-        return {"measures": self.courses.as_json()}
+        return {"measures": self.table.as_json()}
 
 
 @dataclass(frozen=True)
 class Readiness:
-    """What `/ready` answers.
+    """The answer of `/ready`.
 
     Attributes:
         ready: whether it works.
@@ -152,7 +159,7 @@ def read_readiness(status: int, body: bytes) -> Readiness:
 
 @dataclass(frozen=True)
 class StartupDiagnostics:
-    """How Collector's start went, by the block in its log.
+    """Collector's start, by the block in its log.
 
     Attributes:
         connected: to Sensor.
@@ -236,36 +243,24 @@ def read_diagnostics(log: str) -> StartupDiagnostics | None:
     return StartupDiagnostics(connected, tuple(drivers), loaded, fatal, old)
 
 
-@dataclass(frozen=True)
-class StartupCase:
-    """What a failed start means.
-
-    Attributes:
-        case: `ok`, `not connected to Sensor`, `no driver`, `driver not loaded`, `standalone`.
-        cause: what the diagnostics show.
-        remedy: what to do, empty when nothing needs to be done.
-    """
-
-    case: str
-    cause: str
-    remedy: str = ""
-
-
-def judge_startup(diagnostics: StartupDiagnostics) -> StartupCase:
-    """Says which of the cases of its troubleshooting guide a start is.
+def evaluate_startup(diagnostics: StartupDiagnostics) -> Diagnosis:
+    """Returns the case of its troubleshooting guide that a start is.
 
     Args:
         diagnostics: of the log.
+
+    Returns:
+        One of `ok`, `not connected to Sensor`, `no driver`, `driver not loaded`, `standalone`.
     """
     fatal = f": {diagnostics.fatal}" if diagnostics.fatal else ""
     if diagnostics.loaded:
         if not diagnostics.connected:
-            return StartupCase(
+            return Diagnosis(
                 "standalone", f"driver {diagnostics.loaded} runs, no Sensor is configured"
             )
-        return StartupCase("ok", f"connected to Sensor, driver {diagnostics.loaded} in the kernel")
+        return Diagnosis("ok", f"connected to Sensor, driver {diagnostics.loaded} in the kernel")
     if not diagnostics.connected:
-        return StartupCase(
+        return Diagnosis(
             "not connected to Sensor",
             f"Collector does not reach Sensor{fatal}",
             "see that the Sensor pod runs (`kubectl -n stackrox get pods -l app=sensor`) and that"
@@ -273,37 +268,24 @@ def judge_startup(diagnostics: StartupDiagnostics) -> StartupCase:
         )
     if not diagnostics.available:
         if diagnostics.old_format:
-            return StartupCase(
+            return Diagnosis(
                 "no driver",
                 f"neither Collector's storage nor Sensor has a driver for the node's kernel{fatal}",
                 "compare the node's `uname -r` with the kernels that this release supports, and"
                 " upgrade Collector or the node's kernel",
             )
-        return StartupCase(
+        return Diagnosis(
             "no driver",
             f"no driver of Collector fits the node's kernel{fatal}",
             "the node needs a kernel with BTF (/sys/kernel/btf/vmlinux) and BPF ring buffers;"
             " upgrade it",
         )
-    return StartupCase(
+    return Diagnosis(
         "driver not loaded",
         f"a driver is there and the kernel does not take it{fatal}",
         "see the lines before the diagnostics in its log for the kernel's reason (privileged must"
         " be true, lockdown and Secure Boot refuse too), and report it with them",
     )
-
-
-@dataclass(frozen=True)
-class Introspection:
-    """What `/state/network/…` knows of a container.
-
-    Attributes:
-        endpoints: where it listens.
-        connections: what it is connected to.
-    """
-
-    endpoints: tuple[str, ...] = ()
-    connections: tuple[str, ...] = ()
 
 
 def read_endpoints(body: bytes, container: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What coroot-node-agent tells about a container that runs out of memory. Pure.
+"""coroot-node-agent: its metrics of a container that runs out of memory, and its log. Pure.
 
 Names, and when a metric is absent by design: coroot-node-agent's metrics/metrics.go, cgroup/ and
 containers/container.go.
@@ -6,23 +6,25 @@ containers/container.go.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from gatherer.agents.kinds.analysis import Diagnosis, ScrapeContext
 from gatherer.agents.scrape.exposition import Sample
 from gatherer.agents.series.measures import (
     BYTES,
     CORES,
     PERCENT,
     SECONDS,
-    Course,
-    Courses,
     Measure,
-    amount,
-    change,
-    counter_words,
-    gauge_words,
+    SeriesSummary,
+    SummaryTable,
+    format_change,
+    format_counter,
+    format_gauge,
+    format_value,
 )
 from gatherer.agents.series.rates import Rate
 from gatherer.text import byte_count, printable
@@ -82,6 +84,13 @@ MEASURES = (
     Measure("node free", "node_resources_memory_free_bytes", BYTES),
     Measure("node cached", "node_resources_memory_cached_bytes", BYTES),
 )
+_RUNTIME_LOST = re.compile(r"failed to interact with [^\n]{0,300}")
+_UNKNOWN_FLAG = re.compile(r"unknown long flag '(--[a-z-]{1,40})'")
+_RENAMED = {
+    "--no-parse-logs": "--disable-log-parsing",
+    "--no-ping-upstreams": "--disable-pinger",
+}
+"""Flags of coroot-node-agent in 2022, and what they are called since 2024."""
 _UNITS = {measure.title: measure.unit for measure in MEASURES}
 # Told by lines of their own below; the rest is told when it is there.
 _RUNTIMES = (
@@ -91,58 +100,43 @@ _RUNTIMES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """What explains why a metric is not there.
-
-    Attributes:
-        cgroup_version: of the node, 0 when unknown.
-        container_age: seconds since the target's container started, None when unknown.
-        others: other containers that the agent knows.
-    """
-
-    cgroup_version: int = 0
-    container_age: float | None = None
-    others: int = 0
-
-
 @dataclass
 class MemoryIncident:
     """The memory-incident set of one container through a capture."""
 
-    courses: Courses = field(default_factory=lambda: Courses(MEASURES))
+    table: SummaryTable = field(default_factory=lambda: SummaryTable(MEASURES))
     facts: dict[str, str] = field(default_factory=dict)
     found: bool = False
     others: int = 0
 
     def observe(self, rows: Iterable[tuple[Sample, Rate | None, bool]], seconds: float) -> None:
-        """Takes one scrape: the container's own samples and its node's."""
+        """Adds one scrape: the container's own samples and its node's."""
         rows = list(rows)
-        self.courses.observe(rows, seconds)
+        self.table.observe(rows, seconds)
         for sample, _, stale in rows:
             self.found |= sample.name.startswith("container_") and not stale
-            self._take_facts(sample)
+            self._collect_facts(sample)
 
-    def lines(self, around: Surroundings) -> list[str]:
+    def lines(self, context: ScrapeContext) -> list[str]:
         """Returns the summary, a line each; text of the agent in it is not made harmless yet."""
         lines: list[str] = []
         if not self.found:
-            lines.append(f"container: {absent_container(around)}")
+            lines.append(f"container: {absent_container(context)}")
         else:
-            lines += self._memory(around) + self._load() + self._network()
+            lines += self._memory(context) + self._load() + self._network()
             lines += [
-                f"{title}: {self._words(title)}"
+                f"{title}: {self._format(title)}"
                 for title in _RUNTIMES
-                if self.courses.course(title) is not None
+                if self.table.summary(title) is not None
             ]
         node = self._node()
         return lines + ([f"node: {node}"] if node else [])
 
     def as_json(self) -> dict[str, Any]:
         """Returns it for session.json."""
-        return {"measures": self.courses.as_json(), "facts": dict(self.facts)}
+        return {"measures": self.table.as_json(), "facts": dict(self.facts)}
 
-    def _take_facts(self, sample: Sample) -> None:
+    def _collect_facts(self, sample: Sample) -> None:
         wanted = {
             "node_info": ("hostname", "kernel_version"),
             "node_agent_info": ("version",),
@@ -156,11 +150,11 @@ class MemoryIncident:
             if sample.labels.get(label):
                 self.facts[label] = printable(sample.labels[label], 120)
 
-    def _memory(self, around: Surroundings) -> list[str]:
-        rss, limit = self.courses.course("rss"), self.courses.course("limit")
+    def _memory(self, context: ScrapeContext) -> list[str]:
+        rss, limit = self.table.summary("rss"), self.table.summary("limit")
         lines = []
         if rss is not None:
-            lines.append(f"rss: {gauge_words(rss, BYTES)}")
+            lines.append(f"rss: {format_gauge(rss, BYTES)}")
         if limit is None:
             lines.append("limit: not exported: the container has no memory limit")
         else:
@@ -170,74 +164,74 @@ class MemoryIncident:
                 else ""
             )
             lines.append(f"limit: {byte_count(int(limit.after))}{share}")
-        cache = self.courses.course("cache")
+        cache = self.table.summary("cache")
         if cache is not None:
-            lines.append(f"cache: {gauge_words(cache, BYTES)}")
-        lines.append(f"memory pressure: {self._pressure('memory', around)}")
-        kills = self.courses.course("oom kills")
+            lines.append(f"cache: {format_gauge(cache, BYTES)}")
+        lines.append(f"memory pressure: {self._pressure('memory', context)}")
+        kills = self.table.summary("oom kills")
         if kills is None:
             lines.append("oom kills: none yet: coroot exports the metric after the first kill")
         else:
-            lines.append(f"oom kills: {counter_words(kills, '')}, {kills.after:.0f} in all")
-        restarts = self.courses.course("restarts")
+            lines.append(f"oom kills: {format_counter(kills, '')}, {kills.after:.0f} in all")
+        restarts = self.table.summary("restarts")
         if restarts is not None and restarts.increase:
-            lines.append(f"restarts: {counter_words(restarts, '')}")
+            lines.append(f"restarts: {format_counter(restarts, '')}")
         return lines
 
-    def _pressure(self, what: str, around: Surroundings) -> str:
-        some = self.courses.course(f"{what} pressure some")
-        full = self.courses.course(f"{what} pressure full")
+    def _pressure(self, what: str, context: ScrapeContext) -> str:
+        some = self.table.summary(f"{what} pressure some")
+        full = self.table.summary(f"{what} pressure full")
         if some is None and full is None:
-            if around.cgroup_version == 1:
+            if context.cgroup_version == 1:
                 return "not exported: the node has cgroup v1, pressure is of v2"
             return "not exported: the kernel gives none (psi=1 on its command line switches it on)"
         return ", ".join(
-            f"{change(course.increase, SECONDS)} {kind}"
-            for kind, course in (("some", some), ("full", full))
-            if course is not None
+            f"{format_change(summary.increase, SECONDS)} {kind}"
+            for kind, summary in (("some", some), ("full", full))
+            if summary is not None
         )
 
     def _load(self) -> list[str]:
         lines = []
-        usage = self.courses.course("cpu usage")
+        usage = self.table.summary("cpu usage")
         if usage is not None:
             cores = usage.increase / usage.seconds if usage.seconds else 0.0
-            lines.append(f"cpu: {counter_words(usage, SECONDS)}, {cores:.2f} cores on average")
-        limit = self.courses.course("cpu limit")
-        throttled = self.courses.course("cpu throttled")
+            lines.append(f"cpu: {format_counter(usage, SECONDS)}, {cores:.2f} cores on average")
+        limit = self.table.summary("cpu limit")
+        throttled = self.table.summary("cpu throttled")
         if throttled is not None:
-            of = "no limit" if limit is None else f"limit {amount(limit.after, CORES)}"
-            lines.append(f"throttled: {counter_words(throttled, SECONDS)} ({of})")
+            of = "no limit" if limit is None else f"limit {format_value(limit.after, CORES)}"
+            lines.append(f"throttled: {format_counter(throttled, SECONDS)} ({of})")
         delays = [
-            f"{title.removesuffix(' delay')} {counter_words(course, SECONDS)}"
+            f"{title.removesuffix(' delay')} {format_counter(summary, SECONDS)}"
             for title in ("cpu delay", "disk delay")
-            if (course := self.courses.course(title)) is not None
+            if (summary := self.table.summary(title)) is not None
         ]
         if delays:
             lines.append(f"delays: {', '.join(delays)}")
-        if self.courses.course("io pressure some") is not None:
-            lines.append(f"io pressure: {self._pressure('io', Surroundings())}")
+        if self.table.summary("io pressure some") is not None:
+            lines.append(f"io pressure: {self._pressure('io', ScrapeContext())}")
         return lines
 
     def _network(self) -> list[str]:
-        active = self.courses.course("active connections")
-        parts = [] if active is None else [gauge_words(active, "")]
+        active = self.table.summary("active connections")
+        parts = [] if active is None else [format_gauge(active, "")]
         parts += [
-            f"{counter_words(course, _UNITS[title])} {title.removeprefix('bytes ')}"
+            f"{format_counter(summary, _UNITS[title])} {title.removeprefix('bytes ')}"
             for title in ("connects", "failed connects", "retransmits", "bytes sent",
                           "bytes received")
-            if (course := self.courses.course(title)) is not None
+            if (summary := self.table.summary(title)) is not None
         ]  # fmt: skip
         if not parts:
             return ["connections: none seen"]
         return [f"connections: {'; '.join(parts)}"]
 
-    def _words(self, title: str) -> str:
-        course = self.courses.course(title) or Course()
+    def _format(self, title: str) -> str:
+        summary = self.table.summary(title) or SeriesSummary()
         measure = next(each for each in MEASURES if each.title == title)
         if measure.name.endswith(("_total", "_time_seconds")):
-            return counter_words(course, measure.unit)
-        return gauge_words(course, measure.unit)
+            return format_counter(summary, measure.unit)
+        return format_gauge(summary, measure.unit)
 
     def _node(self) -> str:
         facts = self.facts
@@ -249,32 +243,32 @@ class MemoryIncident:
         )
         if cloud:
             parts.append(cloud)
-        total = self.courses.course("node memory")
-        available = self.courses.course("node available")
+        total = self.table.summary("node memory")
+        available = self.table.summary("node available")
         if total is not None and available is not None:
             parts.append(
                 f"memory {byte_count(int(available.after))} available of"
                 f" {byte_count(int(total.after))}"
-                f" ({change(available.after - available.before, BYTES)})"
+                f" ({format_change(available.after - available.before, BYTES)})"
             )
         return ", ".join(parts)
 
 
-def absent_container(around: Surroundings) -> str:
+def absent_container(context: ScrapeContext) -> str:
     """Explains why coroot says nothing about the container.
 
     Args:
-        around: what is known beside its metrics.
+        context: what is known beside its metrics.
     """
-    age = around.container_age
+    age = context.container_age
     if age is not None and age < 2 * MIN_AGE_SECONDS:
         return (
             f"not exported yet: coroot waits until it has known a container {MIN_AGE_SECONDS:g} s,"
             f" this one started {age:.0f} s ago"
         )
-    if around.others:
+    if context.others:
         return (
-            f"not exported, though coroot knows {around.others} others: see its log for"
+            f"not exported, though coroot knows {context.others} others: see its log for"
             " 'failed to interact with' a container runtime, and its flags --container-allowlist"
             " and --container-denylist"
         )
@@ -282,3 +276,28 @@ def absent_container(around: Surroundings) -> str:
         "not exported, nor is any other: coroot reaches no container runtime; its log names the"
         " sockets it tried, and --cgroupfs-root must be the node's"
     )
+
+
+def diagnose_coroot(log: str) -> Diagnosis | None:
+    """Returns what coroot's log tells about a missing container_id, or a flag of another era.
+
+    Args:
+        log: of the agent.
+    """
+    flag = _UNKNOWN_FLAG.search(log)
+    if flag:
+        now = _RENAMED.get(flag[1])
+        return Diagnosis(
+            "flag of another era",
+            f"it does not know the flag {flag[1]}, and ends",
+            f"write {now} instead" if now else "take the flag out of its command line",
+        )
+    lost = _RUNTIME_LOST.search(log)
+    if lost:
+        return Diagnosis(
+            "container label missing",
+            f"it names no containers: {printable(lost[0], 200)}",
+            "the socket of the node's container runtime must be below /proc/1/root, where it looks"
+            " for it: hostPID and privileged must be true",
+        )
+    return None

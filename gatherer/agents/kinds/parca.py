@@ -1,4 +1,4 @@
-"""What the Parca or Polar Signals agent tells: whether it works, and what it loses. Pure.
+"""The Parca or Polar Signals agent: whether it works, and what it loses. Pure.
 
 It exports nothing about a container; its stacks are in its own store. Metric names: parca-agent's
 reporter and main.go. How it finds containers, which its missing `container` label is about, is in
@@ -11,14 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gatherer.agents.kinds.coroot import Surroundings
+from gatherer.agents.kinds.analysis import Diagnosis, ScrapeContext
 from gatherer.agents.scrape.exposition import Sample
 from gatherer.agents.series.measures import (
     BYTES,
-    Courses,
     Measure,
-    counter_words,
-    gauge_words,
+    SummaryTable,
+    format_counter,
+    format_gauge,
 )
 from gatherer.agents.series.rates import Rate
 
@@ -57,21 +57,21 @@ _DEPRECATED = ("--metadata-disable-caching",)
 class AgentHealth:
     """The agent through a capture."""
 
-    courses: Courses = field(default_factory=lambda: Courses(MEASURES))
+    table: SummaryTable = field(default_factory=lambda: SummaryTable(MEASURES))
 
     def observe(self, rows: Iterable[tuple[Sample, Rate | None, bool]], seconds: float) -> None:
-        """Takes one scrape."""
-        self.courses.observe(list(rows), seconds)
+        """Adds one scrape."""
+        self.table.observe(list(rows), seconds)
 
-    def lines(self, around: Surroundings) -> list[str]:
+    def lines(self, context: ScrapeContext) -> list[str]:
         """Returns the summary."""
         lines = []
         for measure in MEASURES:
-            course = self.courses.course(measure.title)
-            if course is not None:
+            summary = self.table.summary(measure.title)
+            if summary is not None:
                 counter = measure.name.endswith(("_total", "_lost"))
-                words = counter_words if counter else gauge_words
-                lines.append(f"{measure.title}: {words(course, measure.unit)}")
+                format_summary = format_counter if counter else format_gauge
+                lines.append(f"{measure.title}: {format_summary(summary, measure.unit)}")
         return [
             *lines,
             "container: it exports no metric of containers; its stacks are in its store",
@@ -79,12 +79,12 @@ class AgentHealth:
 
     def as_json(self) -> dict[str, Any]:
         """Returns it for session.json."""
-        return {"measures": self.courses.as_json()}
+        return {"measures": self.table.as_json()}
 
 
 @dataclass(frozen=True)
 class SocketDiagnosis:
-    """Why the container label may be missing.
+    """Reasons why the container label may be missing.
 
     Attributes:
         runtime: name and version as the Node has it, empty when unknown.
@@ -100,7 +100,7 @@ class SocketDiagnosis:
 def diagnose_sockets(
     runtime_version: str, arguments: Sequence[str], mounts: Sequence[str]
 ) -> SocketDiagnosis:
-    """Says how the agent finds the container runtime, and what speaks against it.
+    """Returns how the agent finds the container runtime, and what speaks against it.
 
     Args:
         runtime_version: the Node's containerRuntimeVersion, such as `containerd://1.6.20`.
@@ -164,6 +164,27 @@ def diagnose_sockets(
         if flag in flags
     ]
     return SocketDiagnosis(f"{name} {version}".strip(), sockets, tuple(problems))
+
+
+def diagnose_parca(
+    runtime_version: str, arguments: Sequence[str], mounts: Sequence[str]
+) -> Diagnosis:
+    """Returns whether the agent can find out which container a process is of.
+
+    Args:
+        runtime_version: the Node's containerRuntimeVersion, empty when it may not be read.
+        arguments: the agent's command line.
+        mounts: paths of the node that are mounted into it.
+    """
+    found = diagnose_sockets(runtime_version, arguments, mounts)
+    runtime = found.runtime or "a runtime that is not known (nodes may not be read)"
+    if not found.problems:
+        return Diagnosis("ok", f"container label: {runtime}, tries {', '.join(found.sockets)}")
+    cause, remedy = found.problems[0]
+    more = "".join(f"; also: {each}" for each, _ in found.problems[1:])
+    return Diagnosis(
+        "container label missing", f"container label, {runtime}: {cause}{more}", remedy
+    )
 
 
 def _older(version: str, least: tuple[int, int]) -> bool:

@@ -1,4 +1,4 @@
-"""Servers of agents and the ways to them: pods/proxy, port-forward, a URL.
+"""Endpoints of agents and the routes to them: pods/proxy, port-forward, a URL.
 
 Every failure is a `ScrapeError` that says what to do.
 """
@@ -32,7 +32,7 @@ UNREACHABLE = "error trying to reach service"
 
 @dataclass(frozen=True)
 class Limits:
-    """What one answer may cost.
+    """Bounds of one answer.
 
     Attributes:
         seconds: in all.
@@ -78,8 +78,8 @@ class Endpoint(Protocol):
         ...
 
 
-class ClusterWays:
-    """The two ways through one API server.
+class ApiServerRoutes:
+    """The two routes through one API server.
 
     Args:
         access: how to reach it.
@@ -95,20 +95,22 @@ class ClusterWays:
 
 
 class PodEndpoint:
-    """A server in a pod whose port, and the way to it, must be found first.
+    """A server in a pod whose port, and the route to it, must be found first.
 
     pods/proxy is tried first: it needs the least rights. Port-forward reaches the loopback, and
     goes where a network policy keeps the API server out.
 
     Args:
-        ways: to the cluster.
+        routes: to the cluster.
         namespace: of the pod.
         pod: its name.
         ports: to try.
     """
 
-    def __init__(self, ways: ClusterWays, namespace: str, pod: str, ports: Sequence[int]) -> None:
-        self._ways = ways
+    def __init__(
+        self, routes: ApiServerRoutes, namespace: str, pod: str, ports: Sequence[int]
+    ) -> None:
+        self._routes = routes
         self._namespace = namespace
         self._pod = pod
         self._ports = tuple(ports)
@@ -117,11 +119,11 @@ class PodEndpoint:
 
     @property
     def where(self) -> str:
-        """The pod, and once it is known the port and the way."""
+        """The pod, and once it is known the port and the route."""
         if self._chosen is None:
             return f"{self._namespace}/{self._pod}"
-        port, way = self._chosen
-        return f"{self._namespace}/{self._pod}, port {port} by {way}"
+        port, route = self._chosen
+        return f"{self._namespace}/{self._pod}, port {port} by {route}"
 
     async def fetch(
         self, method: str, path: str, *, body: bytes = b"", accept: str = "*/*", limits: Limits
@@ -133,11 +135,11 @@ class PodEndpoint:
         """
         if self._chosen is not None:
             try:
-                return await self._ask(*self._chosen, method, path, body, accept, limits)
-            except (_NobodyListens, Forbidden):
+                return await self._request(*self._chosen, method, path, body, accept, limits)
+            except (_PortClosed, Forbidden):
                 self._chosen = None
             except TimeoutError as error:
-                raise _slow(limits) from error
+                raise _timed_out(limits) from error
         return await self._search(method, path, body, accept, limits)
 
     async def _search(
@@ -146,25 +148,25 @@ class PodEndpoint:
         forbidden: dict[str, Forbidden] = {}
         refused: RawAnswer | None = None
         for port in self._ports:
-            for way in tuple(self._order):
-                if way in forbidden:
+            for route in tuple(self._order):
+                if route in forbidden:
                     continue
                 try:
-                    answer = await self._ask(port, way, method, path, body, accept, limits)
-                except _NobodyListens:
+                    answer = await self._request(port, route, method, path, body, accept, limits)
+                except _PortClosed:
                     continue
                 except Forbidden as error:
-                    forbidden[way] = error
+                    forbidden[route] = error
                     continue
                 except TimeoutError as error:
                     # It may also be a network policy that drops what comes by pods/proxy: next
-                    # time the other way goes first.
+                    # time the other route goes first.
                     self._order.reverse()
-                    raise _slow(limits) from error
+                    raise _timed_out(limits) from error
                 if answer.status == 404:
                     refused = answer
                     break
-                self._chosen = (port, way)
+                self._chosen = (port, route)
                 return answer
         if len(forbidden) == 2:
             denied = forbidden["pods/proxy"]
@@ -176,8 +178,8 @@ class PodEndpoint:
                 "give its address with --agent URL",
             )
         if forbidden:
-            ((way, denied),) = forbidden.items()
-            reached = "its loopback is not reached" if way == "port-forward" else "nobody listens"
+            ((route, denied),) = forbidden.items()
+            reached = "its loopback is not reached" if route == "port-forward" else "nobody listens"
             raise ScrapeError(
                 f"it does not answer on port {ports}, and {reached}: {denied.cause}",
                 denied.remedy,
@@ -187,10 +189,10 @@ class PodEndpoint:
             "see its log for the port it listens on, and give --agent URL",
         )
 
-    async def _ask(
+    async def _request(
         self,
         port: int,
-        way: str,
+        route: str,
         method: str,
         path: str,
         body: bytes,
@@ -198,8 +200,8 @@ class PodEndpoint:
         limits: Limits,
     ) -> RawAnswer:
         try:
-            if way == "pods/proxy":
-                return await self._ways.proxy.exchange(
+            if route == "pods/proxy":
+                return await self._routes.proxy.exchange(
                     method,
                     proxy_path(self._namespace, self._pod, port, path),
                     body=body,
@@ -212,10 +214,10 @@ class PodEndpoint:
         except (Forbidden, TimeoutError):
             raise
         except PortForwardError as error:
-            raise _NobodyListens(error.cause) from error
+            raise _PortClosed(error.cause) from error
         except GathererError as error:
             if UNREACHABLE in error.cause:
-                raise _NobodyListens(error.cause) from error
+                raise _PortClosed(error.cause) from error
             raise ScrapeError(error.cause, error.remedy) from error
         except ValueError as error:
             raise _unusable(error, limits) from error
@@ -225,12 +227,12 @@ class PodEndpoint:
     ) -> RawAnswer:
         from gatherer.kube.port_forward import open_port_forward
 
-        exchange = HttpExchange(
+        request = HttpExchange(
             method, f"localhost:{port}", path, body=body, accept=accept, limit=limits.size
         )
         async with within(limits.seconds):
-            stream = await open_port_forward(self._ways.access, self._namespace, self._pod, port)
-            return await converse(stream, exchange)
+            stream = await open_port_forward(self._routes.access, self._namespace, self._pod, port)
+            return await exchange(stream, request)
 
 
 class UrlEndpoint:
@@ -266,7 +268,7 @@ class UrlEndpoint:
         Raises:
             ScrapeError: nothing usable came.
         """
-        exchange = HttpExchange(
+        request = HttpExchange(
             method,
             self._netloc,
             path,
@@ -280,9 +282,9 @@ class UrlEndpoint:
                 reader, writer = await asyncio.open_connection(
                     self._host, self._port, ssl=self._tls or None
                 )
-                return await converse(SocketStream(reader, writer), exchange)
+                return await exchange(SocketStream(reader, writer), request)
         except TimeoutError as error:
-            raise _slow(limits) from error
+            raise _timed_out(limits) from error
         except ssl.SSLError as error:
             reason = getattr(error, "verify_message", "") or error.reason or str(error)
             raise ScrapeError(
@@ -290,9 +292,9 @@ class UrlEndpoint:
                 "give an http URL, or one whose certificate this machine trusts",
             ) from error
         except OSError as error:
-            words = error.strerror or str(error)
+            reason = error.strerror or str(error)
             raise ScrapeError(
-                f"no connection: {printable(words, 120)}",
+                f"no connection: {printable(reason, 120)}",
                 "check the URL given with --agent",
             ) from error
         except ValueError as error:
@@ -320,8 +322,8 @@ class SocketStream:
         self._writer.transport.abort()
 
 
-async def converse(stream: Stream, exchange: HttpExchange) -> RawAnswer:
-    """Runs an exchange over a stream and ends the stream.
+async def exchange(stream: Stream, request: HttpExchange) -> RawAnswer:
+    """Sends a request over a stream, returns the answer, and ends the stream.
 
     Raises:
         ValueError: one of those of `HttpExchange`.
@@ -329,20 +331,20 @@ async def converse(stream: Stream, exchange: HttpExchange) -> RawAnswer:
         OSError: the connection broke.
     """
     try:
-        await stream.send(exchange.data_to_send())
+        await stream.send(request.data_to_send())
         while True:
-            answer = exchange.receive_data(await stream.receive())
+            answer = request.receive_data(await stream.receive())
             if answer is not None:
                 return answer
     finally:
         await stream.aclose()
 
 
-class _NobodyListens(Exception):
-    """A port is closed, by one of the ways."""
+class _PortClosed(Exception):
+    """A port is closed, by one of the routes."""
 
 
-def _slow(limits: Limits) -> ScrapeError:
+def _timed_out(limits: Limits) -> ScrapeError:
     return ScrapeError(
         f"no answer within {limits.seconds:g} s",
         "see whether the agent is short of CPU: `kubectl top pod`",

@@ -16,7 +16,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
-from gatherer.agents.container_filter import Selection
+from gatherer.agents.container_filter import ContainerFilter
 from gatherer.errors import ScrapeError
 from gatherer.text import printable
 
@@ -50,12 +50,12 @@ class Sample:
 
     @property
     def key(self) -> tuple[str, tuple[tuple[str, str], ...]]:
-        """What makes it one series: name and labels."""
+        """The identity of its series: name and labels."""
         return self.name, tuple(sorted(self.labels.items()))
 
     @property
     def cumulative(self) -> bool:
-        """Whether it only grows, until its process starts again."""
+        """True if it only grows, until its process starts again."""
         if self.type == "counter":
             return not self.name.endswith("_created")
         return self.type in ("histogram", "summary") and self.name.endswith(_CUMULATIVE)
@@ -69,9 +69,9 @@ class Reading:
         families: how many it had.
         samples: how many it had.
         names: of its families, sorted; at most 500.
-        kept: what each selection kept, in their order.
+        kept: what each filter kept, in their order.
         left_out: how many samples more each would have kept.
-        others: container_ids it has that are none of the first selection's, how many.
+        others: container_ids it has that are none of the first filter's, how many.
         duplicates: samples that repeat a series; the last one counts.
     """
 
@@ -116,39 +116,39 @@ class Reading:
         )
 
 
-def read_exposition(body: bytes, content_type: str, selections: Sequence[Selection]) -> Reading:
+def read_exposition(body: bytes, content_type: str, filters: Sequence[ContainerFilter]) -> Reading:
     """Parses an exposition and keeps what concerns each capture.
 
     Args:
         body: of the answer.
         content_type: of the answer; empty is taken for text.
-        selections: what to keep.
+        filters: what to keep, for each capture.
 
     Raises:
         ScrapeError: it is no exposition; the message says what it is instead.
     """
     text = _decode(body, content_type)
-    kept: list[dict[Any, Sample]] = [{} for _ in selections]
-    left_out = [0] * len(selections)
+    kept: list[dict[Any, Sample]] = [{} for _ in filters]
+    left_out = [0] * len(filters)
     names: set[str] = set()
     others: set[str] = set()
     samples = duplicates = families = 0
     for family in _families(text, content_type):
         families += 1
         names.add(family.name)
-        for told in family.samples:
+        for parsed in family.samples:
             samples += 1
-            container_id = told.labels.get("container_id")
-            for index, selection in enumerate(selections):
-                if not selection.concerns(told.labels):
+            container_id = parsed.labels.get("container_id")
+            for index, wanted in enumerate(filters):
+                if not wanted.matches(parsed.labels):
                     if index == 0 and container_id is not None:
                         others.add(container_id)
                     continue
                 labels = {
                     key: value if len(value) <= MAX_LABEL else value[:MAX_LABEL]
-                    for key, value in told.labels.items()
+                    for key, value in parsed.labels.items()
                 }
-                sample = Sample(told.name, family.type, labels, float(told.value))
+                sample = Sample(parsed.name, family.type, labels, float(parsed.value))
                 if sample.key in kept[index]:
                     duplicates += 1
                 elif len(kept[index]) >= MAX_KEPT:
@@ -191,7 +191,7 @@ def _decode(body: bytes, content_type: str) -> str:
 
 
 def _is_text(body: bytes) -> bool:
-    """Whether it begins as an exposition does: with a comment or a name."""
+    """Returns whether it begins as an exposition does: with a comment or a name."""
     return body[:1] in b"#_:" or body[:1].isalpha()
 
 
@@ -204,9 +204,9 @@ def _families(text: str, content_type: str) -> Iterator[Metric]:
     try:
         yield from parse
     except (ValueError, KeyError, IndexError, AttributeError, TypeError, RecursionError) as error:
-        words = printable(" ".join(str(error).split()) or type(error).__name__, 120)
+        text = printable(" ".join(str(error).split()) or type(error).__name__, 120)
         raise ScrapeError(
-            f"the exposition cannot be parsed: {words}",
+            f"the exposition cannot be parsed: {text}",
             "check port and path of the agent",
         ) from error
 

@@ -13,7 +13,7 @@ import resource
 import sys
 from typing import Any, BinaryIO
 
-from gatherer.agents.container_filter import Selection
+from gatherer.agents.container_filter import ContainerFilter
 from gatherer.agents.scrape.exposition import read_exposition
 from gatherer.errors import ScrapeError
 
@@ -36,7 +36,7 @@ def main() -> int:
 
 def _answer(request: dict[str, Any], stdin: BinaryIO) -> dict[str, Any]:
     body = stdin.read(request["size"])
-    selections = [Selection(**wanted) for wanted in request["selections"]]
+    selections = [ContainerFilter(**wanted) for wanted in request["selections"]]
     try:
         return {"reading": read_exposition(body, request["type"], selections).as_json()}
     except ScrapeError as error:

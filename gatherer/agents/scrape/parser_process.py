@@ -14,7 +14,7 @@ from pathlib import Path
 
 import gatherer
 import hg_shared
-from gatherer.agents.container_filter import Selection
+from gatherer.agents.container_filter import ContainerFilter
 from gatherer.errors import ScrapeError
 from gatherer.patience import within
 from hg_shared import mark
@@ -36,7 +36,7 @@ class ParserProcess:
         self._lock = asyncio.Lock()
 
     async def parse(
-        self, body: bytes, content_type: str, selections: Sequence[Selection]
+        self, body: bytes, content_type: str, selections: Sequence[ContainerFilter]
     ) -> dict[str, object]:
         """Parses an exposition.
 

@@ -10,7 +10,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from gatherer.agents.container_filter import Selection
+from gatherer.agents.container_filter import ContainerFilter
 from gatherer.agents.discovery import PROMETHEUS, AgentPod
 from gatherer.agents.scrape.endpoints import Endpoint, Limits
 from gatherer.agents.scrape.exposition import ACCEPT, Reading, Sample, media_type
@@ -21,12 +21,12 @@ from gatherer.text import printable
 
 @dataclass(frozen=True)
 class Scrape:
-    """What one scrape brought for one capture.
+    """One scrape, for one capture.
 
     Attributes:
         time_ns: gatherer's CLOCK_REALTIME when the answer came.
         seconds: the same moment on CLOCK_MONOTONIC.
-        samples: what the selection kept.
+        samples: what the filter kept.
         reading: the rest.
         body: the exposition.
     """
@@ -72,7 +72,7 @@ class Source:
         self.path = path
         self._parser = parser
         self._limits = limits
-        self._selections: list[Selection] = []
+        self._filters: list[ContainerFilter] = []
         self._lock = asyncio.Lock()
         self._latest: tuple[float, _Latest | ScrapeError] | None = None
         self._announced = ""
@@ -83,22 +83,22 @@ class Source:
         """Where it is and how it is reached."""
         return self.endpoint.where
 
-    async def read(self, selection: Selection, max_age: float) -> Scrape:
+    async def read(self, wanted: ContainerFilter, max_age: float) -> Scrape:
         """Returns what the agent says, no older than asked for.
 
         Args:
-            selection: what to keep.
+            wanted: what to keep.
             max_age: seconds since the scrape began.
 
         Raises:
             ScrapeError: nothing usable came.
         """
-        if selection not in self._selections:
-            self._selections.append(selection)
+        if wanted not in self._filters:
+            self._filters.append(wanted)
         asked = time.monotonic()
         async with self._lock:
             latest = self._latest
-            if latest is None or latest[0] < asked - max_age or not _covers(latest[1], selection):
+            if latest is None or latest[0] < asked - max_age or not _covers(latest[1], wanted):
                 begun = time.monotonic()
                 outcome: _Latest | ScrapeError
                 try:
@@ -108,7 +108,7 @@ class Source:
                 self._latest = latest = (begun, outcome)
         if isinstance(latest[1], ScrapeError):
             raise ScrapeError(latest[1].cause, latest[1].remedy)
-        return latest[1].scrape(selection)
+        return latest[1].scrape(wanted)
 
     def claim(self, owner: object) -> bool:
         """Returns whether a capture is the one that keeps what the agent says as it comes.
@@ -130,10 +130,10 @@ class Source:
         self._announced = cause
         return news
 
-    def forget(self, selection: Selection) -> None:
-        """Does not keep for this selection any more."""
-        if selection in self._selections:
-            self._selections.remove(selection)
+    def forget(self, wanted: ContainerFilter) -> None:
+        """Does not keep for this filter any more."""
+        if wanted in self._filters:
+            self._filters.remove(wanted)
 
     async def _scrape(self) -> _Latest:
         answer = await self.endpoint.fetch("GET", self.path, accept=ACCEPT, limits=self._limits)
@@ -144,36 +144,34 @@ class Source:
                 "give its address as --agent http://USER:PASSWORD@HOST:PORT/metrics",
             )
         if answer.status != 200:
-            words = printable(" ".join(answer.body[:200].decode("utf-8", "replace").split()), 80)
+            text = printable(" ".join(answer.body[:200].decode("utf-8", "replace").split()), 80)
             raise ScrapeError(
-                f"it answers {answer.status} to {printable(self.path, 80)}: {words}",
+                f"it answers {answer.status} to {printable(self.path, 80)}: {text}",
                 "check port and path of the agent",
             )
-        selections = tuple(self._selections)
-        document = await self._parser.parse(
-            answer.body, media_type(answer.content_type), selections
-        )
+        filters = tuple(self._filters)
+        document = await self._parser.parse(answer.body, media_type(answer.content_type), filters)
         reading = Reading.from_json(document)
         if self.agent is None:
             self.kind = kind_of(reading.names)
-        return _Latest(time_ns, seconds, selections, reading, answer.body)
+        return _Latest(time_ns, seconds, filters, reading, answer.body)
 
 
 @dataclass(frozen=True)
 class _Latest:
     time_ns: int
     seconds: float
-    selections: tuple[Selection, ...]
+    filters: tuple[ContainerFilter, ...]
     reading: Reading
     body: bytes
 
-    def scrape(self, selection: Selection) -> Scrape:
-        kept = self.reading.kept[self.selections.index(selection)]
+    def scrape(self, wanted: ContainerFilter) -> Scrape:
+        kept = self.reading.kept[self.filters.index(wanted)]
         return Scrape(self.time_ns, self.seconds, kept, self.reading, self.body)
 
 
-def _covers(outcome: _Latest | ScrapeError, selection: Selection) -> bool:
-    return isinstance(outcome, ScrapeError) or selection in outcome.selections
+def _covers(outcome: _Latest | ScrapeError, wanted: ContainerFilter) -> bool:
+    return isinstance(outcome, ScrapeError) or wanted in outcome.filters
 
 
 def kind_of(names: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""The agents around one or more targets: which there are, and why others are not."""
+"""The agents around one or more targets, and the reasons why others are not there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ from gatherer.agents.discovery import (
     AgentPod,
     find_agents,
 )
-from gatherer.agents.scrape.endpoints import ClusterWays, Endpoint, Limits, PodEndpoint, UrlEndpoint
+from gatherer.agents.scrape.endpoints import (
+    ApiServerRoutes,
+    Endpoint,
+    Limits,
+    PodEndpoint,
+    UrlEndpoint,
+)
 from gatherer.agents.scrape.parser_process import ParserProcess
 from gatherer.agents.scrape.source import Source
 from gatherer.errors import Forbidden, GathererError, ScrapeError
@@ -70,7 +76,7 @@ class Sources:
 
     def __post_init__(self) -> None:
         self.parser = ParserProcess()
-        self.ways: ClusterWays | None = None
+        self.routes: ApiServerRoutes | None = None
         self._known: dict[tuple[str, str, str], Source] = {}
         self._told: set[tuple[str, str]] = set()
         self._nodes: dict[str, tuple[float, tuple[list[object], bool]]] = {}
@@ -171,13 +177,13 @@ class Sources:
     async def aclose(self) -> None:
         """Closes everything."""
         await self.parser.aclose()
-        if self.ways is not None:
-            await self.ways.aclose()
+        if self.routes is not None:
+            await self.routes.aclose()
 
-    def _opened(self) -> ClusterWays:
-        if self.ways is None:
-            self.ways = ClusterWays(self.open_access())
-        return self.ways
+    def _opened(self) -> ApiServerRoutes:
+        if self.routes is None:
+            self.routes = ApiServerRoutes(self.open_access())
+        return self.routes
 
     def collector_server(self, source: Source) -> Endpoint:
         """Returns the server of a Collector that is not the one of its metrics."""

@@ -1,4 +1,4 @@
-"""One value followed through a capture: before, during, after, and by how much it moved. Pure."""
+"""Measures of an agent, summed up over a capture: before, during, after, increase. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BYTES, SECONDS, COUNT, CORES, PERCENT = "bytes", "seconds", "count", "cores", "p
 
 @dataclass(frozen=True)
 class Measure:
-    """What is followed.
+    """A metric, or part of one, that is summed up.
 
     Attributes:
         title: as the summary calls it.
@@ -31,19 +31,19 @@ class Measure:
 
     @property
     def group(self) -> str:
-        """What comes and goes together: the first word of the name."""
+        """The measures that come and go together, by the first word of the name."""
         return self.name.partition("_")[0]
 
-    def takes(self, sample: Sample) -> bool:
-        """Whether a sample is part of it."""
+    def matches(self, sample: Sample) -> bool:
+        """Returns whether a sample is part of it."""
         return sample.name == self.name and all(
             sample.labels.get(key) == value for key, value in self.labels
         )
 
 
 @dataclass
-class Course:
-    """How the sum of a measure's series went.
+class SeriesSummary:
+    """The sum of a measure's series over a capture.
 
     Attributes:
         before: at the first scrape that had it.
@@ -68,7 +68,7 @@ class Course:
     scrapes: int = 0
 
     def add(self, value: float) -> None:
-        """Takes the sum of one scrape."""
+        """Adds the sum of one scrape."""
         if not self.scrapes:
             self.before = self.least = self.most = value
         self.after = value
@@ -96,21 +96,21 @@ class Course:
 
 
 @dataclass
-class Courses:
-    """All measures of one agent for one capture.
+class SummaryTable:
+    """The summaries of all measures of one agent for one capture.
 
     Attributes:
-        measures: what is followed.
-        courses: what was found, by title.
+        measures: to sum up.
+        summaries: of those that were found, by title.
     """
 
     measures: tuple[Measure, ...]
-    courses: dict[str, Course] = field(default_factory=dict)
+    summaries: dict[str, SeriesSummary] = field(default_factory=dict)
     _seen: set[Any] = field(default_factory=set)
     _spans: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def observe(self, rows: Iterable[tuple[Sample, Rate | None, bool]], seconds: float) -> None:
-        """Takes one scrape.
+        """Adds one scrape.
 
         Args:
             rows: its samples with their rates; stale ones are left out.
@@ -122,61 +122,61 @@ class Courses:
                 by_name.setdefault(sample.name, []).append((sample, rate))
         groups: set[str] = set()
         for measure in self.measures:
-            taken = [
+            matched = [
                 (sample, rate)
                 for sample, rate in by_name.get(measure.name, ())
-                if measure.takes(sample)
+                if measure.matches(sample)
             ]
-            if taken:
+            if matched:
                 groups.add(measure.group)
-                self._take(measure, taken, seconds)
+                self._apply(measure, matched, seconds)
         for group in groups:
             first, _ = self._spans.get(group, (seconds, seconds))
             self._spans[group] = (first, seconds)
 
-    def _take(
-        self, measure: Measure, taken: list[tuple[Sample, Rate | None]], seconds: float
+    def _apply(
+        self, measure: Measure, matched: list[tuple[Sample, Rate | None]], seconds: float
     ) -> None:
-        course = self.courses.setdefault(measure.title, Course())
+        summary = self.summaries.setdefault(measure.title, SeriesSummary())
         span = self._spans.get(measure.group)
         increase = 0.0
-        for sample, rate in taken:
+        for sample, rate in matched:
             if rate is not None:
                 increase += rate.increase
-                course.resets += rate.reset
+                summary.resets += rate.reset
             elif sample.cumulative and span is not None and sample.key not in self._seen:
                 # A series that begins during the capture counts from nothing.
                 increase += sample.value
             self._seen.add(sample.key)
-        course.add(sum(sample.value for sample, _ in taken))
-        if not taken[0][0].cumulative:
+        summary.add(sum(sample.value for sample, _ in matched))
+        if not matched[0][0].cumulative:
             return
-        if course.scrapes == 1 and span is not None:
-            course.before = 0.0
-        course.increase += increase
+        if summary.scrapes == 1 and span is not None:
+            summary.before = 0.0
+        summary.increase += increase
         if span is not None and seconds > span[1]:
-            course.peak_rate = max(course.peak_rate, increase / (seconds - span[1]))
-            course.seconds = seconds - span[0]
+            summary.peak_rate = max(summary.peak_rate, increase / (seconds - span[1]))
+            summary.seconds = seconds - span[0]
 
-    def course(self, title: str) -> Course | None:
-        """Returns a measure's course, None when no scrape had it."""
-        return self.courses.get(title)
+    def summary(self, title: str) -> SeriesSummary | None:
+        """Returns the summary of a measure, None when no scrape had it."""
+        return self.summaries.get(title)
 
     def as_json(self) -> dict[str, Any]:
         """Returns all of them for session.json."""
         counters = {m.title for m in self.measures if is_counter(m.name)}
         return {
-            title.replace(" ", "_"): course.as_json(title in counters)
-            for title, course in self.courses.items()
+            title.replace(" ", "_"): summary.as_json(title in counters)
+            for title, summary in self.summaries.items()
         }
 
 
 def is_counter(name: str) -> bool:
-    """Whether a metric of a measure only grows, by its name."""
+    """Returns whether a metric of a measure only grows, by its name."""
     return name.endswith(("_total", "_time_seconds"))
 
 
-def amount(value: float, unit: str) -> str:
+def format_value(value: float, unit: str) -> str:
     """Returns a value for people.
 
     Args:
@@ -194,23 +194,23 @@ def amount(value: float, unit: str) -> str:
     return f"{value:.0f}" if float(value).is_integer() else f"{value:.2f}"
 
 
-def change(value: float, unit: str) -> str:
+def format_change(value: float, unit: str) -> str:
     """Returns a difference for people, with its sign."""
-    return f"{'-' if value < 0 else '+'}{amount(abs(value), unit)}"
+    return f"{'-' if value < 0 else '+'}{format_value(abs(value), unit)}"
 
 
-def gauge_words(course: Course, unit: str) -> str:
-    """Returns how a gauge went: before, during, after, delta."""
+def format_gauge(summary: SeriesSummary, unit: str) -> str:
+    """Returns a gauge for people: before, during, after, delta."""
     return (
-        f"{amount(course.before, unit)} before, {amount(course.least, unit)} to"
-        f" {amount(course.most, unit)} during, {amount(course.after, unit)} after,"
-        f" {change(course.after - course.before, unit)}"
+        f"{format_value(summary.before, unit)} before, {format_value(summary.least, unit)} to"
+        f" {format_value(summary.most, unit)} during, {format_value(summary.after, unit)} after,"
+        f" {format_change(summary.after - summary.before, unit)}"
     )
 
 
-def counter_words(course: Course, unit: str) -> str:
-    """Returns how a counter went: its increase, and how often it began again."""
-    words = change(course.increase, unit)
-    if course.resets:
-        words += f" (began again {how_often(course.resets)})"
-    return words
+def format_counter(summary: SeriesSummary, unit: str) -> str:
+    """Returns a counter for people: its increase, and how often it began again."""
+    text = format_change(summary.increase, unit)
+    if summary.resets:
+        text += f" (began again {how_often(summary.resets)})"
+    return text

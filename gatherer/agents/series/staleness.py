@@ -1,4 +1,4 @@
-"""Whether a container's samples are those of a dead one. Pure.
+"""Staleness of a container's series: samples of a dead one. Pure.
 
 coroot keeps a dead container's series for ten minutes and more, under the id that the next one has
 too. They are told by the pod's status: it does not run, or it has started anew and its series have
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gatherer.agents.container_filter import Selection
+from gatherer.agents.container_filter import ContainerFilter
 from gatherer.agents.scrape.exposition import Sample
 from gatherer.kube.models import Container
 
@@ -23,10 +23,10 @@ class Staleness:
         self._frozen: dict[Any, float] = {}
         self._last: dict[Any, float] = {}
 
-    def judge(
+    def is_stale(
         self,
         samples: Sequence[Sample],
-        selection: Selection,
+        container_filter: ContainerFilter,
         container: Container | None,
         generation: int,
     ) -> bool:
@@ -34,13 +34,15 @@ class Staleness:
 
         Args:
             samples: of the scrape.
-            selection: tells which of them are the container's.
+            container_filter: tells which of them are the container's.
             container: as its pod's status has it, None when it cannot be told.
             generation: how many containers there were before it.
         """
         dead = container is not None and container.state.kind != "running"
         own = {
-            sample.key: sample.value for sample in samples if selection.is_container(sample.labels)
+            sample.key: sample.value
+            for sample in samples
+            if container_filter.is_container(sample.labels)
         }
         if self._generation != generation:
             self._generation = generation
@@ -48,4 +50,4 @@ class Staleness:
         if self._frozen and any(self._frozen.get(key) != value for key, value in own.items()):
             self._frozen = {}
         self._last = own
-        return not selection.own and (dead or bool(self._frozen))
+        return not container_filter.own and (dead or bool(self._frozen))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from gatherer.agents.container_filter import Selection
+from gatherer.agents.container_filter import ContainerFilter
 
-MINE = Selection("shop", "web-0", "app")
-CRON = Selection("shop", "report-29123456-x1b2c", "job")
+MINE = ContainerFilter("shop", "web-0", "app")
+CRON = ContainerFilter("shop", "report-29123456-x1b2c", "job")
 
 
 @pytest.mark.parametrize(
-    ("selection", "labels", "kept"),
+    ("wanted", "labels", "kept"),
     [
         (MINE, {"container_id": "/k8s/shop/web-0/app"}, True),
         (MINE, {"container_id": "/k8s/shop/web-0/sidecar"}, False),
@@ -31,30 +31,30 @@ CRON = Selection("shop", "report-29123456-x1b2c", "job")
         (MINE, {"namespace": "shop", "pod": "web-0", "container": "sidecar"}, False),
         (MINE, {"namespace": "other", "pod": "web-0"}, False),
         (MINE, {"exported_namespace": "shop", "exported_pod": "web-1"}, False),
-        (Selection("shop", "web-0", ""), {"container_id": "/k8s/shop/web-0/app"}, True),
-        (Selection("shop", "web-0", ""), {"container_id": "/k8s/shop/web-01/app"}, False),
-        (Selection(), {"container_id": "/k8s/other/pod/c"}, True),
+        (ContainerFilter("shop", "web-0", ""), {"container_id": "/k8s/shop/web-0/app"}, True),
+        (ContainerFilter("shop", "web-0", ""), {"container_id": "/k8s/shop/web-01/app"}, False),
+        (ContainerFilter(), {"container_id": "/k8s/other/pod/c"}, True),
     ],
 )
-def test_what_is_kept(selection: Selection, labels: dict[str, str], kept: bool) -> None:
-    assert selection.concerns(labels) is kept
+def test_what_is_kept(wanted: ContainerFilter, labels: dict[str, str], kept: bool) -> None:
+    assert wanted.matches(labels) is kept
 
 
 @pytest.mark.parametrize(
-    ("selection", "labels", "own"),
+    ("wanted", "labels", "own"),
     [
         (MINE, {"container_id": "/k8s/shop/web-0/app"}, True),
         (MINE, {"machine_id": "a"}, False),
         (MINE, {"pod": "web-0"}, True),
-        (Selection(), {}, False),
-        (Selection("shop", "web-0", "app", own=True), {}, True),
+        (ContainerFilter(), {}, False),
+        (ContainerFilter("shop", "web-0", "app", own=True), {}, True),
     ],
 )
 def test_what_is_the_containers_own(
-    selection: Selection, labels: dict[str, str], own: bool
+    wanted: ContainerFilter, labels: dict[str, str], own: bool
 ) -> None:
-    assert selection.is_container(labels) is own
+    assert wanted.is_container(labels) is own
 
 
 def test_it_survives_the_way_to_the_parser() -> None:
-    assert Selection(**MINE.as_json()) == MINE
+    assert ContainerFilter(**MINE.as_json()) == MINE

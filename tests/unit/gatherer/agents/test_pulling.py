@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gatherer.agents.container_filter import Selection
+from gatherer.agents.container_filter import ContainerFilter
 from gatherer.agents.pulling import AgentPull
 from gatherer.agents.record import AgentRecord
 from gatherer.agents.report import AgentReport
@@ -27,7 +27,7 @@ from gatherer.runtimes import Target
 from tests.unit.gatherer.scripted import HELLO, RecordingView
 
 TARGET = Target("kubernetes", "ctx", "shop", "web-0", "app", "node1")
-SELECTION = Selection("shop", "web-0", "app")
+FILTER = ContainerFilter("shop", "web-0", "app")
 ID = {"container_id": "/k8s/shop/web-0/app"}
 _seconds = itertools.count(1000, 10)
 
@@ -53,11 +53,11 @@ class ScriptedSource:
         self.where = f"agents/{kind}-1, port 80 by pods/proxy"
         self.asked = asyncio.Event()
         self.reads = 0
-        self.forgotten: list[Selection] = []
+        self.forgotten: list[ContainerFilter] = []
         self.announced = ""
         self._outcomes = list(outcomes)
 
-    async def read(self, selection: Selection, max_age: float) -> Scrape:
+    async def read(self, wanted: ContainerFilter, max_age: float) -> Scrape:
         self.reads += 1
         self.asked.set()
         outcome = self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
@@ -73,8 +73,8 @@ class ScriptedSource:
         news, self.announced = cause != self.announced, cause
         return news
 
-    def forget(self, selection: Selection) -> None:
-        self.forgotten.append(selection)
+    def forget(self, wanted: ContainerFilter) -> None:
+        self.forgotten.append(wanted)
 
 
 class ScriptedSources:
@@ -106,7 +106,7 @@ class Harness:
         self.directory.begin()
         self.clock: CaptureClock | None = CaptureClock(HELLO)
         record = AgentRecord(self.directory, self.view, lambda: self.clock)  # type: ignore[arg-type]
-        self.pull = AgentPull(sources, TARGET, SELECTION, record, 0.0, lambda: 1)  # type: ignore[arg-type]
+        self.pull = AgentPull(sources, TARGET, FILTER, record, 0.0, lambda: 1)  # type: ignore[arg-type]
 
     async def until(self, condition: Callable[[], Any]) -> None:
         async with asyncio.timeout(10):
@@ -262,7 +262,7 @@ async def test_two_of_a_kind_have_two_names(tmp_path: Path) -> None:
 
 async def test_cancelling_ends_it_at_once(tmp_path: Path) -> None:
     class Hanging(ScriptedSource):
-        async def read(self, selection: Selection, max_age: float) -> Scrape:
+        async def read(self, wanted: ContainerFilter, max_age: float) -> Scrape:
             self.asked.set()
             await asyncio.Event().wait()
             raise AssertionError

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatherer.agents.kinds.analysis import ScrapeContext
 from gatherer.agents.kinds.collector import (
     CollectorHealth,
     Readiness,
     StartupDiagnostics,
-    judge_startup,
+    evaluate_startup,
     read_connections,
     read_diagnostics,
     read_endpoints,
@@ -21,7 +22,6 @@ from gatherer.agents.kinds.collector import (
     read_readiness,
     short_id,
 )
-from gatherer.agents.kinds.coroot import Surroundings
 from gatherer.agents.scrape.exposition import Sample
 from gatherer.errors import ScrapeError
 
@@ -94,7 +94,7 @@ def test_the_same_start_reads_the_same_in_both_formats() -> None:
 def test_the_cases_of_the_troubleshooting_guide(log: str, case: str, words: str) -> None:
     diagnostics = read_diagnostics(f"Collector Version: 3.12.0\n{log}")
     assert diagnostics is not None
-    judged = judge_startup(diagnostics)
+    judged = evaluate_startup(diagnostics)
     assert judged.case == case
     assert words in judged.remedy
     assert bool(judged.remedy) is (case not in ("ok", "standalone"))
@@ -110,7 +110,7 @@ def test_the_last_block_of_a_log_counts_and_places_in_the_source_are_skipped() -
     )
     diagnostics = read_diagnostics(log)
     assert diagnostics is not None
-    assert judge_startup(diagnostics).case == "ok"
+    assert evaluate_startup(diagnostics).case == "ok"
     assert not diagnostics.fatal
 
 
@@ -202,7 +202,7 @@ def test_metrics_in_both_spellings() -> None:
             ),
         ]  # fmt: skip
         health.observe([(sample, None, False) for sample in samples], value)
-    lines = health.lines(Surroundings())
+    lines = health.lines(ScrapeContext())
     assert "drops: +15, 25 since it started" in lines
     assert "connections of the node, median: in private 10 → 25" in lines
     measures = health.as_json()["measures"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gatherer.agents.kinds.coroot import MemoryIncident, Surroundings
+from gatherer.agents.kinds.analysis import ScrapeContext
+from gatherer.agents.kinds.coroot import MemoryIncident, diagnose_coroot
 from gatherer.agents.scrape.exposition import Sample
 from gatherer.agents.series.rates import Rates
 
@@ -33,8 +34,8 @@ class Scrapes:
         self.incident.observe(rows, self._seconds)
         self._seconds += 15.0
 
-    def lines(self, around: Surroundings | None = None) -> dict[str, str]:
-        lines = self.incident.lines(around or Surroundings())
+    def lines(self, around: ScrapeContext | None = None) -> dict[str, str]:
+        lines = self.incident.lines(around or ScrapeContext())
         return dict(line.split(": ", 1) for line in lines)
 
 
@@ -72,12 +73,12 @@ def test_before_during_after_and_delta() -> None:
 def test_absent_by_design_is_explained() -> None:
     scrapes = Scrapes()
     scrapes.add(resources_memory_rss_bytes=MIB)
-    v1 = scrapes.lines(Surroundings(cgroup_version=1))
+    v1 = scrapes.lines(ScrapeContext(cgroup_version=1))
     assert v1["oom kills"] == "none yet: coroot exports the metric after the first kill"
     assert v1["memory pressure"] == "not exported: the node has cgroup v1, pressure is of v2"
     assert v1["limit"] == "not exported: the container has no memory limit"
     assert v1["connections"] == "none seen"
-    assert "psi=1" in scrapes.lines(Surroundings(cgroup_version=2))["memory pressure"]
+    assert "psi=1" in scrapes.lines(ScrapeContext(cgroup_version=2))["memory pressure"]
 
 
 def test_the_first_kill_counts_though_its_series_is_new() -> None:
@@ -113,11 +114,11 @@ def test_stale_series_count_for_nothing() -> None:
 def test_an_unknown_container_is_explained() -> None:
     scrapes = Scrapes()
     scrapes.add(node_resources_memory_total_bytes=MIB)
-    young = scrapes.lines(Surroundings(container_age=12.0))["container"]
+    young = scrapes.lines(ScrapeContext(container_age=12.0))["container"]
     assert "until it has known a container 30 s, this one started 12 s ago" in young
-    unknown = scrapes.lines(Surroundings(container_age=500.0, others=7))["container"]
+    unknown = scrapes.lines(ScrapeContext(container_age=500.0, others=7))["container"]
     assert "knows 7 others" in unknown
-    blind = scrapes.lines(Surroundings(container_age=500.0))["container"]
+    blind = scrapes.lines(ScrapeContext(container_age=500.0))["container"]
     assert "reaches no container runtime" in blind
 
 
@@ -133,7 +134,22 @@ def test_node_facts() -> None:
         Sample("node_resources_memory_available_bytes", "gauge", {}, 2 << 30),
     ]  # fmt: skip
     incident.observe([(sample, None, False) for sample in samples], 0.0)
-    node = incident.lines(Surroundings())[-1]
+    node = incident.lines(ScrapeContext())[-1]
     assert node == (
         "node: kernel 6.1\\x1b[31m, aws m5.large eu-1a, memory 2.0 GiB available of 8.0 GiB (+0 B)"
     )
+
+
+def test_the_diagnoses_in_the_log() -> None:
+    assert diagnose_coroot("I0101 started") is None
+    lost = diagnose_coroot(
+        "W0101 failed to interact with dockerd (x) or with containerd (y)\x1b[0m\n"
+    )
+    assert lost is not None
+    assert lost.case == "container label missing"
+    assert lost.cause.isprintable()
+    old = diagnose_coroot(
+        "coroot-node-agent: error: unknown long flag '--no-parse-logs', try --help"
+    )
+    assert old is not None
+    assert old.remedy == "write --disable-log-parsing instead"

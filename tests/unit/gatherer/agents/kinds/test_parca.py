@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gatherer.agents.diagnosis import coroot_trouble, parca_trouble
-from gatherer.agents.discovery import AgentPod
-from gatherer.agents.kinds.coroot import Surroundings
-from gatherer.agents.kinds.parca import AgentHealth, diagnose_sockets
+from gatherer.agents.kinds.analysis import ScrapeContext
+from gatherer.agents.kinds.parca import AgentHealth, diagnose_parca, diagnose_sockets
 from gatherer.agents.scrape.exposition import Sample
 from gatherer.agents.series.rates import Rates
-from gatherer.kube.models import Pod
 
 RUN = ("/run", "/sys/fs/bpf")
 
@@ -24,7 +21,7 @@ def test_health() -> None:
             Sample("process_resident_memory_bytes", "gauge", {}, value * (1 << 20)),
         ]
         health.observe([(s, rates.observe(s, value), False) for s in samples], value)
-    lines = health.lines(Surroundings())
+    lines = health.lines(ScrapeContext())
     assert lines[0] == "samples reported: +30"
     assert "perf events lost: +30" in lines
     assert "agent memory: 100.0 MiB before, 100.0 MiB to 130.0 MiB during" in lines[2]
@@ -63,33 +60,14 @@ def test_any_version_is_read(runtime: str) -> None:
     diagnose_sockets(runtime, ["--listen", ""], RUN)
 
 
-def agent(*arguments: str, mounts: tuple[str, ...] = RUN) -> AgentPod:
-    return AgentPod("parca", Pod("parca", "a"), None, (7071,), arguments=arguments, mounts=mounts)
-
-
-def test_the_trouble_of_a_missing_container_label() -> None:
-    fine = parca_trouble(agent(), "containerd://1.7.2")
+def test_the_diagnosis_of_a_missing_container_label() -> None:
+    fine = diagnose_parca("containerd://1.7.2", [], RUN)
     assert (fine.case, fine.remedy) == ("ok", "")
     assert "tries /run/containerd/containerd.sock" in fine.cause
-    unmounted = parca_trouble(agent(mounts=()), "containerd://1.7.2")
+    unmounted = diagnose_parca("containerd://1.7.2", [], ())
     assert unmounted.case == "container label missing"
     assert "hostPath" in unmounted.remedy
-    two = parca_trouble(agent("--node=", mounts=()), "docker://20.10")
+    two = diagnose_parca("docker://20.10", ["--node="], ())
     assert "also: --node is empty" in two.cause
-    unknown = parca_trouble(agent(), "")
+    unknown = diagnose_parca("", [], RUN)
     assert unknown.case == "ok"
-
-
-def test_the_troubles_in_the_log_of_coroot() -> None:
-    assert coroot_trouble("I0101 started") is None
-    lost = coroot_trouble(
-        "W0101 failed to interact with dockerd (x) or with containerd (y)\x1b[0m\n"
-    )
-    assert lost is not None
-    assert lost.case == "container label missing"
-    assert lost.cause.isprintable()
-    old = coroot_trouble(
-        "coroot-node-agent: error: unknown long flag '--no-parse-logs', try --help"
-    )
-    assert old is not None
-    assert old.remedy == "write --disable-log-parsing instead"

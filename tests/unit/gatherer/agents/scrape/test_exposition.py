@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from gatherer.agents.container_filter import Selection
+from gatherer.agents.container_filter import ContainerFilter
 from gatherer.agents.scrape import exposition
 from gatherer.agents.scrape.exposition import Reading, read_exposition
 from gatherer.errors import ScrapeError
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-MINE = Selection("shop", "web-0", "app")
+MINE = ContainerFilter("shop", "web-0", "app")
 COROOT = b"""\
 # HELP container_oom_kills_total Total number of times the container was terminated
 # TYPE container_oom_kills_total counter
@@ -66,7 +66,7 @@ def test_the_containers_samples_and_the_nodes_are_kept() -> None:
 
 def test_counts_are_those_of_prometheus_client() -> None:
     families = list(text_string_to_metric_families(COROOT.decode()))
-    reading = read_exposition(COROOT, TEXT, [Selection()])
+    reading = read_exposition(COROOT, TEXT, [ContainerFilter()])
     assert reading.families == len(families)
     assert reading.samples == sum(len(family.samples) for family in families)
     assert len(reading.kept[0]) == reading.samples
@@ -80,7 +80,7 @@ def test_open_metrics() -> None:
 
 
 def test_every_capture_keeps_its_own() -> None:
-    other = Selection("shop", "web-1", "app")
+    other = ContainerFilter("shop", "web-1", "app")
     reading = read_exposition(COROOT, TEXT, [MINE, other])
     ids = [
         {sample.labels.get("container_id") for sample in samples} - {None}
@@ -132,7 +132,7 @@ def test_nothing_is_an_exposition_of_nothing() -> None:
 
 
 def test_it_survives_the_way_between_processes() -> None:
-    reading = read_exposition(COROOT + b"y +Inf\nz -Inf\n", TEXT, [MINE, Selection()])
+    reading = read_exposition(COROOT + b"y +Inf\nz -Inf\n", TEXT, [MINE, ContainerFilter()])
     again = Reading.from_json(json.loads(json.dumps(reading.as_json(), allow_nan=False)))
     assert again.as_json() == reading.as_json()
     values = kept(again)
@@ -158,5 +158,5 @@ def test_any_labels_and_values_come_back(labels: dict[str, str], value: float) -
 
     inner = ",".join(f'{key}="{escape(text)}"' for key, text in labels.items())
     body = f"metric{{{inner}}} {value!r}\n".encode()
-    (sample,) = read_exposition(body, TEXT, [Selection()]).kept[0]
+    (sample,) = read_exposition(body, TEXT, [ContainerFilter()]).kept[0]
     assert (sample.labels, sample.value) == (labels, value)

@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from gatherer.agents.attach import own_container
-from gatherer.agents.container_filter import Selection
+from gatherer.agents.attach import own_container_filter
+from gatherer.agents.container_filter import ContainerFilter
 from gatherer.agents.scrape.source import kind_of
 from gatherer.agents.scrape.sources import Sources
 from gatherer.errors import Forbidden, ServerError
@@ -59,7 +59,7 @@ def sources(
 ) -> tuple[Sources, ScriptedWays]:
     made = Sources(wanted or ("auto",), lambda: None)  # type: ignore[arg-type,return-value]
     ways = ScriptedWays(answer)
-    made.ways = ways  # type: ignore[assignment]
+    made.routes = ways  # type: ignore[assignment]
     return made, ways
 
 
@@ -140,12 +140,12 @@ def test_what_a_url_turns_out_to_be(names: tuple[str, ...], kind: str) -> None:
 
 def test_the_own_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    assert own_container(tmp_path) == Selection()
+    assert own_container_filter(tmp_path) == ContainerFilter()
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    assert own_container(tmp_path) == Selection()
+    assert own_container_filter(tmp_path) == ContainerFilter()
     (tmp_path / "namespace").write_text("shop\n")
     monkeypatch.setattr("platform.node", lambda: "web-0")
-    own = own_container(tmp_path)
-    assert own == Selection("shop", "web-0", "")
-    assert own.concerns({"container_id": "/k8s/shop/web-0/app"})
-    assert not own.concerns({"container_id": "/k8s/shop/web-1/app"})
+    own = own_container_filter(tmp_path)
+    assert own == ContainerFilter("shop", "web-0", "")
+    assert own.matches({"container_id": "/k8s/shop/web-0/app"})
+    assert not own.matches({"container_id": "/k8s/shop/web-1/app"})
