@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gatherer.deploy import program_text
 from gatherer.errors import Forbidden
-from gatherer.kube import ephemeral
+from gatherer.kube.objects import ephemeral
 
 if TYPE_CHECKING:
     from gatherer.kube.api import KubernetesApi

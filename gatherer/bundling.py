@@ -27,8 +27,8 @@ from gatherer.bundle_bootstrap import JOIN
 from gatherer.deploy import StartedHunter, StderrTail, program_text, send_and_watch
 from gatherer.errors import DeployError
 from gatherer.interpreters import ExecStreams, Interpreter, OpenExec, interrupted
-from gatherer.kube.answers import exec_error, one_line
-from gatherer.kube.channels import (
+from gatherer.kube.answers import exec_error
+from gatherer.kube.exec.channels import (
     STDERR,
     STDOUT,
     ExecExited,
@@ -37,6 +37,7 @@ from gatherer.kube.channels import (
     StreamData,
 )
 from gatherer.patience import within
+from gatherer.text import one_line
 from hg_shared import mark
 
 TOOLS = ("cat", "mkdir", "chmod", "rm")

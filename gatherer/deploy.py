@@ -13,8 +13,8 @@ from importlib import resources
 from gatherer import bootstrap
 from gatherer.errors import DeployError, ExecError
 from gatherer.interpreters import ExecStreams, Interpreter, OpenExec, interrupted
-from gatherer.kube.answers import exec_error, one_line
-from gatherer.kube.channels import (
+from gatherer.kube.answers import exec_error
+from gatherer.kube.exec.channels import (
     STDERR,
     STDOUT,
     ExecEnd,
@@ -23,6 +23,7 @@ from gatherer.kube.channels import (
     ExecInterrupted,
     StreamData,
 )
+from gatherer.text import one_line
 from hg_shared import mark
 
 _START_TIMEOUT = 120.0  # seconds, for 0.1 to 1 MB over a slow link

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 from gatherer import event_loop
 from gatherer.config import TargetConfig
 from gatherer.errors import GathererError
-from gatherer.kube.references import POD, parse_reference
+from gatherer.kube.objects.references import POD, parse_reference
 from gatherer.preflight.checks import judge
 from gatherer.preflight.evidence import Evidence, Question
 from gatherer.preflight.neighbours import ask_agents
@@ -34,7 +34,7 @@ def run_doctor(target: TargetConfig, stdout: TextIO, *, as_json: bool = False) -
     """
     # Loaded here, Ctrl-C still ends the program at once.
     import gatherer.kube.api
-    import gatherer.kube.credentials  # noqa: F401
+    import gatherer.kube.auth.credentials  # noqa: F401
 
     report = judge(event_loop.run(examine(target)))
     if as_json:
@@ -60,7 +60,7 @@ async def examine(target: TargetConfig) -> Evidence:
     """
     # The kubernetes package takes longer to load than --help may take.
     from gatherer.kube.api import KubernetesApi
-    from gatherer.kube.credentials import load_access
+    from gatherer.kube.auth.credentials import load_access
 
     try:
         access = load_access(target.kubeconfig, target.context)
@@ -96,7 +96,7 @@ async def _one_pod(api: KubernetesApi, question: Question) -> Question:
     Raises:
         GathererError: there is no such workload, or it has no pods.
     """
-    from gatherer.kube.pod_sources import pod_source
+    from gatherer.kube.watch.pod_sources import pod_source
 
     reference = parse_reference(question.pod)
     if reference.resource == POD:

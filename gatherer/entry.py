@@ -27,7 +27,7 @@ from gatherer.interpreters import (
     find_python,
     locate_python,
 )
-from gatherer.kube.models import Container, Pod
+from gatherer.kube.objects.models import Container, Pod
 from gatherer.patience import within
 from gatherer.preflight.evidence import Interior, Memory
 from gatherer.preflight.questions import PROBE_SECONDS, glance_inside, look_inside

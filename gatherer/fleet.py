@@ -23,7 +23,7 @@ from gatherer.fleet_member import CaptureFactory, Member
 from gatherer.fleet_sources import FleetSources
 from gatherer.fleet_summary import FleetSummary, joint_error, worst
 from gatherer.found_pods import Found
-from gatherer.kube.pod_sources import PodSource
+from gatherer.kube.watch.pod_sources import PodSource
 from gatherer.output_directory import OutputDirectory, replace_json
 from gatherer.patience import within
 from gatherer.starts import Starts

@@ -6,9 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gatherer.errors import TargetNotFound, TargetNotRunning
-from gatherer.kube.models import Container, Pod
-from gatherer.kube.pod_watch import PodChange
-from gatherer.kube.targets import ALL_CONTAINERS, check_running, has_ended, wanted_containers
+from gatherer.kube.objects.containers import (
+    ALL_CONTAINERS,
+    check_running,
+    has_ended,
+    wanted_containers,
+)
+from gatherer.kube.objects.models import Container, Pod
+from gatherer.kube.watch.pod_watch import PodChange
 from gatherer.targets import TargetName
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gatherer.errors import DeployError, ExecError
-from gatherer.kube.answers import exec_error, is_refused_program, one_line
-from gatherer.kube.channels import (
+from gatherer.kube.answers import exec_error, is_refused_program
+from gatherer.kube.exec.channels import (
     STDOUT,
     ExecEvent,
     ExecExited,
@@ -21,6 +21,7 @@ from gatherer.kube.channels import (
     ExecInterrupted,
     StreamData,
 )
+from gatherer.text import one_line
 from hg_shared import mark
 
 MINIMUM_VERSION = (3, 8)
@@ -78,7 +79,7 @@ _LOCATE_SCRIPT = (
 
 
 class ExecStreams(Protocol):
-    """A command that runs in the container, as `gatherer.kube.exec_session` gives it."""
+    """A command that runs in the container, as `gatherer.kube.exec.session` gives it."""
 
     @property
     def can_close_stdin(self) -> bool:

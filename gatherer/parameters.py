@@ -62,7 +62,7 @@ def pod_reference(text: str) -> str:
         ValueError: it is none.
     """
     # Imported here: the package above it is not needed for anything else.
-    from gatherer.kube.references import POD, parse_reference
+    from gatherer.kube.objects.references import POD, parse_reference
 
     if not text:
         return text

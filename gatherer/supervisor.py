@@ -21,7 +21,7 @@ from gatherer.zipapp import hunter_image
 if TYPE_CHECKING:
     from gatherer.agents.attach import AgentAttacher
     from gatherer.capture_dir import CaptureDirectory
-    from gatherer.kube.pod_sources import PodSource
+    from gatherer.kube.watch.pod_sources import PodSource
     from gatherer.targets import TargetName
 
 Ended = TypeVar("Ended")
@@ -51,7 +51,7 @@ def _load(config: CaptureConfig) -> None:
     else:
         import gatherer.fleet
         import gatherer.kube.connection
-        import gatherer.kube.pod_sources
+        import gatherer.kube.watch.pod_sources
         import gatherer.preflight.before
         import gatherer.runtimes.kubernetes
     if config.view.style == "live":
@@ -237,8 +237,8 @@ async def _run_fleet(config: CaptureConfig, stdout: TextIO) -> int:
     """Captures many targets; all share one connection, one renderer and one view."""
     from gatherer.fleet import Fleet
     from gatherer.kube.connection import ClusterConnection
-    from gatherer.kube.pod_sources import SelectedPods, pod_source
-    from gatherer.kube.references import parse_reference
+    from gatherer.kube.objects.references import parse_reference
+    from gatherer.kube.watch.pod_sources import SelectedPods, pod_source
     from gatherer.preflight.before import CheckedRuntime, check_rights
     from gatherer.preflight.evidence import Question
     from gatherer.runtimes.kubernetes import KubernetesRuntime

@@ -8,6 +8,7 @@ import textwrap
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 # NAME_MAX is 255 bytes; the pid, a counter and the suffix follow.
 MAX_COMMAND = 64
+_MAX_LINE = 600  # characters
 _SIBILANTS = ("s", "x", "ch", "sh")
 
 
@@ -29,6 +30,19 @@ def printable(text: str, limit: int = 0) -> str:
     if limit and len(text) > limit:
         return text[: max(0, limit - 3)] + "..."
     return text
+
+
+def one_line(text: str) -> str:
+    """Returns a message of a server as one printable line of bounded length, its end kept.
+
+    The beginning may be lost: containerd repeats itself.
+
+    Args:
+        text: anything.
+    """
+    line = "".join(c if c.isprintable() else " " for c in text)
+    line = " ".join(line.split())
+    return line if len(line) <= _MAX_LINE else "… " + line[-_MAX_LINE:]
 
 
 def safe_command(command: str) -> str:

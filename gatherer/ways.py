@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import TypeGuard
 
 from gatherer.interpreters import MINIMUM_VERSION, Interpreter
-from gatherer.kube.models import Container, Pod
+from gatherer.kube.objects.models import Container, Pod
 from gatherer.preflight.evidence import Interior, Memory, Place, Process
 from gatherer.text import byte_count
 from hg_shared.headroom import HEADROOM_BYTES, headroom

@@ -13,7 +13,7 @@ from gatherer.agents.record import AgentRecord
 from gatherer.agents.scrape.sources import Sources
 from gatherer.capture_dir import CaptureDirectory
 from gatherer.config import CaptureConfig
-from gatherer.kube.access import ClusterAccess
+from gatherer.kube.auth.access import ClusterAccess
 from gatherer.runtimes import Target
 from gatherer.session_document import SessionDocument
 from gatherer.view import View
@@ -33,7 +33,7 @@ class AgentAttacher:
 
         def open_access() -> ClusterAccess:
             # Imported here: the kubernetes package takes longer to load than --help may take.
-            from gatherer.kube.credentials import load_access
+            from gatherer.kube.auth.credentials import load_access
 
             return load_access(target.kubeconfig, target.context)
 

@@ -7,7 +7,7 @@ import time
 from datetime import datetime
 
 from gatherer.agents.scrape.sources import Sources
-from gatherer.kube.models import Container, Pod
+from gatherer.kube.objects.models import Container, Pod
 from gatherer.runtimes import Target
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gatherer.kube.models import Container, Pod
+from gatherer.kube.objects.models import Container, Pod
 
 COROOT, PARCA, COLLECTOR, PROMETHEUS = "coroot", "parca", "collector", "prometheus"
 KINDS = (COROOT, PARCA, COLLECTOR)

@@ -97,7 +97,7 @@ def _say(value: dict[str, Any], body: bytes = b"") -> None:
 
 async def _run(request: dict[str, Any]) -> None:
     # Imported here: the kubernetes package takes long to load, and tests need none.
-    from gatherer.kube.credentials import load_access
+    from gatherer.kube.auth.credentials import load_access
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -1,5 +1,6 @@
-"""What gatherer knows of Kubernetes: kubeconfig and credentials, pods, and the exec channel.
+"""Kubernetes as a client sees it: requests to the API server, their answers and errors.
 
-`models`, `quantity`, `targets`, `answers` and `channels` are pure; `credentials` reads the
-kubeconfig, `api` asks the API server, `exec_session` opens websockets.
+The rooms below hold credentials (`auth`), streams into a pod (`exec`), objects (`objects`) and what
+follows their changes (`watch`). What a capture makes of a pod belongs to `gatherer.runtimes`, and
+node agents to `gatherer.agents`.
 """

@@ -17,10 +17,11 @@ from gatherer.errors import (
     ServerError,
     Unauthorized,
 )
-from gatherer.kube.models import Status
-from gatherer.kube.review import grant
+from gatherer.kube.objects.models import Status
+from gatherer.kube.objects.review import grant
+from gatherer.text import one_line
 
-_MAX_MESSAGE = 600  # characters: containerd repeats itself, the beginning of a message may be lost
+_MAX_TEXT = 4800  # bytes of an answer that is no Status
 _FORBIDDEN = re.compile(
     r'(?:User "(?P<user>[^"]*)" )?cannot (?P<verb>[a-z]+) resource "(?P<resource>[^"]+)"'
     r'(?: in API group "(?P<group>[^"]*)")?'
@@ -90,7 +91,7 @@ def parse_failure(status: int, content_type: str, body: bytes) -> Status:
             document = None
         if isinstance(document, dict) and document.get("kind") == "Status":
             return Status.from_json(document)
-    text = body[: 8 * _MAX_MESSAGE].decode("utf-8", "replace")
+    text = body[:_MAX_TEXT].decode("utf-8", "replace")
     if "html" in content_type:  # a login page or a proxy's own error page
         title = re.search(r"<title>([^<]*)", text, re.IGNORECASE)
         text = f"a web page {title[1].strip()!r}" if title else "a web page"
@@ -268,13 +269,6 @@ def is_refused_program(status: Status) -> bool:
         or is_not_executable(status)
         or any(words in message for words in _NOT_RUN)
     )
-
-
-def one_line(text: str) -> str:
-    """Returns a server's words as one printable line of bounded length, the end kept."""
-    words = "".join(c if c.isprintable() else " " for c in text)
-    words = " ".join(words.split())
-    return words if len(words) <= _MAX_MESSAGE else "… " + words[-_MAX_MESSAGE:]
 
 
 def _resource(path: str) -> str:

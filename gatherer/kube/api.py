@@ -1,6 +1,6 @@
-"""Requests to the Kubernetes API; together with `credentials` the only user of `kubernetes`.
+"""Requests to the Kubernetes API; together with `auth.credentials` the only user of `kubernetes`.
 
-Answers are taken as bytes (`*_without_preload_content`) and read by `gatherer.kube.models`: the
+Answers are taken as bytes (`*_without_preload_content`) and read by `gatherer.kube.objects`: the
 package's own models reject objects that lack a field its schema calls required.
 """
 
@@ -24,15 +24,15 @@ from kubernetes.aio.client import (
 from kubernetes.aio.client.rest import RESTClientObject
 
 from gatherer.errors import ApiError
-from gatherer.kube.access import ClusterAccess
+from gatherer.kube.auth.access import ClusterAccess
 from gatherer.kube.http_session import connector, failure, proxy_options, session_options
-from gatherer.kube.models import Pod
-from gatherer.kube.node import Node
-from gatherer.kube.references import Reference
-from gatherer.kube.review import Right, allowed, git_version, user_name
+from gatherer.kube.objects.models import Pod
+from gatherer.kube.objects.node import Node
+from gatherer.kube.objects.references import Reference
+from gatherer.kube.objects.review import Right, allowed, git_version, user_name
+from gatherer.kube.objects.workloads import Workload
 from gatherer.kube.transport import Transport
-from gatherer.kube.watch_events import GONE, PodList, WatchDecoder, WatchEvent
-from gatherer.kube.workloads import Workload
+from gatherer.kube.watch.watch_events import GONE, PodList, WatchDecoder, WatchEvent
 
 _TIMEOUT = 20.0  # seconds, for one request
 _WATCH_GRACE = 30.0  # seconds that a watch may last longer than it was asked for

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from gatherer.kube.access import ClusterAccess
 from gatherer.kube.api import KubernetesApi
-from gatherer.kube.credentials import load_access
+from gatherer.kube.auth.access import ClusterAccess
+from gatherer.kube.auth.credentials import load_access
 
 
 class ClusterConnection:

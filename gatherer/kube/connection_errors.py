@@ -6,8 +6,8 @@ import socket
 import ssl
 
 from gatherer.errors import ClusterUnreachable
-from gatherer.kube.answers import one_line
 from gatherer.kube.proxies import PROXY_URL, Proxy
+from gatherer.text import one_line
 
 
 def connection_error(

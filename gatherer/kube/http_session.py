@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from multidict import CIMultiDict
 
 from gatherer.errors import ClusterUnreachable
-from gatherer.kube.access import ClusterAccess
+from gatherer.kube.auth.access import ClusterAccess
 from gatherer.kube.connection_errors import connection_error, proxy_refusal
 from gatherer.kube.proxies import Proxy
 from gatherer.kube.socks import dial_socks

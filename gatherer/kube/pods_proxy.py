@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import aiohttp
 
-from gatherer.kube.access import ClusterAccess
 from gatherer.kube.answers import AnswerCutShort, AnswerTooBig, RawAnswer, answer_error
+from gatherer.kube.auth.access import ClusterAccess
 from gatherer.kube.http_session import connector, failure, proxy_options, session_options
 
 _CHUNK = 1 << 16  # bytes

@@ -1,7 +1,7 @@
 """Requests to an API server, whatever they ask for: credentials, answers, errors.
 
 What a request is, its caller says by a function that sends it; only `gatherer.kube.api` and
-`credentials` use the `kubernetes` package.
+`auth.credentials` use the `kubernetes` package.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 
 from gatherer.errors import ServerError
-from gatherer.kube.access import ClusterAccess
 from gatherer.kube.answers import answer_error
+from gatherer.kube.auth.access import ClusterAccess
 from gatherer.kube.connection_errors import proxy_refusal
 from gatherer.kube.http_session import failure
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from gatherer.errors import GathererError
 from gatherer.interpreters import Interpreter
-from gatherer.kube.models import Container, Pod
-from gatherer.kube.node import Node
-from gatherer.kube.review import Right
+from gatherer.kube.objects.models import Container, Pod
+from gatherer.kube.objects.node import Node
+from gatherer.kube.objects.review import Right
 from hg_shared.rights import Rights
 
 

@@ -14,7 +14,7 @@ from gatherer.preflight.evidence import Agent, Evidence
 from gatherer.runtimes import Target
 
 if TYPE_CHECKING:
-    from gatherer.kube.access import ClusterAccess
+    from gatherer.kube.auth.access import ClusterAccess
 
 AGENT_SECONDS = 20.0
 """How long looking for agents may take; it lists the pods of the node."""

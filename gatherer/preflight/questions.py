@@ -16,27 +16,28 @@ from gatherer.errors import (
     Unauthorized,
 )
 from gatherer.interpreters import CANDIDATES, SHELLS, ExecStreams, OpenExec, interrupted
-from gatherer.kube.answers import exec_error, is_refused_program, one_line
-from gatherer.kube.channels import (
+from gatherer.kube.answers import exec_error, is_refused_program
+from gatherer.kube.exec.channels import (
     STDOUT,
     ExecExited,
     ExecFailed,
     ExecInterrupted,
     StreamData,
 )
-from gatherer.kube.models import Pod
-from gatherer.kube.node import Node
-from gatherer.kube.targets import check_running, choose_container
+from gatherer.kube.objects.containers import check_running, choose_container
+from gatherer.kube.objects.models import Pod
+from gatherer.kube.objects.node import Node
 from gatherer.patience import within
 from gatherer.preflight.answers import glance, interior
 from gatherer.preflight.evidence import Evidence, Interior, Memory, Question
 from gatherer.preflight.probe import glance_script, python_program, shell_script
 from gatherer.preflight.rights import RIGHTS, missing
+from gatherer.text import one_line
 from gatherer.ways import goes_inside, in_sidecar, inside
 
 if TYPE_CHECKING:
-    from gatherer.kube.access import ClusterAccess
     from gatherer.kube.api import KubernetesApi
+    from gatherer.kube.auth.access import ClusterAccess
 
 PROBE_SECONDS = 60.0
 _MAX_OUTPUT = 8 << 20  # bytes: a thousand processes and as many mounts are 1 MB
@@ -84,7 +85,7 @@ async def ask_inside(access: ClusterAccess, evidence: Evidence) -> Evidence:
         or missing(evidence)
     ):
         return evidence
-    from gatherer.kube.exec_session import open_exec
+    from gatherer.kube.exec.session import open_exec
 
     question = evidence.question
 

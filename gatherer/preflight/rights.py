@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from gatherer.kube.review import Right, grant, role_name, service_account
+from gatherer.kube.objects.review import Right, grant, role_name, service_account
 from gatherer.preflight.evidence import Evidence
 from gatherer.preflight.findings import Finding, Level
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gatherer.kube.review import Right
+from gatherer.kube.objects.review import Right
 from gatherer.preflight.evidence import Evidence
 from gatherer.preflight.findings import Finding, Level
 from gatherer.ways import Plan, no_room_beside, plan

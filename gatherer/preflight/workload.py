@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gatherer.errors import Forbidden
-from gatherer.kube.models import Container, Pod
-from gatherer.kube.pod_spec import HealthCheck
+from gatherer.kube.objects.models import Container, Pod
+from gatherer.kube.objects.pod_spec import HealthCheck
 from gatherer.preflight.evidence import Evidence
 from gatherer.preflight.findings import Finding, Level
 from gatherer.preflight.rights import GET_PODS, missing

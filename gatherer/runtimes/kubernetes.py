@@ -22,9 +22,9 @@ from gatherer.errors import (
     TargetGone,
     TargetNotRunning,
 )
-from gatherer.kube.answers import one_line
-from gatherer.kube.channels import STDOUT, ExecExited, ExecFailed, ExecInterrupted, StreamData
-from gatherer.kube.endings import (
+from gatherer.kube.exec.channels import STDOUT, ExecExited, ExecFailed, ExecInterrupted, StreamData
+from gatherer.kube.objects.containers import check_running, choose_container
+from gatherer.kube.objects.endings import (
     Instance,
     instance_end,
     node_end,
@@ -33,20 +33,20 @@ from gatherer.kube.endings import (
     sibling_selector,
     successor,
 )
-from gatherer.kube.ephemeral import find
-from gatherer.kube.last_seen import LastSeen
-from gatherer.kube.targets import check_running, choose_container
+from gatherer.kube.objects.ephemeral import find
+from gatherer.kube.watch.last_seen import LastSeen
 from gatherer.patience import within
 from gatherer.runtimes import Exit, HunterChannel, HunterImage, Target, TargetEnd
+from gatherer.text import one_line
 from gatherer.ways import Injection
 from hg_shared.messages import SOCKET_PREFIX
 
 if TYPE_CHECKING:
-    from gatherer.kube.access import ClusterAccess
     from gatherer.kube.api import KubernetesApi
+    from gatherer.kube.auth.access import ClusterAccess
     from gatherer.kube.connection import ClusterConnection
-    from gatherer.kube.exec_session import ExecSession
-    from gatherer.kube.models import Pod
+    from gatherer.kube.exec.session import ExecSession
+    from gatherer.kube.objects.models import Pod
 
 SUCCESSOR_SECONDS = 5.0
 """How long a controller may take to make a pod in the place of another."""
@@ -115,7 +115,7 @@ class KubernetesRuntime:
         """
         # Imported here: the kubernetes package takes longer to load than --help may take.
         from gatherer.kube.api import KubernetesApi
-        from gatherer.kube.credentials import load_access
+        from gatherer.kube.auth.credentials import load_access
 
         if self._access is None:
             self._access = load_access(self._kubeconfig, self._context)
@@ -336,7 +336,7 @@ class KubernetesRuntime:
     async def _open_exec_in(
         self, container: str, command: Sequence[str], stdin: bool
     ) -> ExecSession:
-        from gatherer.kube.exec_session import open_exec
+        from gatherer.kube.exec.session import open_exec
 
         assert self._access is not None
         assert self._target is not None

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gatherer.kube.access import ClusterAccess
-from gatherer.kube.channels import SUBPROTOCOLS, ExecEnd, StreamData
-from gatherer.kube.credentials import load_access
-from gatherer.kube.exec_session import ExecSession, open_exec
+from gatherer.kube.auth.access import ClusterAccess
+from gatherer.kube.auth.credentials import load_access
+from gatherer.kube.exec.channels import SUBPROTOCOLS, ExecEnd, StreamData
+from gatherer.kube.exec.session import ExecSession, open_exec
 from tests.cluster.standin.harness import StandInCluster
 
 PYTHON_TARGET = ("problempod", "buggycontainer")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from gatherer.errors import DeployError
-from gatherer.kube.channels import V4, V5
+from gatherer.kube.exec.channels import V4, V5
 from gatherer.runtimes import SILENT, Exit, HunterChannel, HunterImage
 from gatherer.runtimes import kubernetes as runtime_module
 from gatherer.runtimes.kubernetes import KubernetesRuntime
@@ -162,7 +162,7 @@ async def test_a_zipapp_comes_in_runs_and_leaves_nothing(
 
 
 def opener_with(subprotocol: str) -> Any:
-    from gatherer.kube.exec_session import open_exec
+    from gatherer.kube.exec.session import open_exec
 
     async def open_with(self: Any, container: str, command: Any, stdin: bool) -> Any:
         target = self._target

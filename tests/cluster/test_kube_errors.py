@@ -22,7 +22,7 @@ from gatherer.errors import (
     TargetNotRunning,
     Unauthorized,
 )
-from gatherer.kube.credentials import load_access
+from gatherer.kube.auth.credentials import load_access
 from gatherer.runtimes import HunterImage
 from gatherer.runtimes.kubernetes import KubernetesRuntime
 from gatherer.ways import Injection

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from gatherer.errors import ExecError
-from gatherer.kube.channels import (
+from gatherer.kube.exec.channels import (
     STDERR,
     STDOUT,
     V4,

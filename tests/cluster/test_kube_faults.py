@@ -11,11 +11,13 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from gatherer.errors import ClusterUnreachable, ExecError, GathererError, ServerError
-from gatherer.kube import api, exec_session, websocket
-from gatherer.kube.access import ClusterAccess
+from gatherer.kube import api
 from gatherer.kube.api import KubernetesApi
-from gatherer.kube.channels import STDOUT, V5, ExecExited, ExecInterrupted, StreamData
-from gatherer.kube.credentials import load_access
+from gatherer.kube.auth.access import ClusterAccess
+from gatherer.kube.auth.credentials import load_access
+from gatherer.kube.exec import session as exec_session
+from gatherer.kube.exec import websocket
+from gatherer.kube.exec.channels import STDOUT, V5, ExecExited, ExecInterrupted, StreamData
 from tests.cluster.kube_access import edited_kubeconfig, execute, finish
 from tests.cluster.standin.harness import StandInCluster
 

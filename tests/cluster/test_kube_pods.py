@@ -10,10 +10,10 @@ import pytest
 
 from gatherer.errors import ApiError, Forbidden, NotFound
 from gatherer.kube import api as kube_api
-from gatherer.kube import pod_watch
 from gatherer.kube.api import KubernetesApi
-from gatherer.kube.pod_sources import PodSource, SelectedPods, WorkloadApi, pod_source
-from gatherer.kube.references import parse_reference
+from gatherer.kube.objects.references import parse_reference
+from gatherer.kube.watch import pod_watch
+from gatherer.kube.watch.pod_sources import PodSource, SelectedPods, WorkloadApi, pod_source
 from tests.cluster.kube_access import access_to
 from tests.cluster.standin.harness import StandInCluster, owned_pod, pod_manifest
 

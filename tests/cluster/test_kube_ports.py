@@ -9,8 +9,8 @@ import pytest
 
 from gatherer.errors import Forbidden, NotFound, PortForwardError, ServerError
 from gatherer.kube.answers import AnswerCutShort, AnswerTooBig
+from gatherer.kube.exec.port_forward import open_port_forward
 from gatherer.kube.pods_proxy import PodsProxy
-from gatherer.kube.port_forward import open_port_forward
 from tests.cluster.kube_access import access_to
 from tests.cluster.standin.harness import StandInCluster
 

@@ -17,7 +17,7 @@ from gatherer.bootstrap import RECEIVED
 from gatherer.bundle import LOADER, PROGRAM, Bundle
 from gatherer.bundling import Porter
 from gatherer.errors import DeployError
-from gatherer.kube.channels import STDERR, STDOUT, ExecEvent, ExecExited, StreamData
+from gatherer.kube.exec.channels import STDERR, STDOUT, ExecEvent, ExecExited, StreamData
 from tests.cluster.standin import pipes
 
 NEEDED = ("cat", "mkdir", "chmod", "rm")

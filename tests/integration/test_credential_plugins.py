@@ -18,8 +18,8 @@ from typing import Any
 import psutil
 import pytest
 
-from gatherer.kube import plugin_process
-from gatherer.kube.exec_credential import API_VERSIONS
+from gatherer.kube.auth import plugin_process
+from gatherer.kube.auth.exec_credential import API_VERSIONS
 from hg_shared import mark
 
 TOKEN = json.dumps(

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 import trustme
 
-from gatherer.kube.access import ClusterAccess
 from gatherer.kube.api import KubernetesApi
-from gatherer.kube.channels import V5
-from gatherer.kube.exec_session import open_exec
+from gatherer.kube.auth.access import ClusterAccess
+from gatherer.kube.exec.channels import V5
+from gatherer.kube.exec.session import open_exec
 
 WATCH = (
     b'{"type":"ADDED","object":{"kind":"Pod","metadata":{"name":"web","namespace":"default"}}}\n'

@@ -20,8 +20,8 @@ from gatherer.errors import (
     PortForwardError,
     ScrapeError,
 )
-from gatherer.kube.access import ClusterAccess
 from gatherer.kube.answers import AnswerCutShort, AnswerTooBig, RawAnswer
+from gatherer.kube.auth.access import ClusterAccess
 from gatherer.kube.pods_proxy import PodsProxy, proxy_path
 from gatherer.patience import within
 from gatherer.text import printable
@@ -225,7 +225,7 @@ class PodEndpoint:
     async def _forward(
         self, port: int, method: str, path: str, body: bytes, accept: str, limits: Limits
     ) -> RawAnswer:
-        from gatherer.kube.port_forward import open_port_forward
+        from gatherer.kube.exec.port_forward import open_port_forward
 
         request = HttpExchange(
             method, f"localhost:{port}", path, body=body, accept=accept, limit=limits.size

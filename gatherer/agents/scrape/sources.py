@@ -28,8 +28,8 @@ from gatherer.agents.scrape.endpoints import (
 from gatherer.agents.scrape.parser_process import ParserProcess
 from gatherer.agents.scrape.source import Source
 from gatherer.errors import Forbidden, GathererError, ScrapeError
-from gatherer.kube.access import ClusterAccess
-from gatherer.kube.models import Pod
+from gatherer.kube.auth.access import ClusterAccess
+from gatherer.kube.objects.models import Pod
 from gatherer.runtimes import Target
 from gatherer.text import printable
 

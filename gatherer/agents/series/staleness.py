@@ -12,7 +12,7 @@ from typing import Any
 
 from gatherer.agents.container_filter import ContainerFilter
 from gatherer.agents.scrape.exposition import Sample
-from gatherer.kube.models import Container
+from gatherer.kube.objects.models import Container
 
 
 class Staleness:

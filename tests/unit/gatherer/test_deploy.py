@@ -22,7 +22,7 @@ from gatherer.deploy import (
 )
 from gatherer.errors import DeployError, ExecError
 from gatherer.interpreters import CANDIDATES, ExecStreams, Interpreter, find_python, locate_python
-from gatherer.kube.channels import (
+from gatherer.kube.exec.channels import (
     STDERR,
     STDOUT,
     ExecEvent,
@@ -31,7 +31,7 @@ from gatherer.kube.channels import (
     ExecInterrupted,
     StreamData,
 )
-from gatherer.kube.models import Status
+from gatherer.kube.objects.models import Status
 from hg_shared import mark
 
 HUNTER = b"PK-zipapp" * 100

@@ -16,7 +16,7 @@ from gatherer.deploy import StartedHunter, StderrTail
 from gatherer.entry import Entered, Entry
 from gatherer.errors import DeployError, Forbidden
 from gatherer.interpreters import ExecStreams, Interpreter
-from gatherer.kube.models import Container, ContainerState, Pod
+from gatherer.kube.objects.models import Container, ContainerState, Pod
 from gatherer.preflight.evidence import Interior, Memory, Place, Process
 from gatherer.runtimes import HunterImage
 from gatherer.ways import Injection

@@ -22,8 +22,8 @@ from gatherer.errors import (
 )
 from gatherer.fleet import Fleet
 from gatherer.fleet_summary import FleetSummary, worst
-from gatherer.kube.models import Container, ContainerState, Pod
-from gatherer.kube.pod_watch import PodChange
+from gatherer.kube.objects.models import Container, ContainerState, Pod
+from gatherer.kube.watch.pod_watch import PodChange
 from gatherer.summary import Summary
 from gatherer.targets import FleetStatus, TargetName
 from gatherer.view import Start, View, Waiting

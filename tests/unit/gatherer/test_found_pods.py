@@ -6,8 +6,8 @@ import pytest
 
 from gatherer.errors import TargetNotFound
 from gatherer.found_pods import FoundPods
-from gatherer.kube.models import Container, ContainerState
-from gatherer.kube.pod_watch import PodChange
+from gatherer.kube.objects.models import Container, ContainerState
+from gatherer.kube.watch.pod_watch import PodChange
 from tests.unit.gatherer.kube.scripted_api import pod
 
 WAITING = ContainerState("waiting", "CrashLoopBackOff")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gatherer.interpreters import Interpreter
-from gatherer.kube.models import Container, Pod
+from gatherer.kube.objects.models import Container, Pod
 from gatherer.preflight.evidence import Interior, Memory, Place, Process
 from gatherer.ways import (
     NoWay,

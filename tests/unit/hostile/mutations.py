@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from gatherer.kube.channels import ERROR, STDERR, STDOUT
+from gatherer.kube.exec.channels import ERROR, STDERR, STDOUT
 from hg_shared.batch import BATCH, COLUMNS, ROWS, SLOT_COLUMNS, SLOTS, Batch, SlotBatch
 from hg_shared.framing import FLAG_ZLIB, HEADER, Frame, FrameType
 from hg_shared.message_codec import encode_message

@@ -14,7 +14,7 @@ from gatherer.chronicle import Chronicle
 from gatherer.config import CaptureConfig, LinesConfig
 from gatherer.ending import Evidence, conclude
 from gatherer.errors import GathererError
-from gatherer.kube.channels import STDOUT, V5, ExecChannels, StreamData
+from gatherer.kube.exec.channels import STDOUT, V5, ExecChannels, StreamData
 from gatherer.logs import LogDirectory
 from gatherer.progress import ReportedProgress, Reporter
 from gatherer.renderer import Rendering, lines_factory

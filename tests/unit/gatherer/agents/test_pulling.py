@@ -22,7 +22,7 @@ from gatherer.agents.scrape.sources import Gap
 from gatherer.capture_dir import CaptureDirectory
 from gatherer.clock import CaptureClock
 from gatherer.errors import ScrapeError
-from gatherer.kube.models import Container, ContainerState, Pod
+from gatherer.kube.objects.models import Container, ContainerState, Pod
 from gatherer.runtimes import Target
 from tests.unit.gatherer.scripted import HELLO, RecordingView
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from gatherer.errors import NotFound
-from gatherer.kube.models import Container, ContainerState, Owner, Pod
-from gatherer.kube.references import Reference
-from gatherer.kube.watch_events import PodList, WatchEvent
-from gatherer.kube.workloads import Workload
+from gatherer.kube.objects.models import Container, ContainerState, Owner, Pod
+from gatherer.kube.objects.references import Reference
+from gatherer.kube.objects.workloads import Workload
+from gatherer.kube.watch.watch_events import PodList, WatchEvent
 
 RUNNING = ContainerState("running")
 Step = WatchEvent | Exception

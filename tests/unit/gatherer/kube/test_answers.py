@@ -21,7 +21,7 @@ from gatherer.kube.answers import (
     is_not_executable,
     is_refused_program,
 )
-from gatherer.kube.models import Status
+from gatherer.kube.objects.models import Status
 
 from .recordings import FIXTURES, recordings
 

@@ -8,7 +8,7 @@ import pytest
 
 from gatherer.entry import Entry
 from gatherer.kube.connection import ClusterConnection
-from gatherer.kube.models import Container, ContainerState, Pod
+from gatherer.kube.objects.models import Container, ContainerState, Pod
 from gatherer.runtimes import HunterImage, Target
 from gatherer.runtimes.kubernetes import KubernetesRuntime
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from gatherer.errors import GathererError
-from gatherer.kube.models import Pod
-from gatherer.kube.node import Node
-from gatherer.kube.review import Right
-from gatherer.kube.targets import check_running, choose_container
+from gatherer.kube.objects.containers import check_running, choose_container
+from gatherer.kube.objects.models import Pod
+from gatherer.kube.objects.node import Node
+from gatherer.kube.objects.review import Right
 from gatherer.preflight.answers import interior
 from gatherer.preflight.evidence import Evidence, Interior, Question
 from gatherer.preflight.findings import Finding, Report

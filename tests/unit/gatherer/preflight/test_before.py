@@ -16,7 +16,7 @@ from gatherer.errors import (
     ServerError,
     TargetNotFound,
 )
-from gatherer.kube.review import Right
+from gatherer.kube.objects.review import Right
 from gatherer.preflight import before
 from gatherer.preflight.before import CheckedRuntime, check_rights
 from gatherer.preflight.evidence import Evidence, Question

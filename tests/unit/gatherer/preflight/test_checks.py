@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from gatherer.errors import ClusterUnreachable, ExecError, Forbidden, NotFound, Unauthorized
-from gatherer.kube.node import Node
+from gatherer.kube.objects.node import Node
 from gatherer.preflight.checks import judge
 from gatherer.preflight.evidence import Evidence, Interior, Place
 from gatherer.preflight.findings import Level, Report

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from gatherer.kube.review import Right, allowed, git_version, user_name
+from gatherer.kube.objects.review import Right, allowed, git_version, user_name
 from gatherer.preflight.checks import judge
 from gatherer.preflight.findings import Level
 from gatherer.preflight.rights import NEEDED, RIGHTS, role_command, role_manifest

@@ -1,0 +1,131 @@
+"""What a pod's spec says about the rights and the health checks of its containers. Pure.
+
+Like in `models`, nothing is required: what is missing or of a wrong type is the empty value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class SecurityContext:
+    """A container's securityContext, with what it inherits from its pod's.
+
+    Attributes:
+        run_as_user: user id, None for the image's.
+        run_as_non_root: whether the kubelet refuses to start it as root.
+        read_only_root: `readOnlyRootFilesystem`.
+        privileged: has all capabilities and no seccomp filter.
+        escalates: False when `allowPrivilegeEscalation: false` sets no_new_privs.
+        added: capabilities added, without `CAP_`.
+        dropped: capabilities dropped, without `CAP_`; may be `ALL`.
+        seccomp: `RuntimeDefault`, `Unconfined` or `Localhost`; empty when nothing is said.
+        seccomp_file: name of a Localhost profile.
+    """
+
+    run_as_user: int | None = None
+    run_as_non_root: bool = False
+    read_only_root: bool = False
+    privileged: bool = False
+    escalates: bool = True
+    added: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    seccomp: str = ""
+    seccomp_file: str = ""
+
+    @property
+    def profile(self) -> str:
+        """What the spec calls the seccomp profile, empty when it says nothing."""
+        return f"{self.seccomp} {self.seccomp_file}".strip()
+
+    @classmethod
+    def from_json(cls, pod: object, container: object) -> SecurityContext:
+        """Reads the securityContext of a container over that of its pod.
+
+        Args:
+            pod: decoded v1.PodSecurityContext.
+            container: decoded v1.SecurityContext.
+        """
+        own = _mapping(container)
+        merged = {**_mapping(pod), **own}
+        changes = _mapping(own.get("capabilities"))
+        profile = _mapping(merged.get("seccompProfile"))
+        user = merged.get("runAsUser")
+        return cls(
+            run_as_user=user if isinstance(user, int) and not isinstance(user, bool) else None,
+            run_as_non_root=merged.get("runAsNonRoot") is True,
+            read_only_root=own.get("readOnlyRootFilesystem") is True,
+            privileged=own.get("privileged") is True,
+            escalates=own.get("allowPrivilegeEscalation") is not False,
+            added=_capabilities(changes.get("add")),
+            dropped=_capabilities(changes.get("drop")),
+            seccomp=_text(profile, "type"),
+            seccomp_file=_text(profile, "localhostProfile"),
+        )
+
+
+@dataclass(frozen=True)
+class HealthCheck:
+    """A liveness probe: what the kubelet does, and when it loses patience.
+
+    Attributes:
+        action: such as `GET /healthz on port 8080`, `TCP port 8080`, `gRPC port 9000`, `exec`.
+        period: seconds between two probes.
+        timeout: seconds one probe may take.
+        failures: failures in a row after which the container is restarted.
+    """
+
+    action: str
+    period: int = 10
+    timeout: int = 1
+    failures: int = 3
+
+    @classmethod
+    def from_json(cls, document: object) -> HealthCheck | None:
+        """Reads a decoded v1.Probe; None when there is none. Defaults are the API's."""
+        probe = _mapping(document)
+        if not probe:
+            return None
+        return cls(
+            action=_action(probe),
+            period=_positive(probe, "periodSeconds", 10),
+            timeout=_positive(probe, "timeoutSeconds", 1),
+            failures=_positive(probe, "failureThreshold", 3),
+        )
+
+
+def _action(probe: Mapping[str, Any]) -> str:
+    http, tcp, grpc = (_mapping(probe.get(key)) for key in ("httpGet", "tcpSocket", "grpc"))
+    if http:
+        return f"GET {http.get('path') or '/'} on port {http.get('port', '?')}"
+    if tcp:
+        return f"TCP port {tcp.get('port', '?')}"
+    if grpc:
+        return f"gRPC port {grpc.get('port', '?')}"
+    command = _mapping(probe.get("exec")).get("command")
+    words = [word for word in command if isinstance(word, str)] if isinstance(command, list) else []
+    return "exec " + " ".join(words) if words else "exec"
+
+
+def _capabilities(names: object) -> tuple[str, ...]:
+    listed = names if isinstance(names, list) else []
+    return tuple(n.upper().removeprefix("CAP_") for n in listed if isinstance(n, str))
+
+
+def _positive(mapping: Mapping[str, Any], key: str, default: int) -> int:
+    value = mapping.get(key)
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    return default
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(mapping: Mapping[str, Any], key: str) -> str:
+    value = mapping.get(key)
+    return value if isinstance(value, str) else ""
