@@ -204,7 +204,7 @@ class Session:
         if not arrivals:
             return
         spool = self._spool or self._begin()
-        frames = [a.frame.encode() for a in arrivals if a.frame.seq or _is_hello(a)]
+        frames = [a.frame.wire for a in arrivals if a.frame.seq or _is_hello(a)]
         if frames:
             spool.append(b"".join(frames))
             self._renderer.notify(spool.size)

@@ -369,7 +369,7 @@ class Conversation:
     def _hear(self, arrivals: list[Arrival]) -> None:
         """Has frames kept, and acknowledges them."""
         self._listener.take(arrivals, self.reception)
-        size = sum(len(arrival.frame.payload) for arrival in arrivals)
+        size = sum(len(arrival.frame.wire) for arrival in arrivals)
         if self._stopped_at and any(a.frame.type == FrameType.RECORDS for a in arrivals):
             self._owed -= size
             self._owed_until = time.monotonic() + PROGRESS_SECONDS

@@ -14,7 +14,7 @@ A frame is a 20-byte header and a payload. Little-endian; docs/wire-format.md ha
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from struct import Struct
 from typing import List
@@ -70,15 +70,19 @@ class Frame:
         seq: place in the sender's sequence, from 1; 0 when the frame is outside it.
         payload: the payload as carried, compressed when `FLAG_ZLIB` is set.
         flags: header flags.
+        wire: the bytes of a frame that was received, its checksum verified; empty for others.
     """
 
     type: int
     seq: int
     payload: bytes
     flags: int = 0
+    wire: bytes = field(default=b"", compare=False, repr=False)
 
     def encode(self) -> bytes:
-        """Returns the frame's bytes, header and checksum included."""
+        """Returns the frame's bytes, header and checksum included; those that came, if it did."""
+        if self.wire:
+            return self.wire
         header = HEADER.pack(MAGIC, self.type, self.flags, len(self.payload), self.seq)
         crc = zlib.crc32(self.payload, zlib.crc32(header))
         return b"".join((header, CRC.pack(crc), self.payload))
@@ -182,9 +186,10 @@ class FrameDecoder:
             end = start + HEADER_SIZE + length
             if size < end:
                 break
-            payload = bytes(memoryview(buffer)[start + HEADER_SIZE : end])
-            crc = zlib.crc32(payload, zlib.crc32(bytes(buffer[start : start + HEADER.size])))
-            if crc != CRC.unpack_from(buffer, start + HEADER.size)[0]:
+            wire = bytes(memoryview(buffer)[start:end])
+            payload = wire[HEADER_SIZE:]
+            crc = zlib.crc32(payload, zlib.crc32(wire[: HEADER.size]))
+            if crc != CRC.unpack_from(wire, HEADER.size)[0]:
                 self.errors.append(BadChecksum(f"frame {seq} of type {type_} is damaged"))
                 self._in_vain += end - start
                 if self._in_vain > VAIN_SHARE * (self.position + end - start):
@@ -197,7 +202,7 @@ class FrameDecoder:
                     start = self._resynchronise(start)
                 continue
             self._note_skipped()
-            self._frames.append(Frame(type_, seq, payload, flags))
+            self._frames.append(Frame(type_, seq, payload, flags, wire))
             self.position += end - start
             start = end
         del buffer[:start]

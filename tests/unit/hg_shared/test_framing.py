@@ -76,6 +76,12 @@ def test_a_frame_is_the_bytes_of_the_table() -> None:
     )
 
 
+def test_a_received_frame_keeps_its_bytes() -> None:
+    frames = decode([STREAM[:30], STREAM[30:]])[0]
+    assert b"".join(frame.wire for frame in frames) == STREAM
+    assert all(frame.encode() is frame.wire for frame in frames)
+
+
 @pytest.mark.parametrize("at", range(HEADER_SIZE + 5))
 def test_damage_in_any_byte_costs_one_frame_only(at: int) -> None:
     head = FRAMES[0].encode()
