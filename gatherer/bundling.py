@@ -36,8 +36,8 @@ from gatherer.kube.exec.channels import (
     ExecInterrupted,
     StreamData,
 )
-from gatherer.patience import within
 from gatherer.text import one_line
+from gatherer.timeouts import within
 from hg_shared import mark
 
 TOOLS = ("cat", "mkdir", "chmod", "rm")

@@ -22,13 +22,12 @@ from gatherer.errors import (
     TargetNotFound,
     TargetNotRunning,
 )
-from gatherer.patience import within
 from gatherer.runtimes import HunterImage, Runtime, Target, TargetEnd
 from gatherer.session import Outcome, RendererFactory, Session
 from gatherer.session_document import SessionDocument
-from gatherer.stream.client import Timing
 from gatherer.summary import Summary
 from gatherer.target_wait import TargetWait
+from gatherer.timeouts import Timeouts, within
 from gatherer.view import View
 
 STARTS = 3
@@ -50,7 +49,7 @@ class Capture:
         image: hunter.
         renderer: makes what renders the spool of a session.
         view: shows the capture.
-        timing: patience.
+        timeouts: limits of time.
         attach: makes the node agents of the capture, None for none.
         directory: the capture directory, None to open it when the target is found.
     """
@@ -62,7 +61,7 @@ class Capture:
         image: HunterImage,
         renderer: RendererFactory,
         view: View,
-        timing: Timing | None = None,
+        timeouts: Timeouts | None = None,
         attach: NodeAgentsFactory | None = None,
         directory: CaptureDirectory | None = None,
     ) -> None:
@@ -71,7 +70,7 @@ class Capture:
         self._image = image
         self._make_renderer = renderer
         self._view = view
-        self._timing = timing or Timing()
+        self._timeouts = timeouts or Timeouts()
         self._attach = attach
         self._directory = directory
         self._agents: NodeAgents | None = None
@@ -355,7 +354,7 @@ class Capture:
             self._make_renderer,
             self._view,
             self._chronicle,
-            self._timing,
+            self._timeouts,
             self._greeted,
             self._without_ptrace,
         )

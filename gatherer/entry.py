@@ -28,11 +28,11 @@ from gatherer.interpreters import (
     locate_python,
 )
 from gatherer.kube.objects.models import Container, Pod
-from gatherer.patience import within
 from gatherer.preflight.evidence import Interior, Memory
 from gatherer.preflight.questions import PROBE_SECONDS, glance_inside, look_inside
 from gatherer.runtimes import HunterImage
 from gatherer.text import byte_count
+from gatherer.timeouts import within
 from gatherer.ways import (
     DEFAULT_IMAGE,
     INSIDE,

@@ -25,10 +25,10 @@ from gatherer.fleet_summary import FleetSummary, joint_error, worst
 from gatherer.found_pods import Found
 from gatherer.kube.watch.pod_sources import PodSource
 from gatherer.output_directory import OutputDirectory, replace_json
-from gatherer.patience import within
 from gatherer.starts import Starts
 from gatherer.target_wait import in_vain
 from gatherer.targets import FleetStatus, TargetStatus
+from gatherer.timeouts import within
 from gatherer.view import Waiting
 from gatherer.view.fleet import FleetView, TargetView
 

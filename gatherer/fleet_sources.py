@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from gatherer.errors import GathererError, TargetNotFound, unexpected
 from gatherer.found_pods import FoundPods
 from gatherer.kube.watch.pod_sources import PodSource
-from gatherer.patience import within
+from gatherer.timeouts import within
 
 
 class FleetSources:

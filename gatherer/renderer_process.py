@@ -21,9 +21,9 @@ import gatherer
 import hg_shared
 from gatherer.config import LinesConfig
 from gatherer.errors import GathererError
-from gatherer.patience import within
 from gatherer.progress import Progress, ReportedProgress
 from gatherer.text import printable
+from gatherer.timeouts import within
 from hg_shared import mark
 
 CLOSE_SECONDS = 3.0

@@ -24,19 +24,17 @@ from gatherer.ending import (
     why_stuck,
 )
 from gatherer.errors import GathererError, Interrupted, LogWriteError, TracingDenied
-from gatherer.patience import Pauses, within
 from gatherer.renderer import Renderer
 from gatherer.runtimes import SILENT, Exit, HunterImage, Runtime, TargetEnd
 from gatherer.spool import SpoolWriter, spool_name
 from gatherer.storage.stored_stream import received
-from gatherer.stream.client import Conversation, Reconnection, Timing
+from gatherer.stream.client import Conversation, Reconnection
 from gatherer.stream.receiver import Arrival, Reception
+from gatherer.timeouts import Pauses, Timeouts, within
 from gatherer.view import View
 from hg_shared.framing import FrameType
 from hg_shared.messages import Event, Hello
 
-SYNC_SECONDS = 1.0
-"""Time between two events that have the spool brought to the disk."""
 RendererFactory = Callable[[Path], Renderer]
 """Makes the renderer of a spool."""
 KILLED = 137
@@ -74,7 +72,7 @@ class Session:
         renderer: makes what renders the spool.
         view: shows the capture.
         chronicle: keeps the record of the capture; its present instance is this one.
-        timing: patience.
+        timeouts: limits of time.
         greeted: called when hunter has said Hello.
         without_ptrace: hunter traces with an engine that never stops its target, or not at all.
     """
@@ -87,7 +85,7 @@ class Session:
         renderer: RendererFactory,
         view: View,
         chronicle: Chronicle,
-        timing: Timing,
+        timeouts: Timeouts,
         greeted: Callable[[], None],
         without_ptrace: bool = False,
     ) -> None:
@@ -98,14 +96,14 @@ class Session:
         self._chronicle = chronicle
         self._document = chronicle.document
         self._instance = chronicle.document.instance
-        self._timing = timing
+        self._timeouts = timeouts
         self._on_greeted = greeted
         self._conversation = Conversation(
             runtime,
             image,
             [*config.hunter_arguments(without_ptrace), "--owner", this_user()],
             config.linger,
-            timing,
+            timeouts,
             self,
             config.buffer,
         )
@@ -239,7 +237,7 @@ class Session:
         while True:
             if not self._renderer.full or self._rendered.done():
                 return
-            await asyncio.sleep(self._timing.tick)
+            await asyncio.sleep(self._timeouts.tick)
 
     def disconnected(self, cause: str) -> None:
         """Shows that hunter is out of reach."""
@@ -280,7 +278,7 @@ class Session:
         """Has the spool brought to the disk, in another thread, at most once a second."""
         now = time.monotonic()
         busy = self._syncing is not None and not self._syncing.done()
-        if self._spool is None or busy or now - self._synced_at < SYNC_SECONDS:
+        if self._spool is None or busy or now - self._synced_at < self._timeouts.sync:
             return
         self._synced_at = now
         loop = asyncio.get_running_loop()
@@ -291,7 +289,7 @@ class Session:
         odd = False
         pauses = Pauses()
         while True:
-            paused = pauses.look(self._timing.tick)
+            paused = pauses.look(self._timeouts.tick)
             if paused:
                 self._chronicle.paused(paused)
             progress = self._renderer.progress()
@@ -306,7 +304,7 @@ class Session:
             if odd:
                 self._chronicle.write()
             odd = not odd
-            await asyncio.sleep(self._timing.tick)
+            await asyncio.sleep(self._timeouts.tick)
 
     async def _render_to_the_end(self) -> None:
         """Waits until everything in the spool is in the logs, showing how far it is."""
@@ -315,7 +313,7 @@ class Session:
         spool.sync()
         self._renderer.finish()
         while not self._rendered.done():
-            await asyncio.wait({self._rendered}, timeout=self._timing.tick)
+            await asyncio.wait({self._rendered}, timeout=self._timeouts.tick)
             if not self._rendered.done():
                 self._view.rendering(self._renderer.offset, spool.size)
         self._rendered.result()
@@ -406,13 +404,13 @@ class Session:
         patient = ended.code in (None, KILLED, SILENT) or (ended.code == 0 and not ended.certain)
         end: TargetEnd | None = None
         try:
-            async with within(self._timing.fate + self._timing.poll):
-                until = time.monotonic() + self._timing.fate
+            async with within(self._timeouts.fate + self._timeouts.poll):
+                until = time.monotonic() + self._timeouts.fate
                 while end is None:
                     end = await self._runtime.ended()
                     if not patient or time.monotonic() >= until:
                         break
-                    await asyncio.sleep(0 if end else self._timing.poll)
+                    await asyncio.sleep(0 if end else self._timeouts.poll)
         except (TimeoutError, GathererError):
             pass  # Nobody knows.
         return end

@@ -26,9 +26,9 @@ from gatherer.agents.scrape.sources import AUTO, Gap, Sources
 from gatherer.agents.series.rates import Rates
 from gatherer.agents.series.staleness import Staleness
 from gatherer.errors import GathererError, ScrapeError
-from gatherer.patience import within
 from gatherer.runtimes import Target
 from gatherer.text import printable
+from gatherer.timeouts import within
 
 SLICE = 250
 """Samples that are worked on at a time: a few milliseconds."""

@@ -9,9 +9,9 @@ from gatherer.agents.diagnosis import diagnose_agent
 from gatherer.agents.discovery import AGENTS, AgentPod
 from gatherer.agents.scrape.sources import AUTO, Gap, Sources
 from gatherer.errors import ScrapeError
-from gatherer.patience import within
 from gatherer.preflight.evidence import Agent, Evidence
 from gatherer.runtimes import Target
+from gatherer.timeouts import within
 
 if TYPE_CHECKING:
     from gatherer.kube.auth.access import ClusterAccess

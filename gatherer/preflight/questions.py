@@ -27,12 +27,12 @@ from gatherer.kube.exec.channels import (
 from gatherer.kube.objects.containers import check_running, choose_container
 from gatherer.kube.objects.models import Pod
 from gatherer.kube.objects.node import Node
-from gatherer.patience import within
 from gatherer.preflight.answers import glance, interior
 from gatherer.preflight.evidence import Evidence, Interior, Memory, Question
 from gatherer.preflight.probe import glance_script, python_program, shell_script
 from gatherer.preflight.rights import RIGHTS, missing
 from gatherer.text import one_line
+from gatherer.timeouts import within
 from gatherer.ways import goes_inside, in_sidecar, inside
 
 if TYPE_CHECKING:

@@ -35,9 +35,9 @@ from gatherer.kube.objects.endings import (
 )
 from gatherer.kube.objects.ephemeral import find
 from gatherer.kube.watch.last_seen import LastSeen
-from gatherer.patience import within
 from gatherer.runtimes import Exit, HunterChannel, HunterImage, Target, TargetEnd
 from gatherer.text import one_line
+from gatherer.timeouts import within
 from gatherer.ways import Injection
 from hg_shared.messages import SOCKET_PREFIX
 

@@ -12,79 +12,18 @@ from typing import Any, Protocol
 from gatherer.config import DEFAULT_BUFFER
 from gatherer.ending import no_hello, stuck
 from gatherer.errors import DeployError, GathererError, HunterGone, StreamError
-from gatherer.patience import within
 from gatherer.runtimes import Exit, HunterChannel, HunterImage, Runtime
 from gatherer.stream.receiver import Arrival, Reception
 from gatherer.stream.rejoin import Appointment, Joining
 from gatherer.stream.sender import Transmission
+from gatherer.timeouts import Timeouts, within
 from hg_shared.errors import UnsupportedVersion
 from hg_shared.framing import FrameType
 from hg_shared.messages import Goodbye, Stop
 from hg_shared.wire import encode
 
-FIRST_BACKOFF, LAST_BACKOFF = 0.2, 2.0
-"""Seconds between two attempts to join; doubled each time, up to a tenth of what hunter waits."""
-MIN_SILENCE = 1.5
-WORD_SECONDS = 1.0
-"""How long the word of hunter's watchdog may take when hunter is gone already."""
-QUIET_SECONDS = 4.2
-"""Two heartbeats of hunter: who says nothing for so long is worth a word."""
-POLL_GROWTH = 1.5
-"""Of the time between two questions whether the target has ended, up to `LAST_BACKOFF`."""
-UNCERTAIN_SECONDS = 1.0
-"""How long it may take to find out that the end of an exec is that of hunter, before it is said
-that the connection is lost."""
 OUTLIVES = ("ephemeral", "sidecar")
 """Ways in by which hunter is not in the target, and has its last words to say when that ends."""
-OUTLIVES_SECONDS = 5.0
-STOPPED_SECONDS = 1.0
-"""An event loop that wakes so much later than it wanted was stopped, with its process."""
-SLACK_BYTES = 4 << 20
-"""What may be on its way from hunter, in pipes and sockets, beside its buffer."""
-PROGRESS_SECONDS = 3.0
-"""A hunter that was asked to end and whose records come is waited for that much longer."""
-MIN_JOIN = 1.5
-"""Seconds that the first attempt to join has at least."""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """How long things may take, in seconds.
-
-    Attributes:
-        hello: from the start of hunter to its Hello.
-        silence: without a byte from hunter before its channel is taken for dead; None for a bit
-            more than two of its heartbeats.
-        exit: from the end of the stream to the end of hunter.
-        tick: between two looks at the progress; session.json is replaced every second one.
-        close: for leaving a hunter that does not matter any more.
-        fate: for the runtime to tell that the target has ended; a kubelet looks once a second, and
-            reports a little later.
-        poll: between two questions about it.
-        join: for one attempt to join a lost hunter at most; the first ones have less.
-        margin: beyond the time that hunter waits, for attempts to join it.
-        stop: for a hunter that was asked to end; what it has in its buffer may take longer.
-    """
-
-    hello: float = 30.0
-    silence: float | None = None
-    exit: float = 10.0
-    tick: float = 0.5
-    close: float = 3.0
-    fate: float = 10.0
-    poll: float = 0.25
-    join: float = 10.0
-    margin: float = 5.0
-    stop: float = 15.0
-
-
-def heartbeat_seconds(linger: float) -> float:
-    """Returns how often hunter says at least that it is alive.
-
-    Args:
-        linger: seconds it waits for a lost gatherer.
-    """
-    return min(5.0, linger / 5)
 
 
 @dataclass(frozen=True)
@@ -160,7 +99,7 @@ class Conversation:
         image: hunter.
         arguments: its command line.
         linger: seconds it waits for a lost gatherer.
-        timing: patience.
+        timeouts: limits of time.
         listener: gets what hunter says.
         buffer: bytes that hunter may still have when it is asked to end.
 
@@ -179,7 +118,7 @@ class Conversation:
         image: HunterImage,
         arguments: Sequence[str],
         linger: float,
-        timing: Timing,
+        timeouts: Timeouts,
         listener: Listener,
         buffer: int = DEFAULT_BUFFER,
     ) -> None:
@@ -193,8 +132,8 @@ class Conversation:
         self._image = image
         self._arguments = list(arguments)
         self._linger = linger
-        self._timing = timing
-        self._silence = timing.silence or max(MIN_SILENCE, 2.1 * heartbeat_seconds(linger))
+        self._timeouts = timeouts
+        self._silence = timeouts.silence_of(linger)
         self._listener = listener
         self._transmission = Transmission(linger)
         self._appointment = Appointment.make()
@@ -205,7 +144,7 @@ class Conversation:
         self._reading = True
         self._stopped_at = 0.0
         # What of its buffer has come since: bytes that may, and until when that is progress.
-        self._owed = 2 * buffer + SLACK_BYTES
+        self._owed = 2 * buffer + timeouts.slack_bytes
         self._owed_until = 0.0
         self._leaving: set[asyncio.Future[None]] = set()
 
@@ -222,7 +161,7 @@ class Conversation:
     def _overdue(self) -> bool:
         """Whether hunter has been asked to end, and had all the time it may take."""
         now = time.monotonic()
-        if not self._stopped_at or now - self._stopped_at < self._timing.stop:
+        if not self._stopped_at or now - self._stopped_at < self._timeouts.stop:
             return False
         if not self._reading:
             return False  # it is gatherer that hunter waits for
@@ -232,7 +171,7 @@ class Conversation:
         while True:
             if self._overdue:
                 return
-            await asyncio.sleep(self._timing.tick)
+            await asyncio.sleep(self._timeouts.tick)
 
     async def run(self) -> Exit:
         """Talks to the end and returns how hunter ended.
@@ -283,15 +222,17 @@ class Conversation:
         sending = asyncio.ensure_future(self._transmission.run(channel))
         try:
             while not receiving.done():
-                wanted = min(self._patience(), self._timing.tick)
+                wanted = min(self._patience(), self._timeouts.tick)
                 since = time.monotonic()
                 await asyncio.wait({receiving}, timeout=wanted)
                 # While this process was stopped nothing could be heard: what has come is read now.
-                self._heard_at += max(0.0, time.monotonic() - since - wanted - STOPPED_SECONDS)
+                self._heard_at += max(
+                    0.0, time.monotonic() - since - wanted - self._timeouts.stopped
+                )
                 self._note_quiet()
                 if not receiving.done() and self._patience() <= 0:
                     if self.reception.hello is None:
-                        waited = self._silence if self._is_there else self._timing.hello
+                        waited = self._silence if self._is_there else self._timeouts.hello
                         raise no_hello(self.reception, Exit(None), waited)
                     self._fell_silent = True
                     return Exit(None, f"hunter was silent for {self._silence:g} s")
@@ -312,13 +253,13 @@ class Conversation:
             self._listener.heard(self._heard_at - self._quiet_since)
             self._quiet_since = 0.0
         quiet = time.monotonic() - self._heard_at
-        if not self._quiet_since and quiet >= QUIET_SECONDS:
+        if not self._quiet_since and quiet >= self._timeouts.quiet:
             self._quiet_since = self._heard_at
             self._listener.quiet(quiet)
 
     @property
     def _overdue_words(self) -> str:
-        return f"hunter did not end within {self._timing.stop:g} s after it was asked to"
+        return f"hunter did not end within {self._timeouts.stop:g} s after it was asked to"
 
     @property
     def _is_there(self) -> bool:
@@ -328,7 +269,7 @@ class Conversation:
     def _patience(self) -> float:
         if not self._reading:
             return self._silence
-        limit = self._silence if self._is_there else self._timing.hello
+        limit = self._silence if self._is_there else self._timeouts.hello
         return max(0.0, self._heard_at + limit - time.monotonic())
 
     async def _receive(self, channel: HunterChannel) -> None:
@@ -336,7 +277,7 @@ class Conversation:
         until = None
         while True:
             if self._said_goodbye:
-                until = until or time.monotonic() + self._timing.exit
+                until = until or time.monotonic() + self._timeouts.exit
                 try:
                     async with within(until - time.monotonic()):
                         data = await channel.receive()
@@ -358,7 +299,7 @@ class Conversation:
             self._listener.take(self.reception.receive_eof(), self.reception)
         if self.reception.hello is None:
             self.reception.receive_eof()
-            raise no_hello(self.reception, await self._exit(channel), self._timing.hello)
+            raise no_hello(self.reception, await self._exit(channel), self._timeouts.hello)
 
     def _arrivals(self, data: bytes) -> list[Arrival]:
         try:
@@ -372,14 +313,14 @@ class Conversation:
         size = sum(len(arrival.frame.wire) for arrival in arrivals)
         if self._stopped_at and any(a.frame.type == FrameType.RECORDS for a in arrivals):
             self._owed -= size
-            self._owed_until = time.monotonic() + PROGRESS_SECONDS
+            self._owed_until = time.monotonic() + self._timeouts.progress
         if any(isinstance(arrival.message, Goodbye) for arrival in arrivals):
             self._said_goodbye = True
         self._transmission.durable(self.reception.last_seq, size, at_once=self._said_goodbye)
 
     async def _exit(self, channel: HunterChannel) -> Exit:
         try:
-            async with within(self._timing.exit):
+            async with within(self._timeouts.exit):
                 return await channel.wait()
         except (TimeoutError, GathererError):
             return Exit(None, "hunter did not end")
@@ -432,7 +373,7 @@ class Conversation:
         """
         lost_at = time.monotonic()
         missing_before = self.reception.missing_frames
-        looking = asyncio.ensure_future(self._look(lost_at + self._linger + self._timing.margin))
+        looking = asyncio.ensure_future(self._look(lost_at + self._linger + self._timeouts.margin))
         asking = asyncio.ensure_future(self._until_target_ended())
         waiting = asyncio.ensure_future(self._until_overdue())
         tasks: set[asyncio.Future[Any]] = {looking, asking, waiting}
@@ -442,18 +383,18 @@ class Conversation:
             tasks.add(listening)
         try:
             # The usual end of a container is no connection that is lost.
-            patience = UNCERTAIN_SECONDS if ended.code is not None else 0
+            patience = self._timeouts.uncertain if ended.code is not None else 0
             await asyncio.wait(tasks, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
             if not any(task.done() for task in tasks):
                 self._listener.disconnected(_how(ended))
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if listening is not None:
                 if looking.done() and looking.result()[0] is None:
-                    await asyncio.wait({listening}, timeout=WORD_SECONDS)
+                    await asyncio.wait({listening}, timeout=self._timeouts.final_message)
                 if listening.done():
                     return None, _Parting(gone=True, ended=listening.result())
             if not looking.done() and asking.done() and self.inject in OUTLIVES:
-                await asyncio.wait({looking}, timeout=OUTLIVES_SECONDS)
+                await asyncio.wait({looking}, timeout=self._timeouts.outlives)
             if not looking.done() and asking.done():
                 return None, _Parting("its target has ended", gone=True)
             if not looking.done():
@@ -478,10 +419,12 @@ class Conversation:
 
     async def _look(self, deadline: float) -> tuple[HunterChannel | None, _Parting]:
         """Makes attempts until one works, or the time is over."""
-        backoff = FIRST_BACKOFF
-        longest = min(LAST_BACKOFF, self._linger / 10)
+        backoff = self._timeouts.first_backoff
+        longest = min(self._timeouts.longest_backoff, self._linger / 10)
         # A connection that hangs must not take all the time that hunter waits.
-        first = patience = min(self._timing.join, max(MIN_JOIN, self._linger / 5))
+        first = patience = min(
+            self._timeouts.join, max(self._timeouts.shortest_join, self._linger / 5)
+        )
         hung = 0
         while True:
             self.attempts += 1
@@ -492,7 +435,7 @@ class Conversation:
                 return None, _Parting(gone.cause, gone=True)
             except TimeoutError:
                 problem = f"no answer within {patience:g} s"
-                patience = min(self._timing.join, first * 2**hung)
+                patience = min(self._timeouts.join, first * 2**hung)
                 hung += 1
             except GathererError as error:
                 problem = error.cause
@@ -504,12 +447,12 @@ class Conversation:
 
     async def _until_target_ended(self) -> None:
         """Returns when the runtime says for certain that the target has ended."""
-        pause = min(self._timing.poll, LAST_BACKOFF)
+        pause = min(self._timeouts.poll, self._timeouts.longest_backoff)
         while True:
             await asyncio.sleep(pause)
-            pause = min(POLL_GROWTH * pause, LAST_BACKOFF)
+            pause = min(self._timeouts.poll_growth * pause, self._timeouts.longest_backoff)
             try:
-                async with within(self._timing.join):
+                async with within(self._timeouts.join):
                     end = await self._runtime.ended()
             except (TimeoutError, GathererError):
                 continue  # Nobody knows.
@@ -553,7 +496,7 @@ class Conversation:
 
     async def _drop(self, channel: HunterChannel, stop: bool) -> None:
         try:
-            async with within(self._timing.close):
+            async with within(self._timeouts.close):
                 if stop:
                     await channel.send(encode(Stop("error")))
                 await channel.aclose()

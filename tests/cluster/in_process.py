@@ -13,8 +13,8 @@ from gatherer.capture import Capture
 from gatherer.config import CaptureConfig, TargetConfig
 from gatherer.runtimes.kubernetes import KubernetesRuntime
 from gatherer.session import RendererFactory
-from gatherer.stream.client import Timing
 from gatherer.summary import Summary
+from gatherer.timeouts import Timeouts
 from gatherer.view import Start, Status, Waiting
 from gatherer.ways import Injection
 from gatherer.zipapp import hunter_image
@@ -133,7 +133,7 @@ class ProxiedCapture:
             hunter_image(),
             self._make_renderer(self.config),
             self.view,
-            Timing(tick=0.1),
+            Timeouts(tick=0.1),
         )
         self._task = asyncio.ensure_future(self.capture.run())
         return self

@@ -23,8 +23,8 @@ from gatherer.errors import (
 from gatherer.kube.answers import AnswerCutShort, AnswerTooBig, RawAnswer
 from gatherer.kube.auth.access import ClusterAccess
 from gatherer.kube.pods_proxy import PodsProxy, proxy_path
-from gatherer.patience import within
 from gatherer.text import printable
+from gatherer.timeouts import within
 
 READ_SIZE = 1 << 16
 UNREACHABLE = "error trying to reach service"

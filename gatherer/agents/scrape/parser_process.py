@@ -16,7 +16,7 @@ import gatherer
 import hg_shared
 from gatherer.agents.container_filter import ContainerFilter
 from gatherer.errors import ScrapeError
-from gatherer.patience import within
+from gatherer.timeouts import within
 from hg_shared import mark
 
 SECONDS = 30.0

@@ -15,7 +15,7 @@ from typing import Protocol
 from gatherer.errors import Forbidden, GathererError
 from gatherer.kube.objects.models import Pod
 from gatherer.kube.watch.watch_events import WatchEvent
-from gatherer.patience import within
+from gatherer.timeouts import within
 
 WATCH_SECONDS = 300
 """How long one watch may last; then there is another one."""

@@ -15,8 +15,8 @@ from gatherer.progress import Progress
 from gatherer.renderer import LinesFactory, Rendering
 from gatherer.runtimes import Exit, HunterImage, Target, TargetEnd
 from gatherer.spool import restart_of
-from gatherer.stream.client import Timing
 from gatherer.summary import Summary
+from gatherer.timeouts import Timeouts
 from gatherer.view import Start, Status, Waiting
 from hg_shared.batch import Batch
 from hg_shared.framing import FrameDecoder
@@ -41,6 +41,7 @@ from hunter.stream.rejoin import Joiner
 SECOND = 1_000_000_000
 REALTIME = 1_790_000_000 * SECOND
 IMAGE = HunterImage(b"zipapp", "00" * 32)
+QUICK = Timeouts(tick=0.001, fate=0.0, poll=0.001, first_backoff=0.0001, longest_backoff=0.001)
 
 HELLO = Hello(
     protocol=1, version="0.1.0", sha256="00" * 32, python="3.11.2", executable="/usr/bin/python3",
@@ -378,14 +379,14 @@ def config(tmp_path: Path, **more: object) -> CaptureConfig:
 def session(
     tmp_path: Path, runtime: ScriptedRuntime, view: RecordingView | None = None, **more: object
 ) -> Capture:
-    timing = more.pop("timing", Timing(tick=0.001, fate=0.0, poll=0.001))
+    timeouts = more.pop("timeouts", QUICK)
     lines = more.pop("lines", NumberedLines)
     settings = config(tmp_path, **more)
 
     def renderer(spool: Path) -> InlineRenderer:
         return InlineRenderer(spool, lines, settings.max_log_size)  # type: ignore[arg-type]
 
-    return Capture(settings, runtime, IMAGE, renderer, view or RecordingView(), timing)  # type: ignore[arg-type]
+    return Capture(settings, runtime, IMAGE, renderer, view or RecordingView(), timeouts)  # type: ignore[arg-type]
 
 
 def event(name: str, pid: int | None = 4711, **fields: object) -> Event:

@@ -12,14 +12,13 @@ import pytest
 
 from gatherer.errors import ClusterUnreachable, DeployError, GathererError, LogWriteError
 from gatherer.runtimes import Exit, TargetEnd
-from gatherer.stream import client
-from gatherer.stream.client import Timing
 from hg_shared.framing import Frame
 from hg_shared.messages import Heartbeat
 from hg_shared.records import Kind
 from hg_shared.wire import encode
 from tests.unit.gatherer.scripted import (
     HELLO,
+    QUICK,
     REALTIME,
     SECOND,
     InlineRenderer,
@@ -296,26 +295,26 @@ async def test_what_hunter_says_on_stderr_is_the_error(tmp_path: Path) -> None:
 async def test_a_hunter_that_says_nothing_is_waited_for_and_left(tmp_path: Path) -> None:
     runtime = ScriptedRuntime([])
     runtime.channel.hold = asyncio.Event().wait
-    timing = Timing(hello=0.01, tick=0.001, fate=0.0, poll=0.001)
+    timeouts = replace(QUICK, hello=0.01)
     with pytest.raises(DeployError, match=r"said nothing for 0\.01 s"):
-        await session(tmp_path, runtime, timing=timing).run()
+        await session(tmp_path, runtime, timeouts=timeouts).run()
     assert runtime.channel.closed
 
 
 async def test_a_hunter_that_falls_silent_while_it_loads(tmp_path: Path) -> None:
     runtime = ScriptedRuntime([encode(replace(HELLO, loading=True))])
     runtime.channel.hold = asyncio.Event().wait
-    timing = Timing(silence=0.01, tick=0.001, fate=0.0, poll=0.001)
+    timeouts = replace(QUICK, silence=0.01)
     with pytest.raises(DeployError, match=r"said nothing for 0\.01 s while it loaded its engine"):
-        await session(tmp_path, runtime, timing=timing).run()
+        await session(tmp_path, runtime, timeouts=timeouts).run()
     assert runtime.channel.closed
 
 
 async def test_a_hunter_that_falls_silent_breaks_the_stream(tmp_path: Path) -> None:
     runtime = ScriptedRuntime(stream(HELLO, process(), batch(0, 2)), Exit(None))
     runtime.channel.hold = asyncio.Event().wait
-    timing = Timing(silence=0.01, tick=0.001, fate=0.0, poll=0.001)
-    summary = await session(tmp_path, runtime, timing=timing).run()
+    timeouts = replace(QUICK, silence=0.01)
+    summary = await session(tmp_path, runtime, timeouts=timeouts).run()
     assert (summary.exit_code, summary.received, summary.complete) == (4, 2, False)
     assert summary.end_reason == (
         "the stream broke: hunter was silent for 0.01 s; hunter does not run any more"
@@ -542,23 +541,20 @@ async def test_lines_over_the_limit_are_told_everywhere(tmp_path: Path) -> None:
     assert any(f"{dropped} lines dropped (log size limit)" in line for line in summary.lines())
 
 
-ENDING = Timing(tick=0.001, fate=0.0, poll=0.001, stop=0.02, silence=60.0)
+ENDING = replace(QUICK, stop=0.02, silence=60.0, progress=60.0, slack_bytes=0)
 
 
 async def test_a_hunter_that_does_not_end_is_left(tmp_path: Path) -> None:
     runtime = ScriptedRuntime(stream(HELLO, process(), batch(0, 3)))
     runtime.channel.hold = asyncio.Event().wait
-    summary = await session(tmp_path, runtime, duration=0.001, timing=ENDING).run()
+    summary = await session(tmp_path, runtime, duration=0.001, timeouts=ENDING).run()
     assert runtime.channel.stop_reason == "error"  # as it is left it is told that nobody comes back
     assert (summary.exit_code, summary.complete, summary.received) == (4, False, 3)
     assert summary.end_reason.endswith("hunter did not end within 0.02 s after it was asked to")
     assert log_numbers(tmp_path) == [0, 1, 2]
 
 
-async def test_one_that_sends_what_it_has_may_take_longer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(client, "PROGRESS_SECONDS", 60.0)
+async def test_one_that_sends_what_it_has_may_take_longer(tmp_path: Path) -> None:
     rest = stream(*(batch(3 + n, 1) for n in range(50)), goodbye(53), start=4)
     runtime = ScriptedRuntime(stream(HELLO, process(), batch(0, 3)), after_stop=rest)
 
@@ -566,31 +562,23 @@ async def test_one_that_sends_what_it_has_may_take_longer(
         await asyncio.sleep(0.002)
 
     runtime.channel.hold = slow_link
-    summary = await session(tmp_path, runtime, duration=0.001, timing=ENDING).run()
+    summary = await session(tmp_path, runtime, duration=0.001, timeouts=ENDING).run()
     assert (summary.exit_code, summary.complete, summary.received) == (0, True, 53)
 
 
-async def test_one_that_sends_without_end_is_left_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(client, "PROGRESS_SECONDS", 60.0)
-    monkeypatch.setattr(client, "SLACK_BYTES", 0)
+async def test_one_that_sends_without_end_is_left_too(tmp_path: Path) -> None:
     rest = stream(*(batch(3 + 40 * n, 40) for n in range(3000)), start=4)
     runtime = ScriptedRuntime(stream(HELLO, process(), batch(0, 3)), after_stop=rest)
-    settings = {"duration": 0.001, "timing": ENDING, "buffer": 1 << 16}
+    settings = {"duration": 0.001, "timeouts": ENDING, "buffer": 1 << 16}
     summary = await session(tmp_path, runtime, **settings).run()
     assert summary.exit_code == 4
     assert "did not end within" in summary.end_reason
 
 
-async def test_nobody_is_looked_for_when_the_capture_is_to_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(client, "FIRST_BACKOFF", 0.001)
-    monkeypatch.setattr(client, "LAST_BACKOFF", 0.001)
+async def test_nobody_is_looked_for_when_the_capture_is_to_end(tmp_path: Path) -> None:
     runtime = ScriptedRuntime(stream(HELLO, process(), batch(0, 3)), Exit(None, "it broke"))
     runtime.rejoined = [ClusterUnreachable("no connection")] * 100_000  # linger is 10 s
     async with asyncio.timeout(8):
-        summary = await session(tmp_path, runtime, duration=0.001, timing=ENDING).run()
+        summary = await session(tmp_path, runtime, duration=0.001, timeouts=ENDING).run()
     assert summary.exit_code == 4
     assert "it broke; hunter did not end within 0.02 s" in summary.end_reason

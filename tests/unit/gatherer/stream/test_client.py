@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gatherer.errors import ClusterUnreachable, HunterGone, NotFound, ServerError
 from gatherer.runtimes import Exit, TargetEnd
-from gatherer.stream import client
-from gatherer.stream.client import Timing
 from tests.unit.gatherer.scripted import (
     HELLO,
+    QUICK,
     JoinableChannel,
     NumberedLines,
     RecordingView,
@@ -27,12 +27,6 @@ from tests.unit.gatherer.scripted import (
 
 FRAMES = stream(HELLO, process(), *(batch(10 * n, 10) for n in range(8)), goodbye(80))
 BROKEN = Exit(None, "the connection broke")
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "FIRST_BACKOFF", 0.0001)
-    monkeypatch.setattr(client, "LAST_BACKOFF", 0.001)
 
 
 def log(tmp_path: Path) -> list[str]:
@@ -102,8 +96,8 @@ async def test_a_hunter_that_is_gone_ends_the_capture(tmp_path: Path) -> None:
 async def test_it_is_not_looked_for_for_ever(tmp_path: Path) -> None:
     runtime = broken(*FRAMES[:4])
     runtime.rejoined = [ClusterUnreachable("no connection")] * 5000
-    timing = Timing(tick=0.001, margin=0.02, fate=0.05)
-    summary = await session(tmp_path, runtime, timing=timing, linger=0.03).run()
+    timeouts = replace(QUICK, margin=0.02, fate=0.05)
+    summary = await session(tmp_path, runtime, timeouts=timeouts, linger=0.03).run()
     assert summary.exit_code == 4
     assert "it could not be reached again: no connection" in summary.end_reason
     assert len(runtime.sessions) >= 2
@@ -123,7 +117,7 @@ async def test_an_attempt_that_is_not_answered_is_given_up(tmp_path: Path) -> No
     silent = JoinableChannel(runtime, [])
     silent.send = _swallow  # type: ignore[method-assign]
     runtime.rejoined = [silent, JoinableChannel(runtime, FRAMES[4:])]
-    summary = await session(tmp_path, runtime, timing=Timing(tick=0.001, join=0.05)).run()
+    summary = await session(tmp_path, runtime, timeouts=replace(QUICK, join=0.05)).run()
     assert (summary.exit_code, summary.received) == (0, 80)
 
 
@@ -204,8 +198,8 @@ async def test_a_hunter_that_nobody_finds_has_ended_as_its_exec_did(
 ) -> None:
     view = RecordingView()
     runtime = ScriptedRuntime(FRAMES[:4], Exit(code, certain=False))
-    timing = Timing(tick=0.001, fate=0.05)
-    summary = await session(tmp_path, runtime, view, timing=timing).run()
+    timeouts = replace(QUICK, fate=0.05)
+    summary = await session(tmp_path, runtime, view, timeouts=timeouts).run()
     assert (summary.exit_code, summary.end_reason) == (4, f"the stream broke: {words}")
     assert len(runtime.sessions) == 1
     assert not [note for note in view.notes if "lost" in note]
@@ -214,8 +208,8 @@ async def test_a_hunter_that_nobody_finds_has_ended_as_its_exec_did(
 async def test_nor_is_an_exit_code_believed_when_time_is_over(tmp_path: Path) -> None:
     runtime = ScriptedRuntime(FRAMES[:4], RESTARTED)
     runtime.rejoined = [BOOTING[0]] * 5000
-    timing = Timing(tick=0.001, margin=0.02, fate=0.05)
-    summary = await session(tmp_path, runtime, timing=timing, linger=0.03).run()
+    timeouts = replace(QUICK, margin=0.02, fate=0.05)
+    summary = await session(tmp_path, runtime, timeouts=timeouts, linger=0.03).run()
     assert summary.exit_code == 4
     assert summary.end_reason.startswith(
         "the stream broke: its exec ended with exit code 0; it could not be reached again: error"
@@ -226,7 +220,7 @@ async def test_the_pods_own_status_ends_the_search(tmp_path: Path) -> None:
     oom = TargetEnd("OOMKilled", exit_code=137)
     runtime = ScriptedRuntime(FRAMES[:4], Exit(137, certain=False), end=oom)
     runtime.rejoined = [BOOTING[2]] * 5000
-    summary = await session(tmp_path, runtime, timing=Timing(tick=0.001, poll=0.001)).run()
+    summary = await session(tmp_path, runtime).run()
     assert (summary.exit_code, summary.end_reason) == (0, "OOMKilled")
 
 
@@ -246,7 +240,7 @@ async def test_a_node_that_is_silent_may_come_back(tmp_path: Path) -> None:
 
     runtime.ended = ended  # type: ignore[method-assign]
     runtime.rejoin = rejoin  # type: ignore[method-assign]
-    summary = await session(tmp_path, runtime, timing=Timing(tick=0.001, poll=0.001)).run()
+    summary = await session(tmp_path, runtime).run()
     assert (summary.exit_code, summary.complete, summary.received) == (0, True, 80)
 
 
@@ -269,5 +263,5 @@ async def test_a_hunter_outside_the_target_has_last_words(tmp_path: Path, inject
 
     runtime.ended = ask  # type: ignore[method-assign]
     runtime.rejoin = rejoin  # type: ignore[method-assign]
-    summary = await session(tmp_path, runtime, timing=Timing(tick=0.001, poll=0.001)).run()
+    summary = await session(tmp_path, runtime).run()
     assert (summary.received, summary.end_reason) == (80, "target ended")

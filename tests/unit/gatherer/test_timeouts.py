@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gatherer.patience import Pauses
+from gatherer.timeouts import Pauses
 
 
 @pytest.mark.parametrize(("late", "seen"), [(0.0, 0.0), (1.9, 0.0), (2.0, 2.0), (184.25, 184.25)])
