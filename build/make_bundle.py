@@ -2,8 +2,8 @@
 
     python build/make_bundle.py [TARGET]
 
-It is what `python -m gatherer.bundle` makes, with a name that `gatherer.bundle.find_bundle` looks
-for. Nothing is downloaded and nothing compiled: interpreter, loader and libraries are this
+It is what `python -m gatherer.inject.portable_python` makes, with a name that `find_bundle` there
+looks for. Nothing is downloaded and nothing compiled: interpreter, loader and libraries are this
 machine's own.
 """
 
@@ -13,7 +13,7 @@ import platform
 import sys
 from pathlib import Path
 
-from gatherer.bundle import main
+from gatherer.inject.portable_python import main
 
 if __name__ == "__main__":
     where = Path(__file__).resolve().parent.parent / "dist"

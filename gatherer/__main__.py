@@ -12,7 +12,7 @@ def run() -> int:
     ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     if not ignored:
         signal.signal(signal.SIGINT, _end)
-    from gatherer.standard_streams import flush, open_closed
+    from gatherer.commands.standard_streams import flush, open_closed
     from hg_shared import inherited_signals
     from hg_shared.mark import set_mark
     from hg_shared.open_files import raise_limit
@@ -22,7 +22,7 @@ def run() -> int:
     inherited_signals.reset()
     open_closed()
     raise_limit()
-    from gatherer.cli import main
+    from gatherer.commands.cli import main
 
     try:
         if not ignored:

@@ -9,10 +9,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gatherer.errors import ConfigError
-from gatherer.masking import masked_text
-from gatherer.options import MemoryThreshold
+from gatherer.redaction.masking import masked_text
 
 _MAX_USER = 100
+
+
+@dataclass(frozen=True)
+class MemoryThreshold:
+    """The value of `-m`: exactly one of the two is set.
+
+    Attributes:
+        percent: of the limit or of the node's memory, 0 to 100, as it was typed.
+        size_bytes: RSS in bytes.
+    """
+
+    percent: str | None = None
+    size_bytes: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.percent}%" if self.percent is not None else str(self.size_bytes)
+
 
 DEFAULT_MEMORY = MemoryThreshold(percent="2.0")
 DEFAULT_FREQUENCY = 5.0

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import textwrap
+from collections.abc import Mapping
+from typing import Any
 
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 # NAME_MAX is 255 bytes; the pid, a counter and the suffix follow.
 MAX_COMMAND = 64
 _MAX_LINE = 600  # characters
+MAX_DEPTH = 16
 _SIBILANTS = ("s", "x", "ch", "sh")
 
 
@@ -122,3 +127,36 @@ def _escape(character: str) -> str:
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def quoted(text: str) -> str:
+    """Returns a user's value for an error line: quoted, printable, at most 40 characters."""
+    printable = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    return f"'{printable[:37]}...'" if len(printable) > 40 else f"'{printable}'"
+
+
+def json_line(value: Mapping[str, Any]) -> str:
+    """Returns an object as one line of ASCII, without its line break.
+
+    Args:
+        value: anything json.loads can give, and tuples.
+    """
+    return json.dumps(plain_json(value), separators=(",", ":"), allow_nan=False)
+
+
+def plain_json(value: Any, depth: int = 0) -> Any:
+    """Returns the value as JSON can say it: no NaN, no infinity, no depth that a reader refuses.
+
+    Args:
+        value: anything json.loads can give, and tuples.
+        depth: of the value in its document.
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        if depth == MAX_DEPTH:
+            return None
+        return {str(key): plain_json(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return None if depth == MAX_DEPTH else [plain_json(item, depth + 1) for item in value]
+    return value

@@ -37,7 +37,7 @@ def run() -> int:
 def _tell(code: int) -> None:
     """Tells the exit code to whoever waits for it and is no parent of this process.
 
-    `-X hunter=N` gives the descriptor for it (gatherer.bootstrap).
+    `-X hunter=N` gives the descriptor for it (gatherer.guest.receive_hunter).
     """
     option = sys._xoptions.get("hunter")
     if isinstance(option, str) and option.isdigit():

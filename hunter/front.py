@@ -1,4 +1,4 @@
-"""The process of the exec, which waits for hunter beside it (gatherer.bootstrap), in few pages.
+"""The process of the exec, which waits for hunter beside it (guest.receive_hunter), in few pages.
 
 An interpreter that only waits would take 5 MiB of the target's memory. It gives back all that it
 has mapped, but for a page with the code of front.c, its stack and what the kernel writes to.

@@ -11,12 +11,12 @@ from gatherer.agents.diagnostics import ClusterRef
 from gatherer.agents.pulling import AgentPull
 from gatherer.agents.record import AgentRecord
 from gatherer.agents.scrape.sources import Sources
-from gatherer.capture_dir import CaptureDirectory
+from gatherer.capture.session_document import SessionDocument
 from gatherer.config import CaptureConfig
 from gatherer.kube.auth.access import ClusterAccess
-from gatherer.runtimes import Target
-from gatherer.session_document import SessionDocument
-from gatherer.view import View
+from gatherer.storage.capture_directory import CaptureDirectory
+from gatherer.target.values import Target
+from gatherer.view.base import View
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from gatherer.agents.scrape.sources import Sources
 from gatherer.kube.objects.models import Container, Pod
-from gatherer.runtimes import Target
+from gatherer.target.values import Target
 
 
 class ContainerStatus:

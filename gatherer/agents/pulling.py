@@ -26,7 +26,7 @@ from gatherer.agents.scrape.sources import AUTO, Gap, Sources
 from gatherer.agents.series.rates import Rates
 from gatherer.agents.series.staleness import Staleness
 from gatherer.errors import GathererError, ScrapeError
-from gatherer.runtimes import Target
+from gatherer.target.values import Target
 from gatherer.text import printable
 from gatherer.timeouts import within
 

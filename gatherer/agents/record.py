@@ -13,10 +13,10 @@ from typing import Any
 
 from gatherer.agents.scrape.exposition import Sample
 from gatherer.agents.series.rates import Rate
-from gatherer.capture_dir import CaptureDirectory
 from gatherer.clock import CaptureClock, rfc3339
 from gatherer.errors import LogWriteError
-from gatherer.view import View
+from gatherer.storage.capture_directory import CaptureDirectory
+from gatherer.view.base import View
 
 MAX_WAITING = 50_000
 """Lines kept until the capture clock is known."""

@@ -1,5 +1,8 @@
-"""What must be right for a capture, looked at before anything is touched.
+"""Preflight: what must be right for a capture, looked at before anything is touched.
 
-`questions` asks the API server and the container, `evidence` holds the answers, the checks judge
-them, each in a module of its own and without I/O, and `checks` puts their findings in order.
+`collect` asks the API server and the container, `facts` holds the answers, the modules of `checks`
+judge them without I/O, and `evaluation` puts their findings in order; `before` does so for a
+capture.
+
+Not here: the probe that runs in the container (`probe`), and how hunter would get in (`inject`).
 """

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gatherer.errors import Forbidden, GathererError
-from gatherer.preflight import rights
-from gatherer.preflight.checks import judge
-from gatherer.preflight.evidence import Evidence, Question
+from gatherer.preflight.checks import rights
+from gatherer.preflight.collect import ask, caught
+from gatherer.preflight.evaluation import judge
+from gatherer.preflight.facts import Evidence, Question
 from gatherer.preflight.findings import Level
-from gatherer.preflight.questions import ask, caught
-from gatherer.runtimes import HunterChannel, HunterImage, Runtime, Target, TargetEnd
+from gatherer.target.runtime import HunterChannel, Runtime
+from gatherer.target.values import HunterImage, Target, TargetEnd
 from gatherer.timeouts import within
 
 if TYPE_CHECKING:

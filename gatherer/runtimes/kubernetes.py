@@ -10,9 +10,6 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from gatherer import relay
-from gatherer.bootstrap import RECEIVED
-from gatherer.entry import Entered, Entry
 from gatherer.errors import (
     ApiError,
     ExecError,
@@ -22,6 +19,10 @@ from gatherer.errors import (
     TargetGone,
     TargetNotRunning,
 )
+from gatherer.guest import rejoin_relay
+from gatherer.guest.receive_hunter import RECEIVED
+from gatherer.inject.injector import Entered, Entry
+from gatherer.inject.plan import Injection
 from gatherer.kube.exec.channels import STDOUT, ExecExited, ExecFailed, ExecInterrupted, StreamData
 from gatherer.kube.objects.containers import check_running, choose_container
 from gatherer.kube.objects.endings import (
@@ -35,10 +36,10 @@ from gatherer.kube.objects.endings import (
 )
 from gatherer.kube.objects.ephemeral import find
 from gatherer.kube.watch.last_seen import LastSeen
-from gatherer.runtimes import Exit, HunterChannel, HunterImage, Target, TargetEnd
+from gatherer.target.runtime import HunterChannel
+from gatherer.target.values import Exit, HunterImage, Target, TargetEnd
 from gatherer.text import one_line
 from gatherer.timeouts import within
-from gatherer.ways import Injection
 from hg_shared.messages import SOCKET_PREFIX
 
 if TYPE_CHECKING:
@@ -363,7 +364,7 @@ class ExecHunterChannel:
     """Hunter at the other end of an exec.
 
     Args:
-        entered: hunter as `gatherer.entry` brought it in.
+        entered: hunter as `gatherer.inject.injector` brought it in.
     """
 
     def __init__(self, entered: Entered) -> None:
@@ -429,10 +430,10 @@ class ExecHunterChannel:
 
 
 class RelayChannel(ExecHunterChannel):
-    """A hunter that was joined again: what ends here is the relay."""
+    """A hunter that was joined again: what ends here is the rejoin_relay."""
 
     def _end(self, code: int | None, message: str) -> None:
-        if code == relay.NOBODY:
+        if code == rejoin_relay.NOBODY:
             raise HunterGone("hunter does not run any more")
         if code is not None:
             message = "hunter has closed the connection"

@@ -15,7 +15,8 @@ from pathlib import Path
 import psutil
 
 from gatherer.errors import DeployError, ExecError, HunterGone, TargetGone, TargetNotFound
-from gatherer.runtimes import Exit, HunterChannel, HunterImage, Target, TargetEnd
+from gatherer.target.runtime import HunterChannel
+from gatherer.target.values import Exit, HunterImage, Target, TargetEnd
 from gatherer.text import printable
 from hg_shared.messages import SOCKET_PREFIX
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from gatherer.config import DEFAULT_BUFFER
-from gatherer.ending import no_hello, stuck
 from gatherer.errors import DeployError, GathererError, HunterGone, StreamError
-from gatherer.runtimes import Exit, HunterChannel, HunterImage, Runtime
+from gatherer.stream.hunter_exit import no_hello, stuck
 from gatherer.stream.receiver import Arrival, Reception
 from gatherer.stream.rejoin import Appointment, Joining
 from gatherer.stream.sender import Transmission
+from gatherer.target.runtime import HunterChannel, Runtime
+from gatherer.target.values import Exit, HunterImage
 from gatherer.timeouts import Timeouts, within
 from hg_shared.errors import UnsupportedVersion
 from hg_shared.framing import FrameType

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from gatherer.errors import GathererError
-from gatherer.runtimes import HunterChannel
+from gatherer.target.runtime import HunterChannel
 from gatherer.timeouts import within
 from hg_shared.messages import Ack, Ping, Stop
 from hg_shared.wire import encode

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TextIO
 
 from gatherer.config import ViewConfig
-from gatherer.fleet_summary import FleetSummary
-from gatherer.summary import Summary
-from gatherer.targets import FleetStatus, TargetName
-from gatherer.view import Start, Status, Waiting
+from gatherer.target.values import TargetName
+from gatherer.view.fleet_summary import FleetSummary
+from gatherer.view.status import FleetStatus, Start, Status, Waiting
+from gatherer.view.summary import Summary
 
 
 class FleetView(Protocol):

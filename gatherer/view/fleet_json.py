@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TextIO
 
-from gatherer.fleet_summary import FleetSummary
-from gatherer.targets import FleetStatus, TargetName
-from gatherer.view import Start, Waiting, WaitingNews
+from gatherer.target.values import TargetName
+from gatherer.view.fleet_summary import FleetSummary
 from gatherer.view.json_lines import (
     WAITING_SECONDS,
     JsonLines,
@@ -16,6 +15,7 @@ from gatherer.view.json_lines import (
     start_object,
     waiting_object,
 )
+from gatherer.view.status import FleetStatus, Start, Waiting, WaitingNews
 
 
 class FleetJsonView:

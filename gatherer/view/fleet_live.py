@@ -10,10 +10,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from gatherer.fleet_summary import FleetSummary
-from gatherer.targets import FleetStatus, TargetName, TargetStatus
+from gatherer.target.values import TargetName
 from gatherer.text import byte_count, printable
-from gatherer.view import Start, Waiting, WaitingNews
+from gatherer.view.fleet_summary import FleetSummary
 from gatherer.view.live import OTHER_ROWS, Screen
 from gatherer.view.sentences import (
     fleet_status_line,
@@ -21,6 +20,7 @@ from gatherer.view.sentences import (
     target_line,
     waiting_line,
 )
+from gatherer.view.status import FleetStatus, Start, TargetStatus, Waiting, WaitingNews
 
 MAX_ROWS = 30
 _COLUMNS = (

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from gatherer.fleet_summary import FleetSummary
-from gatherer.targets import FleetStatus, TargetName
+from gatherer.target.values import TargetName
 from gatherer.text import printable
-from gatherer.view import Start, Waiting, WaitingNews
+from gatherer.view.fleet_summary import FleetSummary
 from gatherer.view.plain import WAITING_SECONDS, PlainLines
 from gatherer.view.sentences import fleet_status_line, prefix, target_line, waiting_line
+from gatherer.view.status import FleetStatus, Start, Waiting, WaitingNews
 
 
 class FleetPlainView:

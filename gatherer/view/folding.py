@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gatherer.summary import Summary
-from gatherer.view import Start, Status, View, Waiting
+from gatherer.view.base import View
+from gatherer.view.status import Start, Status, Waiting
+from gatherer.view.summary import Summary
 
 KINDS = frozenset({"scan", "attach", "attach_failed", "smaps", "exec", "exit", "detach"})
 """Events that come once for each process."""

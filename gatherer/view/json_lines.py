@@ -8,9 +8,9 @@ from dataclasses import asdict
 from typing import Any, TextIO
 
 from gatherer.clock import rfc3339
-from gatherer.output_directory import json_line
-from gatherer.summary import Summary
-from gatherer.view import Start, Status, Waiting, WaitingNews
+from gatherer.text import json_line
+from gatherer.view.status import Start, Status, Waiting, WaitingNews
+from gatherer.view.summary import Summary
 
 WAITING_SECONDS = 10.0
 """Time between two objects about a target that does not run, for the same reason."""

@@ -11,11 +11,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from gatherer.summary import Summary
 from gatherer.text import byte_count, duration, fitted, printable
-from gatherer.view import ProcessStatus, Start, Status, Waiting, WaitingNews
 from gatherer.view.events import EventLines
 from gatherer.view.sentences import start_lines, status_line, waiting_line
+from gatherer.view.status import ProcessStatus, Start, Status, Waiting, WaitingNews
+from gatherer.view.summary import Summary
 
 MAX_ROWS = 20
 OTHER_ROWS = 5

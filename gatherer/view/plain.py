@@ -6,11 +6,11 @@ import os
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from gatherer.summary import Summary
 from gatherer.text import fitted, printable
-from gatherer.view import Start, Status, Waiting, WaitingNews
 from gatherer.view.events import EventLines
 from gatherer.view.sentences import start_lines, status_line, waiting_line
+from gatherer.view.status import Start, Status, Waiting, WaitingNews
+from gatherer.view.summary import Summary
 
 STATUS_SECONDS = 10.0
 """Time between two status lines."""

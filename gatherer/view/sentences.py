@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gatherer.targets import FleetStatus, TargetName
+from gatherer.target.values import TargetName
 from gatherer.text import byte_count, counted, duration, printable
-from gatherer.view import Start, Status, Waiting
+from gatherer.view.status import FleetStatus, Start, Status, Waiting
 from hg_shared.messages import Hello
 
 

@@ -7,10 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-from gatherer.bundle import LOADER, PROGRAM, Bundle, make_bundle
-from gatherer.deploy import program_text
-from gatherer.runtimes import HunterImage
-from gatherer.zipapp import hunter_image
+from gatherer.inject.exec_start import program_text
+from gatherer.inject.portable_python import LOADER, PROGRAM, Bundle, make_bundle
+from gatherer.inject.zipapp import hunter_image
+from gatherer.target.values import HunterImage
 
 _ARGUMENTS = ("--memory", "1000000000000", "--force")
 
@@ -34,7 +34,7 @@ def measure(folder: Path) -> dict[str, float]:
     bundled = _first_word(
         [
             *(str(directory / LOADER), "--library-path", str(directory / "lib")),
-            *(str(directory / PROGRAM), "-I", "-S", "-c", program_text("bundle_bootstrap")),
+            *(str(directory / PROGRAM), "-I", "-S", "-c", program_text("receive_python")),
             *(str(directory), bundle.digest, str(len(hunter.data)), hunter.sha256, *_ARGUMENTS),
         ],
         hunter,
@@ -42,7 +42,7 @@ def measure(folder: Path) -> dict[str, float]:
     assert not directory.exists()
     usual = _first_word(
         [
-            *(sys.executable, "-I", "-S", "-c", program_text("bootstrap"), "memory"),
+            *(sys.executable, "-I", "-S", "-c", program_text("receive_hunter"), "memory"),
             *(str(len(hunter.data)), hunter.sha256, *_ARGUMENTS),
         ],
         hunter,

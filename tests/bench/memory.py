@@ -22,6 +22,6 @@ def gatherer_peak_mib(gatherer: int) -> float:
     renderers = [
         int(pid)
         for pid in children
-        if b"renderer_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"rendering.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     return sum(peak_mib(pid) for pid in (gatherer, *renderers))

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 from gatherer.config import LinesConfig
-from gatherer.logs import LogDirectory
-from gatherer.renderer import CHUNK, Rendering, lines_factory
+from gatherer.rendering.pipeline import CHUNK, Rendering, lines_factory
 from gatherer.rendering.strace.lines import process_lines as compiled_or_not
 from gatherer.rendering.strace.lines.process_lines import ProcessLines
+from gatherer.storage.logs import LogDirectory
 from tests.bench import streams
 
 BATCHES = 60

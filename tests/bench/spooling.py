@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gatherer.capture import Capture
+from gatherer.capture.target_capture import Capture
+from gatherer.commands.run import renderer_factory
 from gatherer.config import CaptureConfig, TargetConfig
-from gatherer.runtimes import Exit, HunterImage, Target
-from gatherer.supervisor import renderer_factory
+from gatherer.target.values import Exit, HunterImage, Target
 from gatherer.view.json_lines import JsonView
 from hg_shared.framing import FrameDecoder
 from hg_shared.messages import Ack

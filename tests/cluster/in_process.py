@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from gatherer.capture import Capture
+from gatherer.capture.session import RendererFactory
+from gatherer.capture.target_capture import Capture
 from gatherer.config import CaptureConfig, TargetConfig
+from gatherer.inject.plan import Injection
+from gatherer.inject.zipapp import hunter_image
 from gatherer.runtimes.kubernetes import KubernetesRuntime
-from gatherer.session import RendererFactory
-from gatherer.summary import Summary
 from gatherer.timeouts import Timeouts
-from gatherer.view import Start, Status, Waiting
-from gatherer.ways import Injection
-from gatherer.zipapp import hunter_image
+from gatherer.view.status import Start, Status, Waiting
+from gatherer.view.summary import Summary
 from tests.cluster.faulty_proxy import FaultyProxy
 from tests.cluster.kube_access import edited_kubeconfig
 from tests.cluster.standin.harness import StandInCluster

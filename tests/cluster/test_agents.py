@@ -25,10 +25,10 @@ from gatherer.agents.record import AgentRecord
 from gatherer.agents.report import AgentReport
 from gatherer.agents.scrape.endpoints import Limits
 from gatherer.agents.scrape.sources import Sources
-from gatherer.capture_dir import CaptureDirectory
 from gatherer.clock import CaptureClock
 from gatherer.errors import ScrapeError
-from gatherer.runtimes import Target
+from gatherer.storage.capture_directory import CaptureDirectory
+from gatherer.target.values import Target
 from tests.cluster.agent_pods import agent_pod
 from tests.cluster.captures import until
 from tests.cluster.kube_access import access_to

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
+from gatherer.capture.session import RendererFactory
 from gatherer.config import CaptureConfig
-from gatherer.renderer_process import RendererProcess
-from gatherer.session import RendererFactory
+from gatherer.rendering.worker_client import RendererProcess
 from tests.cluster.captures import assert_nothing_left
 from tests.cluster.counting import Books, CountingPod, compare
 from tests.cluster.faulty_proxy import Fault

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from gatherer.commands.doctor import run_doctor
 from gatherer.config import TargetConfig
-from gatherer.doctor import run_doctor
 from tests.cluster.agent_pods import agent_pod
 from tests.cluster.captures import capture, session, until
 from tests.cluster.standin import rbac

@@ -29,7 +29,8 @@ PODS = 3
 LINGER = 2.0
 GATHERER = """
 import os, sys
-from gatherer import cli, transmission
+from gatherer import transmission
+from gatherer.commands import cli
 from hg_shared.messages import Ack
 encode = transmission.encode
 def told(message, *more):

@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gatherer import bootstrap
-from gatherer.deploy import bootstrap_text
-from gatherer.interpreters import _PROBE, Interpreter, parse_interpreters
+from gatherer.guest import receive_hunter
+from gatherer.inject.exec_start import bootstrap_text
+from gatherer.probe.interpreters import _PROBE, Interpreter, parse_interpreters
 from hunter import front
 
 REPORT = """
@@ -92,7 +92,7 @@ def run(
 def test_it_takes_its_bytes_and_leaves_the_rest(python: str, waits_lightly: bool) -> None:
     data = zipapp(waits_lightly)
     done = run(python, data, hashlib.sha256(data).hexdigest())
-    assert done.stderr == bootstrap.RECEIVED
+    assert done.stderr == receive_hunter.RECEIVED
     version, _, rest = done.stdout.decode().partition(" ")
     in_front = re.fullmatch(
         r"\['--flag', 'a b', '--exclude-pid', '(\d+)'\] the rest is hunter's", rest
@@ -118,7 +118,7 @@ class Started:
         assert self.front.stderr is not None
         self.front.stdin.write(data)
         self.front.stdin.flush()
-        assert self.front.stderr.readline() == bootstrap.RECEIVED
+        assert self.front.stderr.readline() == receive_hunter.RECEIVED
         [self.hunter] = [
             child
             for child in psutil.Process().children()
@@ -155,7 +155,7 @@ def test_hunter_outlives_the_process_of_its_exec(python: str) -> None:
 def test_a_hunter_that_is_killed_did_not_say_how_it_ended(python: str) -> None:
     started = Started(python)
     started.hunter.kill()
-    assert started.front.wait(10) == bootstrap.SILENT
+    assert started.front.wait(10) == receive_hunter.SILENT
     started.close()
 
 
@@ -163,7 +163,7 @@ def test_a_hunter_that_is_killed_did_not_say_how_it_ended(python: str) -> None:
 def test_it_refuses_other_bytes(python: str) -> None:
     data = zipapp()
     done = run(python, data, "0" * 64)
-    assert done.returncode == bootstrap.DIGEST_DIFFERS
+    assert done.returncode == receive_hunter.DIGEST_DIFFERS
     received = hashlib.sha256(data).hexdigest()
     assert done.stderr.decode() == f"sha256 {'0' * 64} expected, {received} received\n"
     assert done.stdout == b""
@@ -173,7 +173,7 @@ def test_it_refuses_other_bytes(python: str) -> None:
 def test_it_notices_that_stdin_ends_too_soon(python: str) -> None:
     data = b"short"
     done = run(python, data, "0" * 64, size=1000)
-    assert done.returncode == bootstrap.STDIN_ENDED
+    assert done.returncode == receive_hunter.STDIN_ENDED
     assert done.stderr == b"stdin ended after 25 of 1000 bytes\n"
 
 

@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 
 from gatherer.errors import DeployError
+from gatherer.inject.plan import Injection
 from gatherer.kube.exec.channels import V4, V5
-from gatherer.runtimes import SILENT, Exit, HunterChannel, HunterImage
 from gatherer.runtimes import kubernetes as runtime_module
 from gatherer.runtimes.kubernetes import KubernetesRuntime
-from gatherer.ways import Injection
+from gatherer.target.runtime import HunterChannel
+from gatherer.target.values import SILENT, Exit, HunterImage
 from tests.cluster.standin.harness import StandInCluster, pod_manifest
 
 # Tells its arguments and descriptor 0's first bytes, loads a module of the zipapp late, echoes.

@@ -22,10 +22,10 @@ from gatherer.errors import (
     TargetNotRunning,
     Unauthorized,
 )
+from gatherer.inject.plan import Injection
 from gatherer.kube.auth.credentials import load_access
-from gatherer.runtimes import HunterImage
 from gatherer.runtimes.kubernetes import KubernetesRuntime
-from gatherer.ways import Injection
+from gatherer.target.values import HunterImage
 from tests.cluster.kube_access import access_to, edited_kubeconfig, execute
 from tests.cluster.standin.harness import StandInCluster
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gatherer.deploy import program_text
-from gatherer.relay import NOBODY
+from gatherer.guest.rejoin_relay import NOBODY
+from gatherer.inject.exec_start import program_text
 from tests.cluster.test_kube_bootstrap import interpreters
 
 PIECE = os.urandom(1 << 16)
@@ -26,7 +26,7 @@ class Hunter:
             listener.bind("\0" + name)
             listener.listen(1)
             self.relay = subprocess.Popen(
-                [python, "-I", "-S", "-c", program_text("relay"), name],
+                [python, "-I", "-S", "-c", program_text("rejoin_relay"), name],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -105,6 +105,6 @@ def test_a_closed_stdout_ends_it(hunter: Hunter) -> None:
 
 @pytest.mark.parametrize("python", interpreters()[:1])
 def test_without_a_hunter_it_says_so(python: str) -> None:
-    command = [python, "-I", "-S", "-c", program_text("relay"), "hunter-nobody"]
+    command = [python, "-I", "-S", "-c", program_text("rejoin_relay"), "hunter-nobody"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20)
     assert (done.returncode, done.stdout, done.stderr) == (NOBODY, b"", b"")

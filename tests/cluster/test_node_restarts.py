@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from gatherer.supervisor import renderer_factory
+from gatherer.commands.run import renderer_factory
 from tests.cluster.captures import assert_nothing_left, command, hunters, session, until
 from tests.cluster.counting import CountingPod, compare, counters
 from tests.cluster.in_process import ProxiedCapture

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gatherer.supervisor import renderer_factory
+from gatherer.commands.run import renderer_factory
 from tests.cluster.captures import assert_nothing_left, hunters
 from tests.cluster.counting import CountingPod, compare, counters
 from tests.cluster.faulty_proxy import Fault

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from gatherer.options import MemoryThreshold
-from gatherer.supervisor import renderer_factory
+from gatherer.commands.run import renderer_factory
+from gatherer.config import MemoryThreshold
 from tests.cluster.captures import (
     assert_nothing_left,
     capture,

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from gatherer.bundle import LOADER, PROGRAM, Bundle, make_bundle
-from gatherer.deploy import program_text
-from gatherer.zipapp import hunter_image
+from gatherer.inject.exec_start import program_text
+from gatherer.inject.portable_python import LOADER, PROGRAM, Bundle, make_bundle
+from gatherer.inject.zipapp import hunter_image
 from hg_shared.framing import FrameDecoder
 from hg_shared.messages import Goodbye, Hello
 from hg_shared.wire import decode
@@ -56,7 +56,7 @@ def start(
         [
             *("unshare", "--mount", "--pid", "--fork", "sh", "-c", script, "sh"),
             *(f"{DIRECTORY}/{LOADER}", "--library-path", f"{DIRECTORY}/lib"),
-            *(f"{DIRECTORY}/{PROGRAM}", "-I", "-S", "-c", program_text("bundle_bootstrap")),
+            *(f"{DIRECTORY}/{PROGRAM}", "-I", "-S", "-c", program_text("receive_python")),
             *(DIRECTORY, digest, str(len(hunter.data)), hunter.sha256, *arguments),
         ],
         input=sent,
@@ -120,13 +120,17 @@ def test_python_minus_m_writes_one(tmp_path: Path) -> None:
 
     file = tmp_path / "bundle.zip"
     done = subprocess.run(
-        [sys.executable, "-m", "gatherer.bundle", str(file)], capture_output=True, text=True
+        [sys.executable, "-m", "gatherer.inject.portable_python", str(file)],
+        capture_output=True,
+        text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert Bundle.from_zip(file.read_bytes()).digest in done.stdout
     nowhere = tmp_path / "no" / "bundle.zip"
     failed = subprocess.run(
-        [sys.executable, "-m", "gatherer.bundle", str(nowhere)], capture_output=True, text=True
+        [sys.executable, "-m", "gatherer.inject.portable_python", str(nowhere)],
+        capture_output=True,
+        text=True,
     )
     assert failed.returncode == 3
     assert failed.stderr.startswith("gatherer: error: ")

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from gatherer.bootstrap import RECEIVED
-from gatherer.bundle import LOADER, PROGRAM, Bundle
-from gatherer.bundling import Porter
 from gatherer.errors import DeployError
+from gatherer.guest.receive_hunter import RECEIVED
+from gatherer.inject.portable_python import LOADER, PROGRAM, Bundle
+from gatherer.inject.portable_python_upload import Porter
 from gatherer.kube.exec.channels import STDERR, STDOUT, ExecEvent, ExecExited, StreamData
 from tests.cluster.standin import pipes
 

@@ -51,7 +51,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(times) < 0.3, times
     code = (
-        "import sys; from gatherer import cli\n"
+        "import sys; from gatherer.commands import cli\n"
         "cli.main(['--help']); cli.main(['-p', 'x', '-m', 'y'])\n"
         "heavy = {'kubernetes', 'websockets', 'rich', 'asyncio', 'aiohttp', 'psutil'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
@@ -218,7 +218,11 @@ def test_ctrl_c_before_hunter_runs_leaves_nothing(
     output = tmp_path / "new" / "logs"
     trace = tmp_path / "trace"
     # What it opens tells how far it is.
-    signs = {"loading": "gatherer/cli", "starting": f'mkdir("{output}"', "late": "renderer_main"}
+    signs = {
+        "loading": "gatherer/commands/cli",
+        "starting": f'mkdir("{output}"',
+        "late": "gatherer.rendering.worker",
+    }
     process = subprocess.Popen(
         ["strace", "-f", "-qq", "-e", "trace=openat,mkdir,execve", "-s", "300", "-o", trace,
          *GATHERER, "--runtime", "local", "--pid", str(target.pid), "-o", output],

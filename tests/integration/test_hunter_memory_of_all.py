@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gatherer.deploy import bootstrap_text
+from gatherer.inject.exec_start import bootstrap_text
 from hg_shared.records import Kind
 from tests.integration.engines import EVERY_ENGINE
 from tests.integration.hunter_session import HunterSession, wait_until

@@ -105,7 +105,7 @@ def test_all_processes_of_a_capture_carry_it_and_its_target_does_not(
 
 
 def test_what_the_demo_traces_is_not_ours() -> None:
-    script = f"{mark.SHELL}exec {sys.executable} -m gatherer.leaky_program"
+    script = f"{mark.SHELL}exec {sys.executable} -m gatherer.commands.demo_leak"
     with subprocess.Popen(
         ["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
     ) as program:

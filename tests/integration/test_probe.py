@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from gatherer.preflight.answers import interior
-from gatherer.preflight.evidence import Interior, Process
-from gatherer.preflight.probe import python_program, shell_script
+from gatherer.probe.answers import interior
+from gatherer.probe.facts import Interior, Process
+from gatherer.probe.program import python_program, shell_script
 from hg_shared.rights import parse_rights
 from tests.integration.tracee import Tracee, tracers
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gatherer import renderer_process
+from gatherer.commands.render import run_render
 from gatherer.config import LinesConfig
 from gatherer.errors import GathererError
-from gatherer.renderer_process import MAX_STARTS, RendererProcess
+from gatherer.rendering import worker_client
 from gatherer.rendering.strace.lines.process_lines import ProcessLines
-from gatherer.replay import run_render
+from gatherer.rendering.worker_client import MAX_STARTS, RendererProcess
 from gatherer.stream.receiver import Reception
 from hg_shared.batch import Batch
 from hg_shared.framing import FrameType
@@ -59,7 +59,7 @@ def renderer_of(capture: GathererProcess) -> int:
                 words = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if parent == capture.process.pid and b"renderer_main" in words:
+            if parent == capture.process.pid and b"rendering.worker" in words:
                 found.append(int(entry.name))
     [pid] = found
     return pid
@@ -222,7 +222,7 @@ def own_renderers() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children():
         with contextlib.suppress(psutil.Error):  # ended, and perhaps not waited for
-            if "renderer_main" in " ".join(child.cmdline()):
+            if "rendering.worker" in " ".join(child.cmdline()):
                 found.append(child)
     return found
 
@@ -265,7 +265,7 @@ async def test_one_process_renders_many_spools_and_ends_with_the_last(tmp_path: 
 async def test_all_spools_of_a_process_learn_that_it_was_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(renderer_process, "MAX_STARTS", 1)
+    monkeypatch.setattr(worker_client, "MAX_STARTS", 1)
     renderers = RendererProcess(LinesConfig(), 1 << 30)
     opened = [renderers.renderer(spool_of(tmp_path / name, 1)) for name in "ab"]
     for renderer in opened:

@@ -16,8 +16,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from gatherer.preflight.answers import interior
-from gatherer.preflight.tracing import findings
+from gatherer.preflight.checks.tracing import findings
+from gatherer.probe.answers import interior
 from tests.kernels import debian, image, judging
 from tests.unit.gatherer.preflight.situations import target
 

@@ -14,8 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gatherer.preflight.probe import python_program
-from gatherer.zipapp import fresh_zipapp
+from gatherer.inject.zipapp import fresh_zipapp
+from gatherer.probe.program import python_program
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

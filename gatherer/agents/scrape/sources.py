@@ -30,7 +30,7 @@ from gatherer.agents.scrape.source import Source
 from gatherer.errors import Forbidden, GathererError, ScrapeError
 from gatherer.kube.auth.access import ClusterAccess
 from gatherer.kube.objects.models import Pod
-from gatherer.runtimes import Target
+from gatherer.target.values import Target
 from gatherer.text import printable
 
 AUTO, NONE = "auto", "none"

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 
 from gatherer.kube.objects.models import Container, ContainerState, Owner, Pod, condition
 from gatherer.kube.objects.node import Node
-from gatherer.runtimes import TargetEnd
+from gatherer.target.values import TargetEnd
 
 DELETED = "Deleted"
 EVICTED = "Evicted"

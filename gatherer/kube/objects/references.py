@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from gatherer.options import shown
+from gatherer.text import quoted
 
 POD = "pods"
 _TYPES: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -56,11 +56,11 @@ def parse_reference(text: str) -> Reference:
         return Reference(POD, text)
     resource = _resource(kind)
     if resource is None:
-        raise ValueError(f"{shown(kind)} is no type that has pods; {_GOOD}")
+        raise ValueError(f"{quoted(kind)} is no type that has pods; {_GOOD}")
     if not name:
-        raise ValueError(f"{shown(text)} names nothing; {_GOOD}")
+        raise ValueError(f"{quoted(text)} names nothing; {_GOOD}")
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{shown(name)} cannot be the name of a {_TYPES[resource][0]}; {_GOOD}")
+        raise ValueError(f"{quoted(name)} cannot be the name of a {_TYPES[resource][0]}; {_GOOD}")
     return Reference(resource, name)
 
 

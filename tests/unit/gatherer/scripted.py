@@ -7,17 +7,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gatherer.capture import Capture
+from gatherer.capture.target_capture import Capture
 from gatherer.config import CaptureConfig, TargetConfig
 from gatherer.errors import ExecError, GathererError, HunterGone, TargetGone
-from gatherer.logs import LogDirectory
-from gatherer.progress import Progress
-from gatherer.renderer import LinesFactory, Rendering
-from gatherer.runtimes import Exit, HunterImage, Target, TargetEnd
-from gatherer.spool import restart_of
-from gatherer.summary import Summary
+from gatherer.rendering.pipeline import LinesFactory, Rendering
+from gatherer.rendering.progress import Progress
+from gatherer.storage.logs import LogDirectory
+from gatherer.storage.spool import restart_of
+from gatherer.target.values import Exit, HunterImage, Target, TargetEnd
 from gatherer.timeouts import Timeouts
-from gatherer.view import Start, Status, Waiting
+from gatherer.view.status import Start, Status, Waiting
+from gatherer.view.summary import Summary
 from hg_shared.batch import Batch
 from hg_shared.framing import FrameDecoder
 from hg_shared.messages import (

@@ -8,19 +8,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gatherer.accounting import settle
-from gatherer.capture_dir import CaptureDirectory, json_line
-from gatherer.chronicle import Chronicle
+from gatherer.capture.recorder import Chronicle
+from gatherer.capture.result import Evidence, conclude
+from gatherer.capture.session_document import SessionDocument
 from gatherer.config import CaptureConfig, LinesConfig
-from gatherer.ending import Evidence, conclude
 from gatherer.errors import GathererError
 from gatherer.kube.exec.channels import STDOUT, V5, ExecChannels, StreamData
-from gatherer.logs import LogDirectory
-from gatherer.progress import ReportedProgress, Reporter
-from gatherer.renderer import Rendering, lines_factory
-from gatherer.runtimes import Exit, Target
-from gatherer.session_document import SessionDocument
+from gatherer.rendering.accounting import settle
+from gatherer.rendering.pipeline import Rendering, lines_factory
+from gatherer.rendering.progress import ReportedProgress, Reporter
+from gatherer.storage.capture_directory import CaptureDirectory, json_line
+from gatherer.storage.logs import LogDirectory
 from gatherer.stream.receiver import Reception
+from gatherer.target.values import Exit, Target
 from gatherer.view.json_lines import JsonView
 from gatherer.view.plain import PlainView
 from hg_shared.errors import UnsupportedVersion

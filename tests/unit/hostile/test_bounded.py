@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from gatherer import process_table, renderer
+from gatherer.capture import process_table
 from gatherer.config import LinesConfig
 from gatherer.errors import StreamError
-from gatherer.renderer import Rendering, lines_factory
+from gatherer.rendering import pipeline
+from gatherer.rendering.pipeline import Rendering, lines_factory
 from gatherer.rendering.strace.lines import execs, timeline
 from hg_shared import framing
 from hg_shared.batch import Batch
@@ -91,7 +92,7 @@ def test_a_frame_that_never_ends_is_not_waited_for_without_bound(grown: object) 
 def test_a_watermark_that_is_kept_back_is_overtaken(
     monkeypatch: pytest.MonkeyPatch, grown: object
 ) -> None:
-    monkeypatch.setattr(renderer, "MAX_HELD_BYTES", 20_000)
+    monkeypatch.setattr(pipeline, "MAX_HELD_BYTES", 20_000)
     target = rendering()
     for first in range(0, COUNT, 100):
         target.receive_data(hundred(first))
@@ -135,7 +136,7 @@ def test_calls_that_never_end_are_not_kept(monkeypatch: pytest.MonkeyPatch, grow
 
 
 def test_processes_without_end_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gatherer.logs.MAX_PROCESSES", 50)
+    monkeypatch.setattr("gatherer.storage.logs.MAX_PROCESSES", 50)
     monkeypatch.setattr(process_table, "MAX_PROCESSES", 50)
     pipeline = Pipeline()
     pipeline.receive_data(b"".join(stream(HELLO)))

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatherer.commands.render import Printer, run_render
 from gatherer.config import LinesConfig
-from gatherer.renderer import Rendering, lines_factory
-from gatherer.replay import Printer, run_render
+from gatherer.rendering.pipeline import Rendering, lines_factory
 from hg_shared.batch import BATCH, COLUMNS, ROWS, SLOT_COLUMNS, SLOTS, Batch, SlotBatch
 from hg_shared.framing import FLAG_ZLIB, Frame, FrameType
 from hg_shared.records import HEAD_SIZE

@@ -19,11 +19,11 @@ from gatherer.agents.report import AgentReport
 from gatherer.agents.scrape.exposition import Reading, Sample
 from gatherer.agents.scrape.source import Scrape
 from gatherer.agents.scrape.sources import Gap
-from gatherer.capture_dir import CaptureDirectory
 from gatherer.clock import CaptureClock
 from gatherer.errors import ScrapeError
 from gatherer.kube.objects.models import Container, ContainerState, Pod
-from gatherer.runtimes import Target
+from gatherer.storage.capture_directory import CaptureDirectory
+from gatherer.target.values import Target
 from tests.unit.gatherer.scripted import HELLO, RecordingView
 
 TARGET = Target("kubernetes", "ctx", "shop", "web-0", "app", "node1")

@@ -6,11 +6,11 @@ from typing import cast
 
 import pytest
 
-from gatherer.entry import Entry
+from gatherer.inject.injector import Entry
 from gatherer.kube.connection import ClusterConnection
 from gatherer.kube.objects.models import Container, ContainerState, Pod
-from gatherer.runtimes import HunterImage, Target
 from gatherer.runtimes.kubernetes import KubernetesRuntime
+from gatherer.target.values import HunterImage, Target
 
 
 async def test_no_more_hunters_are_brought_in_at_once_than_the_limit_says(

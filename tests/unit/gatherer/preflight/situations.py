@@ -13,10 +13,11 @@ from gatherer.kube.objects.containers import check_running, choose_container
 from gatherer.kube.objects.models import Pod
 from gatherer.kube.objects.node import Node
 from gatherer.kube.objects.review import Right
-from gatherer.preflight.answers import interior
-from gatherer.preflight.evidence import Evidence, Interior, Question
+from gatherer.preflight.checks.rights import RIGHTS
+from gatherer.preflight.facts import Evidence, Question
 from gatherer.preflight.findings import Finding, Report
-from gatherer.preflight.rights import RIGHTS
+from gatherer.probe.answers import interior
+from gatherer.probe.facts import Interior
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
 SERVER = "https://10.0.0.1:6443"

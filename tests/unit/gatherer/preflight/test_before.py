@@ -19,8 +19,8 @@ from gatherer.errors import (
 from gatherer.kube.objects.review import Right
 from gatherer.preflight import before
 from gatherer.preflight.before import CheckedRuntime, check_rights
-from gatherer.preflight.evidence import Evidence, Question
-from gatherer.runtimes import HunterImage, Target
+from gatherer.preflight.facts import Evidence, Question
+from gatherer.target.values import HunterImage, Target
 
 from .situations import USER, healthy, seen, target, without
 

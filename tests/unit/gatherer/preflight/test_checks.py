@@ -10,9 +10,10 @@ import pytest
 
 from gatherer.errors import ClusterUnreachable, ExecError, Forbidden, NotFound, Unauthorized
 from gatherer.kube.objects.node import Node
-from gatherer.preflight.checks import judge
-from gatherer.preflight.evidence import Evidence, Interior, Place
+from gatherer.preflight.evaluation import judge
+from gatherer.preflight.facts import Evidence
 from gatherer.preflight.findings import Level, Report
+from gatherer.probe.facts import Interior, Place
 
 from .situations import (
     document,

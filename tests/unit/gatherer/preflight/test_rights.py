@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from gatherer.kube.objects.review import Right, allowed, git_version, user_name
-from gatherer.preflight.checks import judge
+from gatherer.preflight.checks.rights import NEEDED, RIGHTS, role_command, role_manifest
+from gatherer.preflight.evaluation import judge
 from gatherer.preflight.findings import Level
-from gatherer.preflight.rights import NEEDED, RIGHTS, role_command, role_manifest
 
 from .situations import FIXTURES, healthy, without
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gatherer.errors import ClusterUnreachable, HunterGone, NotFound, ServerError
-from gatherer.runtimes import Exit, TargetEnd
+from gatherer.target.values import Exit, TargetEnd
 from tests.unit.gatherer.scripted import (
     HELLO,
     QUICK,

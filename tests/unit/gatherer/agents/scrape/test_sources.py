@@ -16,7 +16,7 @@ from gatherer.agents.scrape.source import kind_of
 from gatherer.agents.scrape.sources import Sources
 from gatherer.errors import Forbidden, ServerError
 from gatherer.kube.answers import RawAnswer
-from gatherer.runtimes import Target
+from gatherer.target.values import Target
 
 TARGET = Target("kubernetes", "ctx", "shop", "web-0", "app", "node1")
 AGENT = {

@@ -1,0 +1,422 @@
+"""The life of one hunter in one instance of the target: start it, take its stream, settle."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gatherer.capture.recorder import Chronicle
+from gatherer.capture.result import (
+    TARGET_ENDED,
+    Conclusion,
+    Evidence,
+    conclude,
+    fate,
+    hunter_failure,
+    why_stuck,
+)
+from gatherer.clock import rfc3339
+from gatherer.config import CaptureConfig, this_user
+from gatherer.errors import GathererError, Interrupted, LogWriteError, TracingDenied
+from gatherer.rendering.accounting import Accounts, settle
+from gatherer.rendering.pipeline import Renderer
+from gatherer.rendering.stored_stream import received
+from gatherer.storage.spool import SpoolWriter, spool_name
+from gatherer.stream.client import Conversation, Reconnection
+from gatherer.stream.hunter_exit import stuck
+from gatherer.stream.receiver import Arrival, Reception
+from gatherer.target.runtime import Runtime
+from gatherer.target.values import SILENT, Exit, HunterImage, TargetEnd
+from gatherer.timeouts import Pauses, Timeouts, within
+from gatherer.view.base import View
+from hg_shared.framing import FrameType
+from hg_shared.messages import Event, Hello
+
+RendererFactory = Callable[[Path], Renderer]
+"""Makes the renderer of a spool."""
+KILLED = 137
+"""Exit code of a process that SIGKILL ended: so ends hunter when its container does."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a session ended.
+
+    Attributes:
+        conclusion: reason, completeness, exit code, notes.
+        end: how the instance of the target ended, None when it runs on or nobody tells.
+        failure: what ended it before its time.
+        cancelled: the user would not wait.
+        spool: what was not rendered, None when everything was.
+        stuck: why hunter's watchdog has ended it, empty when it has not.
+    """
+
+    conclusion: Conclusion
+    end: TargetEnd | None = None
+    failure: GathererError | None = None
+    cancelled: bool = False
+    spool: Path | None = None
+    stuck: str = ""
+
+
+class Session:
+    """One hunter in one instance of the target.
+
+    Args:
+        config: what to do.
+        runtime: where hunter runs; it has found the target.
+        image: hunter.
+        renderer: makes what renders the spool.
+        view: shows the capture.
+        chronicle: keeps the record of the capture; its present instance is this one.
+        timeouts: limits of time.
+        greeted: called when hunter has said Hello.
+        without_ptrace: hunter traces with an engine that never stops its target, or not at all.
+    """
+
+    def __init__(
+        self,
+        config: CaptureConfig,
+        runtime: Runtime,
+        image: HunterImage,
+        renderer: RendererFactory,
+        view: View,
+        chronicle: Chronicle,
+        timeouts: Timeouts,
+        greeted: Callable[[], None],
+        without_ptrace: bool = False,
+    ) -> None:
+        self._config = config
+        self._runtime = runtime
+        self._make_renderer = renderer
+        self._view = view
+        self._chronicle = chronicle
+        self._document = chronicle.document
+        self._instance = chronicle.document.instance
+        self._timeouts = timeouts
+        self._on_greeted = greeted
+        self._conversation = Conversation(
+            runtime,
+            image,
+            [*config.hunter_arguments(without_ptrace), "--owner", this_user()],
+            config.linger,
+            timeouts,
+            self,
+            config.buffer,
+        )
+        self._stop_reason = ""
+        self._denied: TracingDenied | None = None
+        self._greeted = asyncio.Event()
+        self._synced_at = 0.0
+        self._syncing: asyncio.Future[None] | None = None
+        self._kept_spool = True
+        self._spool: SpoolWriter | None = None
+        self._renderer: Renderer
+        self._rendered: asyncio.Future[None]
+
+    @property
+    def running(self) -> bool:
+        """Whether hunter has said Hello."""
+        return self._greeted.is_set()
+
+    def stop(self, reason: str) -> None:
+        """Asks hunter to let every tracee go and end; the capture then ends by itself.
+
+        Args:
+            reason: `interrupted`, `duration` or `terminated`.
+        """
+        if not self._stop_reason:
+            self._stop_reason = reason
+            self._conversation.stop(reason)
+
+    async def run(self) -> Outcome:
+        """Captures to the end.
+
+        Cancelling it is the way to end at once: the spool is then kept.
+
+        Returns:
+            How it ended, whether well or not.
+
+        Raises:
+            GathererError: hunter did not start; nothing was captured.
+        """
+        self._renderer = self._make_renderer(self._spool_path)
+        await self._renderer.start()
+        self._rendered = self._renderer.done
+        # An error of the worker beside another one is not worth a second message.
+        self._rendered.add_done_callback(lambda done: done.cancelled() or done.exception())
+        failure: GathererError | None = None
+        ended, end = Exit(None), None
+        cancelled = False
+        try:
+            try:
+                ended = await self._converse()
+            except GathererError as error:
+                failure = error
+            if self._greeted.is_set():
+                asking = asyncio.ensure_future(self._target_end(ended, failure))
+                try:
+                    await self._render_to_the_end()
+                    end = await asking
+                finally:
+                    asking.cancel()
+        except GathererError as error:
+            failure = failure or error
+        except asyncio.CancelledError:
+            cancelled = True
+        finally:
+            await self._renderer.aclose()
+            if self._syncing is not None:
+                await asyncio.wait({self._syncing})
+            if self._spool is not None:
+                self._spool.close()
+        return self._conclude(ended, end, failure, cancelled)
+
+    async def _converse(self) -> Exit:
+        """Talks to hunter until its stream ends; raises what any task raises before."""
+        talking = asyncio.ensure_future(self._conversation.run())
+        pending: set[asyncio.Future[Any]] = {
+            talking,
+            asyncio.ensure_future(self._tick()),
+            asyncio.shield(self._rendered),
+        }
+        everything = list(pending)
+        try:
+            while talking in pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            return talking.result()
+        finally:
+            for task in everything:
+                task.cancel()
+            await asyncio.gather(*everything, return_exceptions=True)
+
+    # What the conversation tells.
+
+    def take(self, arrivals: list[Arrival], reception: Reception) -> None:
+        """Spools the sequenced frames and acts on the messages; the first is the Hello."""
+        if not arrivals:
+            return
+        spool = self._spool or self._begin()
+        frames = [a.frame.wire for a in arrivals if a.frame.seq or _is_hello(a)]
+        if frames:
+            spool.append(b"".join(frames))
+            self._renderer.notify(spool.size)
+        self._instance.wire_bytes = reception.wire_bytes
+        self._document.inject = self._conversation.inject
+        self._document.explanation = self._conversation.explanation
+        self._document.container = self._conversation.container
+        for arrival in arrivals:
+            if arrival.frame.type == FrameType.RECORDS:
+                self._chronicle.known_at = time.monotonic()
+            self._chronicle.take(arrival)
+            self._judge_rights()
+            if isinstance(arrival.message, Hello):
+                self._greeted.set()
+                self._on_greeted()
+            elif isinstance(arrival.message, Event):
+                self._sync_soon()
+
+    @property
+    def _spool_path(self) -> Path:
+        return self._config.output / spool_name(self._instance.number)
+
+    def _begin(self) -> SpoolWriter:
+        """Makes the spool: from now on there is something to write."""
+        self._chronicle.begin()
+        self._spool = SpoolWriter(self._spool_path)
+        self._renderer.open()
+        return self._spool
+
+    async def wait_for_room(self) -> None:
+        """Stops reading while the backlog is at its limit: hunter then drops, and counts."""
+        while True:
+            if not self._renderer.full or self._rendered.done():
+                return
+            await asyncio.sleep(self._timeouts.tick)
+
+    def disconnected(self, cause: str) -> None:
+        """Shows that hunter is out of reach."""
+        self._view.note(f"the connection to hunter is lost ({cause}); trying to come back")
+
+    def quiet(self, seconds: float) -> None:
+        """Writes and shows that hunter says nothing."""
+        self._chronicle.quiet(seconds)
+
+    def heard(self, seconds: float) -> None:
+        """Writes and shows that it does again."""
+        self._chronicle.heard(seconds)
+
+    def reconnected(self, reconnection: Reconnection) -> None:
+        """Writes and shows that hunter is there again."""
+        self._chronicle.reconnected(reconnection)
+
+    def _judge_rights(self) -> None:
+        """Ends the capture where a process may not be traced, if that was not to be put up with."""
+        if not self._config.require_trace or self._denied is not None:
+            return
+        hello, refused = self._document.hello, self._document.processes.refused
+        if hello is not None and hello.tracing != "on":
+            what, tracing = "nothing may be traced", hello.tracing
+        elif refused is not None:
+            what = f"{refused.command}-{refused.pid} may not be traced"
+            tracing = str(refused.tracing)
+        else:
+            return
+        cause, _, remedy = tracing.removeprefix("denied: ").partition("; ")
+        self._denied = TracingDenied(
+            f"{what}: {cause}",
+            remedy or "see what stands in the way, or leave --require-trace out",
+        )
+        self.stop("tracing denied")
+
+    def _sync_soon(self) -> None:
+        """Has the spool brought to the disk, in another thread, at most once a second."""
+        now = time.monotonic()
+        busy = self._syncing is not None and not self._syncing.done()
+        if self._spool is None or busy or now - self._synced_at < self._timeouts.sync:
+            return
+        self._synced_at = now
+        loop = asyncio.get_running_loop()
+        self._syncing = loop.run_in_executor(None, self._spool.sync)
+
+    async def _tick(self) -> None:
+        """Keeps session.json and the view up to date."""
+        odd = False
+        pauses = Pauses()
+        while True:
+            paused = pauses.look(self._timeouts.tick)
+            if paused:
+                self._chronicle.paused(paused)
+            progress = self._renderer.progress()
+            self._chronicle.look(progress)
+            self._chronicle.show(
+                self._spool.size - progress.offset if self._spool is not None else 0,
+                bool(self._stop_reason),
+                self._conversation.attempts,
+            )
+            if self._syncing is not None and self._syncing.done():
+                self._syncing.result()
+            if odd:
+                self._chronicle.write()
+            odd = not odd
+            await asyncio.sleep(self._timeouts.tick)
+
+    async def _render_to_the_end(self) -> None:
+        """Waits until everything in the spool is in the logs, showing how far it is."""
+        spool = self._spool
+        assert spool is not None
+        spool.sync()
+        self._renderer.finish()
+        while not self._rendered.done():
+            await asyncio.wait({self._rendered}, timeout=self._timeouts.tick)
+            if not self._rendered.done():
+                self._view.rendering(self._renderer.offset, spool.size)
+        self._rendered.result()
+        if self._config.raw:
+            self._view.note(f"the record stream is in {spool.keep()}")
+        else:
+            spool.remove()
+        self._kept_spool = False
+
+    def _conclude(
+        self, ended: Exit, end: TargetEnd | None, failure: GathererError | None, cancelled: bool
+    ) -> Outcome:
+        """Settles the books of this instance and writes down how it ended."""
+        document, chronicle, instance = self._document, self._chronicle, self._instance
+        chronicle.ended_at = self._conversation.ended_at
+        if cancelled and not self._greeted.is_set():
+            failure = Interrupted("interrupted before hunter had started")
+        if failure is not None and not self._greeted.is_set():
+            if self._spool is not None:
+                self._spool.remove()
+            raise failure
+        progress = self._renderer.progress()
+        accounts = self._all_received() if failure is not None and not cancelled else None
+        counted = accounts is not None
+        progress = replace(progress, accounts=accounts or progress.accounts)
+        try:
+            chronicle.look(progress)
+        except LogWriteError as error:
+            failure = failure or error
+        reception = self._conversation.reception
+        damage = progress.accounts.damage
+        broken = reception.missing_frames or reception.damage.places or damage.places
+        spooled = self._kept_spool and not broken
+        settlement = settle(
+            progress.accounts, instance.goodbye, document.processes.names(), spooled=spooled
+        )
+        failure = failure or self._denied or hunter_failure(instance.goodbye, ended)
+        unknown_ms: float = 0
+        if instance.goodbye is None:
+            unknown_ms = round(1000 * (self._conversation.ended_at - chronicle.known_at), 3)
+        evidence = Evidence(
+            self._stop_reason,
+            instance.goodbye,
+            ended,
+            failure,
+            cancelled,
+            end,
+            not self._kept_spool,
+            settlement,
+            reception,
+            (*instance.discrepancies, *document.processes.shortages()),
+            document.processes.dropped_lines_of(instance.number),
+            damage,
+            unknown_ms,
+            self._spool.size if self._spool is not None else 0,
+            progress.offset,
+            counted,
+        )
+        conclusion = conclude(evidence)
+        document.settle(settlement)
+        instance.end = end
+        instance.end_reason = conclusion.end_reason
+        instance.tail_unknown_ms = unknown_ms
+        instance.totals_unknown = evidence.totals_unknown
+        if instance.goodbye is None:
+            instance.ended = rfc3339(chronicle.ended_ns())
+            document.processes.close(instance.ended, fate(end), evidence.totals_unknown)
+        chronicle.close_instance()
+        spool = self._spool_path if self._kept_spool else None
+        return Outcome(conclusion, end, failure, cancelled, spool, why_stuck(evidence))
+
+    def _all_received(self) -> Accounts | None:
+        """Returns what was received, rendered or not, where only the spool can tell."""
+        if not self._kept_spool or self._spool is None or self._instance.goodbye is not None:
+            return None
+        try:
+            return received(self._spool.path)
+        except GathererError:
+            return None  # What is rendered is known.
+
+    async def _target_end(self, ended: Exit, failure: GathererError | None) -> TargetEnd | None:
+        """Asks the runtime how the target ended, for as long as it may take to learn it."""
+        goodbye = self._instance.goodbye
+        if failure is not None or stuck(ended):
+            return None
+        if goodbye is not None:
+            return TargetEnd(TARGET_ENDED) if goodbye.reason == "no_targets" else None
+        patient = ended.code in (None, KILLED, SILENT) or (ended.code == 0 and not ended.certain)
+        end: TargetEnd | None = None
+        try:
+            async with within(self._timeouts.fate + self._timeouts.poll):
+                until = time.monotonic() + self._timeouts.fate
+                while end is None:
+                    end = await self._runtime.ended()
+                    if not patient or time.monotonic() >= until:
+                        break
+                    await asyncio.sleep(0 if end else self._timeouts.poll)
+        except (TimeoutError, GathererError):
+            pass  # Nobody knows.
+        return end
+
+
+def _is_hello(arrival: Arrival) -> bool:
+    """Whether it is the Hello, which the spool needs whatever its number."""
+    return arrival.frame.type == FrameType.HELLO

@@ -1,0 +1,107 @@
+"""`gatherer doctor`: asks, judges, shows, and says by its exit code whether a capture can run."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from dataclasses import replace
+from typing import TYPE_CHECKING, TextIO
+
+from gatherer.commands import event_loop
+from gatherer.config import TargetConfig
+from gatherer.errors import GathererError
+from gatherer.kube.objects.references import POD, parse_reference
+from gatherer.preflight.agent_lookup import ask_agents
+from gatherer.preflight.collect import ask_cluster, ask_inside
+from gatherer.preflight.evaluation import judge
+from gatherer.preflight.facts import Evidence, Question
+from gatherer.preflight.table import document, table
+
+if TYPE_CHECKING:
+    from gatherer.kube.api import KubernetesApi
+
+_PLAIN_WIDTH = 140
+"""Characters of a line that goes to a file or a pipe."""
+
+
+def run_doctor(target: TargetConfig, stdout: TextIO, *, as_json: bool = False) -> int:
+    """Looks at a target and returns 0 when a capture can run, 3 when something stops it.
+
+    Args:
+        target: what to look at.
+        stdout: where the table, or one line of JSON, goes.
+        as_json: JSON instead of the table.
+    """
+    # Loaded here, Ctrl-C still ends the program at once.
+    import gatherer.kube.api
+    import gatherer.kube.auth.credentials  # noqa: F401
+
+    report = judge(event_loop.run(examine(target)))
+    if as_json:
+        lines = [document(report)]
+    else:
+        width = shutil.get_terminal_size().columns if stdout.isatty() else _PLAIN_WIDTH
+        lines = table(report, width)
+    text = "".join(f"{line}\n" for line in lines)
+    encoding = getattr(stdout, "encoding", None) or "utf-8"
+    try:
+        stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stdout.flush()
+    except OSError:
+        pass  # Whoever read it is gone; the exit code still tells.
+    return report.exit_code
+
+
+async def examine(target: TargetConfig) -> Evidence:
+    """Returns all that can be learned about a target; a useless kubeconfig is part of it.
+
+    Args:
+        target: what to look at.
+    """
+    # The kubernetes package takes longer to load than --help may take.
+    from gatherer.kube.api import KubernetesApi
+    from gatherer.kube.auth.credentials import load_access
+
+    try:
+        access = load_access(target.kubeconfig, target.context)
+    except GathererError as error:
+        question = Question(target.namespace or "default", target.pod, target.container)
+        return Evidence(question, failure=error)
+    question = Question(
+        target.namespace or access.namespace,
+        target.pod,
+        target.container,
+        access.context,
+        access.server,
+    )
+    api = KubernetesApi(access)
+    try:
+        try:
+            question = await _one_pod(api, question)
+        except GathererError as error:
+            return replace(await ask_cluster(api, question), pod_failure=error)
+        # An agent is looked for in the pods of a node, which may be many: meanwhile.
+        evidence = await ask_cluster(api, question)
+        inside, around = await asyncio.gather(
+            ask_inside(access, evidence), ask_agents(access, evidence)
+        )
+        return replace(inside, agents=around.agents)
+    finally:
+        await api.aclose()
+
+
+async def _one_pod(api: KubernetesApi, question: Question) -> Question:
+    """Returns the question about one pod of a workload, a running one if there is any.
+
+    Raises:
+        GathererError: there is no such workload, or it has no pods.
+    """
+    from gatherer.kube.watch.pod_sources import pod_source
+
+    reference = parse_reference(question.pod)
+    if reference.resource == POD:
+        return replace(question, pod=reference.name)
+    source = pod_source(api, question.namespace, reference, lambda _: None)
+    pods = [change.pod for change in await anext(source.changes())]
+    pod = min(pods, key=lambda each: (each.phase != "Running", each.name))
+    return replace(question, pod=pod.name)

@@ -1,0 +1,6 @@
+"""Guests: the programs that run in somebody else's process. One file each, sent as text.
+
+The standard library alone, from CPython 3.8 on; none imports another: it is alone where it runs.
+
+Not here: who sends them (`inject`), and hunter.
+"""

@@ -1,0 +1,23 @@
+"""Check: the API server answers, and who it takes the user for. Pure."""
+
+from __future__ import annotations
+
+from gatherer.preflight.facts import Evidence
+from gatherer.preflight.findings import Finding, Level
+
+
+def findings(evidence: Evidence) -> list[Finding]:
+    """Returns the rows `cluster` and `user`."""
+    question = evidence.question
+    context = f" (context {question.context})" if question.context else ""
+    if evidence.failure is not None:
+        return [
+            Finding(
+                "cluster", evidence.failure.cause, "", Level.STOPS, evidence.failure.remedy
+            )
+        ]  # fmt: skip
+    version = evidence.version or "a version it does not tell"
+    found = [Finding("cluster", f"{question.server}{context}: {version}", "it answers")]
+    if evidence.user:
+        found.append(Finding("user", evidence.user, ""))
+    return found

@@ -1,0 +1,50 @@
+"""All checks in the order of cause and effect. Pure."""
+
+from __future__ import annotations
+
+from gatherer.preflight.checks import (
+    agents,
+    cluster,
+    cpu,
+    inside,
+    memory,
+    node,
+    privileges,
+    processes,
+    rights,
+    tracing,
+    way_in,
+    workload,
+)
+from gatherer.preflight.facts import Evidence
+from gatherer.preflight.findings import Finding, Report
+
+CHECKS = (
+    cluster,
+    rights,
+    workload,
+    node,
+    inside,
+    privileges,
+    processes,
+    memory,
+    cpu,
+    way_in,
+    tracing,
+    agents,
+)
+
+
+def judge(evidence: Evidence) -> Report:
+    """Returns what the answers mean.
+
+    Args:
+        evidence: whatever could be learned; what follows from a failure is not judged.
+    """
+    found: list[Finding] = []
+    for check in CHECKS:
+        found += check.findings(evidence)
+    question = evidence.question
+    container = evidence.container.name if evidence.container is not None else question.container
+    parts = (question.namespace, question.pod, container)
+    return Report("/".join(filter(None, parts)), tuple(found))

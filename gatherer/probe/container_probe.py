@@ -1,0 +1,95 @@
+"""The look inside a container: programs of the probe, run by an exec. Nothing stays there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gatherer.kube.answers import exec_error, is_refused_program
+from gatherer.kube.exec.channels import STDOUT, ExecExited, ExecFailed, ExecInterrupted, StreamData
+from gatherer.probe.answers import glance, interior
+from gatherer.probe.facts import Interior, Memory
+from gatherer.probe.interpreters import CANDIDATES, SHELLS, OpenExec, interrupted
+from gatherer.probe.program import glance_script, python_program, shell_script
+from gatherer.text import one_line
+
+if TYPE_CHECKING:
+    pass
+
+
+PROBE_SECONDS = 60.0
+_MAX_OUTPUT = 8 << 20  # bytes: a thousand processes and as many mounts are 1 MB
+_MAX_REFUSED = 200  # characters
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a program that was run in the container came to.
+
+    Attributes:
+        output: its stdout.
+        refused: the runtime's words when it could not be run, empty when it was.
+    """
+
+    output: bytes = b""
+    refused: str = ""
+
+
+async def glance_inside(open_exec: OpenExec) -> tuple[Memory | None, str] | None:
+    """Asks the first shell that runs for memory and a Python; None where no shell does.
+
+    Args:
+        open_exec: starts commands in the container.
+    """
+    for shell in SHELLS:
+        seen = glance((await _run(open_exec, (shell, "-c", glance_script()))).output)
+        if seen is not None:
+            return seen
+    return None
+
+
+async def look_inside(open_exec: OpenExec) -> tuple[Interior | None, str]:
+    """Asks the first shell that runs, else the first Python; tells what refused to run."""
+    refused = ""
+    for shell in SHELLS:
+        answer = await _run(open_exec, (shell, "-c", shell_script()))
+        seen = interior(answer.output, shell, shell)
+        if seen is not None:
+            return seen, ""
+        refused = refused or answer.refused or f"{shell} does not do what a shell does"
+    for python in CANDIDATES:
+        answer = await _run(open_exec, (python, "-B", "-E", "-S", "-c", python_program(), python))
+        seen = interior(answer.output, python, "")
+        if seen is not None:
+            return seen, refused
+    return None, refused
+
+
+async def _run(open_exec: OpenExec, command: Sequence[str]) -> _Answer:
+    """Runs a command to its end.
+
+    Raises:
+        ExecError: the channel broke, or the container has ended.
+        ApiError: the API server refused the exec.
+    """
+    streams = await open_exec(command, False)
+    output = bytearray()
+    try:
+        while True:
+            event = await streams.receive()
+            if isinstance(event, StreamData):
+                if event.channel == STDOUT and len(output) < _MAX_OUTPUT:
+                    output += event.data
+            elif isinstance(event, ExecExited):
+                return _Answer(output=bytes(output))
+            elif isinstance(event, ExecFailed):
+                if not is_refused_program(event.status):
+                    raise exec_error(event.status, command[0])
+                words = exec_error(event.status, command[0]).cause.rpartition(": unknown")[0]
+                words = words or exec_error(event.status, command[0]).cause
+                return _Answer(refused=one_line(words)[-_MAX_REFUSED:])
+            elif isinstance(event, ExecInterrupted):
+                raise interrupted(event)
+    finally:
+        await streams.aclose()
