@@ -36,13 +36,7 @@ class ContainerStatus:
     @property
     def known(self) -> Container | None:
         """The container as it was last read, None when it cannot be told."""
-        pod = self._pod
-        if pod is None:
-            return None
-        for container in (*pod.containers, *pod.init_containers, *pod.ephemeral_containers):
-            if container.name == self._target.container:
-                return container
-        return None
+        return self._pod.find_container(self._target.container) if self._pod is not None else None
 
     async def read(self) -> Container | None:
         """Returns the container, no older than `max_age`; None when it cannot be told."""

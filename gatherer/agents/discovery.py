@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gatherer.kube.objects.json_fields import as_mapping, as_mappings, as_strings
 from gatherer.kube.objects.models import Container, Pod
 
 COROOT, PARCA, COLLECTOR, PROMETHEUS = "coroot", "parca", "collector", "prometheus"
@@ -138,7 +139,7 @@ def find_agents(
     kinds = set(wanted)
     found: list[AgentPod] = []
     for document in documents:
-        raw = _mapping(document)
+        raw = as_mapping(document)
         pod = Pod.from_json(raw)
         sidecar = (pod.namespace, pod.name) == target
         agents = [agent for agent in _agents_of(raw, pod, sidecar) if agent.kind in kinds]
@@ -197,7 +198,7 @@ def _agent(
     arguments = tuple(_texts(spec.get("command")) + _texts(spec.get("args")))
     environment = {
         str(item["name"]): item["value"]
-        for item in _mappings(spec.get("env"))
+        for item in as_mappings(spec.get("env"))
         if isinstance(item.get("name"), str) and isinstance(item.get("value"), str)
     }
     told = [] if sidecar else [_annotations(raw).get(_PORT, "")]
@@ -205,7 +206,7 @@ def _agent(
     ports = [int(text) for text in told if _is_port(text)]
     if kind.name != COLLECTOR:
         # A Collector pod also declares the ports of its neighbours' servers.
-        ports += [port for port in map(_port, _mappings(spec.get("ports"))) if port]
+        ports += [port for port in map(_port, as_mappings(spec.get("ports"))) if port]
     return AgentPod(
         kind.name,
         pod,
@@ -238,9 +239,9 @@ def _listened(arguments: tuple[str, ...]) -> str:
 
 
 def _container_spec(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    spec = _mapping(raw.get("spec"))
+    spec = as_mapping(raw.get("spec"))
     for key in ("containers", "initContainers"):
-        for entry in _mappings(spec.get(key)):
+        for entry in as_mappings(spec.get(key)):
             if entry.get("name") == name:
                 return entry
     return {}
@@ -248,25 +249,21 @@ def _container_spec(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _host_paths(raw: Mapping[str, Any], container: Mapping[str, Any]) -> tuple[str, ...]:
     """Returns the paths of the node that a container mounts."""
-    mounted = {mount.get("name") for mount in _mappings(container.get("volumeMounts"))}
+    mounted = {mount.get("name") for mount in as_mappings(container.get("volumeMounts"))}
     return tuple(
         path
-        for volume in _mappings(_mapping(raw.get("spec")).get("volumes"))
+        for volume in as_mappings(as_mapping(raw.get("spec")).get("volumes"))
         if volume.get("name") in mounted
-        and isinstance(path := _mapping(volume.get("hostPath")).get("path"), str)
+        and isinstance(path := as_mapping(volume.get("hostPath")).get("path"), str)
     )
 
 
 def _labels(raw: Mapping[str, Any]) -> Mapping[str, str]:
-    return _strings(_mapping(raw.get("metadata")).get("labels"))
+    return as_strings(as_mapping(raw.get("metadata")).get("labels"))
 
 
 def _annotations(raw: Mapping[str, Any]) -> Mapping[str, str]:
-    return _strings(_mapping(raw.get("metadata")).get("annotations"))
-
-
-def _strings(value: object) -> dict[str, str]:
-    return {str(key): text for key, text in _mapping(value).items() if isinstance(text, str)}
+    return as_strings(as_mapping(raw.get("metadata")).get("annotations"))
 
 
 def _texts(value: object) -> list[str]:
@@ -281,11 +278,3 @@ def _port(entry: Mapping[str, Any]) -> int:
     value = entry.get("containerPort")
     protocol = entry.get("protocol", "TCP")
     return value if type(value) is int and 0 < value < 65536 and protocol == "TCP" else 0
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _mappings(value: object) -> list[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []

@@ -136,7 +136,7 @@ class FoundPods:
         _, pod = self._pods.get(uid, (False, None))
         return pod is not None and any(
             one.name == container and one.container_id == instance and one.state.kind == "running"
-            for one in (*pod.containers, *pod.init_containers, *pod.ephemeral_containers)
+            for one in pod.all_containers
         )
 
 

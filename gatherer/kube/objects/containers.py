@@ -47,15 +47,14 @@ def choose_container(pod: Pod, requested: str | None) -> Container:
     Raises:
         TargetNotFound: there is no such container, or several and nothing tells which.
     """
-    everything = (*pod.containers, *pod.init_containers, *pod.ephemeral_containers)
     if requested:
-        for container in everything:
-            if container.name == requested:
-                return container
-        raise TargetNotFound(
-            f"pod {pod.name!r} has no container {requested!r}",
-            f"choose one of: {_names(everything)}",
-        )
+        found = pod.find_container(requested)
+        if found is None:
+            raise TargetNotFound(
+                f"pod {pod.name!r} has no container {requested!r}",
+                f"choose one of: {_names(pod.all_containers)}",
+            )
+        return found
     if not pod.containers:
         raise TargetNotFound(
             f"pod {pod.name!r} has no containers", "check the pod with `kubectl describe pod`"

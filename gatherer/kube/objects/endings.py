@@ -68,7 +68,7 @@ def instance_end(instance: Instance, pod: Pod | None) -> TargetEnd | None:
         return TargetEnd(DELETED, "the pod does not exist any more")
     if pod.uid != instance.pod_uid:
         return TargetEnd(DELETED, "another pod has its name now", successor=pod.name)
-    container = find_container(pod, instance.container)
+    container = pod.find_container(instance.container)
     if container is None:
         return TargetEnd(DELETED, "the container is not in the pod any more")
     state = _termination(instance, container)
@@ -90,14 +90,8 @@ def instance_end(instance: Instance, pod: Pod | None) -> TargetEnd | None:
 
 def running_instance(pod: Pod, container: str) -> str:
     """Returns the container id of the instance that runs, empty when none does."""
-    found = find_container(pod, container)
+    found = pod.find_container(container)
     return found.container_id if found is not None and found.state.kind == "running" else ""
-
-
-def find_container(pod: Pod, name: str) -> Container | None:
-    """Returns a container of a pod by its name, of whatever kind."""
-    everything = (*pod.containers, *pod.init_containers, *pod.ephemeral_containers)
-    return next((container for container in everything if container.name == name), None)
 
 
 def node_end(node: Node | None) -> TargetEnd | None:

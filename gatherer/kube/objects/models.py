@@ -11,6 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gatherer.kube.objects.json_fields import (
+    as_mapping,
+    as_mappings,
+    as_strings,
+    integer_at,
+    string_at,
+)
 from gatherer.kube.objects.pod_spec import HealthCheck, SecurityContext
 from gatherer.kube.objects.quantity import parse_quantity
 
@@ -55,16 +62,18 @@ class Status:
     @classmethod
     def from_json(cls, document: object) -> Status:
         """Reads a decoded Status; a field that is absent or of a wrong type is left empty."""
-        body = _mapping(document)
+        body = as_mapping(document)
         causes = (
-            Cause(_text(cause, "reason"), _text(cause, "message"), _text(cause, "field"))
-            for cause in _mappings(_mapping(body.get("details")).get("causes"))
+            Cause(
+                string_at(cause, "reason"), string_at(cause, "message"), string_at(cause, "field")
+            )
+            for cause in as_mappings(as_mapping(body.get("details")).get("causes"))
         )
         return cls(
             success=body.get("status") == "Success",
-            message=_text(body, "message"),
-            reason=_text(body, "reason"),
-            code=_integer(body, "code"),
+            message=string_at(body, "message"),
+            reason=string_at(body, "reason"),
+            code=integer_at(body, "code") or 0,
             causes=tuple(causes),
         )
 
@@ -96,19 +105,21 @@ class ContainerState:
     @classmethod
     def from_json(cls, document: object) -> ContainerState:
         """Reads a decoded v1.ContainerState, of which one member at most is set."""
-        states = _mapping(document)
+        states = as_mapping(document)
         for kind in ("running", "terminated", "waiting"):
             if isinstance(states.get(kind), Mapping):
-                state = _mapping(states[kind])
+                state = as_mapping(states[kind])
                 return cls(
                     kind=kind,
-                    reason=_text(state, "reason"),
-                    message=_text(state, "message"),
-                    exit_code=_integer(state, "exitCode") if kind == "terminated" else None,
-                    signal=_integer(state, "signal"),
-                    started_at=_text(state, "startedAt"),
-                    finished_at=_text(state, "finishedAt"),
-                    container_id=_text(state, "containerID"),
+                    reason=string_at(state, "reason"),
+                    message=string_at(state, "message"),
+                    exit_code=(integer_at(state, "exitCode") or 0)
+                    if kind == "terminated"
+                    else None,
+                    signal=integer_at(state, "signal") or 0,
+                    started_at=string_at(state, "startedAt"),
+                    finished_at=string_at(state, "finishedAt"),
+                    container_id=string_at(state, "containerID"),
                 )
         return cls()
 
@@ -239,21 +250,30 @@ class Pod:
         """Uid of the owner that controls it, such as a ReplicaSet; empty without one."""
         return self.owner.uid
 
+    @property
+    def all_containers(self) -> tuple[Container, ...]:
+        """Its containers of every kind; the ephemeral ones come last."""
+        return (*self.containers, *self.init_containers, *self.ephemeral_containers)
+
+    def find_container(self, name: str) -> Container | None:
+        """Returns a container of whatever kind by its name, None when there is none."""
+        return next((each for each in self.all_containers if each.name == name), None)
+
     @classmethod
     def from_json(cls, document: object) -> Pod:
         """Reads a decoded v1.Pod."""
-        pod = _mapping(document)
-        metadata, spec = _mapping(pod.get("metadata")), _mapping(pod.get("spec"))
-        status = _mapping(pod.get("status"))
+        pod = as_mapping(document)
+        metadata, spec = as_mapping(pod.get("metadata")), as_mapping(pod.get("spec"))
+        status = as_mapping(pod.get("status"))
         return cls(
-            namespace=_text(metadata, "namespace"),
-            name=_text(metadata, "name"),
-            uid=_text(metadata, "uid"),
-            node=_text(spec, "nodeName"),
-            phase=_text(status, "phase"),
-            reason=_text(status, "reason"),
-            message=_text(status, "message") or _unscheduled_message(status),
-            annotations=_texts(metadata.get("annotations")),
+            namespace=string_at(metadata, "namespace"),
+            name=string_at(metadata, "name"),
+            uid=string_at(metadata, "uid"),
+            node=string_at(spec, "nodeName"),
+            phase=string_at(status, "phase"),
+            reason=string_at(status, "reason"),
+            message=string_at(status, "message") or _unscheduled_message(status),
+            annotations=as_strings(metadata.get("annotations")),
             containers=_containers(spec, "containers", status, "containerStatuses", "container"),
             init_containers=_containers(
                 spec, "initContainers", status, "initContainerStatuses", "init"
@@ -261,23 +281,19 @@ class Pod:
             ephemeral_containers=_containers(
                 spec, "ephemeralContainers", status, "ephemeralContainerStatuses", "ephemeral"
             ),
-            deletion_timestamp=_text(metadata, "deletionTimestamp"),
+            deletion_timestamp=string_at(metadata, "deletionTimestamp"),
             shares_process_namespace=spec.get("shareProcessNamespace") is True,
             host_pid=spec.get("hostPID") is True,
             host_users=spec.get("hostUsers") is not False,
-            os=_text(_mapping(spec.get("os")), "name"),
-            labels=_texts(metadata.get("labels")),
+            os=string_at(as_mapping(spec.get("os")), "name"),
+            labels=as_strings(metadata.get("labels")),
             owner=owner_of(metadata),
-            created_at=_text(metadata, "creationTimestamp"),
-            restart_policy=_text(spec, "restartPolicy") or "Always",
-            deletion_grace_seconds=(
-                _integer(metadata, "deletionGracePeriodSeconds")
-                if "deletionGracePeriodSeconds" in metadata
-                else None
-            ),
+            created_at=string_at(metadata, "creationTimestamp"),
+            restart_policy=string_at(spec, "restartPolicy") or "Always",
+            deletion_grace_seconds=integer_at(metadata, "deletionGracePeriodSeconds"),
             conditions=conditions_of(status),
             memory_limit=_memory_limit(spec),
-            resource_version=_text(metadata, "resourceVersion"),
+            resource_version=string_at(metadata, "resourceVersion"),
         )
 
 
@@ -289,23 +305,23 @@ def condition(conditions: tuple[Condition, ...], kind: str) -> Condition:
 def _containers(
     spec: Mapping[str, Any], spec_key: str, status: Mapping[str, Any], status_key: str, kind: str
 ) -> tuple[Container, ...]:
-    statuses = {_text(entry, "name"): entry for entry in _mappings(status.get(status_key))}
+    statuses = {string_at(entry, "name"): entry for entry in as_mappings(status.get(status_key))}
     found = []
-    for entry in _mappings(spec.get(spec_key)):
-        name = _text(entry, "name")
+    for entry in as_mappings(spec.get(spec_key)):
+        name = string_at(entry, "name")
         told = statuses.get(name, {})
         found.append(
             Container(
                 name=name,
                 kind=kind,
-                image=_text(entry, "image"),
+                image=string_at(entry, "image"),
                 memory_limit=_memory_limit(entry),
                 state=ContainerState.from_json(told.get("state")),
                 last_state=ContainerState.from_json(told.get("lastState")),
-                restart_count=_integer(told, "restartCount"),
-                container_id=_text(told, "containerID"),
-                target=_text(entry, "targetContainerName"),
-                restart_policy=_text(entry, "restartPolicy"),
+                restart_count=integer_at(told, "restartCount") or 0,
+                container_id=string_at(told, "containerID"),
+                target=string_at(entry, "targetContainerName"),
+                restart_policy=string_at(entry, "restartPolicy"),
                 security=SecurityContext.from_json(
                     spec.get("securityContext"), entry.get("securityContext")
                 ),
@@ -321,10 +337,12 @@ def owner_of(metadata: Mapping[str, Any]) -> Owner:
     Args:
         metadata: of the object.
     """
-    for reference in _mappings(metadata.get("ownerReferences")):
+    for reference in as_mappings(metadata.get("ownerReferences")):
         if reference.get("controller") is True:
             return Owner(
-                _text(reference, "kind"), _text(reference, "name"), _text(reference, "uid")
+                string_at(reference, "kind"),
+                string_at(reference, "name"),
+                string_at(reference, "uid"),
             )
     return Owner()
 
@@ -332,49 +350,20 @@ def owner_of(metadata: Mapping[str, Any]) -> Owner:
 def conditions_of(status: Mapping[str, Any]) -> tuple[Condition, ...]:
     """Returns the conditions in the status of a pod or a node."""
     return tuple(
-        Condition(
-            _text(entry, "type"),
-            _text(entry, "status"),
-            _text(entry, "reason"),
-            _text(entry, "message"),
-        )
-        for entry in _mappings(status.get("conditions"))
+        Condition(*(string_at(entry, key) for key in ("type", "status", "reason", "message")))
+        for entry in as_mappings(status.get("conditions"))
     )
 
 
 def _memory_limit(spec: Mapping[str, Any]) -> int | None:
-    limits = _mapping(_mapping(spec.get("resources")).get("limits"))
+    limits = as_mapping(as_mapping(spec.get("resources")).get("limits"))
     value = limits.get("memory")
     limit = parse_quantity(str(value)) if isinstance(value, (str, int)) else None
     return limit if limit is not None and 0 < limit < _NO_LIMIT else None
 
 
 def _unscheduled_message(status: Mapping[str, Any]) -> str:
-    for condition in _mappings(status.get("conditions")):
+    for condition in as_mappings(status.get("conditions")):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return _text(condition, "message")
+            return string_at(condition, "message")
     return ""
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _mappings(value: object) -> list[Mapping[str, Any]]:
-    return (
-        [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
-    )
-
-
-def _texts(value: object) -> dict[str, str]:
-    return {str(key): text for key, text in _mapping(value).items() if isinstance(text, str)}
-
-
-def _text(mapping: Mapping[str, Any], key: str) -> str:
-    value = mapping.get(key)
-    return value if isinstance(value, str) else ""
-
-
-def _integer(mapping: Mapping[str, Any], key: str) -> int:
-    value = mapping.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0

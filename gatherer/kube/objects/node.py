@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from gatherer.kube.objects.json_fields import as_mapping, as_mappings, string_at
 from gatherer.kube.objects.models import Condition, conditions_of
 
 
@@ -38,29 +37,19 @@ class Node:
     @classmethod
     def from_json(cls, document: object) -> Node:
         """Reads a decoded v1.Node; what is missing is left empty."""
-        node = _mapping(document)
-        status = _mapping(node.get("status"))
-        told = _mapping(status.get("nodeInfo"))
-        listed = status.get("conditions")
-        conditions = [_mapping(entry) for entry in listed] if isinstance(listed, list) else []
+        node = as_mapping(document)
+        status = as_mapping(node.get("status"))
+        told = as_mapping(status.get("nodeInfo"))
+        conditions = as_mappings(status.get("conditions"))
         ready = next((c for c in conditions if c.get("type") == "Ready"), {})
         return cls(
-            name=_text(_mapping(node.get("metadata")), "name"),
-            architecture=_text(told, "architecture"),
-            os=_text(told, "operatingSystem"),
-            kernel=_text(told, "kernelVersion"),
-            runtime=_text(told, "containerRuntimeVersion"),
-            kubelet=_text(told, "kubeletVersion"),
-            ready=_text(ready, "status") == "True" if ready else None,
-            message=_text(ready, "message"),
+            name=string_at(as_mapping(node.get("metadata")), "name"),
+            architecture=string_at(told, "architecture"),
+            os=string_at(told, "operatingSystem"),
+            kernel=string_at(told, "kernelVersion"),
+            runtime=string_at(told, "containerRuntimeVersion"),
+            kubelet=string_at(told, "kubeletVersion"),
+            ready=string_at(ready, "status") == "True" if ready else None,
+            message=string_at(ready, "message"),
             conditions=conditions_of(status),
         )
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _text(mapping: Mapping[str, Any], key: str) -> str:
-    value = mapping.get(key)
-    return value if isinstance(value, str) else ""

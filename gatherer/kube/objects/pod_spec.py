@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gatherer.kube.objects.json_fields import as_mapping, integer_at, string_at
+
 
 @dataclass(frozen=True)
 class SecurityContext:
@@ -49,21 +51,20 @@ class SecurityContext:
             pod: decoded v1.PodSecurityContext.
             container: decoded v1.SecurityContext.
         """
-        own = _mapping(container)
-        merged = {**_mapping(pod), **own}
-        changes = _mapping(own.get("capabilities"))
-        profile = _mapping(merged.get("seccompProfile"))
-        user = merged.get("runAsUser")
+        own = as_mapping(container)
+        merged = {**as_mapping(pod), **own}
+        changes = as_mapping(own.get("capabilities"))
+        profile = as_mapping(merged.get("seccompProfile"))
         return cls(
-            run_as_user=user if isinstance(user, int) and not isinstance(user, bool) else None,
+            run_as_user=integer_at(merged, "runAsUser"),
             run_as_non_root=merged.get("runAsNonRoot") is True,
             read_only_root=own.get("readOnlyRootFilesystem") is True,
             privileged=own.get("privileged") is True,
             escalates=own.get("allowPrivilegeEscalation") is not False,
             added=_capabilities(changes.get("add")),
             dropped=_capabilities(changes.get("drop")),
-            seccomp=_text(profile, "type"),
-            seccomp_file=_text(profile, "localhostProfile"),
+            seccomp=string_at(profile, "type"),
+            seccomp_file=string_at(profile, "localhostProfile"),
         )
 
 
@@ -86,7 +87,7 @@ class HealthCheck:
     @classmethod
     def from_json(cls, document: object) -> HealthCheck | None:
         """Reads a decoded v1.Probe; None when there is none. Defaults are the API's."""
-        probe = _mapping(document)
+        probe = as_mapping(document)
         if not probe:
             return None
         return cls(
@@ -98,14 +99,14 @@ class HealthCheck:
 
 
 def _action(probe: Mapping[str, Any]) -> str:
-    http, tcp, grpc = (_mapping(probe.get(key)) for key in ("httpGet", "tcpSocket", "grpc"))
+    http, tcp, grpc = (as_mapping(probe.get(key)) for key in ("httpGet", "tcpSocket", "grpc"))
     if http:
         return f"GET {http.get('path') or '/'} on port {http.get('port', '?')}"
     if tcp:
         return f"TCP port {tcp.get('port', '?')}"
     if grpc:
         return f"gRPC port {grpc.get('port', '?')}"
-    command = _mapping(probe.get("exec")).get("command")
+    command = as_mapping(probe.get("exec")).get("command")
     words = [word for word in command if isinstance(word, str)] if isinstance(command, list) else []
     return "exec " + " ".join(words) if words else "exec"
 
@@ -116,16 +117,5 @@ def _capabilities(names: object) -> tuple[str, ...]:
 
 
 def _positive(mapping: Mapping[str, Any], key: str, default: int) -> int:
-    value = mapping.get(key)
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
-    return default
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _text(mapping: Mapping[str, Any], key: str) -> str:
-    value = mapping.get(key)
-    return value if isinstance(value, str) else ""
+    value = integer_at(mapping, key)
+    return value if value is not None and value > 0 else default

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from gatherer.kube.objects.json_fields import as_mapping, string_at
 
 
 @dataclass(frozen=True)
@@ -50,23 +51,20 @@ class Right:
 
 def allowed(document: object) -> bool:
     """Returns the answer of a SelfSubjectAccessReview; what is not said is not allowed."""
-    return _mapping(_mapping(document).get("status")).get("allowed") is True
+    return as_mapping(as_mapping(document).get("status")).get("allowed") is True
 
 
 def user_name(document: object) -> str:
     """Returns the user of a SelfSubjectReview, empty when it names none."""
-    name = _mapping(_mapping(_mapping(document).get("status")).get("userInfo")).get("username")
+    name = as_mapping(as_mapping(as_mapping(document).get("status")).get("userInfo")).get(
+        "username"
+    )
     return name if isinstance(name, str) else ""
 
 
 def git_version(document: object) -> str:
     """Returns the version of a version.Info, empty when it has none."""
-    version = _mapping(document).get("gitVersion")
-    return version if isinstance(version, str) else ""
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return string_at(as_mapping(document), "gitVersion")
 
 
 def service_account(user: str) -> tuple[str, str] | None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gatherer.kube.objects.json_fields import as_mapping, as_mappings
 from gatherer.kube.objects.models import Pod, owner_of
 from gatherer.kube.objects.references import Reference
 
@@ -33,13 +34,13 @@ class Workload:
     @classmethod
     def from_json(cls, resource: str, document: object) -> Workload:
         """Reads a decoded object; what is missing or of a wrong type is left empty."""
-        body = _mapping(document)
-        metadata, spec = _mapping(body.get("metadata")), _mapping(body.get("spec"))
-        conditions = _mappings(_mapping(body.get("status")).get("conditions"))
+        body = as_mapping(document)
+        metadata, spec = as_mapping(body.get("metadata")), as_mapping(body.get("spec"))
+        conditions = as_mappings(as_mapping(body.get("status")).get("conditions"))
         return cls(
             reference=Reference(resource, str(metadata.get("name", ""))),
             uid=str(metadata.get("uid", "")),
-            selector=selector_text(_mapping(spec.get("selector"))),
+            selector=selector_text(as_mapping(spec.get("selector"))),
             controller=owner_of(metadata).uid,
             finished=resource == "jobs"
             and any(
@@ -67,8 +68,8 @@ def selector_text(selector: Mapping[str, Any]) -> str:
     Args:
         selector: matchLabels and matchExpressions, all of which must hold.
     """
-    parts = [f"{key}={value}" for key, value in _mapping(selector.get("matchLabels")).items()]
-    for expression in _mappings(selector.get("matchExpressions")):
+    parts = [f"{key}={value}" for key, value in as_mapping(selector.get("matchLabels")).items()]
+    for expression in as_mappings(selector.get("matchExpressions")):
         key, operator = expression.get("key", ""), str(expression.get("operator", ""))
         values = ",".join(str(value) for value in expression.get("values") or ())
         word = _OPERATORS.get(operator)
@@ -80,13 +81,3 @@ def selector_text(selector: Mapping[str, Any]) -> str:
         else:
             parts.append(f"{word}{key}")
     return ",".join(parts)
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _mappings(value: object) -> list[Mapping[str, Any]]:
-    if not isinstance(value, list):
-        return []
-    return [entry for entry in value if isinstance(entry, Mapping)]
