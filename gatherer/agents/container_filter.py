@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 _CRONJOB = re.compile(r"(?P<name>.+)-\d{8}-[a-z0-9]{5}", re.ASCII)
 _POD_LABELS = ("pod", "pod_name", "kubernetes_pod_name", "exported_pod")
@@ -71,15 +70,6 @@ class ContainerFilter:
         if container_id is not None and self.pod:
             return self._names(container_id)
         return self.own or _first(labels, _POD_LABELS) == self.pod != ""
-
-    def as_json(self) -> dict[str, Any]:
-        """Returns the filter for the parser's process."""
-        return {
-            "namespace": self.namespace,
-            "pod": self.pod,
-            "container": self.container,
-            "own": self.own,
-        }
 
     def _names(self, container_id: str) -> bool:
         if self.container:

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from gatherer.agents.collector_heap import HeapProfiler, ProfileRequest
 from gatherer.agents.diagnosis import read_startup
 from gatherer.agents.discovery import COLLECTOR, COROOT, PARCA, AgentPod
-from gatherer.agents.heap_process import HeapProcess
 from gatherer.agents.kinds.collector import (
     evaluate_startup,
     read_connections,
@@ -78,7 +78,7 @@ class AgentDiagnostics:
     lines: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     known: asyncio.Event = field(default_factory=asyncio.Event)
-    _heap: HeapProcess | None = None
+    _heap: HeapProfiler | None = None
     _stopped: bool = False
 
     async def run(self) -> None:
@@ -196,16 +196,16 @@ class AgentDiagnostics:
     async def _collector_heap(self, agent: AgentPod, server: Endpoint) -> None:
         if self._stopped:
             raise ScrapeError("no heap profile: the capture ended before it began")
-        self._heap = HeapProcess(server)
-        data = await self._heap.take(
-            {
-                "kubeconfig": self.cluster.kubeconfig,
-                "context": self.cluster.context,
-                "namespace": agent.pod.namespace,
-                "pod": agent.pod.name,
-                "port": COLLECTOR_PORT,
-                "seconds": HEAP_SECONDS,
-            }
+        self._heap = HeapProfiler(server)
+        data = await self._heap.profile(
+            ProfileRequest(
+                self.cluster.kubeconfig,
+                self.cluster.context,
+                agent.pod.namespace,
+                agent.pod.name,
+                COLLECTOR_PORT,
+                HEAP_SECONDS,
+            )
         )
         if not is_gperftools(data):
             raise ScrapeError("its heap profile is none of gperftools, or not whole")

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from gatherer.agents.collector_heap import HeapProfiler, ProfileRequest
 from gatherer.agents.container_filter import ContainerFilter
 from gatherer.agents.discovery import find_agents
-from gatherer.agents.heap_process import HeapProcess
 from gatherer.agents.pulling import AgentPull
 from gatherer.agents.record import AgentRecord
 from gatherer.agents.report import AgentReport
@@ -466,11 +467,9 @@ async def parser_of(sources: Sources) -> AsyncIterator[Any]:
 
 async def test_the_parser_is_replaced_when_it_dies(cluster: StandInCluster) -> None:
     async with parser_of(Sources((), lambda: access_to(cluster))) as parser:
-        assert (await parser.parse(b"x 1\n", "text/plain", []))["samples"] == 1
-        process = parser._process
-        process.kill()
-        await process.wait()
-        assert (await parser.parse(b"x 1\ny 2\n", "text/plain", []))["samples"] == 2
+        assert (await parser.parse(b"x 1\n", "text/plain", [])).samples == 1
+        await parser._process.aclose()
+        assert (await parser.parse(b"x 1\ny 2\n", "text/plain", [])).samples == 2
 
 
 def test_the_recorded_labels_find_the_stand_in_agents() -> None:
@@ -515,21 +514,20 @@ async def test_a_heap_profile_that_somebody_else_takes_is_left_alone(
     target = Target("kubernetes", "admin", "default", "problempod", "buggycontainer", "node1")
     try:
         (source,), _ = await sources.find(target)
-        process = HeapProcess(sources.collector_server(source))
-        request = {
-            "kubeconfig": str(cluster.kubeconfig), "context": None, "namespace": "default",
-            "pod": "collector-x1b2c", "port": 8080, "seconds": 5,
-        }  # fmt: skip
+        profiler = HeapProfiler(sources.collector_server(source))
+        request = ProfileRequest(
+            str(cluster.kubeconfig), None, "default", "collector-x1b2c", 8080, 5
+        )
         with pytest.raises(ScrapeError, match="by somebody else"):
-            await process.take(request)
+            await profiler.profile(request)
         assert heap_state(cluster) == "on"
         cluster.proxy("collector-x1b2c:8080", "profile/heap", b"off")
         # The process is killed: gatherer itself switches the profiler off.
-        taking = asyncio.ensure_future(process.take(request | {"seconds": 60}))
+        taking = asyncio.ensure_future(profiler.profile(replace(request, seconds=60)))
         async with asyncio.timeout(30):
-            while process._state != "on":
+            while profiler.state != "on":
                 await asyncio.sleep(0.02)
-        process._process.kill()
+        await profiler._process.aclose()
         with pytest.raises(ScrapeError, match="died"):
             await taking
         assert heap_state(cluster) == "off"

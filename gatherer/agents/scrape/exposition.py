@@ -5,7 +5,6 @@ Text format 0.0.4 and OpenMetrics 1.0; which one it is the content type says.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -82,38 +81,6 @@ class Reading:
     left_out: tuple[int, ...] = ()
     others: int = 0
     duplicates: int = 0
-
-    def as_json(self) -> dict[str, Any]:
-        """Returns it for the way between processes."""
-        return {
-            "families": self.families,
-            "samples": self.samples,
-            "names": list(self.names),
-            "kept": [
-                [[s.name, s.type, s.labels, _shown(s.value)] for s in kept] for kept in self.kept
-            ],
-            "left_out": list(self.left_out),
-            "others": self.others,
-            "duplicates": self.duplicates,
-        }
-
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Reading:
-        """Reads what `as_json` wrote."""
-        return cls(
-            document["families"],
-            document["samples"],
-            tuple(document["names"]),
-            tuple(
-                tuple(
-                    Sample(name, kind, labels, float(value)) for name, kind, labels, value in kept
-                )
-                for kept in document["kept"]
-            ),
-            tuple(document["left_out"]),
-            document["others"],
-            document["duplicates"],
-        )
 
 
 def read_exposition(body: bytes, content_type: str, filters: Sequence[ContainerFilter]) -> Reading:
@@ -217,7 +184,3 @@ def _no_exposition(body: bytes, content_type: str) -> ScrapeError:
     return ScrapeError(
         f"the answer is no exposition: {kind}, '{begin}'", "check port and path of the agent"
     )
-
-
-def _shown(value: float) -> float | str:
-    return value if math.isfinite(value) else repr(value)

@@ -14,7 +14,7 @@ from gatherer.agents.container_filter import ContainerFilter
 from gatherer.agents.discovery import PROMETHEUS, AgentPod
 from gatherer.agents.scrape.endpoints import Endpoint, Limits
 from gatherer.agents.scrape.exposition import ACCEPT, Reading, Sample, media_type
-from gatherer.agents.scrape.parser_process import ParserProcess
+from gatherer.agents.scrape.parser import Parser
 from gatherer.errors import ScrapeError
 from gatherer.text import printable
 
@@ -60,7 +60,7 @@ class Source:
         kind: str,
         endpoint: Endpoint,
         path: str,
-        parser: ParserProcess,
+        parser: Parser,
         limits: Limits,
         agent: AgentPod | None = None,
         own: bool = False,
@@ -150,8 +150,7 @@ class Source:
                 "check port and path of the agent",
             )
         filters = tuple(self._filters)
-        document = await self._parser.parse(answer.body, media_type(answer.content_type), filters)
-        reading = Reading.from_json(document)
+        reading = await self._parser.parse(answer.body, media_type(answer.content_type), filters)
         if self.agent is None:
             self.kind = kind_of(reading.names)
         return _Latest(time_ns, seconds, filters, reading, answer.body)

@@ -25,7 +25,7 @@ from gatherer.agents.scrape.endpoints import (
     PodEndpoint,
     UrlEndpoint,
 )
-from gatherer.agents.scrape.parser_process import ParserProcess
+from gatherer.agents.scrape.parser import Parser
 from gatherer.agents.scrape.source import Source
 from gatherer.errors import Forbidden, GathererError, ScrapeError
 from gatherer.kube.auth.access import ClusterAccess
@@ -75,7 +75,7 @@ class Sources:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        self.parser = ParserProcess()
+        self.parser = Parser()
         self.routes: ApiServerRoutes | None = None
         self._known: dict[tuple[str, str, str], Source] = {}
         self._told: set[tuple[str, str]] = set()

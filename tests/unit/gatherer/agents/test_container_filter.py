@@ -54,7 +54,3 @@ def test_what_is_the_containers_own(
     wanted: ContainerFilter, labels: dict[str, str], own: bool
 ) -> None:
     assert wanted.is_container(labels) is own
-
-
-def test_it_survives_the_way_to_the_parser() -> None:
-    assert ContainerFilter(**MINE.as_json()) == MINE
