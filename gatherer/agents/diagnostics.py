@@ -120,7 +120,7 @@ class AgentDiagnostics:
             )
         profile = read_profile(answer.body)
         name = f"{self.name}-heap.pb.gz"
-        self.record.keep(name, answer.body)
+        await self.record.keep(name, answer.body)
         self.facts["heap"] = {"file": name, "samples": profile.samples, "types": profile.types}
         self.lines.append(
             f"heap: agents/{name}, {byte_count(len(answer.body))},"
@@ -137,15 +137,17 @@ class AgentDiagnostics:
             "of_previous_run": startup.previous,
         }
         self.facts["startup"] = facts
-        self.record.keep(f"{self.name}-diagnostics.json", json.dumps(facts, indent=2).encode())
-        self.record.keep(f"{self.name}.log", startup.log.encode())
+        await self.record.keep(
+            f"{self.name}-diagnostics.json", json.dumps(facts, indent=2).encode()
+        )
+        await self.record.keep(f"{self.name}.log", startup.log.encode())
         remedy = f"; {case.remedy}" if case.remedy else ""
         self.lines.append(f"startup: {case.case}: {case.cause}{remedy}")
 
     async def _ready(self, server: Endpoint) -> None:
         answer = await server.fetch("GET", "/ready", limits=_LIMITS)
         ready = read_readiness(answer.status, answer.body)
-        self.record.keep(f"{self.name}-ready.json", answer.body)
+        await self.record.keep(f"{self.name}-ready.json", answer.body)
         self.facts["ready"] = {"ready": ready.ready, "drops": ready.drops, "events": ready.events}
         state = "ready" if ready.ready else "not ready"
         events = counted(ready.events, "event")
@@ -173,7 +175,7 @@ class AgentDiagnostics:
             raise ScrapeError(f"/state/network answers {answers['endpoint'].status}: {text}")
         endpoints = read_endpoints(answers["endpoint"].body, container)
         connections = read_connections(answers["connection"].body, container)
-        self.record.keep(
+        await self.record.keep(
             f"{self.name}-network.json",
             json.dumps(
                 {
@@ -210,7 +212,7 @@ class AgentDiagnostics:
         if not is_gperftools(data):
             raise ScrapeError("its heap profile is none of gperftools, or not whole")
         name = f"{self.name}-heap.txt"
-        self.record.keep(name, data)
+        await self.record.keep(name, data)
         self.facts["heap"] = {"file": name, "size": len(data)}
         self.lines.append(
             f"heap: agents/{name}, {byte_count(len(data))} of Collector itself; its profiler is off"

@@ -133,7 +133,7 @@ class AgentPull:
         self._record.flush()
         for agent in self._agents:
             if agent.scrapes > 1 and agent.source.claim(self):
-                await self._record.keep_large(f"{agent.name}-last.prom", agent.body)
+                await self._record.keep(f"{agent.name}-last.prom", agent.body)
         reports = [self._report(agent) for agent in self._agents]
         return reports + [unfound(gap) for gap in self._unfound]
 
@@ -249,7 +249,7 @@ class AgentPull:
             self._name(agent)
             agent.analysis = _ANALYSES.get(agent.source.kind, NoAnalysis)()
             if agent.source.claim(self):
-                await self._record.keep_large(f"{agent.name}-first.prom", scrape.body)
+                await self._record.keep(f"{agent.name}-first.prom", scrape.body)
             if agent.diagnostics is not None:
                 agent.diagnostics.name = agent.name
                 agent.diagnostics.known.set()

@@ -5,7 +5,6 @@ Nothing here can end the capture: when the disk refuses, it is said once, and no
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -72,8 +71,8 @@ class AgentRecord:
         """Shows something that is no event."""
         self._view.note(text)
 
-    def keep(self, name: str, data: bytes) -> bool:
-        """Writes a raw answer; returns whether that was possible.
+    async def keep(self, name: str, data: bytes) -> None:
+        """Writes a raw answer, a profile or a log.
 
         Args:
             name: of the file in agents/.
@@ -81,22 +80,7 @@ class AgentRecord:
         """
         try:
             if not self._broken:
-                self._directory.write_agent_file(name, data)
-                return True
-        except LogWriteError as error:
-            self._give_up(error)
-        return False
-
-    async def keep_large(self, name: str, data: bytes) -> None:
-        """Writes a raw answer of some megabytes, in a thread.
-
-        Args:
-            name: of the file in agents/.
-            data: all of it.
-        """
-        try:
-            if not self._broken:
-                await asyncio.to_thread(self._directory.write_agent_file, name, data)
+                await self._directory.write_agent_file(name, data)
         except LogWriteError as error:
             self._give_up(error)
 

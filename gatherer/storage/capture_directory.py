@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import aiofiles
+
 from gatherer.storage.earlier_capture import AGENTS, EVENTS, MEMORY, METRICS, SESSION
-from gatherer.storage.logs import append_whole, write_all, write_error
+from gatherer.storage.logs import append_whole, write_error
 from gatherer.storage.output_directory import OutputDirectory, replace_json
 from gatherer.text import json_line
 
@@ -30,7 +33,8 @@ class CaptureDirectory(OutputDirectory):
             self._append(name, b"")
         early, self._agent_files = self._agent_files, {}
         for name, data in early.items():
-            self.write_agent_file(name, data)
+            with _writes(path := self._agent_path(name)), open(path, "wb", opener=_private) as file:
+                file.write(data)
 
     def write_session(self, document: Mapping[str, Any]) -> None:
         """Replaces session.json; a reader sees the old or the new one, never a part.
@@ -103,7 +107,7 @@ class CaptureDirectory(OutputDirectory):
             text = "".join(json_line(line) + "\n" for line in lines)
             self._append(METRICS, text.encode("ascii"))
 
-    def write_agent_file(self, name: str, data: bytes) -> None:
+    async def write_agent_file(self, name: str, data: bytes) -> None:
         """Writes a file in agents/, which is made when it is not there.
 
         Args:
@@ -116,19 +120,15 @@ class CaptureDirectory(OutputDirectory):
         if not self.begun:
             self._agent_files[name] = data
             return
+        with _writes(path := self._agent_path(name)):
+            async with aiofiles.open(path, "wb", opener=_private) as file:
+                await file.write(data)
+
+    def _agent_path(self, name: str) -> Path:
         directory = self.path / AGENTS
-        path = directory / name
-        try:
+        with _writes(directory):
             directory.mkdir(mode=0o700, exist_ok=True)
-            descriptor = os.open(
-                path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-            )
-            try:
-                write_all(descriptor, data)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise write_error(path, error) from error
+        return directory / name
 
     def _append_json(self, name: str, head: dict[str, Any], rest: Mapping[str, Any]) -> None:
         value = head | {key: rest[key] for key in rest if key not in head}
@@ -136,16 +136,12 @@ class CaptureDirectory(OutputDirectory):
 
     def _append(self, name: str, data: bytes) -> None:
         path = self.path / name
-        try:
-            descriptor = os.open(
-                path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-            )
+        with _writes(path):
+            descriptor = _private(str(path), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
             try:
                 append_whole(descriptor, data)
             finally:
                 os.close(descriptor)
-        except OSError as error:
-            raise write_error(path, error) from error
 
 
 class TargetDirectory(CaptureDirectory):
@@ -188,3 +184,15 @@ def replace_session(path: Path, document: Mapping[str, Any]) -> None:
         LogWriteError: it could not be written; the former one stays.
     """
     replace_json(path / SESSION, document)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+@contextmanager
+def _writes(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise write_error(path, error) from error

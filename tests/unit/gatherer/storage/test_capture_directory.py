@@ -41,14 +41,14 @@ def names(path: Path) -> set[str]:
     return {entry.name for entry in path.iterdir()}
 
 
-def test_a_second_capture_moves_what_the_first_left(tmp_path: Path) -> None:
+async def test_a_second_capture_moves_what_the_first_left(tmp_path: Path) -> None:
     path = tmp_path / "logs"
     first = begun(path)
     first.write_session(session_of("leak-7.log", "leak-7.2.log"))
     (path / "leak-7.log").write_text("lines\n")
     (path / "leak-7.2.log").write_text("lines\n")
     (path / "records.hgs.partial").write_bytes(b"HG")
-    first.write_agent_file("a.prom", b"")
+    await first.write_agent_file("a.prom", b"")
     (path / "notes.txt").write_text("of the user")
     (path / "my.log").write_text("of the user too")
     first.close()
@@ -63,7 +63,7 @@ def test_a_second_capture_moves_what_the_first_left(tmp_path: Path) -> None:
     assert (path / "events.jsonl").read_bytes() == b""
 
 
-def test_nothing_is_moved_or_left_until_the_capture_begins(tmp_path: Path) -> None:
+async def test_nothing_is_moved_or_left_until_the_capture_begins(tmp_path: Path) -> None:
     path = tmp_path / "not" / "yet" / "there"
     directory = CaptureDirectory(path)
     assert names(path) == set()
@@ -74,11 +74,11 @@ def test_nothing_is_moved_or_left_until_the_capture_begins(tmp_path: Path) -> No
     directory.write_session(session_of())
     directory.close()
     waiting = CaptureDirectory(path)
-    waiting.write_agent_file("a.prom", b"early")
+    await waiting.write_agent_file("a.prom", b"early")
     waiting.close()
     assert names(path) == {"session.json", "events.jsonl", "memory.jsonl"}
     later = CaptureDirectory(path)
-    later.write_agent_file("a.prom", b"early")
+    await later.write_agent_file("a.prom", b"early")
     later.begin()
     later.begin()
     later.prepare()
