@@ -68,7 +68,7 @@ class Overhead:
         report = self._report
         if isinstance(engine, PtraceEngine):
             placement = Placement(table, lambda: [tracer], lambda _: 0, report)
-            engine.release_child = placement.release_child
+            engine.set_release_child(placement.release_child)
         else:
             placement = Placement(table, engine.tracer_ids, engine.tracer_of, report)
             engine.set_release_child(placement.release_child)

@@ -18,8 +18,8 @@ from hunter.engines.idle import IdleEngine
 from hunter.engines.native import library
 from hunter.engines.ptrace import kernel
 from hunter.engines.ptrace.multi_tracer import MultiTracer
-from hunter.engines.ptrace.native_loop import PtraceNativeEngine
-from hunter.engines.ptrace.python_loop import PtracePythonEngine
+from hunter.engines.ptrace.ptrace_engine import PtraceEngine
+from hunter.engines.ptrace.syscall_reader import TraceOptions
 from hunter.errors import UsageError
 from hunter.watchdog.progress import MAX_TRACERS, Progress
 
@@ -87,10 +87,8 @@ def _second_ptrace(
     choice = _choose(config, machine, "it refuses this process")
     if not choice.engine:
         return None, choice.reason
-    make = PtracePythonEngine if choice.engine == "ptrace-python" else PtraceNativeEngine
-    buffer = config.buffer_bytes * QUEUE_EIGHTHS // 8
-    options = (config.string_size, buffer, wanted, config.decode_fds, SECOND_SOURCE)
-    return make(machine, *options, progress.tracers[0]), ""
+    options = _options(config, machine, wanted)._replace(source=SECOND_SOURCE)
+    return PtraceEngine(choice.engine, options, progress.tracers[0]), ""
 
 
 def _wanted(config: Config) -> Wanted:
@@ -151,27 +149,21 @@ def _make_ptrace(
 ) -> Engine:
     if not choice.engine:
         return IdleEngine()
-    size, buffer = config.string_size, config.buffer_bytes * QUEUE_EIGHTHS // 8
-    tracers = progress.tracers
-    if choice.engine == "ptrace-python":
-        return PtracePythonEngine(
-            machine, size, buffer, wanted, config.decode_fds, progress=tracers[0]
-        )
+    options, tracers = _options(config, machine, wanted), progress.tracers
     most = min(len(os.sched_getaffinity(0)), MAX_TRACERS)
-    if most < 2 or config.placement == "off" or config.follow_forks:
-        return PtraceNativeEngine(
-            machine, size, buffer, wanted, config.decode_fds, progress=tracers[0]
-        )
-    # The first tracer often has everything; the others get parts of another half.
-    return MultiTracer(
-        lambda source: PtraceNativeEngine(
-            machine,
-            size,
-            buffer // most if source else buffer,
-            wanted,
-            config.decode_fds,
-            source,
-            tracers[source],
-        ),
-        most,
-    )
+    alone = most < 2 or config.placement == "off" or config.follow_forks
+    if alone or choice.engine == "ptrace-python":
+        return PtraceEngine(choice.engine, options, tracers[0])
+
+    def make(source: int) -> PtraceEngine:
+        # The first tracer often has everything; the others get parts of another half.
+        size = options.buffer_bytes // (most if source else 1)
+        more = options._replace(source=source, buffer_bytes=size)
+        return PtraceEngine(choice.engine, more, tracers[source])
+
+    return MultiTracer(make, most)
+
+
+def _options(config: Config, machine: str, wanted: Wanted) -> TraceOptions:
+    buffer = config.buffer_bytes * QUEUE_EIGHTHS // 8
+    return TraceOptions(machine, config.string_size, buffer, wanted, config.decode_fds)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 
 from hunter.errors import HunterError, NotPermitted, ProcessGone
+from hunter.memory import procfs
 
 
 def memory_refusal() -> str:
@@ -29,3 +31,25 @@ def open_memory(pid: int) -> int:
         raise ProcessGone(f"/proc/{pid}/mem: no such process") from error
     except OSError as error:
         raise NotPermitted(f"/proc/{pid}/mem: {error.strerror}") from error
+
+
+def open_within_limit(pid: int) -> int:
+    """Opens the memory of a process; -1 where ptrace(2) must read it word by word.
+
+    That is where the file may not be opened, and where its descriptor would be in the upper half of
+    those that hunter may have: everything else needs some for moments, however much is traced.
+
+    Args:
+        pid: the process.
+
+    Raises:
+        ProcessGone: it has ended.
+    """
+    try:
+        fd = open_memory(procfs.living_thread(pid) or pid)
+    except NotPermitted:
+        return -1
+    if fd < resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2:
+        return fd
+    os.close(fd)
+    return -1

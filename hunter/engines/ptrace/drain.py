@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Callable, Deque, Dict, List, Tuple
+from typing import Deque, Dict, List, Tuple
 
 from hg_shared.batch import Batch
 from hg_shared.records import HEAD, Kind
 from hunter.engines.base import Counters
-from hunter.engines.ptrace.syscall_reader import Syscalls
-from hunter.engines.ptrace.tracee import Entered, Process
-from hunter.engines.record_queue import Queue
+from hunter.engines.ptrace.syscall_loop import SyscallLoop
+from hunter.engines.ptrace.syscall_reader import SyscallReader
+from hunter.engines.ptrace.tracee import Entered, Tracee, Tracees
 
 WATERMARK_NS = 100_000_000
 IDLE_NS = 150_000_000
@@ -20,43 +20,36 @@ class Drain:
     """Takes records out of a queue for the writer.
 
     Args:
-        queue: where the tracer puts records.
-        owners: the process of each traced thread, kept by the tracer.
-        syscalls: makes the notes of calls in flight.
-        open_calls: returns the calls that threads are in.
+        loop: has the queue into which the tracer puts records, and the calls that threads are in.
+        tracees: kept by the tracer.
+        reader: makes the records of calls in flight.
     """
 
-    def __init__(
-        self,
-        queue: Queue,
-        owners: Dict[int, Process],
-        syscalls: Syscalls,
-        open_calls: Callable[[], List[Tuple[int, Entered]]],
-    ) -> None:
-        self._queue = queue
-        self._owners = owners
-        self._syscalls = syscalls
-        self._open_calls = open_calls
+    def __init__(self, loop: SyscallLoop, tracees: Tracees, reader: SyscallReader) -> None:
+        self._loop = loop
+        self._queue = loop.queue
+        self._tracees = tracees
+        self._reader = reader
         self._announced: Dict[int, int] = {}
         self._windows: Deque[Tuple[int, int, int, Tuple[int, int, int, int]]] = deque()
         self._last_records = 0
         self._last_mark = 0
 
-    def note_window(
-        self, now_ns: int, process: Process, on: bool, loss: float, but: int = 0, tid: int = 0
+    def record_window(
+        self, now_ns: int, tracee: Tracee, on: bool, loss: float, but: int = 0, tid: int = 0
     ) -> None:
-        """Notes that the recording of a process's calls pauses or goes on.
+        """Records that the recording of a process's calls pauses or goes on.
 
         Args:
             now_ns: CLOCK_MONOTONIC.
-            process: the process.
+            tracee: the process.
             on: whether calls are recorded from now on.
             loss: share of its time that the target was estimated to lose.
             but: threads whose calls are not recorded yet.
             tid: the only thread that this is about; 0 for all.
         """
         args = (int(on), round(loss * 1000), but, tid)
-        self._windows.append((now_ns, process.pid, process.ordinal, args))
+        self._windows.append((now_ns, tracee.pid, tracee.ordinal, args))
 
     def has_announced(self, tid: int, entered: Entered) -> bool:
         """Tells whether the call a thread is in has an IN_FLIGHT record already."""
@@ -101,7 +94,7 @@ class Drain:
 
     def _window_heads(self) -> bytes:
         """Returns the notes about windows of tracing, as heads."""
-        heads, abi = [], self._syscalls.abi
+        heads, abi = [], self._reader.abi
         while self._windows:
             start, tid, ordinal, args = self._windows.popleft()
             heads.append(HEAD.pack(start, 0, 0, *args, 0, 0, tid, ordinal, 0, Kind.WINDOW, abi, 0))
@@ -114,7 +107,7 @@ class Drain:
         front of its own SYSCALL record, never behind it.
         """
         heads, parts = [], []
-        open_calls = self._open_calls()
+        open_calls = [*self._loop.open_calls(), *list(self._tracees.interrupted.items())]
         announced = {}
         for tid, entered in open_calls:
             start = entered[0]
@@ -123,9 +116,9 @@ class Drain:
             announced[tid] = start
             if self._announced.get(tid) == start:
                 continue
-            process = self._owners.get(tid)
-            if process is not None:
-                head, data = self._syscalls.open_record(tid, process, entered, now)
+            tracee = self._tracees.owners.get(tid)
+            if tracee is not None:
+                head, data = self._reader.open_record(tid, tracee, entered, now)
                 heads.append(head)
                 parts.append(data)
         self._announced = announced

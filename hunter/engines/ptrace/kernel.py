@@ -11,11 +11,16 @@ import errno
 import importlib
 import importlib.util
 import os
+import signal as signal_module
 import sys
+import threading
 from types import ModuleType
-from typing import Any, NoReturn, Tuple
+from typing import Any, Callable, NoReturn, Optional, Tuple
 
+from hunter.calls import captures
+from hunter.engines import process_memory
 from hunter.errors import HunterError, NotPermitted, ProcessGone
+from hunter.memory import procfs
 
 
 class PtraceError(Exception):
@@ -238,3 +243,71 @@ def peek(tid: int, address: int, length: int) -> bytes:
             raise OSError(error, os.strerror(error))
         data += word.to_bytes(_WORD, sys.byteorder, signed=True)
     return bytes(data[address - start : address - start + length])
+
+
+class Kernel:
+    """What a tracer asks of the kernel; a test has a kernel of its own.
+
+    Requests of ptrace(2), waits, memory and signals, and what /proc tells of tracees. Errors are
+    those of the functions of the same name.
+    """
+
+    seize = staticmethod(seize)
+    interrupt = staticmethod(interrupt)
+    listen = staticmethod(listen)
+    resume = staticmethod(resume)
+    detach = staticmethod(detach)
+    event_message = staticmethod(event_message)
+    siginfo = staticmethod(siginfo)
+    wait = staticmethod(wait)
+    peek = staticmethod(peek)
+    fast_ptrace = staticmethod(fast_ptrace)
+    waitpid = staticmethod(os.waitpid)
+
+    open_memory = staticmethod(process_memory.open_within_limit)
+    pread = staticmethod(os.pread)
+    close = staticmethod(os.close)
+
+    stat = staticmethod(procfs.stat)
+    status_fields = staticmethod(procfs.status_fields)
+    thread_ids = staticmethod(procfs.thread_ids)
+    read_text = staticmethod(procfs.read_text)
+    readlink = staticmethod(os.readlink)
+
+    @staticmethod
+    def set_handler(handler: Callable[[], None]) -> None:
+        """Has a function called in the main thread at each `notify` of it."""
+        signal_module.signal(signal_module.SIGUSR1, lambda *_: handler())
+
+    @staticmethod
+    def notify(thread: int) -> None:
+        """Interrupts what a thread of hunter waits in.
+
+        Args:
+            thread: as `threading.get_ident` gave it; one that has ended is a crash.
+        """
+        signal_module.pthread_kill(thread, signal_module.SIGUSR1)
+
+    @staticmethod
+    def wait_for(event: threading.Event) -> None:
+        """Waits until an event is set, and clears it."""
+        event.wait()
+        event.clear()
+
+    def reader(self, memory: int, tid: int) -> captures.Read:
+        """Returns what reads the memory of a process.
+
+        Args:
+            memory: descriptor of /proc/PID/mem, -1 to read word by word.
+            tid: a thread of it that is stopped, 0 when none is known to be.
+        """
+
+        def read(address: int, length: int) -> Optional[bytes]:
+            try:
+                if memory < 0 and tid:
+                    return self.peek(tid, address, length)
+                return self.pread(memory, length, address)
+            except (OSError, OverflowError):
+                return None
+
+        return read

@@ -18,7 +18,7 @@ from hunter.engines.base import (
     Follow,
     Notice,
 )
-from hunter.engines.ptrace.native_loop import PtraceNativeEngine
+from hunter.engines.ptrace.ptrace_engine import PtraceEngine
 from hunter.engines.ptrace.shares import share
 from hunter.memory import procfs
 
@@ -62,7 +62,7 @@ class MultiTracer:
     name = "ptrace"
     shares = False
 
-    def __init__(self, make: Callable[[int], PtraceNativeEngine], tracers: int) -> None:
+    def __init__(self, make: Callable[[int], PtraceEngine], tracers: int) -> None:
         self._make = make
         self._most = tracers
         self._tracers = [make(0)]
@@ -77,7 +77,7 @@ class MultiTracer:
         """Always None: with --follow-forks there is one tracer, which knows all parents."""
 
     @property
-    def first(self) -> PtraceNativeEngine:
+    def first(self) -> PtraceEngine:
         """The tracer of the main thread."""
         return self._tracers[0]
 
@@ -99,14 +99,14 @@ class MultiTracer:
         """
         make = self._make
 
-        def make_with_release(number: int) -> PtraceNativeEngine:
+        def make_with_release(number: int) -> PtraceEngine:
             tracer = make(number)
-            tracer.release_child = release
+            tracer.set_release_child(release)
             return tracer
 
         self._make = make_with_release
         for tracer in self._tracers:
-            tracer.release_child = release
+            tracer.set_release_child(release)
 
     def tracer_ids(self) -> List[int]:
         """Returns the thread ids of the tracers, the first first."""
@@ -201,14 +201,14 @@ class MultiTracer:
         if on:
             self._resuming = loss
         elif self._resuming is None:
-            self._note_windows(False, loss, now_ns)
+            self._record_windows(False, loss, now_ns)
         else:
             self._resuming = None  # that it went on has not been told yet
 
-    def _note_windows(self, on: bool, loss: float, now_ns: int) -> None:
-        noted: Set[int] = set()
+    def _record_windows(self, on: bool, loss: float, now_ns: int) -> None:
+        recorded: Set[int] = set()
         for tracer in self._tracers:
-            noted |= tracer.note_windows(on, loss, now_ns, noted)
+            recorded |= tracer.record_windows(on, loss, now_ns, recorded)
 
     def poke(self) -> None:
         """Goes on with what was asked for, and signals tracers for which requests wait."""
@@ -216,7 +216,7 @@ class MultiTracer:
         for tracer in self._tracers:
             tracer.poke()
         if self._resuming is not None and all(tracer.is_armed for tracer in self._tracers):
-            self._note_windows(True, self._resuming, time.monotonic_ns())
+            self._record_windows(True, self._resuming, time.monotonic_ns())
             self._resuming = None
 
     def notices(self) -> List[Notice]:

@@ -1,18 +1,19 @@
-"""The `ptrace-python` engine: the loop in pure Python, where nothing native may be loaded."""
+"""The loop of the `ptrace-python` engine: all in Python, where nothing native may be loaded."""
 
 from __future__ import annotations
 
 import ctypes
-import os
 import time
-from typing import Dict, FrozenSet, List, Optional, Set, Tuple
+from typing import Callable, Dict, List, Optional, Set, Tuple
 
 from hg_shared.records import BIG_NUMBER, CAPTURE, HEAD, UNKNOWN_LENGTH, encode_capture
 from hunter.calls import capture_plan, descriptors
 from hunter.engines.ptrace import kernel, syscall_info
-from hunter.engines.ptrace.ptrace_engine import PtraceEngine
+from hunter.engines.ptrace.kernel import Kernel
 from hunter.engines.ptrace.stops import SYSCALL_STOP
-from hunter.engines.ptrace.tracee import Entered, Process
+from hunter.engines.ptrace.syscall_loop import StopHandler, SyscallLoop
+from hunter.engines.ptrace.syscall_reader import SyscallReader, TraceOptions
+from hunter.engines.ptrace.tracee import Entered, Tracee, Tracees
 from hunter.engines.record_queue import RecordQueue
 from hunter.watchdog.progress import TracerProgress
 
@@ -55,36 +56,22 @@ def _steps(abi: int, decode_fds: bool = False) -> Dict[int, Step]:
     return steps
 
 
-class PtracePythonEngine(PtraceEngine):
-    """Handles syscall stops in Python; see `PtraceEngine`.
-
-    Args:
-        machine: as uname(2) says, `x86_64` or `aarch64`.
-        string_size: bytes of each string and buffer to keep.
-        buffer_bytes: bound of the queue.
-        wanted: syscall numbers to record by ABI, None for all.
-        decode_fds: also read what new descriptors refer to.
-        source: which tracer of this hunter.
-        progress: counts its stops, and is told of the processes that it holds.
-    """
+class PythonLoop(SyscallLoop):
+    """Handles syscall-stops in Python; see `SyscallLoop`."""
 
     name = "ptrace-python"
 
     def __init__(
         self,
-        machine: str,
-        string_size: int,
-        buffer_bytes: int,
-        wanted: Optional[Dict[int, FrozenSet[int]]] = None,
-        decode_fds: bool = False,
-        source: int = 0,
-        progress: Optional[TracerProgress] = None,
+        options: TraceOptions,
+        tracees: Tracees,
+        reader: SyscallReader,
+        kernel: Kernel,
+        progress: TracerProgress,
     ) -> None:
-        self._records = RecordQueue(source, buffer_bytes)
-        super().__init__(machine, string_size, self._records, wanted, decode_fds, progress)
-        self._limit = string_size
-        self._wanted = wanted
-        self._steps = _steps(self._abi, decode_fds)
+        super().__init__(options, tracees, reader, kernel, progress)
+        self.queue = self._records = RecordQueue(options.source, options.buffer_bytes)
+        self._steps = _steps(reader.abi, options.decode_fds)
         self._entered: Dict[int, Entered] = {}
         self._leaving: Set[int] = set()
         self._arming: Set[int] = set()
@@ -92,44 +79,52 @@ class PtracePythonEngine(PtraceEngine):
         # The last quiet of which each thread has met the beginning.
         self._hushed: Dict[int, List[int]] = {}
 
-    def _mark_arming(self, tid: int) -> None:
-        self._arming.add(tid)
+    def own(self, tid: int, tracee: Tracee) -> None:
+        """Takes a thread in."""
+        self._tracees.owners[tid] = tracee
 
-    def _is_arming(self, tid: int) -> bool:
-        return tid in self._arming
-
-    def _set_quiet(self, quiet: int) -> None:
-        self._quiet[:] = [quiet] if quiet else []
-
-    def _open_calls(self) -> List[Tuple[int, Entered]]:
-        return list(self._entered.items())
-
-    def _open_call(self, tid: int) -> Optional[Entered]:
-        return self._entered.get(tid)
-
-    def _set_open_call(self, tid: int, entered: Optional[Entered]) -> None:
-        if entered is None:
-            self._entered.pop(tid, None)
-        else:
-            self._entered[tid] = entered
-
-    def _own(self, tid: int, process: Process) -> None:
-        self._owners[tid] = process
-
-    def _disown(self, tid: int) -> None:
-        self._owners.pop(tid, None)
+    def disown(self, tid: int) -> None:
+        """Drops a thread."""
+        self._tracees.owners.pop(tid, None)
         self._entered.pop(tid, None)
         self._leaving.discard(tid)
         self._hushed.pop(tid, None)
         self._arming.discard(tid)
 
-    def _mark_leaving(self, threads: Set[int]) -> None:
+    def open_calls(self) -> List[Tuple[int, Entered]]:
+        """Returns the calls that threads are in."""
+        return list(self._entered.items())
+
+    def open_call(self, tid: int) -> Optional[Entered]:
+        """Returns the call a thread is in."""
+        return self._entered.get(tid)
+
+    def set_open_call(self, tid: int, entered: Optional[Entered]) -> None:
+        """Sets or clears the call a thread is in."""
+        if entered is None:
+            self._entered.pop(tid, None)
+        else:
+            self._entered[tid] = entered
+
+    def mark_leaving(self, threads: Set[int]) -> None:
+        """Has threads let go at their next syscall-stop."""
         self._leaving |= threads
 
-    def _loop(self) -> None:
-        """The hot loop: returns when no tracee is left."""
-        waitpid, now, pread = os.waitpid, time.monotonic_ns, os.pread
-        ptrace = kernel.fast_ptrace
+    def mark_arming(self, tid: int) -> None:
+        """Records that a thread was asked to stop."""
+        self._arming.add(tid)
+
+    def is_arming(self, tid: int) -> bool:
+        """Tells whether a thread has not stopped at a call since."""
+        return tid in self._arming
+
+    def set_quiet(self, quiet: int) -> None:
+        """Lets calls pass unseen, or not any more."""
+        self._quiet[:] = [quiet] if quiet else []
+
+    def run(self, handler: StopHandler, between_stops: Callable[[], None]) -> None:
+        """Handles stops until no tracee is left; the hot loop."""
+        waitpid, now, ptrace = self._kernel.waitpid, time.monotonic_ns, self._kernel.fast_ptrace
         get_info, traced, free, everything = (
             kernel.PTRACE_GET_SYSCALL_INFO, kernel.PTRACE_SYSCALL, kernel.PTRACE_CONT,
             kernel.WAIT_ALL,
@@ -142,16 +137,18 @@ class PtracePythonEngine(PtraceEngine):
         unpack_rval = syscall_info.RVAL.unpack_from
         unpack_stack = syscall_info.STACK_POINTER.unpack_from
         pack = HEAD.pack
-        entered, owners, leaving, quiet = self._entered, self._owners, self._leaving, self._quiet
-        hushed, arming = self._hushed, self._arming
+        entered, leaving, arming = self._entered, self._leaving, self._arming
+        owners, interrupted = self._tracees.owners, self._tracees.interrupted
+        is_wanted, read_entry = self._reader.is_wanted, self._reader.read_entry
+        read_exit, quiet = self._read_exit, self._quiet
         queue = self._records
         heads, captured = queue.heads, queue.captures
-        native, abi = self._arch, int(self._abi)
-        steps, limit = self._steps, self._limit
-        wanted = None if self._wanted is None else self._wanted.get(self._abi, frozenset())
+        native, abi, steps = self._reader.arch, int(self._reader.abi), self._steps
+        wanted = None
+        if self._options.wanted is not None:
+            wanted = self._options.wanted.get(self._reader.abi, frozenset())
         no_step: Step = ((), (), _NOTHING, 0, 0)
         foreign: Step = ((), (), _OTHER, 0, 0)
-        capture_header, unknown = CAPTURE.pack, UNKNOWN_LENGTH
         # Of the first word stops are counted, the second says that the next one is waited for.
         progress = self._progress.words
         while True:
@@ -160,7 +157,7 @@ class PtracePythonEngine(PtraceEngine):
             progress[1] = 0
             progress[0] += 1
             if status != SYSCALL_STOP:
-                self._other_stop(tid, status)
+                handler.other_stop(tid, status)
                 if not owners:
                     return
                 continue
@@ -168,7 +165,7 @@ class PtracePythonEngine(PtraceEngine):
             if ptrace(get_info, tid, size, reference) < 0:
                 continue  # killed while it was stopped: the buffer still holds another stop
             if leaving and tid in leaving:
-                self._leave_here(tid, bytes(view), time_ns)
+                handler.leave_here(tid, bytes(view), time_ns)
                 if not owners:
                     return
                 continue
@@ -177,28 +174,22 @@ class PtracePythonEngine(PtraceEngine):
             op = view[0]
             resume = traced
             if quiet:
-                # A call that began before the quiet is still recorded, and so is the first whose
-                # entry is seen in it, which may have; then the thread runs free.
-                number = quiet[:]
-                if op == 1 and hushed.get(tid) != number:
-                    hushed[tid] = number
-                else:
-                    resume = free
-                    if op == 1 or tid not in entered:
-                        ptrace(free, tid, 0, 0)
-                        continue
+                resume = self._quiet_request(tid, op)
+                if resume == free and (op == 1 or tid not in entered):
+                    ptrace(free, tid, 0, 0)
+                    continue
             if op == 1:
                 call = unpack_entry(buffer)
                 nr = call[1]
                 if wanted is not None and (
-                    nr not in wanted if call[0] == native else not self._is_wanted(call)
+                    nr not in wanted if call[0] == native else not is_wanted(call)
                 ):
                     ptrace(resume, tid, 0, 0)
                     continue
                 step = steps.get(nr, no_step)
                 if step[0] or call[0] != native or nr >= BIG_NUMBER:
                     stack = unpack_stack(buffer)[0]
-                    entered[tid] = (time_ns, call, self._read_entry(tid, call, stack))
+                    entered[tid] = (time_ns, call, read_entry(tid, call, stack))
                 else:
                     entered[tid] = (time_ns, call, b"")
                 ptrace(resume, tid, 0, 0)
@@ -207,56 +198,64 @@ class PtracePythonEngine(PtraceEngine):
             if begun is None or op != 2:
                 ptrace(resume, tid, 0, 0)
                 continue
-            process = owners[tid]
+            tracee = owners[tid]
             start, (arch, nr, a0, a1, a2, a3, a4, a5), data = begun
             rval = unpack_rval(buffer)[0]
             step = steps.get(nr, no_step) if arch == native else foreign
-            code = step[2]
-            if code:
-                try:
-                    if code == 1:
-                        arg = step[3]
-                        at = a0 if arg == 0 else a1 if arg == 1 else a2
-                        if at:
-                            room = 4096 - (at & 4095)
-                            text = pread(process.memory, 256 if room > 256 else room, at)
-                            end = text.find(b"\0")
-                            if end >= 0:
-                                data = capture_header(arg, 0, end, end) + text[:end]
-                            else:
-                                data = self._read_exit(tid, process, begun, rval)
-                    elif code == 2 or code == 3:
-                        arg = step[3]
-                        at = a0 if arg == 0 else a1 if arg == 1 else a2
-                        if code == 3:
-                            length = rval
-                        else:
-                            length = begun[1][2 + step[4]]
-                        if at and length >= 0:
-                            text = pread(process.memory, length if length < limit else limit, at)
-                            if length > unknown:
-                                length = unknown
-                            data = capture_header(arg, 0, len(text), length) + text
-                    else:
-                        data = self._read_exit(tid, process, begun, rval)
-                except (OSError, OverflowError):
-                    if process.memory < 0:
-                        data = self._read_exit(tid, process, begun, rval)
-                    else:
-                        data = encode_capture(step[3], 0, None, 0)
+            if step[2]:
+                data = read_exit(tid, tracee, begun, rval, step)
             ptrace(resume, tid, 0, 0)
             if arch == native and nr < BIG_NUMBER:
                 head = pack(
-                    start, time_ns - start, rval, a0, a1, a2, a3, a4, a5, tid, process.ordinal,
+                    start, time_ns - start, rval, a0, a1, a2, a3, a4, a5, tid, tracee.ordinal,
                     nr, 0, abi, len(data),
                 )  # fmt: skip
             else:
-                head = self._syscall_head(tid, process, begun, time_ns, rval, len(data))
+                head = self._reader.head(tid, tracee, begun, time_ns, rval, len(data))
             if len(heads) + len(captured) < queue.limit:
                 captured += data
                 heads += head
             else:
-                queue.put(head, data, process.ordinal, time_ns)
+                queue.put(head, data, tracee.ordinal, time_ns)
             if entered.pop(tid, None) is None:
                 # A request to leave took it while its record was made.
-                self._interrupted.pop(tid, None)
+                interrupted.pop(tid, None)
+
+    def _quiet_request(self, tid: int, op: int) -> int:
+        """Returns the request that lets a thread go on while calls pass unseen.
+
+        A call that began before the quiet is still recorded, and so is the first whose entry is
+        seen in it, which may have; then the thread runs free.
+        """
+        quiet = self._quiet[:]
+        if op == syscall_info.OP_ENTRY and self._hushed.get(tid) != quiet:
+            self._hushed[tid] = quiet
+            return kernel.PTRACE_SYSCALL
+        return kernel.PTRACE_CONT
+
+    def _read_exit(self, tid: int, tracee: Tracee, begun: Entered, rval: int, step: Step) -> bytes:
+        """Reads what a call leaves behind; the commonest forms with one read and no plan."""
+        _, _, code, arg, length_arg = step
+        call, limit = begun[1], self._options.string_size
+        at = call[2 + arg]
+        try:
+            if code == _PATH:
+                if not at:
+                    return begun[2]
+                room = 4096 - (at & 4095)
+                text = self._kernel.pread(tracee.memory, 256 if room > 256 else room, at)
+                end = text.find(b"\0")
+                if end >= 0:
+                    return CAPTURE.pack(arg, 0, end, end) + text[:end]
+            elif code != _OTHER:
+                length = rval if code == _BUF_RET else call[2 + length_arg]
+                if not at or length < 0:
+                    return begun[2]
+                text = self._kernel.pread(tracee.memory, length if length < limit else limit, at)
+                if length > UNKNOWN_LENGTH:
+                    length = UNKNOWN_LENGTH
+                return CAPTURE.pack(arg, 0, len(text), length) + text
+        except (OSError, OverflowError):
+            if tracee.memory >= 0:
+                return encode_capture(arg, 0, None, 0)
+        return self._reader.read_exit(tid, tracee, begun, rval)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from struct import Struct
-from typing import Dict, FrozenSet, List, Optional, Tuple
+from typing import Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
 from hg_shared.records import (
     BIG_NUMBER,
@@ -27,10 +27,9 @@ from hunter.calls.fds import (
 )
 from hunter.engines.base import MACHINE_ABI
 from hunter.engines.ptrace import syscall_info
-from hunter.engines.ptrace.tracee import Entered, Process
+from hunter.engines.ptrace.kernel import Kernel
+from hunter.engines.ptrace.tracee import Entered, Tracee, Tracees
 
-# ERESTARTSYS to ERESTART_RESTARTBLOCK (linux/errno.h): the kernel will start the call again.
-RESTART_FIRST, RESTART_LAST = 512, 516
 _PAIR = Struct("<ii")
 
 
@@ -41,31 +40,43 @@ def _fd_capture(argument: int, hop: int, text: Optional[str]) -> bytes:
     return encode_capture(argument, hop, data, len(data))
 
 
-class Syscalls:
+class TraceOptions(NamedTuple):
+    """What is recorded of system calls, and the room for it.
+
+    Attributes:
+        machine: as uname(2) says, `x86_64` or `aarch64`.
+        string_size: bytes of each string and buffer to keep.
+        buffer_bytes: bound of the queue.
+        wanted: syscall numbers to record by ABI, None for all.
+        decode_fds: also read what new descriptors refer to.
+        source: which tracer of this hunter.
+    """
+
+    machine: str
+    string_size: int
+    buffer_bytes: int
+    wanted: Optional[Dict[int, FrozenSet[int]]] = None
+    decode_fds: bool = False
+    source: int = 0
+
+
+class SyscallReader:
     """What is read of system calls and put into records, of any ABI and any number.
 
     Args:
-        machine: as uname(2) says, `x86_64` or `aarch64`.
-        string_size: bytes of each string and buffer to keep.
-        wanted: syscall numbers to record by ABI, None for all.
-        decode_fds: also read what new descriptors refer to.
-        owners: the process of each traced thread, kept by the tracer.
+        options: what is recorded.
+        tracees: kept by the tracer.
+        kernel: memory of tracees.
     """
 
-    def __init__(
-        self,
-        machine: str,
-        string_size: int,
-        wanted: Optional[Dict[int, FrozenSet[int]]],
-        decode_fds: bool,
-        owners: Dict[int, Process],
-    ) -> None:
-        self.arch = syscall_info.MACHINE_ARCH[machine]
-        self.abi = MACHINE_ABI[machine]
-        self._limit = string_size
-        self._wanted = wanted
-        self._decode_fds = decode_fds
-        self._owners = owners
+    def __init__(self, options: TraceOptions, tracees: Tracees, kernel: Kernel) -> None:
+        self.arch = syscall_info.MACHINE_ARCH[options.machine]
+        self.abi = MACHINE_ABI[options.machine]
+        self._limit = options.string_size
+        self._wanted = options.wanted
+        self._decode_fds = options.decode_fds
+        self._owners = tracees.owners
+        self._kernel = kernel
 
     def is_wanted(self, call: Tuple[int, ...]) -> bool:
         """Tells whether the filter lets a call of any ABI through."""
@@ -83,41 +94,41 @@ class Syscalls:
         if number >= BIG_NUMBER:
             return encode_capture(0, NUMBER_HOP, nr.to_bytes(8, "little"), 8, at_entry=True)
         plan = capture_plan.call_plan(abi, number)
-        process = self._owners.get(tid)
-        if plan is None or not plan[0] or process is None:
+        tracee = self._owners.get(tid)
+        if plan is None or not plan[0] or tracee is None:
             return b""
-        read = process.reader(tid)
+        read = self._kernel.reader(tracee.memory, tid)
         return captures.read_captures(plan[0], args, 0, read, self._limit, True, stack)
 
-    def read_exit(self, tid: int, process: Process, begun: Entered, rval: int) -> bytes:
+    def read_exit(self, tid: int, tracee: Tracee, begun: Entered, rval: int) -> bytes:
         """Reads what the plan says at the exit stop, for all forms."""
         _, (arch, nr, *args), data = begun
         abi = self._abi_of(arch, nr)
         plan = capture_plan.call_plan(abi, syscall_info.number_of(abi, nr))
-        read = process.reader(tid)
+        read = self._kernel.reader(tracee.memory, tid)
         if plan is not None:
             data += captures.read_captures(plan[1], args, rval, read, self._limit, False)
         return data + self._read_fds(tid, abi, nr, args, rval, read) if self._decode_fds else data
 
     def head(
-        self, tid: int, process: Process, begun: Entered, end: int, rval: int, length: int
+        self, tid: int, tracee: Tracee, begun: Entered, end: int, rval: int, length: int
     ) -> bytes:
         """Packs the head of a SYSCALL record, for any ABI and any number."""
         start, (arch, nr, *args), _ = begun
         abi = self._abi_of(arch, nr)
         return HEAD.pack(
-            start, end - start, rval, *args, tid, process.ordinal,
+            start, end - start, rval, *args, tid, tracee.ordinal,
             syscall_info.number_of(abi, nr), Kind.SYSCALL, abi, length,
         )  # fmt: skip
 
     def open_record(
-        self, tid: int, process: Process, entered: Entered, now: int
+        self, tid: int, tracee: Tracee, entered: Entered, now: int
     ) -> Tuple[bytes, bytes]:
         """Returns head and captures of an IN_FLIGHT record; may be called by any thread.
 
         Args:
             tid: the thread.
-            process: its process.
+            tracee: its process.
             entered: the call it is in.
             now: CLOCK_MONOTONIC ns.
         """
@@ -127,9 +138,11 @@ class Syscalls:
         plan = capture_plan.call_plan(abi, number)
         if plan is not None:
             # It runs, as far as anybody knows: without the file there is nothing to read it by.
-            data += captures.read_in_flight(plan[1], args, process.reader(0), self._limit)
+            data += captures.read_in_flight(
+                plan[1], args, self._kernel.reader(tracee.memory, 0), self._limit
+            )
         head = HEAD.pack(
-            start, max(now - start, 0), 0, *args, tid, process.ordinal, number,
+            start, max(now - start, 0), 0, *args, tid, tracee.ordinal, number,
             Kind.IN_FLIGHT, abi, len(data),
         )  # fmt: skip
         return head, data

@@ -1,44 +1,14 @@
-"""A process as a ptrace engine traces it, and how its memory is read."""
+"""A process as a ptrace engine traces it, and the memory that is read of it."""
 
 from __future__ import annotations
 
-import os
-import resource
-from typing import Optional, Set, Tuple
-
-from hunter.calls import captures
-from hunter.engines import process_memory
-from hunter.engines.ptrace import kernel
-from hunter.errors import NotPermitted
-from hunter.memory import procfs
+from typing import Dict, Set, Tuple
 
 # When it started, its arch, number and six arguments, and what was captured at its entry.
 Entered = Tuple[int, Tuple[int, ...], bytes]
 
 
-def open_memory(pid: int) -> int:
-    """Opens the memory of a process; -1 where ptrace(2) must read it word by word.
-
-    That is where the file may not be opened, and where its descriptor would be in the upper half of
-    those that hunter may have: everything else needs some for moments, however much is traced.
-
-    Args:
-        pid: the process.
-
-    Raises:
-        ProcessGone: it has ended.
-    """
-    try:
-        fd = process_memory.open_memory(procfs.living_thread(pid) or pid)
-    except NotPermitted:
-        return -1
-    if fd < resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2:
-        return fd
-    os.close(fd)
-    return -1
-
-
-class Process:
+class Tracee:
     """A traced process: its threads and the file its memory is read through.
 
     Args:
@@ -89,30 +59,22 @@ class Process:
         self.leaving = False
         self.status = 0
 
-    def reader(self, tid: int) -> captures.Read:
-        """Returns what reads its memory.
 
-        Args:
-            tid: a thread of it that is stopped, 0 when none is known to be.
-        """
-        memory = self.memory
-        if memory < 0 and tid:
-            return _peeker(tid)
+class Tracees:
+    """What one tracer traces.
 
-        def read(address: int, length: int) -> Optional[bytes]:
-            try:
-                return os.pread(memory, length, address)
-            except (OSError, OverflowError):
-                return None
+    The tracer's thread changes it. The writer's thread looks for open calls in the loop and then in
+    `interrupted`: a call is never in neither of the two.
 
-        return read
+    Attributes:
+        owners: the process of each thread, by tid.
+        processes: by the number of the process.
+        by_pid: by process id.
+        interrupted: calls that a request to stop interrupts, so that the thread can be detached.
+    """
 
-
-def _peeker(tid: int) -> captures.Read:
-    def read(address: int, length: int) -> Optional[bytes]:
-        try:
-            return kernel.peek(tid, address, length)
-        except OSError:
-            return None
-
-    return read
+    def __init__(self) -> None:
+        self.owners: Dict[int, Tracee] = {}
+        self.processes: Dict[int, Tracee] = {}
+        self.by_pid: Dict[int, Tracee] = {}
+        self.interrupted: Dict[int, Entered] = {}

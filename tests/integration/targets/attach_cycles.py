@@ -11,14 +11,8 @@ import time
 import traceback
 
 from hunter.engines.base import Engine
-
-
-def engine_of(name: str) -> Engine:
-    if name == "ptrace":
-        from hunter.engines.ptrace.native_loop import PtraceNativeEngine as Chosen
-    else:
-        from hunter.engines.ptrace.python_loop import PtracePythonEngine as Chosen
-    return Chosen(os.uname().machine, 32, 1 << 20)
+from hunter.engines.ptrace.ptrace_engine import PtraceEngine
+from hunter.engines.ptrace.syscall_reader import TraceOptions
 
 
 def fields(tid: str, *names: str) -> list[str]:
@@ -65,7 +59,7 @@ def attach_and_detach(engine: Engine, pid: int, count: int) -> None:
     engine.stop()
 
 
-made = engine_of(sys.argv[1])
+made = PtraceEngine(sys.argv[1], TraceOptions(os.uname().machine, 32, 1 << 20))
 arguments = (made, int(sys.argv[2]), int(sys.argv[3]))
 threading.Thread(target=cycles, args=arguments, daemon=True).start()
 made.run()

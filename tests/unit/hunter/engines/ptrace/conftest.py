@@ -8,5 +8,5 @@ from tests.unit.hunter.engines.ptrace.scripted_stops import Machine
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    return Machine(monkeypatch)
+def machine() -> Machine:
+    return Machine()

@@ -6,21 +6,19 @@ control thread would come in. The log holds what the engine asked of the kernel.
 
 from __future__ import annotations
 
-import os
-import signal
 import struct
+import threading
 import time
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
-
-import pytest
+from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence, Tuple, Union
 
 from hg_shared.records import Kind, Record
 from hg_shared.syscalls import numbers
-from hunter.engines import process_memory
 from hunter.engines.base import Notice
 from hunter.engines.ptrace import kernel
-from hunter.engines.ptrace.python_loop import PtracePythonEngine
+from hunter.engines.ptrace.kernel import Kernel
+from hunter.engines.ptrace.ptrace_engine import PtraceEngine
 from hunter.engines.ptrace.stops import SYSCALL_STOP
+from hunter.engines.ptrace.syscall_reader import TraceOptions
 from hunter.errors import NotPermitted, ProcessGone
 from hunter.memory import procfs
 
@@ -69,115 +67,127 @@ def killed(tid: int, signum: int = 9) -> Stop:
     return tid, signum, b""
 
 
-class Idle:
-    """What the engine waits on when it traces nothing: that ends the test."""
+class Machine(Kernel):
+    """A kernel with a script of stops, tracees with memory, and a log of requests.
 
-    def __init__(self, engine: PtracePythonEngine) -> None:
-        self._engine = engine
+    Attributes:
+        log: what the engine asked for.
+        script: stops to come.
+        threads: thread ids by process.
+        listings: what the next listings of threads say, whatever `threads` holds.
+        parents: of processes, 1 by default.
+        text: what a file of /proc holds.
+        gone: threads that have been killed, unseen.
+        refused: threads that may not be seized.
+    """
 
-    def set(self) -> None:
-        pass
-
-    def clear(self) -> None:
-        pass
-
-    def wait(self) -> None:
-        self._engine._stopping = True
-
-
-class Machine:
-    """The kernel's side: a script of stops, tracees with memory, and a log of requests."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.log: List[Tuple[Any, ...]] = []
         self.script: List[Step] = []
         self.threads: Dict[int, List[int]] = {PID: [PID]}
+        self.listings: List[List[int]] = []
+        self.parents: Dict[int, int] = {}
+        self.text = "running\n"
         self.messages: Dict[int, int] = {}
         self.memory: Dict[int, bytes] = {}
         self.gone: set = set()
         self.refused: set = set()
         self.opened = FIRST_MEMORY
         self.open_files: set = set()
-        self._engine: Optional[PtracePythonEngine] = None
+        self._handler: Callable[[], None] = lambda: None
         self._info = b""
-        for name in ("seize", "interrupt", "listen", "detach"):
-            monkeypatch.setattr(kernel, name, self._request(name))
-        monkeypatch.setattr(kernel, "resume", self._resume)
-        monkeypatch.setattr(kernel, "fast_ptrace", self._fast_ptrace)
-        monkeypatch.setattr(kernel, "event_message", self.messages.__getitem__)
-        monkeypatch.setattr(kernel, "siginfo", lambda tid: bytes(128))
-        monkeypatch.setattr(process_memory, "open_memory", self._open)
-        monkeypatch.setattr(procfs, "thread_ids", lambda pid: list(self.threads.get(pid, [])))
-        monkeypatch.setattr(procfs, "status_fields", self._status)
-        monkeypatch.setattr(procfs, "stat", lambda pid: procfs.Stat("new", "R", 1, 1, False))
-        monkeypatch.setattr(os, "waitpid", self._wait)
-        monkeypatch.setattr(os, "pread", self._read)
-        monkeypatch.setattr(os, "close", self._close)
-        monkeypatch.setattr(os, "readlink", lambda path: "/bin/new")
-        monkeypatch.setattr(signal, "signal", lambda *_: None)
-        monkeypatch.setattr(signal, "pthread_kill", lambda *_: self.engine._carry_out())
+        self.trace()
 
-    @property
-    def engine(self) -> PtracePythonEngine:
-        if self._engine is None:
-            self._engine = PtracePythonEngine("x86_64", 32, 1 << 20)
-        return self._engine
+    def trace(self, wanted: Optional[Dict[int, FrozenSet[int]]] = None) -> None:
+        """Makes an engine that records some calls, or all."""
+        options = TraceOptions("x86_64", 32, 1 << 20, wanted)
+        self.engine = PtraceEngine("ptrace-python", options, kernel=self)
 
-    @engine.setter
-    def engine(self, engine: PtracePythonEngine) -> None:
-        self._engine = engine
-
-    def _request(self, name: str) -> Callable[..., None]:
-        def request(tid: int, *more: int) -> None:
-            if tid in self.gone:
-                raise ProcessGone(f"{name} {tid}")
-            if name == "seize" and tid in self.refused:
-                raise NotPermitted(f"{name} {tid}: Operation not permitted")
-            signum = more[0] if name == "detach" and more else 0
-            self.log.append((name, tid, signum) if signum else (name, tid))
-
-        return request
-
-    def _resume(self, tid: int, signum: int = 0) -> None:
+    def _ask(self, name: str, tid: int, signum: int = 0) -> None:
         if tid in self.gone:
-            raise ProcessGone(f"resume {tid}")
-        self.log.append(("resume", tid, signum) if signum else ("resume", tid))
+            raise ProcessGone(f"{name} {tid}")
+        self.log.append((name, tid, signum) if signum else (name, tid))
 
-    def _fast_ptrace(self, command: int, tid: int, arg: int, reference: Any) -> int:
+    def seize(self, tid: int, options: int = 0) -> None:
+        if tid in self.refused:
+            raise NotPermitted(f"seize {tid}: Operation not permitted")
+        self._ask("seize", tid)
+
+    def interrupt(self, tid: int) -> None:
+        self._ask("interrupt", tid)
+
+    def listen(self, tid: int) -> None:
+        self._ask("listen", tid)
+
+    def detach(self, tid: int, signal: int = 0) -> None:
+        self._ask("detach", tid, signal)
+
+    def resume(self, tid: int, signal: int = 0) -> None:
+        self._ask("resume", tid, signal)
+
+    def fast_ptrace(self, command: int, tid: int, arg: int, reference: Any) -> int:
         if tid in self.gone:
             return -1
         if command == kernel.PTRACE_GET_SYSCALL_INFO:
             reference._obj[:] = self._info
             return len(self._info)
-        if command == kernel.PTRACE_CONT:
-            self.log.append(("free", tid))
-            return 0
-        assert command == kernel.PTRACE_SYSCALL
-        self._resume(tid)
+        assert command in (kernel.PTRACE_CONT, kernel.PTRACE_SYSCALL)
+        self._ask("free" if command == kernel.PTRACE_CONT else "resume", tid)
         return 0
 
-    def _open(self, pid: int) -> int:
+    def event_message(self, tid: int) -> int:
+        return self.messages[tid]
+
+    def siginfo(self, tid: int) -> bytes:
+        return bytes(128)
+
+    def open_memory(self, pid: int) -> int:
         if pid in self.gone:
             raise ProcessGone(f"/proc/{pid}/mem")
         self.opened += 1
         self.open_files.add(self.opened)
         return self.opened
 
-    def _close(self, fd: int) -> None:
+    def close(self, fd: int) -> None:
         self.open_files.remove(fd)
 
-    def _status(self, tid: int) -> Dict[str, str]:
-        owner = next((pid for pid, tids in self.threads.items() if tid in tids), 0)
-        return {"Tgid": str(owner)}
-
-    def _read(self, fd: int, length: int, address: int) -> bytes:
+    def pread(self, fd: int, length: int, address: int) -> bytes:
         assert fd in self.open_files
         for start, data in self.memory.items():
             if start <= address < start + len(data):
                 return data[address - start : address - start + length]
         raise OSError(5, "Input/output error")
 
-    def _wait(self, tid: int, flags: int) -> Tuple[int, int]:
+    def thread_ids(self, pid: int) -> List[int]:
+        return self.listings.pop(0) if self.listings else list(self.threads.get(pid, []))
+
+    def status_fields(self, tid: int) -> Dict[str, str]:
+        owner = next((pid for pid, tids in self.threads.items() if tid in tids), 0)
+        return {"Tgid": str(owner)}
+
+    def stat(self, pid: int) -> procfs.Stat:
+        return procfs.Stat("new", "R", self.parents.get(pid, 1), 1, False)
+
+    def read_text(self, path: str) -> str:
+        return self.text
+
+    def readlink(self, path: str) -> str:
+        return "/bin/new"
+
+    def set_handler(self, handler: Callable[[], None]) -> None:
+        self._handler = handler
+
+    def notify(self, thread: int) -> None:
+        self._handler()
+
+    def wait_for(self, event: threading.Event) -> None:
+        """Ends the test: the engine traces nothing and would wait."""
+        self.engine._tracer.stopping = True
+
+    def wait(self, tid: int = -1) -> Tuple[int, int]:
+        return self.waitpid(tid, kernel.WAIT_ALL)
+
+    def waitpid(self, tid: int, flags: int) -> Tuple[int, int]:
         assert flags == kernel.WAIT_ALL
         while self.script:
             step = self.script.pop(0)
@@ -187,17 +197,14 @@ class Machine:
             found, status, self._info = step
             assert tid in (-1, found)
             return found, status
-        if tid != -1:
-            raise ChildProcessError(10, "No child processes")
-        # The script is over: what the engine does from here on is not part of the test.
-        self.log = list(self.log)
-        self.engine._stopping = True
+        if tid == -1:
+            # The script is over: what the engine does from here on is not part of the test.
+            self.engine._tracer.stopping = True
         raise ChildProcessError(10, "No child processes")
 
     def run(self, *script: Step) -> List[Record]:
         """Attaches PID, plays the script and returns the records."""
         self.script = list(script)
-        self.engine._wake = Idle(self.engine)  # type: ignore[assignment]
         self.engine.attach(1, PID)
         self.engine.run()
         assert self.script == [], "the engine ended before its script"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
+from typing import Dict
 
 import pytest
 
-from hunter.engines.ptrace import ptrace_engine
-from hunter.memory import procfs
+from hunter.engines.ptrace import requests
 from tests.unit.hunter.engines.ptrace.scripted_stops import OTHER, PID, THIRD, Machine, interrupted
 
 
@@ -44,19 +44,18 @@ def test_a_thread_that_cannot_stop_does_not_hold_up_what_is_told(
 ) -> None:
     """It waits for a disk, or for a child of vfork, and makes no call before it has stopped."""
     machine.threads[PID] = [PID, OTHER]
-    monkeypatch.setattr(ptrace_engine, "ARM_NS", 0)
+    monkeypatch.setattr(requests, "ARM_NS", 0)
     machine.run(interrupted(PID), machine.engine.poke)
     assert [notice.kind for notice in machine.engine.notices()][:1] == ["attached"]
 
 
 def test_a_thread_that_starts_while_others_are_seized_is_seized_too(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
+    machine: Machine,
 ) -> None:
-    listings = [[PID], [PID, OTHER], [PID, OTHER, THIRD], [PID, OTHER, THIRD]]
-    monkeypatch.setattr(procfs, "thread_ids", lambda pid: listings.pop(0))
+    machine.listings = [[PID], [PID, OTHER], [PID, OTHER, THIRD], [PID, OTHER, THIRD]]
     machine.run()
     assert [step[1] for step in machine.log if step[0] == "seize"] == [PID, OTHER, THIRD]
-    assert listings == []
+    assert machine.listings == []
 
 
 def test_a_process_that_may_not_be_seized_is_a_notice(machine: Machine) -> None:
@@ -106,22 +105,22 @@ def test_requests_come_from_any_thread(machine: Machine) -> None:
     assert machine.engine.thread_id == threading.get_native_id()
 
 
-def test_signals_that_come_while_requests_are_carried_out_do_not_nest(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = machine.engine
+def test_signals_that_come_while_requests_are_carried_out_do_not_nest(machine: Machine) -> None:
     depth = deepest = 0
     attached = []
 
-    def attach(ordinal: int, _pid: int) -> None:
+    def status_fields(pid: int) -> Dict[str, str]:
         nonlocal depth, deepest
         depth += 1
         deepest = max(deepest, depth)
-        engine._on_signal(0, None)
-        attached.append(ordinal)
+        machine.notify(0)
+        attached.append(pid)
         depth -= 1
+        return {}
 
-    monkeypatch.setattr(engine, "_attach", attach)
-    engine._requests.extend(("attach", ordinal, ordinal) for ordinal in range(3000))
-    engine._on_signal(0, None)
+    machine.status_fields = status_fields  # type: ignore[method-assign]
+    machine.threads.clear()
+    for ordinal in range(3000):
+        machine.engine.attach(ordinal, ordinal)
+    machine.engine.run()
     assert (attached, deepest) == (list(range(3000)), 1)

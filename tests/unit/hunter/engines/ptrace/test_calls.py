@@ -9,7 +9,6 @@ from typing import Callable, List, Tuple
 import pytest
 
 from hg_shared.records import Kind, Record, decode_captures
-from hunter.engines.ptrace.python_loop import PtracePythonEngine
 from hunter.engines.ptrace.stops import SYSCALL_STOP
 from tests.unit.hunter.engines.ptrace.scripted_stops import (
     I386,
@@ -92,9 +91,7 @@ def test_a_call_that_was_entered_before_the_attach_is_no_record(machine: Machine
 
 
 def test_only_wanted_calls_are_recorded(machine: Machine) -> None:
-    machine.engine = PtracePythonEngine(
-        "x86_64", 32, 1 << 20, {0: frozenset({NR["close"]}), 2: frozenset({6})}
-    )
+    machine.trace({0: frozenset({NR["close"]}), 2: frozenset({6})})
     records = machine.run(
         interrupted(PID),
         enter(PID, "getpid"),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 
 import pytest
 
 from hg_shared.records import Kind
-from hunter.engines.ptrace.python_loop import PtracePythonEngine
+from hunter.engines.ptrace.kernel import Kernel
 from tests.unit.hunter.engines.ptrace.scripted_stops import (
     NR,
     OTHER,
@@ -94,7 +93,7 @@ def test_detach_at_an_entry_leaves_the_call_open(machine: Machine) -> None:
 
 
 def test_the_filter_holds_at_a_detach_too(machine: Machine) -> None:
-    machine.engine = PtracePythonEngine("x86_64", 32, 1 << 20, {0: frozenset({NR["read"]})})
+    machine.trace({0: frozenset({NR["read"]})})
     records = machine.run(
         interrupted(PID),
         lambda: machine.engine.detach(1),
@@ -138,7 +137,7 @@ def test_a_child_born_while_letting_go_does_not_stay_stopped(machine: Machine) -
         interrupted(THIRD),
     )
     assert machine.log[-2:] == [("detach", PID), ("detach", THIRD)]
-    assert machine.engine._newborn == {}
+    assert machine.engine._tracer._births.expected_children == {}
 
 
 def test_children_seen_before_and_after_their_event_are_not_waited_for(machine: Machine) -> None:
@@ -152,7 +151,8 @@ def test_children_seen_before_and_after_their_event_are_not_waited_for(machine: 
         killed(THIRD),
         exited(PID),
     )
-    assert (machine.engine._newborn, machine.engine._early) == ({}, set())
+    births = machine.engine._tracer._births
+    assert (births.expected_children, births._stopped_early) == ({}, set())
 
 
 def test_a_process_that_dies_while_letting_go_is_exited(machine: Machine) -> None:
@@ -167,32 +167,34 @@ def test_a_process_that_dies_while_letting_go_is_exited(machine: Machine) -> Non
     assert [(n.text, n.value) for n in ended(machine)] == [("exited", 9)]
 
 
-def test_no_signal_goes_to_a_tracer_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = PtracePythonEngine("x86_64", 32, 1 << 20)
-    tracer = threading.Thread(target=engine.run_beside)
+def test_no_signal_goes_to_a_tracer_that_has_ended(machine: Machine) -> None:
     sent = []
+    tracer = threading.Thread(target=machine.engine.run_beside)
 
-    def kill(thread: int, number: int) -> None:
+    def notify(thread: int) -> None:
         tracer.join(0.2)
         sent.append((thread, tracer.is_alive()))
 
-    monkeypatch.setattr(signal, "pthread_kill", kill)
+    machine.notify = notify  # type: ignore[method-assign]
+    machine.wait_for = Kernel.wait_for  # type: ignore[method-assign]
     tracer.start()
-    engine.wait_ready()
-    engine.stop()  # it wakes the tracer, which has nothing left to do
+    machine.engine.wait_ready()
+    machine.engine.stop()  # it wakes the tracer, which has nothing left to do
     tracer.join()
     assert sent == [(tracer.ident, True)]
-    engine.stop()
+    machine.engine.stop()
     assert len(sent) == 1
 
 
-def test_no_signal_goes_to_a_tracer_that_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = PtracePythonEngine("x86_64", 32, 1 << 20)
+def test_no_signal_goes_to_a_tracer_that_has_failed(machine: Machine) -> None:
+    def fail(event: threading.Event) -> None:
+        raise ZeroDivisionError
+
     sent = []
-    monkeypatch.setattr(signal, "pthread_kill", lambda *to: sent.append(to))
-    monkeypatch.setattr(engine, "_between_stops", lambda: 1 // 0)
+    machine.notify = sent.append  # type: ignore[method-assign]
+    machine.wait_for = fail  # type: ignore[method-assign]
     with pytest.raises(ZeroDivisionError):
-        engine.run_beside()
-    engine.stop()
+        machine.engine.run_beside()
+    machine.engine.stop()
     assert sent == []
-    assert not engine.ended
+    assert not machine.engine.ended

@@ -7,7 +7,6 @@ from typing import List, Tuple
 import pytest
 
 from hg_shared.records import Kind
-from hunter.memory import procfs
 from tests.unit.hunter.engines.ptrace.scripted_stops import (
     PID,
     THIRD,
@@ -38,18 +37,16 @@ class Following:
         self.declared.append((ordinal, pid, creator))
 
 
-def followed(machine: Machine, monkeypatch: pytest.MonkeyPatch, most: int = 99) -> Following:
+def followed(machine: Machine, most: int = 99) -> Following:
     follow = machine.engine.follow = Following(most)
     machine.threads[THIRD] = [THIRD]
     machine.messages[PID] = THIRD
-    monkeypatch.setattr(procfs, "stat", lambda pid: procfs.Stat("new", "R", PID, 1, False))
+    machine.parents[THIRD] = PID
     return follow
 
 
-def test_a_followed_child_is_a_process_of_its_own(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    follow = followed(machine, monkeypatch)
+def test_a_followed_child_is_a_process_of_its_own(machine: Machine) -> None:
+    follow = followed(machine)
     records = machine.run(
         interrupted(PID),
         event(PID, 1),
@@ -68,30 +65,24 @@ def test_a_followed_child_is_a_process_of_its_own(
 
 
 @pytest.mark.parametrize("early", [True, False])
-def test_a_child_that_was_killed_before_it_ran_has_an_end(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, early: bool
-) -> None:
-    follow = followed(machine, monkeypatch)
+def test_a_child_that_was_killed_before_it_ran_has_an_end(machine: Machine, early: bool) -> None:
+    follow = followed(machine)
     stops = [event(PID, 1), killed(THIRD)]
     records = machine.run(interrupted(PID), *(reversed(stops) if early else stops), exited(PID))
     assert follow.declared == [(2, THIRD, 1)]
     assert [(r.kind, r.rval) for r in records if r.process == 2] == [(Kind.EXITED, 9)]
 
 
-def test_children_are_let_go_when_there_were_enough(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    follow = followed(machine, monkeypatch, 1)
+def test_children_are_let_go_when_there_were_enough(machine: Machine) -> None:
+    follow = followed(machine, 1)
     machine.run(interrupted(PID), event(PID, 1), interrupted(THIRD), exited(PID))
     assert follow.declared == []
     assert ("detach", THIRD) in machine.log
     assert machine.open_files == set()
 
 
-def test_a_child_born_while_its_parent_is_let_go_is_not_followed(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    follow = followed(machine, monkeypatch)
+def test_a_child_born_while_its_parent_is_let_go_is_not_followed(machine: Machine) -> None:
+    follow = followed(machine)
     machine.run(
         interrupted(PID),
         enter(PID, "fork"),

@@ -13,7 +13,6 @@ from hunter.engines.ptrace.unrestarted import (
     sleeps_in_one,
     unrestarted,
 )
-from hunter.memory import procfs
 from tests.unit.hunter.engines.ptrace.scripted_stops import (
     NR,
     OTHER,
@@ -25,14 +24,6 @@ from tests.unit.hunter.engines.ptrace.scripted_stops import (
 )
 
 ASLEEP = f"{NR['epoll_wait']} 0x3 0x7ffe 0x1 0xffffffff 0x0 0x0 0x7ffe 0x7fff\n"
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> List[str]:
-    """What /proc says each thread sleeps in: the last element."""
-    said = ["running\n"]
-    monkeypatch.setattr(procfs, "read_text", lambda path: said[-1])
-    return said
 
 
 def turn(machine: Machine, on: bool) -> Callable[[], None]:
@@ -48,9 +39,7 @@ def names(records: List[Record]) -> List[str]:
     ]
 
 
-def test_the_first_call_in_a_pause_is_recorded_then_the_thread_runs_free(
-    machine: Machine, calls: List[str]
-) -> None:
+def test_the_first_call_in_a_pause_is_recorded_then_the_thread_runs_free(machine: Machine) -> None:
     """It may have begun before; which of both the stop does not tell."""
     records = machine.run(
         interrupted(PID), enter(PID, "getppid"), leave(PID), turn(machine, False),
@@ -60,7 +49,7 @@ def test_the_first_call_in_a_pause_is_recorded_then_the_thread_runs_free(
     assert machine.log[-2:] == [("free", PID), ("free", PID)]
 
 
-def test_tracing_goes_on_when_the_threads_have_stopped(machine: Machine, calls: List[str]) -> None:
+def test_tracing_goes_on_when_the_threads_have_stopped(machine: Machine) -> None:
     machine.threads[PID] = [PID, OTHER]
     poke = machine.engine.poke
     records = machine.run(
@@ -77,9 +66,7 @@ def test_tracing_goes_on_when_the_threads_have_stopped(machine: Machine, calls: 
     assert machine.log.count(("interrupt", OTHER)) == 2
 
 
-def test_a_thread_in_the_call_in_which_the_pause_found_it_is_not_stopped(
-    machine: Machine, calls: List[str]
-) -> None:
+def test_a_thread_in_the_call_in_which_the_pause_found_it_is_not_stopped(machine: Machine) -> None:
     records = machine.run(
         interrupted(PID), enter(PID, "epoll_wait", 3), turn(machine, False), turn(machine, True),
         machine.engine.poke, leave(PID, 1), enter(PID, "getpid"), leave(PID),
@@ -92,16 +79,19 @@ def test_a_thread_in_the_call_in_which_the_pause_found_it_is_not_stopped(
 
 
 def test_a_thread_in_a_call_that_a_stop_would_end_is_stopped_when_it_has_left_it(
-    machine: Machine, calls: List[str]
+    machine: Machine,
 ) -> None:
+    def sleep() -> None:
+        machine.text = ASLEEP
+
     def wake() -> None:
         assert machine.log.count(("interrupt", PID)) == 1
-        calls.append("running\n")
+        machine.text = "running\n"
 
     poke = machine.engine.poke
     records = machine.run(
         interrupted(PID), turn(machine, False), enter(PID, "getppid"), leave(PID),
-        enter(PID, "epoll_wait", 3), lambda: calls.append(ASLEEP), turn(machine, True), poke, poke,
+        enter(PID, "epoll_wait", 3), sleep, turn(machine, True), poke, poke,
         wake, poke, interrupted(PID), enter(PID, "getpid"), leave(PID),
     )  # fmt: skip
     assert names(records) == [
@@ -110,9 +100,7 @@ def test_a_thread_in_a_call_that_a_stop_would_end_is_stopped_when_it_has_left_it
     ]  # fmt: skip
 
 
-def test_a_pause_before_it_was_told_that_tracing_goes_on_is_none(
-    machine: Machine, calls: List[str]
-) -> None:
+def test_a_pause_before_it_was_told_that_tracing_goes_on_is_none(machine: Machine) -> None:
     records = machine.run(
         interrupted(PID), turn(machine, False), enter(PID, "getppid"), leave(PID),
         turn(machine, True), turn(machine, False), machine.engine.poke,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hg_shared.records import Kind, decode_captures
-from hunter.engines.ptrace.python_loop import PtracePythonEngine
 from tests.unit.hunter.engines.ptrace.scripted_stops import (
     FIRST_MEMORY,
     NR,
@@ -189,7 +188,7 @@ def test_execve_by_another_thread_takes_the_place_of_the_leader(machine: Machine
 
 
 def test_a_filtered_execve_by_another_thread_ends_the_call_of_the_leader(machine: Machine) -> None:
-    machine.engine = PtracePythonEngine("x86_64", 32, 1 << 20, {0: frozenset({NR["read"]})})
+    machine.trace({0: frozenset({NR["read"]})})
     machine.threads[PID] = [PID, OTHER]
     machine.messages[PID] = OTHER
     records = machine.run(
