@@ -1,48 +1,47 @@
 """Adds up the JUnit reports of all test levels and names every skipped test.
 
-LEVEL.again.xml holds the second attempt of what failed in LEVEL.xml; both are told.
+LEVEL.collected holds how many tests LEVEL.xml must have: a run that ends early loses none unseen.
 """
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
 
 def outcomes(report: Path) -> dict[tuple[str, str], tuple[str, str]]:
     """Returns the outcome of each test of a report, and why it was skipped."""
-    found = {}
+    found: dict[tuple[str, str], tuple[str, str]] = {}
     for case in ElementTree.parse(report).getroot().iter("testcase"):
+        test = (str(case.get("classname")), str(case.get("name")))
         skip = case.find("skipped")
-        failed = case.find("failure") is not None or case.find("error") is not None
-        outcome = "skipped" if skip is not None else "failed" if failed else "passed"
-        reason = str(skip.get("message")) if skip is not None else ""
-        found[str(case.get("classname")), str(case.get("name"))] = (outcome, reason)
+        if case.find("failure") is not None or case.find("error") is not None:
+            found[test] = ("failed", "")
+        elif skip is not None:
+            found.setdefault(test, ("skipped", str(skip.get("message"))))
+        else:
+            found.setdefault(test, ("passed", ""))
     return found
 
 
 def main(folder: str) -> int:
-    """Prints the closing line; returns 1 when a test failed or none ran."""
-    passed = failed = skipped = 0
-    for report in sorted(Path(folder).glob("*.xml")):
-        if report.name.endswith(".again.xml"):
-            continue
-        first = outcomes(report)
-        again = report.with_suffix(".again.xml")
-        second = outcomes(again) if again.exists() else {}
-        for test, (outcome, reason) in {**first, **second}.items():
+    """Prints the closing line; returns 1 when a test failed or was lost, or none ran."""
+    total: Counter[str] = Counter()
+    for collected in sorted(Path(folder).glob("*.collected")):
+        level, expected = collected.stem, int(collected.read_text())
+        report = collected.with_suffix(".xml")
+        tests = outcomes(report) if report.exists() else {}
+        for (_, name), (outcome, reason) in tests.items():
+            total[outcome] += 1
             if outcome == "skipped":
-                skipped += 1
-                print(f"skipped {report.stem} {test[1]}: {reason}")
-            elif outcome == "failed":
-                failed += 1
-            else:
-                passed += 1
-                if first.get(test, ("", ""))[0] == "failed":
-                    print(f"passed at the second attempt only: {report.stem} {test[0]} {test[1]}")
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    return 1 if failed or not passed else 0
+                print(f"skipped {level} {name}: {reason}")
+        if len(tests) != expected:
+            total["lost"] += abs(expected - len(tests))
+            print(f"lost {level}: {expected} tests were collected, {len(tests)} reported")
+    print(", ".join(f"{total[name]} {name}" for name in ("passed", "failed", "skipped", "lost")))
+    return 1 if total["failed"] or total["lost"] or not total["passed"] else 0
 
 
 if __name__ == "__main__":
