@@ -16,13 +16,11 @@ DEBIAN := strace runc busybox-static gcc libc6-dev qemu-user-static docker-compo
 # Unpacked below dist/, not installed: its package would start a system service.
 EXPORTER := dist/debian/usr/bin/prometheus-node-exporter
 
-# Real processes on a busy machine: what failed is tried once more, alone, and named by the tally.
+# Which tests run: `make test-all` runs those too that are marked as long.
+SELECTED := -m "not long"
 # A time namespace of its own keeps apart which hunter of the node traces with eBPF.
 APART := $(shell unshare -T true 2>/dev/null && echo unshare -T --)
-SUITE = $(APART) $(PYTEST) $(2) -o cache_dir=.pytest_cache/$(1)
-twice = rm -f $(REPORTS)/$(1).again.xml; \
-	$(SUITE) --junitxml=$(REPORTS)/$(1).xml || { test $$? -eq 1 && \
-	$(SUITE) --last-failed --junitxml=$(REPORTS)/$(1).again.xml; }
+suite = $(APART) $(PYTEST) $(2) $(SELECTED) -o cache_dir=.pytest_cache/$(1) --junitxml=$(REPORTS)/$(1).xml
 # The cluster tests in two parts of about the same length.
 FIRST := $(wildcard tests/cluster/test_[a-g]*.py)
 SECOND := $(filter-out $(FIRST),$(wildcard tests/cluster/test_*.py))
@@ -46,7 +44,7 @@ demo: $(STAMP)  ## trace a small leaking program on this machine for 10 s
 	$(BIN)/gatherer demo
 
 .PHONY: test
-test: $(STAMP) system-packages  ## all checks and tests
+test: $(STAMP) system-packages  ## all checks and tests but the long ones
 	@rm -rf $(REPORTS)
 	@$(MAKE) --no-print-directory lint types unit unit-floor
 	@status=0; $(MAKE) --no-print-directory --jobs 3 --keep-going --output-sync=target \
@@ -57,6 +55,10 @@ $(EXPORTER):
 	@mkdir -p dist/debian; cd dist/debian; get="apt-get download -qq prometheus-node-exporter"; \
 	{ $$get || { apt-get update -qq && $$get; }; } >/dev/null 2>&1 && dpkg-deb -x prometheus-node-exporter_*.deb . || \
 	echo "left out: prometheus-node-exporter (not Debian, or no network): tests that need it are skipped and say so"
+
+.PHONY: test-all
+test-all:  ## all checks and tests
+	@$(MAKE) --no-print-directory test SELECTED=
 
 .PHONY: system-packages
 system-packages: $(EXPORTER)
@@ -88,17 +90,17 @@ unit-floor:  ## unit tests of hunter and shared on CPython 3.8 and 3.9
 
 .PHONY: integration
 integration: $(STAMP)  ## real processes, with strace and psutil as oracles
-	$(call twice,integration,tests/integration)
+	$(call suite,integration,tests/integration)
 
 .PHONY: cluster
 cluster: $(STAMP)  ## the stand-in cluster: API server over real containers
-	$(call twice,cluster,tests/cluster)
+	$(call suite,cluster,tests/cluster)
 
 .PHONY: cluster-first cluster-second
 cluster-first: $(STAMP)
-	$(call twice,cluster-first,$(FIRST))
+	$(call suite,cluster-first,$(FIRST))
 cluster-second: $(STAMP)
-	$(call twice,cluster-second,$(SECOND))
+	$(call suite,cluster-second,$(SECOND))
 
 .PHONY: test-cluster
 test-cluster: $(STAMP)  ## the cluster tests on the cluster that KUBECONFIG names; what does not apply is named

@@ -172,6 +172,7 @@ def test_a_capture_with_an_agent_of_each_kind(
     assert told["startup"].startswith("ok: connected to Sensor")
 
 
+@pytest.mark.long
 def test_slow_and_huge_agents_do_not_touch_the_capture(
     cluster: StandInCluster, make_agent: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -64,6 +64,7 @@ def test_offender_is_traced_while_it_runs_and_nothing_stays(
     assert log.name.encode() in out
 
 
+@pytest.mark.long
 def test_second_capture_keeps_the_first(cluster: StandInCluster, tmp_path: Path) -> None:
     output = tmp_path / "logs"
     words = command(cluster, "-p", "problempod", "-m", "20", "-f", "0.5", "--duration", "3s")

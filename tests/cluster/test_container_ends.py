@@ -187,6 +187,7 @@ def test_a_restarted_container_is_traced_again(
     assert_nothing_left(cluster, "comesback", "main")
 
 
+@pytest.mark.long
 def test_no_restart_ends_with_the_container(
     cluster: StandInCluster,
     make_pod: Callable[..., dict[str, Any]],
@@ -237,6 +238,7 @@ def test_a_deleted_pod_ends_the_capture(
     assert "container ended: Deleted" in out
 
 
+@pytest.mark.long
 def test_an_evicted_pod_says_what_the_node_was_short_of(
     cluster: StandInCluster,
     make_pod: Callable[..., dict[str, Any]],
@@ -418,6 +420,7 @@ def test_a_full_disk_ends_the_capture_and_hunter(
     assert run.events("attach")
 
 
+@pytest.mark.long
 def test_a_laptop_that_sleeps_longer_than_hunter_waits(
     cluster: StandInCluster,
     make_pod: Callable[..., dict[str, Any]],

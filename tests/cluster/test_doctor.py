@@ -323,8 +323,8 @@ def test_an_unusable_kubeconfig_and_an_unreachable_server(
     ("context", "pod"),
     [
         ("viewer", "problempod"),
-        ("getonly", "problempod"),
-        (rbac.without("get", "pods"), "problempod"),
+        pytest.param("getonly", "problempod", marks=pytest.mark.long),
+        pytest.param(rbac.without("get", "pods"), "problempod", marks=pytest.mark.long),
         (rbac.without("patch", "pods/ephemeralcontainers"), "distroless"),
     ],
 )
@@ -480,6 +480,7 @@ def shared_pod() -> dict[str, Any]:
         ("pair", "main", "sidecar"),
     ],
 )
+@pytest.mark.long
 def test_a_capture_takes_the_way_that_doctor_names(
     cluster: StandInCluster,
     fixture_pods: None,

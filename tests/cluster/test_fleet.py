@@ -145,6 +145,7 @@ def test_a_selector_takes_its_pods_and_those_that_appear(
         assert_released(cluster, pod)
 
 
+@pytest.mark.long
 def test_a_second_capture_moves_all_of_the_first(
     cluster: StandInCluster, make_pod: MakePod, gatherer: Callable[..., Gatherer]
 ) -> None:
@@ -192,6 +193,7 @@ def test_pods_that_go_end_and_their_successors_join(
     assert session(running.output / f"{cluster.namespace}_db-1_main")["end_reason"] == "interrupted"
 
 
+@pytest.mark.long
 def test_a_job_ends_the_capture_when_it_has_finished(
     cluster: StandInCluster, gatherer: Callable[..., Gatherer]
 ) -> None:

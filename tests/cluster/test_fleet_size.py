@@ -74,6 +74,7 @@ class MemoryWatch(threading.Thread):
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.long
 def test_many_targets_lose_nothing_and_gatherer_stays_small(
     cluster: StandInCluster, make_pod: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -140,6 +140,7 @@ async def test_nothing_is_missing_where_it_is_back_in_time(
 
 
 @pytest.mark.parametrize("inject", ["bundle", "ephemeral"])
+@pytest.mark.long
 async def test_whatever_way_hunter_came_in(
     cluster: StandInCluster, pod: CountingPod, tmp_path: Path, inject: str
 ) -> None:
@@ -185,6 +186,7 @@ async def test_one_that_is_not_back_in_time_is_said(
     assert done.worst < 2.0, "the time for a hundred calls"
 
 
+@pytest.mark.long
 def test_what_stays_behind_does_not_hold_up_the_next_capture(
     cluster: StandInCluster, make_pod: MakePod, tmp_path: Path
 ) -> None:

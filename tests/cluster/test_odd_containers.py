@@ -104,7 +104,15 @@ def _for_nobody(shell: Path) -> None:
     shell.chmod(0o644)
 
 
-@pytest.mark.parametrize("spoil", [_foreign, _without_loader, Path.mkdir, _for_nobody])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _foreign,
+        pytest.param(_without_loader, marks=pytest.mark.long),
+        pytest.param(Path.mkdir, marks=pytest.mark.long),
+        pytest.param(_for_nobody, marks=pytest.mark.long),
+    ],
+)
 def test_a_shell_that_cannot_be_run_is_none(
     cluster: StandInCluster, make_pod: MakePod, tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:
@@ -140,6 +148,7 @@ def test_pid_1_is_not_the_application(
     assert "Z" not in states, "hunter leaves no zombies to an init that waits for nobody"
 
 
+@pytest.mark.long
 def test_a_thousand_processes(cluster: StandInCluster, make_pod: MakePod, tmp_path: Path) -> None:
     script = (
         'i=0; while [ $i -lt 1000 ]; do sleep 1000000 & i=$((i+1)); done; exec python3 -c "$CODE"'
@@ -172,6 +181,7 @@ while True:
 
 
 @pytest.mark.parametrize("right", [False, True])
+@pytest.mark.long
 def test_a_target_in_a_user_namespace_of_its_own(
     cluster: StandInCluster, make_pod: MakePod, tmp_path: Path, right: bool
 ) -> None:

@@ -50,6 +50,7 @@ def resident(process: psutil.Process) -> int:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("engine", "buffer"), CASES)
+@pytest.mark.long
 async def test_a_slow_link_stops_nobody(
     cluster: StandInCluster,
     make_pod: Callable[..., dict[str, Any]],

@@ -167,6 +167,7 @@ def test_the_target_never_stands_still_and_both_tell_the_truth(
     assert_nothing_left(cluster, "ticking", "main")
 
 
+@pytest.mark.long
 def test_with_require_trace_the_second_ends_with_3(
     cluster: StandInCluster, pulse: Pulse, tmp_path: Path
 ) -> None:
@@ -181,6 +182,7 @@ def test_with_require_trace_the_second_ends_with_3(
 
 
 @pytest.mark.parametrize("beside", ["ephemeral", "sidecar"])
+@pytest.mark.long
 def test_a_hunter_beside_the_target_and_one_in_it(
     cluster: StandInCluster, make_pod: MakePod, tmp_path: Path, beside: str
 ) -> None:

@@ -149,7 +149,16 @@ BUNDLE_PODS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", BUNDLE_PODS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "busybox",
+        "non-root",
+        pytest.param("distroless-with-a-shell", marks=pytest.mark.long),
+        pytest.param("read-only-with-an-emptydir", marks=pytest.mark.long),
+        pytest.param("limit-of-64mi", marks=pytest.mark.long),
+    ],
+)
 def test_a_bundle_arrives_whatever_the_image(
     cluster: StandInCluster, make_pod: MakePod, tmp_path: Path, name: str
 ) -> None:
@@ -405,6 +414,7 @@ def test_a_sidecar_with_a_python_serves_a_target_without(
 
 
 @pytest.mark.parametrize("inject", ["copy", "memory", "bundle", "ephemeral", "sidecar"])
+@pytest.mark.long
 def test_a_killed_gatherer_leaves_nothing_in_any_way(
     cluster: StandInCluster, make_pod: MakePod, tmp_path: Path, inject: str
 ) -> None:

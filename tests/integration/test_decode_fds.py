@@ -73,6 +73,7 @@ def different(ours: list[str], theirs: list[str]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("engine", ["ptrace", "ptrace-python"])
+@pytest.mark.long
 def test_descriptors_are_those_of_strace(
     tmp_path: Path, start: Callable[..., Tracee], engine: str, by_strace: list[str]
 ) -> None:

@@ -123,6 +123,7 @@ def test_without_it_children_are_let_go(hunt_pid: Hunt, family: Tracee) -> None:
     assert_books_balance(hunter, goodbye)
 
 
+@pytest.mark.long
 def test_killed_children_and_a_hunter_that_stops_in_the_middle(
     hunt_pid: Hunt, family: Tracee
 ) -> None:
@@ -166,6 +167,7 @@ def nothing_is_stopped(pid: int) -> bool:
     return all(state not in "tT" and tracer == "0" for state, tracer in states)
 
 
+@pytest.mark.long
 def test_a_killed_hunter_leaves_nothing_stopped(hunt_pid: Hunt, family: Tracee) -> None:
     for _ in range(10):
         hunter = hunt_pid(family.pid, "--follow-forks")
@@ -217,6 +219,7 @@ def test_masks_of_children_are_as_before(hunt_pid: Hunt, start: Start, engine: s
     assert busy.ask("end") == "ok"
 
 
+@pytest.mark.long
 def test_losses_are_accounted_for_each_process(hunt_pid: Hunt, family: Tracee) -> None:
     hunter = hunt_pid(family.pid, "--follow-forks", "--buffer", 1 << 17)
     hunter.pause_reading()

@@ -63,6 +63,7 @@ def test_a_signal_ends_hunter_in_order(
     counter.ends_well()
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_hunter_harms_nobody(hunt: Hunt, counter: Counter) -> None:
     traced_when_killed = 0
     engines = [name for name in ENGINES if name.startswith("ptrace")]

@@ -1,6 +1,6 @@
 """SIGKILL of hunter at random moments: the program it traced runs on, and its results are right.
 
-`make test` kills a few, `make soak` 200.
+`make test-all` kills a few, `make soak` 200.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+
+import pytest
 
 from gatherer.stream.rejoin import Appointment, Joining
 from hg_shared.messages import SOCKET_PREFIX, Stop
@@ -42,6 +44,7 @@ def unsettle(hunter: HunterSession, appointment: Appointment, random: Random) ->
                 pass  # It does not listen yet.
 
 
+@pytest.mark.long
 def test_the_program_always_runs_on(
     start: Callable[..., Tracee],
     hunt: Callable[..., HunterSession],

@@ -30,6 +30,7 @@ def blocked(answer: str) -> tuple[int, int, int]:
     return count, most_of_them, longest
 
 
+@pytest.mark.long
 def test_a_large_process_is_not_held_up_while_it_is_sampled(
     hunt: Hunt, start: Start, compiled: Compiled
 ) -> None:
@@ -60,6 +61,7 @@ def test_a_large_process_is_not_held_up_while_it_is_sampled(
 
 
 @pytest.mark.parametrize("engine_name", ["ebpf", "ptrace"])
+@pytest.mark.long
 def test_a_small_process_is_walked_within_one_percent_of_the_time(
     hunt: Hunt, start: Start, compiled: Compiled, engine_name: str
 ) -> None:

@@ -37,6 +37,7 @@ def pss(pid: int) -> int:
 
 
 @pytest.mark.parametrize("engine_name", EVERY_ENGINE)
+@pytest.mark.long
 def test_all_processes_of_hunter_stay_under_32_mib(
     hunter_pyz: Path, start: Start, compiled: Compiled, tmp_path: Path, engine_name: str
 ) -> None:

@@ -1,6 +1,6 @@
 """Whatever happens to hunter: its target stands still for three seconds at most.
 
-`make test` tries a few ways at a few moments, `make soak` 200.
+`make test-all` tries a few ways at a few moments, `make soak` 200.
 """
 
 from __future__ import annotations
@@ -216,11 +216,10 @@ def test_a_watchdog_that_dies_has_a_successor_that_does_its_work(
     assert gap(target) <= LONGEST_MS
 
 
+@pytest.mark.long
 def test_a_watchdog_that_is_stopped_is_replaced(
     hunt_pid: Hunt, gaps: Callable[..., Tracee]
 ) -> None:
-    if not SOAK:
-        pytest.skip("takes 12 s: make soak")
     target = gaps(1, 500)
     hunter = hunt_pid(target.pid)
     [former] = watchdogs(hunter)
@@ -297,6 +296,7 @@ def troubles() -> list[str]:
     return [*found, "out of CPU"]
 
 
+@pytest.mark.long
 def test_the_target_never_stands_still_for_longer(
     start: Start, hunt: Hunt, compiled: Compiled
 ) -> None:

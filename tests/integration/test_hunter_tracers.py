@@ -84,6 +84,7 @@ def test_every_call_of_every_thread_is_there_once(hunt_shared: Hunt, spinners: T
     assert (output.split()[0], code) == ("ok", 0)
 
 
+@pytest.mark.long
 def test_each_tracer_has_a_cpu_with_its_threads_and_gives_it_back(
     hunt_shared: Hunt, spinners: Tracee
 ) -> None:

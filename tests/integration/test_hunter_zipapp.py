@@ -59,7 +59,10 @@ def test_two_builds_are_the_same_bytes(tmp_path: Path) -> None:
     assert digests[0] == digests[1]
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    "version",
+    ["3.8", "3.13", *(pytest.param(each, marks=pytest.mark.long) for each in VERSIONS[1:-1])],
+)
 def test_it_traces_on_every_python(
     hunt_pid: Hunt, start: Start, compiled: Compiled, tmp_path: Path, version: str, engine: str
 ) -> None:
@@ -85,6 +88,7 @@ def test_it_traces_on_every_python(
     assert hunter.errors() == ""
 
 
+@pytest.mark.long
 def test_a_full_queue_stays_under_32_mib(
     hunt_pid: Hunt, start: Start, compiled: Compiled, tmp_path: Path, engine: str
 ) -> None:

@@ -26,7 +26,14 @@ LAUNCHER = (
 
 
 @pytest.mark.parametrize("engine", [*EVERY_ENGINE, "auto"])
-@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize(
+    "how",
+    [
+        "SIGCHLD ignored",
+        pytest.param("all ignored", marks=pytest.mark.long),
+        pytest.param("all blocked", marks=pytest.mark.long),
+    ],
+)
 def test_a_capture_is_what_it_is_with_the_usual_ones(
     how: str, engine: str, start: Callable[..., Tracee], tmp_path: Path
 ) -> None:

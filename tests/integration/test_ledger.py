@@ -129,6 +129,7 @@ def test_the_same_holds_for_several_tracers(
 
 
 @pytest.mark.parametrize("engine", EVERY_ENGINE)
+@pytest.mark.long
 def test_calls_around_pauses_are_whole_or_said_to_be_in_flight(
     engine: str, start: Start, hunt: Hunt, compiled: Compiled, tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ def captured(combination: tuple[str, ...], view: str, directory: Path) -> str:
     return f"{combination} {view}: {shell.returncode}, {calls} calls, {shell.stderr!r}"
 
 
+@pytest.mark.long
 def test_every_combination_of_closed_and_full_descriptors(tmp_path: Path) -> None:
     with ThreadPoolExecutor(3) as pool:
         wrong = pool.map(

@@ -79,6 +79,7 @@ def test_another_hunter_goes_on_without_ptrace(gather: Gather, gaps: Tracee) -> 
     assert gaps.finish() == ("ok\n", 0)
 
 
+@pytest.mark.long
 def test_a_second_one_that_is_stuck_ends_the_capture(gather: Gather, gaps: Tracee) -> None:
     if REFUSED:
         pytest.skip(f"ebpf: {REFUSED}: a hunter that traces nothing is never stuck")

@@ -17,6 +17,7 @@ PAUSES = 3
 
 
 @pytest.mark.parametrize("engine", EVERY_ENGINE)
+@pytest.mark.long
 def test_pauses_end_no_call(
     engine: str,
     start: Callable[..., Tracee],
