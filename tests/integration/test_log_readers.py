@@ -28,6 +28,7 @@ from hunter.memory import procfs
 from tests.integration.gatherer_process import GathererProcess
 from tests.integration.hunter_session import wait_until
 from tests.integration.workload_runs import traced_by
+from tests.unit.gatherer.rendering.strace.packed import feed
 
 MISSING = "" if shutil.which("strace") else "strace is missing: nothing to compare with"
 REFUSED = loading.missing(
@@ -103,7 +104,7 @@ class Run:
                 kind = random.choice((Kind.LOST, Kind.WINDOW))
                 note = Record(0, 0, 0, (random.randrange(2), 0, 0, 0, 0, 0), 0, 1, 0, kind, 0, b"")
                 shown = ProcessLines(0, pid=self.pid, timestamps=timestamps, zone=UTC)
-                pid, _, text = shown.feed([note], 1).decode().rstrip("\n").split(maxsplit=2)
+                pid, _, text = feed(shown, [note], 1).decode().rstrip("\n").split(maxsplit=2)
                 yield f"{pid} {line.split()[1]} {text}"
 
 

@@ -23,11 +23,11 @@ from gatherer.rendering.worker_client import MAX_STARTS, RendererProcess
 from gatherer.stream.receiver import Reception
 from hg_shared.batch import Batch
 from hg_shared.framing import FrameType
-from hg_shared.records import iter_records
 from hg_shared.wire import decode
 from tests.integration.gatherer_process import GathererProcess
 from tests.integration.hunter_session import wait_until
 from tests.integration.tracee import TARGETS, Tracee, tracers
+from tests.unit.gatherer.rendering.strace.packed import OrderedLines
 from tests.unit.gatherer.scripted import HELLO, batch, process, stream
 
 Gather = Callable[..., GathererProcess]
@@ -197,7 +197,7 @@ def spooled_batches(spool: Path) -> list[Batch]:
     return [content for content in contents if isinstance(content, Batch)]
 
 
-def test_both_ways_of_rendering_agree_on_recorded_records(
+def test_the_fast_path_agrees_with_the_timeline_on_recorded_records(
     capture: GathererProcess, steps: Tracee
 ) -> None:
     with stopped(renderer_of(capture)):
@@ -207,14 +207,12 @@ def test_both_ways_of_rendering_agree_on_recorded_records(
         capture.interrupt()
         capture.wait_for("summary")
     capture.finish()
-    long, short = ProcessLines(0), ProcessLines(0)
+    ordered, lines = OrderedLines(0), ProcessLines(0)
     for taken in spooled_batches(capture.output / "records.hgs.partial"):
-        records = list(iter_records(taken.heads, taken.captures))
-        assert short.feed_rows(taken.heads, taken.captures, taken.watermark) == long.feed(
-            records, taken.watermark
-        )
-    assert short.finish() == long.finish()
-    assert short.lines >= 2000
+        rows = taken.heads, taken.captures, taken.watermark
+        assert lines.feed_rows(*rows) == ordered.feed_rows(*rows)
+    assert lines.finish() == ordered.finish()
+    assert lines.lines >= 2000
 
 
 def own_renderers() -> list[psutil.Process]:

@@ -22,15 +22,17 @@ class Execs:
             self._records.clear()
         self._records[record.tid] = record
 
-    def caller(self, record: Record) -> int:
+    def caller(self, tid: int, start: int, end: int) -> int:
         """Returns the tid a call was made under: execve gives its thread that of the leader.
 
         Args:
-            record: a call.
+            tid: thread id at its end.
+            start: of the call, CLOCK_MONOTONIC ns.
+            end: of the call.
         """
-        found = self._records.get(record.tid)
-        if found is None or not record.start < found.start <= record.start + record.duration:
-            return record.tid
+        found = self._records.get(tid)
+        if found is None or not start < found.start <= end:
+            return tid
         return found.args[0] & 0xFFFFFFFF
 
     def forget(self, tid: int) -> None:

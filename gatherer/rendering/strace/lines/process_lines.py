@@ -1,23 +1,19 @@
 """Lines of one process: records in any order to the log that strace -f -tt -T -o would write.
 
-There are two ways: `lines.runs` is the short one, for calls that do not overlap each
-other; `lines.timeline` puts everything in order. The lines are the same either way.
+`lines.sequential_calls` is the fast path, for calls that do not overlap each other;
+`lines.timeline` puts everything in order. The lines are the same either way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import tzinfo
 
 from gatherer.rendering.strace.args.descriptor_table import DescriptorTable
 from gatherer.rendering.strace.calls.call import CallRenderer
-from gatherer.rendering.strace.lines.row_printer import RowPrinter
-from gatherer.rendering.strace.lines.runs import SET_ASIDE, Runs
-from gatherer.rendering.strace.lines.stamps import stamp
+from gatherer.rendering.strace.lines.sequential_calls import SequentialCalls
+from gatherer.rendering.strace.lines.stamps import Prefixes, stamp
 from gatherer.rendering.strace.lines.timeline import FOREVER, Timeline
-from hg_shared.records import HEAD, HEAD_SIZE, Record, iter_records
-
-_COLUMN = 39
+from hg_shared.records import HEAD_SIZE
 
 
 class ProcessLines:
@@ -50,87 +46,68 @@ class ProcessLines:
         self.table = table
         self.lines = 0
         self._pid = pid
-        self._calls = calls or CallRenderer()
-        self._stamp = stamp(timestamps, realtime_offset_ns, zone)
         self._out: list[str] = []
-        self._timeline = Timeline(self._calls, self._stamp, self._out, pid, command, table)
-        self._printer: RowPrinter | None = None
-        self._runs: Runs | None = None
-        # Where a line depends on the lines before it there is no shorter way.
-        if timestamps in ("time", "unix") and table is None:
-            how = self._calls, self._stamp, realtime_offset_ns, _COLUMN
-            self._printer = RowPrinter(*how)
-            self._runs = Runs(*how, self._timeline.feed)
-        self._running = self._runs is not None
+        calls = calls or CallRenderer()
+        shown = stamp(timestamps, realtime_offset_ns, zone)
+        self._sequential: SequentialCalls | None = None
+        if timestamps in ("time", "unix"):
+            prefixes = Prefixes(shown, realtime_offset_ns)
+            self._prefix = prefixes.text
+            if table is None:
+                # Where a line depends on the lines before it there is no fast path.
+                self._sequential = SequentialCalls(calls, prefixes)
+        else:
+            self._prefix = lambda ns, tid: f"{tid:<5} {shown(ns)}"
+        self._timeline = Timeline(calls, self._prefix, self._out, pid, command, table)
+        self._fast = self._sequential is not None
 
     @property
     def skipped(self) -> int:
         """Records of kinds that are not known here."""
         return self._timeline.skipped
 
-    def feed(self, records: Iterable[Record], watermark: int) -> bytes:
-        """Takes records and returns the lines that are final now.
-
-        Args:
-            records: of this process, in any order.
-            watermark: CLOCK_MONOTONIC ns; nothing that starts before it follows, but the end of
-                calls that were announced as in flight.
-        """
-        self._timeline.printer = None
-        self._order()
-        self._timeline.feed(records, watermark)
-        return self._flush()
-
     def feed_rows(self, heads: bytes, captures: bytes, watermark: int) -> bytes:
         """Takes records as a batch holds them and returns the lines that are final now.
 
-        It gives the same lines as `feed`, faster where calls do not overlap each other.
-
         Args:
-            heads: record heads of this process, back to back.
+            heads: record heads of this process, back to back, in any order.
             captures: the captures of all of them.
-            watermark: see `feed`.
+            watermark: CLOCK_MONOTONIC ns; nothing that starts before it follows, but the end of
+                calls that were announced as in flight.
         """
-        runs, timeline = self._runs, self._timeline
-        timeline.printer = self._printer
-        if runs is None:
-            timeline.take(iter_records(heads, captures))
+        sequential, timeline = self._sequential, self._timeline
+        if sequential is None:
+            timeline.take(heads, captures)
             starts = memoryview(heads).cast("Q")[:: HEAD_SIZE // 8]
             if watermark > timeline.printed or (heads and min(starts) <= watermark):
                 timeline.print(watermark)
             return self._flush()
-        runs.add(heads, captures)
-        if self._running:
-            if runs.print(watermark, self._out):
+        sequential.add(heads, captures)
+        if self._fast:
+            if sequential.print(watermark, self._out):
                 return self._flush()
-            self._running = False
-        if watermark > timeline.printed or runs.due(watermark):
-            timeline.feed(runs.take(watermark), watermark)
-            self._run(runs, watermark)
+            self._fast = False
+        if watermark > timeline.printed or sequential.due(watermark):
+            self._order(watermark)
+            timeline.print(watermark)
+            waiting = timeline.release()
+            if waiting is not None:
+                # The fast path goes on once nothing waits that it cannot take.
+                sequential.start(watermark + 1 if timeline.in_call else 0)
+                sequential.put_back(*waiting)
+                self._fast = True
         return self._flush()
 
-    def _order(self) -> None:
-        """Puts what waits in a run where it can be sorted."""
-        if self._runs is not None:
-            self._running = False
-            self._timeline.take(self._runs.take(FOREVER))
-
-    def _run(self, runs: Runs, watermark: int) -> None:
-        """Goes back to the short way once nothing waits that it cannot take."""
-        waiting = self._timeline.release(SET_ASIDE)
-        if waiting is None:
-            return
-        heads = [
-            HEAD.pack(*record[:3], *record[3], *record[4:9], len(record[9])) for record in waiting
-        ]
-        runs.start(watermark + 1 if self._timeline.in_call else 0)
-        runs.put_back(b"".join(heads), b"".join([record[9] for record in waiting]))
-        self._running = True
+    def _order(self, watermark: int) -> None:
+        """Puts what is final where it can be sorted."""
+        if self._sequential is not None:
+            for heads, captures in self._sequential.take(watermark):
+                self._timeline.take(heads, captures)
 
     @property
     def waits(self) -> bool:
         """Whether a later watermark alone could let lines out."""
-        return self._timeline.waits or (self._runs is not None and self._runs.waits)
+        return self._timeline.waits or (self._sequential is not None and self._sequential.waits)
 
     def note(self, time_ns: int, text: str) -> bytes:
         """Returns a line about the log itself, in the form of strace's exit lines.
@@ -139,11 +116,12 @@ class ProcessLines:
             time_ns: CLOCK_MONOTONIC ns.
             text: printable ASCII.
         """
-        return f"{self._pid:<5} {self._stamp(time_ns)}+++ {text} +++\n".encode("ascii")
+        return f"{self._prefix(time_ns, self._pid)}+++ {text} +++\n".encode("ascii")
 
     def finish(self) -> bytes:
         """Returns everything that was held back; calls that did not return stay unfinished."""
-        self._order()
+        self._fast = False
+        self._order(FOREVER)
         self._timeline.finish()
         return self._flush()
 

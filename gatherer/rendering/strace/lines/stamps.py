@@ -1,4 +1,4 @@
-"""What stands in front of a line: thread id and time, in strace's styles."""
+"""What stands in front of a line, thread id and time, and behind a call, its duration."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ from datetime import datetime, tzinfo
 from enum import Enum
 
 SECOND = 1_000_000_000
+COLUMN = 39
+"""Column before which no ` = ` stands."""
+FAR = 1 << 65
+"""Later than any record, ns."""
+THOUSANDS = [f"{number:03d}" for number in range(1000)]
+MICROSECONDS = [f"{number:03d} " for number in range(1000)]
+DURATIONS = [f" <0.{number:06d}>\n" for number in range(4096)]
+"""What stands behind a call, by its duration in microseconds."""
 _LAST_SECOND = 253_402_000_000
 
 Stamp = Callable[[int], str]
@@ -42,6 +50,65 @@ def stamp(style: str, realtime_offset_ns: int, zone: tzinfo | None = None) -> St
     if chosen is Timestamps.RELATIVE:
         return _relative()
     return _local(realtime_offset_ns, zone)
+
+
+def duration_text(ns: int) -> str:
+    """Returns what stands behind a call, the end of the line included.
+
+    Args:
+        ns: its duration.
+    """
+    micros = ns // 1000
+    if micros < 4096:
+        return DURATIONS[micros]
+    return f" <{micros // 1_000_000}.{micros % 1_000_000:06d}>\n"
+
+
+class Prefixes(dict[int, tuple[str, int]]):
+    """What stands in front of the lines of one second, by thread id: all but the microseconds.
+
+    Behind it stands the width that is left up to the column of the ` = `.
+
+    Args:
+        stamp: of a style that ends in `ffffff `.
+        realtime_offset_ns: CLOCK_REALTIME minus CLOCK_MONOTONIC.
+
+    Attributes:
+        base: when the second began, CLOCK_MONOTONIC ns.
+    """
+
+    def __init__(self, stamp: Stamp, realtime_offset_ns: int) -> None:
+        super().__init__()
+        self.base = -FAR
+        self._stamp = stamp
+        self._offset = realtime_offset_ns
+
+    def move(self, ns: int) -> int:
+        """Goes on to the second of a moment, and returns its base; `-FAR` before the epoch."""
+        second = (ns + self._offset) // SECOND
+        self.base = second * SECOND - self._offset if second >= 0 else -FAR
+        self.clear()
+        return self.base
+
+    def __missing__(self, tid: int) -> tuple[str, int]:
+        text = f"{tid:<5} {self._stamp(self.base)[:-7]}"
+        found = self[tid] = (text, COLUMN - len(text) - 7)
+        return found
+
+    def text(self, ns: int, tid: int) -> str:
+        """Returns what stands in front of one line.
+
+        Args:
+            ns: its time, CLOCK_MONOTONIC.
+            tid: its thread.
+        """
+        rel = ns - self.base
+        if not 0 <= rel < SECOND:
+            rel = ns - self.move(ns)
+            if rel >= SECOND:
+                return f"{tid:<5} {self._stamp(ns)}"
+        micros = rel // 1000
+        return f"{self[tid][0]}{THOUSANDS[micros // 1000]}{MICROSECONDS[micros % 1000]}"
 
 
 def _unix(ns: int) -> str:

@@ -10,31 +10,51 @@ another point of the process lies between its two, or it has been in flight for 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable
+from collections.abc import Callable
 from heapq import heappop, heappush
-from operator import itemgetter
 
 from gatherer.rendering.strace.args.descriptor_table import DescriptorTable
 from gatherer.rendering.strace.args.memory import decode
-from gatherer.rendering.strace.calls.call import NO_RETURN, CallRenderer
+from gatherer.rendering.strace.calls.call import CallRenderer
+from gatherer.rendering.strace.calls.compiler import Head
 from gatherer.rendering.strace.lines import notes
 from gatherer.rendering.strace.lines.execs import Execs
 from gatherer.rendering.strace.lines.notes import MODES, NATIVE
-from gatherer.rendering.strace.lines.row_printer import RowPrinter
 from gatherer.rendering.strace.lines.signals import ended_line, signal_line, stopped_line
-from gatherer.rendering.strace.lines.stamps import SECOND, Stamp
-from hg_shared.records import Abi, Kind, Record
+from gatherer.rendering.strace.lines.stamps import COLUMN, FAR, SECOND, duration_text
+from hg_shared.records import HEAD, Abi, Kind, Record
 
-_order = itemgetter(0, 4)
 _PRINTED = frozenset(
     (Kind.SIGNAL, Kind.STOPPED, Kind.EXITED, Kind.EXEC, Kind.DETACHED, Kind.LOST, Kind.WINDOW)
 )
 _SILENT = frozenset((Kind.THREAD, Kind.ATTACHED))
 _CALLS = frozenset((Kind.SYSCALL, Kind.IN_FLIGHT))
+_NOTES: dict[int, tuple[Callable[[Record], str], bool]] = {
+    Kind.SIGNAL: (signal_line, False),
+    Kind.STOPPED: (stopped_line, False),
+    Kind.LOST: (notes.lost_note, True),
+    Kind.WINDOW: (notes.window_note, True),
+}
+"""What records print that are no calls, and whether it is about the process."""
+_NO_RETURN = ("exit(", "exit_group(")
 FOREVER = 1 << 64
 """A watermark behind everything."""
 # Calls of a process that may be open at one time; pid_max is 4 million for all of a node.
 MAX_OPEN = 1 << 16
+
+Entry = tuple[int, int, int, Head, bytes]
+"""A record that is to be printed: time, thread id, place among all that were taken, head and
+captures; the time is its start, of a call that was printed as unfinished its end."""
+
+
+_END: Entry = (FAR, 0, 0, (0,) * 15, b"")
+"""What follows the last record."""
+_EXEC, _NATIVE = int(Kind.EXEC), int(Abi.AARCH64)
+
+
+def _record(entry: Entry) -> Record:
+    head = entry[3]
+    return Record(*head[:3], head[3:9], *head[9:14], entry[4])  # type: ignore[arg-type, call-arg]
 
 
 class Timeline:
@@ -42,14 +62,13 @@ class Timeline:
 
     Args:
         calls: renderer of calls, may be shared.
-        stamp: the time in front of a line.
+        prefix: time and thread id to what stands in front of a line.
         out: where lines are appended.
         pid: process id, for lines that are about no thread.
         command: name of the process, to tell when execve changes it.
         table: what descriptors refer to; only with a renderer of calls that shows it.
 
     Attributes:
-        printer: prints calls that do not overlap others, faster; None to do without.
         printed: the last watermark, -1 before the first.
         skipped: records of kinds that are not known here.
     """
@@ -57,29 +76,28 @@ class Timeline:
     def __init__(
         self,
         calls: CallRenderer,
-        stamp: Stamp,
+        prefix: Callable[[int, int], str],
         out: list[str],
         pid: int = 0,
         command: str = "",
         table: DescriptorTable | None = None,
     ) -> None:
-        self.printer: RowPrinter | None = None
         self.printed = -1
         self.skipped = 0
         self._calls = calls
-        self._stamp = stamp
+        self._prefix = prefix
         self._out = out
         self._pid = pid
         self._command = command
         self._table = table
-        self._waiting: list[Record] = []
-        self._ends: list[tuple[int, int, int, Record]] = []
-        self._open: dict[int, Record] = {}
-        self._announced: dict[tuple[int, int], Record] = {}
+        self._waiting: list[Entry] = []
+        self._ends: list[Entry] = []
+        self._open: dict[int, Entry] = {}
+        self._announced: set[tuple[int, int]] = set()
         self._returned: set[tuple[int, int]] = set()
         self._execs = Execs()
         self._narrow: dict[int, str] = {}
-        self._pushed = 0
+        self._taken = 0
         self._split = False
 
     @property
@@ -92,85 +110,95 @@ class Timeline:
         """Whether a call was printed as unfinished that has not ended yet."""
         return bool(self._open)
 
-    def feed(self, records: Iterable[Record], watermark: int) -> None:
-        """Takes records and prints what is final at a moment; see `print`."""
-        self.take(records)
-        self.print(watermark)
-
-    def release(self, kinds: bytes) -> list[Record] | None:
+    def release(self) -> tuple[bytes, bytes] | None:
         """Gives up what waits, when no calls have overlapped each other since the last time.
 
-        Args:
-            kinds: of the records that may be given up.
-
         Returns:
-            None when all of it goes on to wait here.
+            Heads and captures; None when what waits goes on to wait here.
         """
         split, self._split = self._split, False
         if split or self._ends or self._announced or self._narrow:
             return None
-        if any(record[7] not in kinds for record in self._waiting):
+        if any(entry[3][12] for entry in self._waiting):
             return None
         waiting, self._waiting = self._waiting, []
-        return waiting
+        heads = b"".join([HEAD.pack(*entry[3]) for entry in waiting])
+        return heads, b"".join([entry[4] for entry in waiting])
 
     def finish(self) -> None:
         """Prints everything that was held back; calls that did not return stay unfinished."""
         self.print(FOREVER)
-        for record in self._waiting:
-            if record.kind == Kind.IN_FLIGHT:
-                self._describe(record.start, record)
-                text = f"{self._calls.entering(record)} <unfinished ...>"
-                self._line(record.start, record.tid, text)
+        for entry in self._waiting:
+            if entry[3][12] == Kind.IN_FLIGHT:
+                self._describe(entry[0], entry)
+                self._unfinished(entry, entry[1])
         self._waiting.clear()
         self._open.clear()
 
-    def take(self, records: Iterable[Record]) -> None:
-        """Takes records, in any order."""
+    def take(self, heads: bytes, captures: bytes) -> None:
+        """Adds records, in any order.
+
+        Args:
+            heads: record heads, back to back.
+            captures: the captures of all of them.
+        """
         append = self._waiting.append
         shown, announced, table = self._open, self._announced, self._table
-        for record in records:
-            kind = record[7]
-            if kind == 0:
-                if table is not None:
-                    table.take(record)
-                if record[4] in shown or (announced and (record[4], record[0]) in announced):
-                    self._take_return(record)
-                else:
-                    append(record)
-            elif kind == Kind.IN_FLIGHT:
-                if len(self._announced) + len(self._open) >= MAX_OPEN:
-                    self.skipped += 1  # It is printed when it returns.
-                    continue
-                identity = (record.tid, record.start)
-                known = self._open.get(record.tid)
-                if identity not in self._announced and (
-                    known is None or known.start != record.start
-                ):
-                    self._announced[identity] = record
-                    append(record)
-            elif kind in _PRINTED:
-                append(record)
-                if kind == Kind.EXEC:
-                    self._execs.take(record)
-            elif kind not in _SILENT:
-                self.skipped += 1
+        place, at = self._taken, 0
+        for head in HEAD.iter_unpack(heads):
+            place += 1
+            length = head[14]
+            begin = at
+            at += length
+            start, tid = head[0], head[9]
+            entry = (start, tid, place, head, captures[begin:at] if length else b"")
+            if head[12]:
+                self._take_other(entry)
+                continue
+            if table is not None:
+                table.take(_record(entry))
+            if tid in shown or (announced and (tid, start) in announced):
+                self._take_return(entry)
+            else:
+                append(entry)
+        self._taken = place
 
-    def _take_return(self, record: Record) -> None:
-        """Takes a return whose call may have been announced, or printed, before."""
-        shown = self._open.get(record.tid)
-        if shown is not None and shown.start == record.start:
-            del self._open[record.tid]
-            self._push(record)
+    def _take_other(self, entry: Entry) -> None:
+        """Adds what is no finished call."""
+        kind = entry[3][12]
+        if kind == Kind.IN_FLIGHT:
+            start, tid = entry[:2]
+            known = self._open.get(tid)
+            if len(self._announced) + len(self._open) >= MAX_OPEN:
+                self.skipped += 1  # It is printed when it returns.
+            elif (tid, start) not in self._announced and (known is None or known[0] != start):
+                self._announced.add((tid, start))
+                self._waiting.append(entry)
+        elif kind in _PRINTED:
+            self._waiting.append(entry)
+            if kind == Kind.EXEC:
+                self._execs.take(_record(entry))
+        elif kind not in _SILENT:
+            self.skipped += 1
+
+    def _take_return(self, entry: Entry) -> None:
+        """Adds a return whose call may have been announced, or printed, before."""
+        start, tid = entry[:2]
+        shown = self._open.get(tid)
+        if shown is not None and shown[0] == start:
+            del self._open[tid]
+            self._push(entry)
             return
-        if (record.tid, record.start) in self._announced:
-            self._returned.add((record.tid, record.start))
-        self._waiting.append(record)
+        if (tid, start) in self._announced:
+            self._returned.add((tid, start))
+        self._waiting.append(entry)
 
-    def _push(self, record: Record) -> None:
-        self._pushed += 1
+    def _push(self, entry: Entry) -> None:
+        """Adds the end of a call that was printed as unfinished."""
+        start, tid, _, head, captures = entry
         self._split = True
-        heappush(self._ends, (record.start + record.duration, record.tid, self._pushed, record))
+        self._taken += 1
+        heappush(self._ends, (start + head[1], tid, self._taken, head, captures))
         if len(self._ends) > MAX_OPEN:
             self._resume(heappop(self._ends))
 
@@ -182,183 +210,181 @@ class Timeline:
                 calls that were announced as in flight.
         """
         self.printed = watermark
-        waiting = self._waiting
-        waiting.sort(key=_order)
-        if self._announced:
-            self._drop_returned()
-        ends, out = self._ends, self._out
-        stamped, render = self._stamp, self._calls.call
-        short = self.printer
-        narrow = self._narrow
-        count = len(waiting)
-        at = 0
-        while at < count:
-            if short is not None and not narrow:
-                before = min(watermark, ends[0][0] - 1) + 1 if ends else watermark + 1
-                at = short.print(waiting, at, before, out)
-                if at == count:
-                    break
-            record = waiting[at]
-            start, tid = record[0], record[4]
+        self._drop_returned()
+        waiting, ends, narrow = self._waiting, self._ends, self._narrow
+        waiting.sort()
+        waiting.append(_END)
+        calls, prefix, out, table = self._calls, self._prefix, self._out, self._table
+        at, abi, forms = 0, -1, calls.forms(Abi.X86_64)
+        while True:
+            entry = waiting[at]
+            start, tid, _, head, captures = entry
             if start > watermark:
                 break
-            while ends and (ends[0][0], ends[0][1]) <= (start, tid):
+            following = waiting[at + 1]
+            while ends and ends[0][0] <= start and ends[0][:2] <= (start, tid):
                 self._resume(heappop(ends))
-            if self._table is not None:
-                self._describe(start, record)
-            at += 1
-            following = waiting[at] if at < count else None
-            if record[8] > Abi.AARCH64 or narrow:
-                self._note_mode(record)
-            if record[7] != 0:
-                if not self._print_other(record, following, watermark):
-                    at -= 1
-                    break
-                continue
-            duration = record[1]
+            if table is not None:
+                self._describe(start, entry)
+            if head[13] != abi:
+                abi = head[13]
+                forms = calls.forms(abi)
+            if abi > _NATIVE or narrow:
+                self._note_mode(entry)
+            duration = head[1]
             end = start + duration
-            if end <= watermark:
-                # What took a second is split whenever it comes, so that the same records give the
-                # same lines, live or later.
-                if (
-                    duration < SECOND
-                    and (
-                        following is None
-                        or end < following[0]
-                        or (end == following[0] and tid <= following[4])
-                    )
-                    and not (ends and (ends[0][0], ends[0][1]) < (end, tid))
-                ):
-                    text, returned = render(record)
-                    head = f"{tid:<5} {stamped(start)}{text}"
-                    micros = duration // 1000
-                    out.append(
-                        f"{head:<39} = {returned} <{micros // 1000000}.{micros % 1000000:06d}>\n"
-                    )
-                    continue
-            elif not self._interrupted(start, following, watermark):
-                at -= 1
-                break
-            if following is not None and self._defer_exec(record, following, at):
-                at -= 1
+            # What took a second is split whenever it comes, so that the same records give the same
+            # lines, live or later.
+            if (
+                not head[12]
+                and end <= watermark
+                and duration < SECOND
+                and (end < following[0] or (end == following[0] and tid <= following[1]))
+                and not (ends and ends[0][0] <= end and ends[0][:2] < (end, tid))
+            ):
+                before = prefix(start, tid)
+                width = COLUMN - len(before)
+                try:
+                    text = forms[head[11]].row(head, captures, width)
+                except Exception:
+                    # What a decoder cannot take is rendered as far as it can be.
+                    text = calls.row(head, captures, width)
+                out.append(f"{before}{text}{duration_text(duration)}")
+            elif following[3][12] == _EXEC and self._defer_exec(
+                entry, following, at + 1, watermark
+            ):
                 continue
-            caller = self._execs.caller(record)
-            self._line(start, caller, f"{self._calls.entering(record)} <unfinished ...>")
-            self._push(record)
-        del waiting[:at]
-        if not (waiting and waiting[0].start <= watermark):
+            elif not self._print_other(entry, following, watermark):
+                break
+            at += 1
+        del waiting[:at], waiting[-1]
+        if not (waiting and waiting[0][0] <= watermark):
             while ends and ends[0][0] <= watermark:
                 self._resume(heappop(ends))
 
-    def _note_mode(self, record: Record) -> None:
+    def _note_mode(self, entry: Entry) -> None:
         """Says so when a thread makes a call of another calling convention than its last one."""
-        tid, mode = record.tid, MODES.get(record.abi)
-        if mode is None or record.kind not in _CALLS or self._narrow.get(tid, NATIVE) == mode:
+        start, tid, _, head, _ = entry
+        mode = MODES.get(head[13])
+        if mode is None or head[12] not in _CALLS or self._narrow.get(tid, NATIVE) == mode:
             return
         if mode == NATIVE:
             del self._narrow[tid]
         elif len(self._narrow) < MAX_OPEN:
             self._narrow[tid] = mode
-        self._line(record.start, tid, notes.mode_note(tid, mode))
+        self._line(start, tid, notes.mode_note(tid, mode))
 
-    def _defer_exec(self, record: Record, following: Record, at: int) -> bool:
+    def _defer_exec(self, entry: Entry, following: Entry, at: int, watermark: int) -> bool:
         """Moves PTRACE_EVENT_EXEC behind the execve that caused it, so that it splits no line."""
-        end = record.start + record.duration
+        start, tid, _, head, _ = entry
+        event, end = following[3], start + head[1]
         if (
-            following.kind != Kind.EXEC
-            or following.tid != record.tid
-            or following.args[0] != following.tid
-            or following.start >= end
+            head[12]
+            or following[1] != tid
+            or event[3] != tid
+            or following[0] >= end
+            or (end > watermark and not self._interrupted(start, following, watermark))
         ):
             return False
         del self._waiting[at]
-        insort(self._waiting, following._replace(start=end), lo=at, key=_order)
+        self._taken += 1
+        insort(self._waiting, (end, tid, self._taken, *following[3:]), lo=at)
         return True
 
-    def _interrupted(self, start: int, following: Record | None, watermark: int) -> bool:
+    def _interrupted(self, start: int, following: Entry, watermark: int) -> bool:
         """Returns whether a call that has not ended yet must be printed as unfinished."""
         return (
             watermark - start >= SECOND
-            or (following is not None and following.start <= watermark)
+            or following[0] <= watermark
             or bool(self._ends and self._ends[0][0] <= watermark)
         )
 
     def _drop_returned(self) -> None:
-        """Takes announcements away whose call has returned before they were printed."""
-        if self._returned:
-            returned = self._returned
+        """Removes announcements whose call has returned before they were printed."""
+        returned = self._returned
+        if returned:
             self._waiting[:] = [
-                record
-                for record in self._waiting
-                if record[7] != Kind.IN_FLIGHT or (record.tid, record.start) not in returned
+                entry
+                for entry in self._waiting
+                if entry[3][12] != Kind.IN_FLIGHT or (entry[1], entry[0]) not in returned
             ]
-            for identity in returned:
-                self._announced.pop(identity, None)
+            self._announced.difference_update(returned)
             self._returned = set()
 
-    def _print_other(self, record: Record, following: Record | None, watermark: int) -> bool:
-        """Prints what is no finished call; returns False to wait for what follows."""
-        kind = record.kind
-        if kind == Kind.IN_FLIGHT:
-            return self._print_open(record, following, watermark)
-        start, tid = record.start, record.tid
-        if kind == Kind.SIGNAL:
-            self._line(start, tid, signal_line(record))
-        elif kind == Kind.STOPPED:
-            self._line(start, tid, stopped_line(record))
+    def _print_other(self, entry: Entry, following: Entry, watermark: int) -> bool:
+        """Prints what is not a whole call; returns False to wait for what follows."""
+        start, tid, _, head, _ = entry
+        kind = head[12]
+        if kind == Kind.SYSCALL:
+            if start + head[1] > watermark and not self._interrupted(start, following, watermark):
+                return False
+            self._unfinished(entry, self._execs.caller(tid, start, start + head[1]))
+            self._push(entry)
+        elif kind == Kind.IN_FLIGHT:
+            return self._print_open(entry, following, watermark)
         elif kind == Kind.EXITED:
             self._end_open(start, tid)
             self._narrow.pop(tid, None)
-            self._line(start, tid, ended_line(record.rval))
+            self._line(start, tid, ended_line(head[2]))
         elif kind == Kind.EXEC:
-            self._executed(record)
-        elif kind == Kind.LOST:
-            self._line(start, self._pid or tid, notes.lost_note(record))
-        elif kind == Kind.WINDOW:
-            self._line(start, self._pid or tid, notes.window_note(record))
-        else:
+            self._executed(_record(entry))
+        elif kind == Kind.DETACHED:
             self._open.pop(tid, None)
+        else:
+            text, of_process = _NOTES[kind]
+            self._line(start, self._pid or tid if of_process else tid, text(_record(entry)))
         return True
 
-    def _print_open(self, record: Record, following: Record | None, watermark: int) -> bool:
-        start, tid = record.start, record.tid
-        same = following is not None and following.tid == tid and following.start <= watermark
-        if same and following is not None and not self._ends_before(following):
-            if following.kind == Kind.EXITED:
-                self._announced.pop((tid, start), None)
-                self._line(start, tid, self._abandoned(record), " = ?")
+    def _print_open(self, entry: Entry, following: Entry, watermark: int) -> bool:
+        """Prints a call that has not returned; returns False to wait for what follows."""
+        start, tid, _, head, captures = entry
+        due = following is not None and following[0] <= watermark
+        if (
+            following is not None
+            and due
+            and following[1] == tid
+            and not self._ends_before(following)
+        ):
+            kind = following[3][12]
+            if kind == Kind.EXITED:
+                self._announced.discard((tid, start))
+                self._line(start, tid, self._abandoned(head, captures), " = ?")
                 return True
-            if following.kind == Kind.DETACHED:
-                self._announced.pop((tid, start), None)
-                self._line(start, tid, f"{self._calls.entering(record)} <detached ...>")
+            if kind == Kind.DETACHED:
+                self._announced.discard((tid, start))
+                self._line(start, tid, f"{self._calls.entering(head, captures)} <detached ...>")
                 return True
         ended = watermark == FOREVER or not self._interrupted(start, following, watermark)
-        if ended and (following is None or following.start > watermark):
+        if ended and not due:
             return False
-        self._announced.pop((tid, start), None)
-        self._line(start, tid, f"{self._calls.entering(record)} <unfinished ...>")
-        self._open[tid] = record
+        self._announced.discard((tid, start))
+        self._unfinished(entry, tid)
+        self._open[tid] = entry
         return True
 
-    def _ends_before(self, record: Record) -> bool:
-        return bool(self._ends and self._ends[0][:2] < (record.start, record.tid))
+    def _ends_before(self, entry: Entry) -> bool:
+        return bool(self._ends and self._ends[0][:2] < entry[:2])
 
-    def _abandoned(self, record: Record) -> str:
+    def _abandoned(self, head: Head, captures: bytes) -> str:
         """Returns a call that never returns, up to its closing parenthesis."""
-        first, rest, _ = self._calls.split(record)
-        if rest == ")" or self._calls.name(record) in NO_RETURN:
+        first = self._calls.entering(head, captures)
+        rest = self._rest(head, captures)
+        if rest == ")" or first.startswith(_NO_RETURN):
             return first + rest
         return f"{first} <unfinished ...>)"
 
+    def _rest(self, head: Head, captures: bytes) -> str:
+        return self._calls.resumed(head, captures)[0].partition(" resumed>")[2]
+
     def _end_open(self, time: int, tid: int) -> None:
         """Prints the end of the call a thread died in."""
-        record = self._open.pop(tid, None)
-        if record is None:
+        entry = self._open.pop(tid, None)
+        if entry is None:
             return
-        self._describe(time, record)
-        _, rest, _ = self._calls.split(record)
+        self._describe(time, entry)
+        name, _, rest = self._calls.resumed(entry[3], entry[4])[0].partition(" resumed>")
         middle = "" if rest == ")" else " <unfinished ...>"
-        self._line(time, tid, f"<... {self._calls.name(record)} resumed>{middle})", " = ?")
+        self._line(time, tid, f"{name} resumed>{middle})", " = ?")
 
     def _executed(self, record: Record) -> None:
         """Prints what execve did to threads and name; the calling thread becomes the leader."""
@@ -369,7 +395,7 @@ class Timeline:
             self._line(start, tid, notes.superseded_note(former))
             caller = self._open.pop(former, None)
             if caller is not None:
-                self._open[tid] = caller._replace(tid=tid)
+                self._open[tid] = caller
         found = decode(record.captures).get(0)
         if found is not None:
             name = found[1].decode("utf-8", "surrogateescape")
@@ -377,23 +403,25 @@ class Timeline:
                 self._line(start, tid, notes.renamed_note(self._command, name))
             self._command = name or self._command
 
-    def _resume(self, end: tuple[int, int, int, Record]) -> None:
-        time, tid, _, record = end
-        self._describe(time, record)
-        _, rest, returned = self._calls.split(record)
-        duration = record.duration
-        text = f"<... {self._calls.name(record)} resumed>{rest}"
-        end_text = f" = {returned} <{duration // SECOND}.{duration % SECOND // 1000:06d}>"
-        self._line(time, tid, text, end_text)
+    def _unfinished(self, entry: Entry, tid: int) -> None:
+        text = self._calls.entering(entry[3], entry[4])
+        self._out.append(f"{self._prefix(entry[0], tid)}{text} <unfinished ...>\n")
 
-    def _describe(self, time: int, record: Record) -> None:
+    def _resume(self, entry: Entry) -> None:
+        time, tid, _, head, captures = entry
+        self._describe(time, entry)
+        text, returned = self._calls.resumed(head, captures)
+        line = f"{self._prefix(time, tid)}{text}"
+        self._out.append(f"{line:<{COLUMN}} = {returned}{duration_text(head[1])}")
+
+    def _describe(self, time: int, entry: Entry) -> None:
         """Moves what descriptors refer to on to the moment at which a call is printed."""
         table, descriptors = self._table, self._calls.descriptors
         if table is not None and descriptors is not None:
             table.advance(time)
-            descriptors.begin(table, record)
+            descriptors.begin(table, _record(entry))
 
     def _line(self, time: int, tid: int, text: str, end: str = "") -> None:
         """Appends a line; what stands behind a call starts in column 40 at the earliest."""
-        head = f"{tid:<5} {self._stamp(time)}{text}"
-        self._out.append(f"{head:<39}{end}\n" if end else f"{head}\n")
+        head = f"{self._prefix(time, tid)}{text}"
+        self._out.append(f"{head:<{COLUMN}}{end}\n" if end else f"{head}\n")

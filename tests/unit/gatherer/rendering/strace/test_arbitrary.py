@@ -17,6 +17,7 @@ from gatherer.rendering.strace.args.text import escape, quote
 from gatherer.rendering.strace.calls.call import CallRenderer
 from gatherer.rendering.strace.lines.process_lines import ProcessLines
 from hg_shared.records import UNKNOWN_LENGTH, Abi, Record, encode_capture
+from tests.unit.gatherer.rendering.strace.packed import call_text, feed, split_text
 
 U64 = st.one_of(
     st.integers(0, 2**64 - 1), st.integers(0, 600), st.sampled_from([2**31, 2**32 - 1, 2**63])
@@ -61,16 +62,13 @@ def is_printable(text: str) -> bool:
 @given(record=records(st.just(0)), limit=st.integers(0, 100))
 def test_a_call_is_printable_and_its_parts_fit(record: Record, limit: int) -> None:
     renderer = CallRenderer(limit)
-    text, returned = renderer.call(record)
+    text = call_text(renderer, record)
     assert is_printable(text)
-    assert is_printable(returned)
-    first, rest, same = renderer.split(record)
-    assert first + rest == text
-    assert same == returned
-    assert renderer.entering(record) == first
+    first, rest, returned = split_text(renderer, record)
+    assert f"{first}{rest} = {returned}" == text
+    assert re.match(r"\w+\(", first)
+    assert rest.endswith(")")
     assert renderer.undecoded == 0
-    assert text.startswith(renderer.name(record) + "(")
-    assert text.endswith(")")
 
 
 @pytest.mark.parametrize("abi", [Abi.X86_64, Abi.AARCH64, Abi.I386])
@@ -89,9 +87,9 @@ def test_every_call_takes_captures_of_any_size(abi: Abi, size: int) -> None:
         for rval in (-38, 5):
             args = tuple(random.choice([0, 1, size, 2**32 - 1, 2**63]) for _ in range(6))
             record = Record(0, 0, rval, args, 1, 1, nr, 0, abi, captured)  # type: ignore[arg-type]
-            first, rest, returned = renderer.split(record)
+            first, rest, returned = split_text(renderer, record)
             assert is_printable(first + rest + returned)
-            assert renderer.call(record)[0] == first + rest
+            assert call_text(renderer, record) == f"{first}{rest} = {returned}"
     assert renderer.undecoded == 0
 
 
@@ -103,8 +101,8 @@ def test_any_stream_gives_whole_printable_lines(stream: list[Record], cuts: list
     lines = ProcessLines(10**18, pid=7, command="cat")
     out = []
     for at, cut in enumerate(sorted(cuts)):
-        out.append(lines.feed(stream[at::4], cut))
-    out.append(lines.feed(stream, 2**41))
+        out.append(feed(lines, stream[at::4], cut))
+    out.append(feed(lines, stream, 2**41))
     out.append(lines.finish())
     text = b"".join(out).decode("ascii")
     assert text == "" or text.endswith("\n")
@@ -146,7 +144,8 @@ def test_paths_of_any_bytes_and_length_are_shown_whole_or_cut(
     path = (data.replace(b"\0", b"") * repeated)[:4096]
     length = UNKNOWN_LENGTH if more else len(path)
     held = encode_capture(0, 0, path, length)
-    text, _ = CallRenderer(8).call(Record(0, 0, -36, (1, 0, 0, 0, 0, 0), 1, 1, 80, 0, 0, held))
+    record = Record(0, 0, -36, (1, 0, 0, 0, 0, 0), 1, 1, 80, 0, 0, held)
+    text = call_text(CallRenderer(8), record).rpartition(" = ")[0]
     assert is_printable(text)
     shown, end = re.fullmatch(r'chdir\("(.*)"(|\.\.\.)\)', text).groups()  # type: ignore[union-attr]
     assert unescape(shown) == path[:4095]

@@ -7,9 +7,12 @@ import struct
 import pytest
 
 from gatherer.rendering.strace.args.returns import error_text
+from gatherer.rendering.strace.calls import call as call_module
 from gatherer.rendering.strace.calls.call import CallRenderer
+from gatherer.rendering.strace.calls.compiler import Form
 from hg_shared.records import UNKNOWN_LENGTH, Abi, Kind, Record, encode_capture
 from hg_shared.syscalls import numbers
+from tests.unit.gatherer.rendering.strace.packed import call_text, split_text
 
 M1 = 0xFFFFFFFF
 CWD = 0xFFFFFF9C
@@ -37,8 +40,7 @@ def at_entry(arg: int, data: bytes | None, length: int | None = None, hop: int =
 def text(
     name: str, args: tuple[int, ...], rval: int = 0, *captures: bytes, abi: Abi = Abi.X86_64
 ) -> str:
-    call, returned = CallRenderer().call(record(name, args, rval, *captures, abi=abi))
-    return f"{call} = {returned}"
+    return call_text(CallRenderer(), record(name, args, rval, *captures, abi=abi))
 
 
 PASSWD = at_exit(1, b"/etc/passwd")
@@ -487,27 +489,25 @@ def test_epoll_events_are_packed_on_x86_only() -> None:
 
 def test_unknown_numbers_are_shown_raw() -> None:
     unknown = Record(0, 0, -38, (1, 2, 3, 4, 5, 6), 1, 1, 487, 0, 0, b"")
-    assert CallRenderer().call(unknown) == (
-        "syscall_0x1e7(0x1, 0x2, 0x3, 0x4, 0x5, 0x6)",
-        "-1 ENOSYS (Function not implemented)",
+    assert call_text(CallRenderer(), unknown) == (
+        "syscall_0x1e7(0x1, 0x2, 0x3, 0x4, 0x5, 0x6) = -1 ENOSYS (Function not implemented)"
     )
+    assert split_text(CallRenderer(), unknown)[1] == ")"
 
 
 def test_a_number_that_a_head_cannot_hold_is_in_a_capture() -> None:
     held = encode_capture(0, 255, (2**64 - 1).to_bytes(8, "little"), 8, at_entry=True)
     record = Record(0, 0, -38, (1, 0, 0, 0, 0, 0), 1, 1, 0xFFFF, 0, 0, held)
-    assert CallRenderer().call(record) == (
-        "syscall_0xffffffffffffffff(0x1, 0, 0, 0, 0, 0)",
-        "-1 ENOSYS (Function not implemented)",
+    assert call_text(CallRenderer(), record) == (
+        "syscall_0xffffffffffffffff(0x1, 0, 0, 0, 0, 0) = -1 ENOSYS (Function not implemented)"
     )
-    assert CallRenderer().name(record._replace(captures=b"")) == "syscall_0xffff"
+    without = split_text(CallRenderer(), record._replace(captures=b""))
+    assert without[0].startswith("syscall_0xffff(")
 
 
 def test_unknown_abis_are_shown_raw() -> None:
-    assert CallRenderer().call(Record(0, 0, 1, (1, 0, 0, 0, 0, 0), 1, 1, 3, 0, 255, b"")) == (
-        "syscall_0x3(0x1, 0, 0, 0, 0, 0)",
-        "1",
-    )
+    unknown = Record(0, 0, 1, (1, 0, 0, 0, 0, 0), 1, 1, 3, 0, 255, b"")
+    assert call_text(CallRenderer(), unknown) == "syscall_0x3(0x1, 0, 0, 0, 0, 0) = 1"
 
 
 def test_32_bit_calls_have_their_own_table() -> None:
@@ -599,30 +599,27 @@ def test_errors() -> None:
 def test_a_call_is_split_where_the_kernel_starts_to_write(
     call: Record, first: str, rest: str
 ) -> None:
-    renderer = CallRenderer()
-    assert renderer.split(call)[:2] == (first, rest)
-    assert renderer.entering(call) == first
+    assert split_text(CallRenderer(), call)[:2] == (first, rest)
 
 
 def test_the_string_size_cuts_strings_but_not_paths() -> None:
     renderer = CallRenderer(4)
     call = record("write", (1, P, 10), 10, at_exit(1, b"0123456789"))
-    assert renderer.call(call)[0] == 'write(1, "0123"..., 10)'
+    assert call_text(renderer, call) == 'write(1, "0123"..., 10) = 10'
     call = record("chdir", (P,), 0, at_exit(0, b"/a/long/path"))
-    assert renderer.call(call)[0] == 'chdir("/a/long/path")'
+    assert call_text(renderer, call) == 'chdir("/a/long/path") = 0'
 
 
-def test_a_decoder_that_fails_costs_one_line_only() -> None:
+def test_a_decoder_that_fails_costs_one_line_only(monkeypatch: pytest.MonkeyPatch) -> None:
     renderer = CallRenderer()
     call = record("close", (3,), -9)
 
     def fails(*_: object) -> str:
         raise ZeroDivisionError
 
-    broken = renderer.find(call)._replace(entering=fails, whole=fails)
-    renderer.find = lambda _: broken  # type: ignore[method-assign]
-    raw = "close(0x3, 0, 0, 0, 0, 0)"
-    assert renderer.call(call) == (raw, "-1 EBADF (Bad file descriptor)")
-    assert renderer.split(call) == (raw[:-1], ")", "-1 EBADF (Bad file descriptor)")
-    assert renderer.entering(call) == raw[:-1]
-    assert renderer.undecoded == 3
+    monkeypatch.setattr(call_module, "compile_form", lambda *_: Form(fails, fails, fails))
+    raw, error = "close(0x3, 0, 0, 0, 0, 0", "-1 EBADF (Bad file descriptor)"
+    assert call_text(renderer, call) == f"{raw}) = {error}"
+    assert renderer.undecoded == 1
+    assert split_text(renderer, call) == (raw, ")", error)
+    assert renderer.undecoded == 2

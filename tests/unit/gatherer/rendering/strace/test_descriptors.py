@@ -14,6 +14,7 @@ from gatherer.rendering.strace.calls.call import CallRenderer
 from gatherer.rendering.strace.lines.process_lines import ProcessLines
 from hg_shared.records import CWD_ARGUMENT, FD_ARGUMENT, Record, encode_capture
 from hg_shared.syscalls import numbers
+from tests.unit.gatherer.rendering.strace.packed import feed
 
 NR = numbers(0)
 CWD = 0xFFFFFF9C
@@ -36,8 +37,8 @@ def lines(*records: Record, entries: dict[str, str] | None = None) -> list[str]:
     table = DescriptorTable()
     made = ProcessLines(0, CallRenderer(32, Descriptors()), 7, "x", "none", None, table)
     table.load(0, {"cwd": "/home", "0": "/dev/null\0char 1:3"} if entries is None else entries)
-    made.feed(records, 0)
-    printed = (made.feed([], 1 << 40) + made.finish()).decode("ascii")
+    feed(made, records, 0)
+    printed = (feed(made, [], 1 << 40) + made.finish()).decode("ascii")
     texts = [line.split(None, 1)[1] for line in printed.splitlines()]
     return [re.sub(r" +=(?= )", " =", re.sub(r" <[\d.]+>$", "", text)) for text in texts]
 

@@ -11,6 +11,7 @@ from gatherer.rendering.strace.lines.process_lines import ProcessLines
 from gatherer.rendering.strace.lines.stamps import SECOND, stamp
 from hg_shared.records import Abi, Kind, LossCause, Record, encode_capture
 from hg_shared.syscalls import numbers
+from tests.unit.gatherer.rendering.strace.packed import feed
 
 NR = numbers(Abi.X86_64)
 US = 1000
@@ -49,15 +50,15 @@ def process(**options: object) -> ProcessLines:
 
 
 def fed(lines: ProcessLines, records: list[Record], watermark: int) -> list[str]:
-    return lines.feed(records, watermark * US).decode().splitlines()
+    return feed(lines, records, watermark * US).decode().splitlines()
 
 
 def test_a_line_is_what_strace_writes() -> None:
     lines = process()
-    assert lines.feed([call(4711, 1_000_123, 45)], SECOND * 2) == (
+    assert feed(lines, [call(4711, 1_000_123, 45)], SECOND * 2) == (
         b"4711  13:00:01.000123 close(3)          = 0 <0.000045>\n"
     )
-    assert lines.feed([call(12345678, 3_000_000, 500_000)], SECOND * 5) == (
+    assert feed(lines, [call(12345678, 3_000_000, 500_000)], SECOND * 5) == (
         b"12345678 13:00:03.000000 close(3)       = 0 <0.500000>\n"
     )
     assert lines.lines == 2
@@ -307,7 +308,7 @@ def test_renderers_may_be_shared() -> None:
     for tid in (1, 2):
         lines = ProcessLines(EPOCH, calls, zone=UTC)
         record = call(tid, 1, 1, "write", (1, P, 9), 9, encode_capture(1, 0, b"123456789", 9))
-        assert '"1234"...' in lines.feed([record], SECOND).decode()
+        assert '"1234"...' in feed(lines, [record], SECOND).decode()
 
 
 def test_timestamp_styles() -> None:
@@ -320,7 +321,7 @@ def test_timestamp_styles() -> None:
     assert relative(6 * SECOND + 1000) == "     1.000001 "
     with pytest.raises(ValueError, match="sometimes"):
         stamp("sometimes", 0)
-    assert ProcessLines(EPOCH, timestamps="none").feed([call(9, 1, 1)], SECOND) == (
+    assert feed(ProcessLines(EPOCH, timestamps="none"), [call(9, 1, 1)], SECOND) == (
         b"9     close(3)                          = 0 <0.000001>\n"
     )
 

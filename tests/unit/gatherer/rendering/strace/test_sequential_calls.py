@@ -1,4 +1,4 @@
-"""The short way from rows to lines prints what the long way prints, to the byte."""
+"""The fast path from records to lines prints what the timeline prints, to the byte."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatherer.rendering.strace.calls.call import CallRenderer
-from gatherer.rendering.strace.calls.rows import CAPTURE_MAX, TEXTS_MAX
+from gatherer.rendering.strace.calls.compiler import CAPTURE_MAX, TEXTS_MAX
 from gatherer.rendering.strace.lines.process_lines import ProcessLines
 from gatherer.rendering.strace.lines.stamps import SECOND
-from hg_shared.records import HEAD, Abi, Kind, Record, encode_capture
+from hg_shared.records import Abi, Kind, Record, encode_capture
 from hg_shared.syscalls import numbers
+from tests.unit.gatherer.rendering.strace.packed import OrderedLines, packed
 from tests.unit.gatherer.rendering.strace.test_arbitrary import records as any_records
 
 SOAK = os.environ.get("HYPOTHESIS_PROFILE") == "soak"
@@ -24,23 +25,18 @@ P = 0x7FFE1000
 Feed = tuple[list[Record], int]
 
 
-def packed(records: list[Record]) -> tuple[bytes, bytes]:
-    heads = [
-        HEAD.pack(*record[:3], *record[3], *record[4:9], len(record.captures)) for record in records
-    ]
-    return b"".join(heads), b"".join(record.captures for record in records)
-
-
 def both(feeds: list[Feed], offset: int = EPOCH, **options: object) -> list[bytes]:
-    """Feeds both ways alike; returns the output of each feed, and asserts that they are equal."""
-    long, short = (ProcessLines(offset, pid=7, command="cat", **options) for _ in range(2))  # type: ignore[arg-type]
+    """Feeds both paths alike; returns the output of each feed, and asserts that they are equal."""
+    ordered = OrderedLines(offset, 7, "cat", **options)  # type: ignore[arg-type]
+    lines = ProcessLines(offset, pid=7, command="cat", **options)  # type: ignore[arg-type]
     out = []
     for records, watermark in feeds:
-        out.append(long.feed(records, watermark))
-        assert short.feed_rows(*packed(records), watermark) == out[-1]
-    out.append(long.finish())
-    assert short.finish() == out[-1]
-    assert (short.lines, short.skipped) == (long.lines, long.skipped)
+        out.append(ordered.feed_rows(*packed(records), watermark))
+        assert lines.feed_rows(*packed(records), watermark) == out[-1]
+    out.append(ordered.finish())
+    assert lines.finish() == out[-1]
+    assert lines.lines == b"".join(out).count(b"\n")
+    assert lines.skipped == ordered.timeline.skipped
     return out
 
 
@@ -222,21 +218,21 @@ def test_a_call_in_flight_ends_among_others() -> None:
     assert out.count(b"pause( <unfinished ...>") == out.count(b"<... pause resumed>") == 1
 
 
-def test_it_goes_back_to_the_short_way() -> None:
+def test_it_goes_back_to_the_fast_path() -> None:
     lines = ProcessLines(EPOCH)
     lines.feed_rows(*packed([call(10, 0, "pause", (), kind=Kind.IN_FLIGHT)]), 5)
-    assert lines._running
+    assert lines._fast
     lines.feed_rows(*packed([call(20, 5, tid=5)]), 200)
-    assert lines._running
+    assert lines._fast
     lines.feed_rows(*packed([call(300, 500), call(400, 5, tid=5), call(500, 400, tid=6)]), 450)
-    assert not lines._running
+    assert not lines._fast
     lines.feed_rows(*packed([call(1000)]), 2000)
     lines.feed_rows(*packed([call(2001)]), 3000)
-    assert lines._running
+    assert lines._fast
 
 
 @pytest.mark.parametrize("lead", [0, 1, 3, 50, 100_000])
-def test_notes_that_come_ahead_of_their_time_keep_the_short_way(lead: int) -> None:
+def test_notes_that_come_ahead_of_their_time_wait_for_it(lead: int) -> None:
     """A reader that falls behind notes a loss now, while older calls are still on their way."""
     feeds: list[Feed] = []
     for number in range(60):
@@ -246,10 +242,6 @@ def test_notes_that_come_ahead_of_their_time_keep_the_short_way(lead: int) -> No
         feeds.append(([lost, *steps] if number % 3 else steps, begin - 2000))
     feeds.append(([], 200_000))
     assert b"".join(both(feeds)).count(b"LOST 7 records") == 40
-    lines = ProcessLines(EPOCH)
-    for records, watermark in feeds:
-        lines.feed_rows(*packed(records), watermark)
-        assert lines._running
 
 
 def test_notes_and_calls_of_one_moment_keep_their_order() -> None:
@@ -277,7 +269,7 @@ def test_texts_that_are_remembered_are_bounded() -> None:
             for data in [n.to_bytes(4, "little").rjust(size, b"-")]
         ]
         assert lines.feed_rows(*packed(steps), 10**9).count(b"\n") == count
-    row = calls.rows(Abi.X86_64)[NR["write"]]
+    row = calls.forms(Abi.X86_64)[NR["write"]].row
     texts = row.__globals__["f1"]
     assert 0 < len(texts) <= TEXTS_MAX
     assert max(map(len, texts)) <= CAPTURE_MAX
