@@ -32,7 +32,7 @@ class AgentAttacher:
         target = config.target
 
         def open_access() -> ClusterAccess:
-            # Imported here: the kubernetes package takes longer to load than --help may take.
+            # Imported here: a capture without node agents needs none of it.
             from gatherer.kube.auth.credentials import load_access
 
             return load_access(target.kubeconfig, target.context)

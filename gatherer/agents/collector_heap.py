@@ -181,7 +181,7 @@ def serve(connection: Connection) -> None:
 
 
 async def _serve(connection: Connection, request: ProfileRequest) -> None:
-    # Imported here: the kubernetes package takes long to load, and tests need none.
+    # Imported here: tests need none of it.
     from gatherer.kube.auth.credentials import load_access
 
     def report(message: object) -> None:

@@ -58,7 +58,7 @@ async def examine(target: TargetConfig) -> Evidence:
     Args:
         target: what to look at.
     """
-    # The kubernetes package takes longer to load than --help may take.
+    # aiohttp takes longer to load than --help may take.
     from gatherer.kube.api import KubernetesApi
     from gatherer.kube.auth.credentials import load_access
 

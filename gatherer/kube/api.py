@@ -1,60 +1,34 @@
-"""Requests to the Kubernetes API; together with `auth.credentials` the only user of `kubernetes`.
-
-Answers are taken as bytes (`*_without_preload_content`) and read by `gatherer.kube.objects`: the
-package's own models reject objects that lack a field its schema calls required.
-"""
+"""Requests to the Kubernetes API, and the objects that answer them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import json
+from collections.abc import AsyncIterator, Mapping
+from urllib.parse import quote, urlencode
 
 import aiohttp
-from kubernetes.aio.client import (
-    ApiClient,
-    AppsV1Api,
-    AuthenticationV1Api,
-    AuthorizationV1Api,
-    BatchV1Api,
-    Configuration,
-    CoreV1Api,
-    V1SelfSubjectAccessReview,
-    V1SelfSubjectReview,
-    VersionApi,
-)
-from kubernetes.aio.client.rest import RESTClientObject
 
 from gatherer.errors import ApiError
 from gatherer.kube.auth.access import ClusterAccess
-from gatherer.kube.http_session import connector, failure, proxy_options, session_options
+from gatherer.kube.http_client import Request
+from gatherer.kube.objects.json_fields import as_mapping, string_at
 from gatherer.kube.objects.models import Pod
 from gatherer.kube.objects.node import Node
 from gatherer.kube.objects.references import Reference
 from gatherer.kube.objects.review import Right, allowed, git_version, user_name
 from gatherer.kube.objects.workloads import Workload
-from gatherer.kube.transport import Transport
+from gatherer.kube.transport import Transport, request_error
 from gatherer.kube.watch.watch_events import GONE, PodList, WatchDecoder, WatchEvent
 
 _TIMEOUT = 20.0  # seconds, for one request
 _WATCH_GRACE = 30.0  # seconds that a watch may last longer than it was asked for
 _PAGE = 500  # objects in one answer of a list
 _LIST_ATTEMPTS = 3  # a list that takes longer than the server remembers starts again
-
-
-class _Requests(RESTClientObject):
-    """What sends the package's requests, with connections of ours.
-
-    Args:
-        configuration: of the package.
-        access: to the API server.
-    """
-
-    def __init__(self, configuration: Configuration, access: ClusterAccess) -> None:
-        super().__init__(configuration)
-        self._access = access
-
-    def _create_connector(self) -> aiohttp.TCPConnector:
-        # With the TLS that exec uses too: with the certificate an exec plugin may renew.
-        return connector(self._access, self.maxsize)
+_CORE = "/api/v1"
+_APPS = "/apis/apps/v1"
+_BATCH = "/apis/batch/v1"
+_JSON = {"Accept": "application/json"}
+_USER_REVIEW = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
 
 
 class KubernetesApi:
@@ -67,17 +41,6 @@ class KubernetesApi:
     def __init__(self, access: ClusterAccess) -> None:
         self._access = access
         self._transport = Transport(access)
-        configuration = Configuration(
-            host=access.server,
-            tls_server_name=access.tls_server_name,
-            client_session_kwargs=session_options(access),
-            **proxy_options(access),
-        )
-        self._client = ApiClient(configuration)
-        self._client.rest_client = _Requests(configuration, access)
-        self._core = CoreV1Api(self._client)
-        self._apps = AppsV1Api(self._client)
-        self._batch = BatchV1Api(self._client)
 
     async def read_pod(self, namespace: str, name: str) -> Pod:
         """Returns a pod.
@@ -87,14 +50,7 @@ class KubernetesApi:
             ApiError: the server refused.
             ClusterUnreachable: there was no answer.
         """
-        document = await self._transport.request(
-            lambda headers: self._core.read_namespaced_pod_without_preload_content(
-                name, namespace, _headers=headers, _request_timeout=_TIMEOUT
-            ),
-            verb="get",
-            resource="pods",
-            namespace=namespace,
-        )
+        document = await self._get(_path(_CORE, "pods", namespace, name), "pods", namespace)
         return Pod.from_json(document)
 
     async def list_pods(self, namespace: str, selector: str) -> PodList:
@@ -110,12 +66,7 @@ class KubernetesApi:
         """
         for attempt in range(_LIST_ATTEMPTS):
             try:
-                items, version = await self._list(
-                    self._core.list_namespaced_pod_without_preload_content,
-                    namespace,
-                    selector,
-                    "pods",
-                )
+                items, version = await self._list(_CORE, "pods", namespace, selector)
                 break
             except ApiError as error:
                 if error.status != GONE or attempt == _LIST_ATTEMPTS - 1:
@@ -138,18 +89,16 @@ class KubernetesApi:
             ApiError: the server refused; 410 when it does not remember the version.
             ClusterUnreachable: there was no answer, or the connection broke.
         """
+        query = {
+            "labelSelector": selector,
+            "fieldSelector": f"metadata.name={name}" if name else "",
+            "watch": "true",
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(seconds),
+        }
         answer = await self._transport.open(
-            lambda headers: self._core.list_namespaced_pod_without_preload_content(
-                namespace,
-                label_selector=selector or None,
-                field_selector=f"metadata.name={name}" if name else None,
-                watch=True,
-                resource_version=version,
-                allow_watch_bookmarks=True,
-                timeout_seconds=seconds,
-                _headers=headers,
-                _request_timeout=seconds + _WATCH_GRACE,
-            ),
+            _request(_path(_CORE, "pods", namespace), query, seconds=seconds + _WATCH_GRACE),
             verb="watch",
             resource="pods",
             namespace=namespace,
@@ -160,7 +109,7 @@ class KubernetesApi:
                 for event in decoder.receive_data(data):
                     yield event
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise failure(self._access, error) from error
+            raise request_error(self._access, error) from error
         finally:
             answer.close()
 
@@ -172,22 +121,10 @@ class KubernetesApi:
             ApiError: the server refused.
             ClusterUnreachable: there was no answer.
         """
-        read = {
-            "deployments": self._apps.read_namespaced_deployment_without_preload_content,
-            "replicasets": self._apps.read_namespaced_replica_set_without_preload_content,
-            "statefulsets": self._apps.read_namespaced_stateful_set_without_preload_content,
-            "daemonsets": self._apps.read_namespaced_daemon_set_without_preload_content,
-            "jobs": self._batch.read_namespaced_job_without_preload_content,
-        }[reference.resource]
-        document = await self._transport.request(
-            lambda headers: read(
-                reference.name, namespace, _headers=headers, _request_timeout=_TIMEOUT
-            ),
-            verb="get",
-            resource=reference.resource,
-            namespace=namespace,
-        )
-        return Workload.from_json(reference.resource, document)
+        resource = reference.resource
+        group = _BATCH if resource == "jobs" else _APPS
+        path = _path(group, resource, namespace, reference.name)
+        return Workload.from_json(resource, await self._get(path, resource, namespace))
 
     async def list_replica_sets(self, namespace: str, selector: str) -> list[Workload]:
         """Returns the ReplicaSets that a selector takes.
@@ -196,12 +133,7 @@ class KubernetesApi:
             ApiError: the server refused.
             ClusterUnreachable: there was no answer.
         """
-        items, _ = await self._list(
-            self._apps.list_namespaced_replica_set_without_preload_content,
-            namespace,
-            selector,
-            "replicasets",
-        )
+        items, _ = await self._list(_APPS, "replicasets", namespace, selector)
         return [Workload.from_json("replicasets", item) for item in items]
 
     async def read_node(self, name: str) -> Node:
@@ -212,14 +144,7 @@ class KubernetesApi:
             ApiError: the server refused; who may read pods often may not read nodes.
             ClusterUnreachable: there was no answer.
         """
-        document = await self._transport.request(
-            lambda headers: self._core.read_node_without_preload_content(
-                name, _headers=headers, _request_timeout=_TIMEOUT
-            ),
-            verb="get",
-            resource="nodes",
-        )
-        return Node.from_json(document)
+        return Node.from_json(await self._get(f"{_CORE}/nodes/{quote(name, safe='')}", "nodes"))
 
     async def version(self) -> str:
         """Returns the server's version, such as `v1.36.2`; empty when it tells none.
@@ -228,15 +153,7 @@ class KubernetesApi:
             ApiError: the server refused.
             ClusterUnreachable: there was no answer.
         """
-        client = VersionApi(self._client)
-        document = await self._transport.request(
-            lambda headers: client.get_code_without_preload_content(
-                _headers=headers, _request_timeout=_TIMEOUT
-            ),
-            verb="get",
-            resource="/version",
-        )
-        return git_version(document)
+        return git_version(await self._get("/version", "/version"))
 
     async def may(self, right: Right, namespace: str) -> bool:
         """Returns whether the user has a right, by a SelfSubjectAccessReview.
@@ -249,16 +166,11 @@ class KubernetesApi:
             ApiError: the server refused to say.
             ClusterUnreachable: there was no answer.
         """
-        client = AuthorizationV1Api(self._client)
-        review = V1SelfSubjectAccessReview.model_validate(right.review(namespace))
-        document = await self._transport.request(
-            lambda headers: client.create_self_subject_access_review_without_preload_content(
-                review, _headers=headers, _request_timeout=_TIMEOUT
-            ),
-            verb="create",
-            resource="selfsubjectaccessreviews",
+        return allowed(
+            await self._create(
+                "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", right.review(namespace)
+            )
         )
-        return allowed(document)
 
     async def user(self) -> str:
         """Returns who the server takes the user for, by a SelfSubjectReview (Kubernetes 1.28).
@@ -267,15 +179,8 @@ class KubernetesApi:
             ApiError: the server refused, or is too old to know.
             ClusterUnreachable: there was no answer.
         """
-        client = AuthenticationV1Api(self._client)
-        document = await self._transport.request(
-            lambda headers: client.create_self_subject_review_without_preload_content(
-                V1SelfSubjectReview(), _headers=headers, _request_timeout=_TIMEOUT
-            ),
-            verb="create",
-            resource="selfsubjectreviews",
-        )
-        return user_name(document)
+        path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+        return user_name(await self._create(path, _USER_REVIEW))
 
     async def add_ephemeral_container(
         self, namespace: str, name: str, patch: dict[str, object]
@@ -292,65 +197,64 @@ class KubernetesApi:
             ApiError: the server refused.
             ClusterUnreachable: there was no answer.
         """
+        request = Request(
+            "PATCH",
+            _path(_CORE, "pods", namespace, name) + "/ephemeralcontainers",
+            _TIMEOUT,
+            {**_JSON, "Content-Type": "application/strategic-merge-patch+json"},
+            json.dumps(patch).encode(),
+        )
         document = await self._transport.request(
-            lambda headers: (
-                self._core.patch_namespaced_pod_ephemeralcontainers_without_preload_content(
-                    name,
-                    namespace,
-                    patch,
-                    _content_type="application/strategic-merge-patch+json",
-                    _headers=headers,
-                    _request_timeout=_TIMEOUT,
-                )
-            ),
-            verb="patch",
-            resource="pods/ephemeralcontainers",
-            namespace=namespace,
+            request, verb="patch", resource="pods/ephemeralcontainers", namespace=namespace
         )
         return Pod.from_json(document)
 
     async def aclose(self) -> None:
         """Closes the connections."""
-        await self._client.close()  # type: ignore[no-untyped-call]
+        await self._transport.aclose()
+
+    async def _get(self, path: str, resource: str, namespace: str = "") -> object:
+        return await self._transport.request(
+            _request(path), verb="get", resource=resource, namespace=namespace
+        )
+
+    async def _create(self, path: str, document: Mapping[str, object]) -> object:
+        headers = {**_JSON, "Content-Type": "application/json"}
+        request = Request("POST", path, _TIMEOUT, headers, json.dumps(document).encode())
+        resource = path.rpartition("/")[2]
+        return await self._transport.request(request, verb="create", resource=resource)
 
     async def _list(
-        self,
-        call: Callable[..., Awaitable[aiohttp.ClientResponse]],
-        namespace: str,
-        selector: str,
-        resource: str,
+        self, group: str, resource: str, namespace: str, selector: str
     ) -> tuple[list[object], str]:
         """Returns the items of a list, page by page, and its resource version."""
         items: list[object] = []
-        token: str | None = None
+        token = ""
         while True:
-            document = await self._page(call, namespace, selector, token, resource)
-            body = document if isinstance(document, dict) else {}
-            page, metadata = body.get("items"), body.get("metadata")
+            query = {"labelSelector": selector, "limit": str(_PAGE), "continue": token}
+            document = await self._transport.request(
+                _request(_path(group, resource, namespace), query),
+                verb="list",
+                resource=resource,
+                namespace=namespace,
+            )
+            body = as_mapping(document)
+            page, metadata = body.get("items"), as_mapping(body.get("metadata"))
             items += page if isinstance(page, list) else []
-            metadata = metadata if isinstance(metadata, dict) else {}
-            token = metadata.get("continue") or None
-            if token is None:
-                return items, str(metadata.get("resourceVersion", ""))
+            token = string_at(metadata, "continue")
+            if not token:
+                return items, string_at(metadata, "resourceVersion")
 
-    async def _page(
-        self,
-        call: Callable[..., Awaitable[aiohttp.ClientResponse]],
-        namespace: str,
-        selector: str,
-        token: str | None,
-        resource: str,
-    ) -> object:
-        return await self._transport.request(
-            lambda headers: call(
-                namespace,
-                label_selector=selector or None,
-                limit=_PAGE,
-                _continue=token,
-                _headers=headers,
-                _request_timeout=_TIMEOUT,
-            ),
-            verb="list",
-            resource=resource,
-            namespace=namespace,
-        )
+
+def _path(group: str, resource: str, namespace: str, name: str = "") -> str:
+    path = f"{group}/namespaces/{quote(namespace, safe='')}/{resource}"
+    return f"{path}/{quote(name, safe='')}" if name else path
+
+
+def _request(
+    path: str, query: Mapping[str, str] | None = None, seconds: float | None = None
+) -> Request:
+    """Returns a GET; parameters of the query that are empty are left out."""
+    wanted = {key: value for key, value in (query or {}).items() if value}
+    text = f"?{urlencode(wanted, quote_via=quote)}" if wanted else ""
+    return Request("GET", path + text, _TIMEOUT if seconds is None else seconds, _JSON)

@@ -1,7 +1,6 @@
 """Requests that the API server passes on to a port of a pod (pods/proxy), or answers as text.
 
-Not through the `kubernetes` package: it follows redirects, and where a pod redirects to is not
-where gatherer may be sent.
+Redirects are not followed: where a pod redirects to is not where gatherer may be sent.
 """
 
 from __future__ import annotations
@@ -10,11 +9,10 @@ from urllib.parse import quote
 
 import aiohttp
 
-from gatherer.kube.answers import AnswerCutShort, AnswerTooBig, RawAnswer, answer_error
+from gatherer.kube.answers import AnswerCutShort, RawAnswer, answer_error
 from gatherer.kube.auth.access import ClusterAccess
-from gatherer.kube.http_session import connector, failure, proxy_options, session_options
-
-_CHUNK = 1 << 16  # bytes
+from gatherer.kube.http_client import Request, read_answer
+from gatherer.kube.transport import cluster_client, request_error
 
 
 class PodsProxy:
@@ -26,7 +24,7 @@ class PodsProxy:
 
     def __init__(self, access: ClusterAccess) -> None:
         self._access = access
-        self._session: aiohttp.ClientSession | None = None
+        self._client = cluster_client(access)
 
     async def exchange(
         self,
@@ -60,12 +58,16 @@ class PodsProxy:
             AnswerTooBig: there was more than `limit`.
             AnswerCutShort: the answer broke off.
         """
-        for attempt in (1, 2):
-            raw = await self._send(method, path, body, accept, limit, seconds)
-            if not raw.is_status:
-                break
-            if raw.status == 401 and attempt == 1 and self._access.credentials.refused():
-                continue
+        headers = {"Accept": accept}
+        if method == "POST":
+            headers["Content-Type"] = "text/plain"
+        request = Request(method, path, seconds, headers, body, verbatim=True)
+        raw = await self._access.with_credentials(
+            lambda credentials: self._send(request, credentials, limit),
+            # The 401 of a pod says nothing about the credentials.
+            lambda raw: raw.status == 401 and raw.is_status,
+        )
+        if raw.is_status:
             raise answer_error(
                 raw.status,
                 raw.content_type,
@@ -78,53 +80,19 @@ class PodsProxy:
 
     async def aclose(self) -> None:
         """Closes the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._client.aclose()
 
-    async def _send(
-        self, method: str, path: str, body: bytes, accept: str, limit: int, seconds: float
-    ) -> RawAnswer:
-        headers = {**await self._access.headers(), "Accept": accept, "Accept-Encoding": "identity"}
-        if method == "POST":
-            headers["Content-Type"] = "text/plain"
-        begun = False
+    async def _send(self, request: Request, credentials: dict[str, str], limit: int) -> RawAnswer:
+        answer = None
         try:
-            async with self._opened().request(
-                method,
-                self._access.server + path,
-                headers=headers,
-                data=body or None,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=seconds),
-                server_hostname=self._access.tls_server_name,
-                **proxy_options(self._access),
-            ) as answer:
-                begun = True
-                content = bytearray()
-                async for chunk in answer.content.iter_chunked(_CHUNK):
-                    content += chunk
-                    if len(content) > limit:
-                        raise AnswerTooBig(f"an answer of more than {limit >> 20} MiB")
-                kind = answer.headers.get("Content-Type", "")
-                return RawAnswer(answer.status, kind, bytes(content))
+            answer = await self._client.send(request, credentials)
+            return await read_answer(answer, limit)
         except TimeoutError:
             raise
         except (aiohttp.ClientError, OSError) as error:
-            if begun:
+            if answer is not None:
                 raise AnswerCutShort("the answer broke off") from error
-            raise failure(self._access, error) from error
-
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=connector(self._access),
-                # Nothing that a pod sets may come back to another one.
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                **session_options(self._access),
-            )
-        return self._session
+            raise request_error(self._access, error) from error
 
 
 def proxy_path(namespace: str, pod: str, port: int, path: str) -> str:

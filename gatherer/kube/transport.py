@@ -1,26 +1,18 @@
-"""Requests to an API server, whatever they ask for: credentials, answers, errors.
-
-What a request is, its caller says by a function that sends it; only `gatherer.kube.api` and
-`auth.credentials` use the `kubernetes` package.
-"""
+"""Requests to the API server, with credentials; refusals and broken connections become errors."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
 
 import aiohttp
 
-from gatherer.errors import ServerError
-from gatherer.kube.answers import answer_error
+from gatherer.errors import ClusterUnreachable, ServerError
+from gatherer.kube.answers import RawAnswer, answer_error
 from gatherer.kube.auth.access import ClusterAccess
-from gatherer.kube.connection_errors import proxy_refusal
-from gatherer.kube.http_session import failure
+from gatherer.kube.connection_errors import connection_error, proxy_refusal
+from gatherer.kube.http_client import HttpClient, Request, read_answer
 
 _MAX_BODY = 64 << 20  # bytes
-
-Call = Callable[[dict[str, str]], Awaitable[aiohttp.ClientResponse]]
-"""Sends a request with the headers it is given."""
 
 
 class Transport:
@@ -32,19 +24,15 @@ class Transport:
 
     def __init__(self, access: ClusterAccess) -> None:
         self._access = access
+        self._client = cluster_client(access)
 
     async def request(
-        self,
-        call: Call,
-        *,
-        verb: str,
-        resource: str,
-        namespace: str = "",
+        self, request: Request, *, verb: str, resource: str, namespace: str = ""
     ) -> object:
         """Returns the JSON that answers a request.
 
         Args:
-            call: sends it.
+            request: what is sent.
             verb: what is done, for errors.
             resource: what it is done to, for errors.
             namespace: that it is in, for errors.
@@ -54,13 +42,11 @@ class Transport:
             ServerError: the answer is not JSON.
             ClusterUnreachable: there was no answer.
         """
-        answer = await self.open(call, verb=verb, resource=resource, namespace=namespace)
+        answer = await self.open(request, verb=verb, resource=resource, namespace=namespace)
         try:
-            body = await _read_bounded(answer)
+            body = (await read_answer(answer, _MAX_BODY)).body
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise failure(self._access, error) from error
-        finally:
-            answer.release()
+            raise request_error(self._access, error) from error
         try:
             return json.loads(body)
         except (ValueError, RecursionError) as error:
@@ -71,17 +57,12 @@ class Transport:
             ) from error
 
     async def open(
-        self,
-        call: Call,
-        *,
-        verb: str,
-        resource: str,
-        namespace: str = "",
+        self, request: Request, *, verb: str, resource: str, namespace: str = ""
     ) -> aiohttp.ClientResponse:
-        """Sends a request, once more with renewed credentials when the first ones are refused.
+        """Sends a request.
 
         Args:
-            call: sends it.
+            request: what is sent.
             verb: what is done, for errors.
             resource: what it is done to, for errors.
             namespace: that it is in, for errors.
@@ -93,39 +74,62 @@ class Transport:
             ApiError: the server refused.
             ClusterUnreachable: there was no answer.
         """
-        attempt = 0
-        while True:
-            attempt += 1
-            headers = await self._access.headers()
-            try:
-                answer = await call(headers)
-                if 200 <= answer.status < 300:
-                    return answer
-                try:
-                    body = await _read_bounded(answer)
-                finally:
-                    answer.release()
-            except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-                raise failure(self._access, error) from error
-            if answer.status == 401 and attempt == 1 and self._access.credentials.refused():
-                continue
-            if answer.status == 407 and self._access.proxy is not None:
-                raise proxy_refusal(self._access.proxy, 407)
-            raise answer_error(
-                answer.status,
-                answer.headers.get("Content-Type", ""),
-                body,
-                context=self._access.context,
-                namespace=namespace,
-                verb=verb,
-                resource=resource,
-            )
+        answer = await self._access.with_credentials(
+            lambda headers: self._send(request, headers), lambda answer: answer.status == 401
+        )
+        if not isinstance(answer, RawAnswer):
+            return answer
+        if answer.status == 407 and self._access.proxy is not None:
+            raise proxy_refusal(self._access.proxy, 407)
+        raise answer_error(
+            answer.status,
+            answer.content_type,
+            answer.body,
+            context=self._access.context,
+            namespace=namespace,
+            verb=verb,
+            resource=resource,
+        )
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        await self._client.aclose()
+
+    async def _send(
+        self, request: Request, headers: dict[str, str]
+    ) -> aiohttp.ClientResponse | RawAnswer:
+        """Returns a successful answer as it comes, a refusal after its end."""
+        try:
+            answer = await self._client.send(request, headers)
+            if 200 <= answer.status < 300:
+                return answer
+            return await read_answer(answer, _MAX_BODY)
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            raise request_error(self._access, error) from error
 
 
-async def _read_bounded(answer: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for chunk in answer.content.iter_chunked(1 << 16):
-        body += chunk
-        if len(body) > _MAX_BODY:
-            raise ValueError(f"an answer of more than {_MAX_BODY >> 20} MiB")
-    return bytes(body)
+def cluster_client(access: ClusterAccess) -> HttpClient:
+    """Returns the client of an API server, which sends no credentials by itself.
+
+    Args:
+        access: how to reach it.
+    """
+    return HttpClient(
+        access.server,
+        ssl_context=access.ssl_context,
+        tls_server_name=access.tls_server_name,
+        proxy=access.proxy,
+        headers=access.impersonation,
+    )
+
+
+def request_error(access: ClusterAccess, error: BaseException) -> ClusterUnreachable:
+    """Returns the error for a request that never came to an answer.
+
+    Args:
+        access: to the API server.
+        error: what aiohttp or the socket raised.
+    """
+    if access.proxy is not None and isinstance(error, aiohttp.ClientHttpProxyError):
+        return proxy_refusal(access.proxy, error.status)
+    return connection_error(access.server, error, access.proxy)

@@ -114,7 +114,7 @@ class KubernetesRuntime:
             ApiError: the API server refused; NotFound when there is no such pod.
             ClusterUnreachable: no usable kubeconfig, or no connection.
         """
-        # Imported here: the kubernetes package takes longer to load than --help may take.
+        # Imported here: aiohttp takes longer to load than --help may take.
         from gatherer.kube.api import KubernetesApi
         from gatherer.kube.auth.credentials import load_access
 

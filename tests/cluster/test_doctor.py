@@ -51,7 +51,7 @@ def doctor(
 def report(
     cluster: StandInCluster, pod: str, container: str | None = None, context: str = "admin"
 ) -> dict[str, Any]:
-    """What `doctor --json` prints, asked in this process: the kubernetes package loads slowly."""
+    """What `doctor --json` prints, asked in this process: a new one loads slowly."""
     target = TargetConfig("kubernetes", pod, container, None, context, str(cluster.kubeconfig))
     printed = io.StringIO()
     code = run_doctor(target, printed, as_json=True)

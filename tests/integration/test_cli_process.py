@@ -53,11 +53,38 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
     code = (
         "import sys; from gatherer.commands import cli\n"
         "cli.main(['--help']); cli.main(['-p', 'x', '-m', 'y'])\n"
-        "heavy = {'kubernetes', 'websockets', 'rich', 'asyncio', 'aiohttp', 'psutil'}\n"
+        "heavy = {'websockets', 'rich', 'asyncio', 'aiohttp', 'psutil'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_the_way_to_the_first_request_loads_no_generated_client(tmp_path: Path) -> None:
+    """Models of all of the API's objects cost 1.2 s of CPU; see docs/dependencies.md."""
+    kubeconfig = tmp_path / "config"
+    cluster = {"server": "https://127.0.0.1:1"}
+    kubeconfig.write_text(
+        json.dumps(
+            {
+                "current-context": "c",
+                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+                "clusters": [{"name": "c", "cluster": cluster}],
+                "users": [{"name": "u", "user": {"token": "t"}}],
+            }
+        )
+    )
+    words = ["-p", "x", "-m", "50", "--plain", "--kubeconfig", str(kubeconfig)]
+    code = (
+        "import sys; from gatherer.commands import cli\n"
+        f"code = cli.main({[*words, '-o', str(tmp_path / 'logs')]!r})\n"
+        "import gatherer.kube.exec.session, gatherer.runtimes.kubernetes\n"
+        "loaded = {'aiohttp', 'kubernetes', 'pydantic', 'requests'} & set(sys.modules)\n"
+        "print(code, sorted(loaded))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert "no connection to the API server https://127.0.0.1:1: connection refused" in done.stderr
+    assert done.stdout == "3 ['aiohttp']\n"
 
 
 def test_the_installed_commands_are_the_same_program() -> None:

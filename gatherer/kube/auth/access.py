@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from gatherer.kube.proxies import Proxy
+
+Answer = TypeVar("Answer")
 
 
 class Credentials(Protocol):
@@ -54,6 +57,24 @@ class ClusterAccess:
     proxy: Proxy | None = None
     impersonation: tuple[tuple[str, str], ...] = ()
 
-    async def headers(self) -> dict[str, str]:
-        """Returns the headers that authenticate the next request, impersonation aside."""
-        return await self.credentials.headers()
+    async def with_credentials(
+        self,
+        send: Callable[[dict[str, str]], Awaitable[Answer]],
+        is_refused: Callable[[Answer], bool],
+    ) -> Answer:
+        """Sends a request, once more with renewed credentials when the first ones are refused.
+
+        Args:
+            send: sends it with the headers that authenticate it, impersonation aside.
+            is_refused: whether an answer says that the server does not accept them.
+
+        Returns:
+            The last answer.
+
+        Raises:
+            GathererError: the credentials cannot be had; besides what `send` raises.
+        """
+        answer = await send(await self.credentials.headers())
+        if is_refused(answer) and self.credentials.refused():
+            answer = await send(await self.credentials.headers())
+        return answer

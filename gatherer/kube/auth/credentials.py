@@ -423,32 +423,31 @@ def _in_a_pod(environment: Mapping[str, str], service_account: Path) -> bool:
 def _in_cluster_access(
     environment: Mapping[str, str], service_account: Path, namespace: str
 ) -> ClusterAccess:
-    from kubernetes.aio.client import Configuration
-    from kubernetes.aio.config.config_exception import ConfigException
-    from kubernetes.aio.config.incluster_config import InClusterConfigLoader
+    """Returns the access that the kubelet gives to a pod: its variables and mounted files.
 
-    token = service_account / "token"
-    configuration = Configuration()
-    try:
-        loader = InClusterConfigLoader(  # type: ignore[no-untyped-call]
-            token_filename=str(token),
-            cert_filename=str(service_account / "ca.crt"),
-            environ=environment,
-        )
-        loader.load_and_set(configuration)  # type: ignore[no-untyped-call]
-    except (ConfigException, OSError) as error:
-        raise ClusterUnreachable(
-            f"the service account in {service_account} is unusable: {error}".rstrip("."),
-            "give the pod a service account (automountServiceAccountToken), or --kubeconfig",
-        ) from error
+    Raises:
+        ClusterUnreachable: a file is missing or empty.
+    """
+    token, authority = service_account / "token", service_account / "ca.crt"
+    for path in (token, authority):
+        problem = _problem_of(path)
+        if problem:
+            raise ClusterUnreachable(
+                f"the service account in {service_account} is unusable: {problem}",
+                "give the pod a service account (automountServiceAccountToken), or --kubeconfig",
+            )
+    host = environment["KUBERNETES_SERVICE_HOST"]
+    host = f"[{host}]" if ":" in host else host
     namespace = namespace or environment.get("POD_NAMESPACE", "")
     if not namespace:
         try:
             namespace = (service_account / "namespace").read_text("ascii").strip()
         except (OSError, UnicodeDecodeError):
             namespace = "default"
-    authority = Material(path=str(configuration.ssl_ca_cert))
-    cluster = Cluster(server=str(configuration.host), certificate_authority=authority)
+    cluster = Cluster(
+        server=f"https://{host}:{environment['KUBERNETES_SERVICE_PORT']}",
+        certificate_authority=Material(path=str(authority)),
+    )
     return ClusterAccess(
         server=cluster.server,
         ssl_context=_ssl_context(cluster),
@@ -457,3 +456,11 @@ def _in_cluster_access(
         namespace=namespace or "default",
         proxy=_environment_proxy(cluster.server, environment),
     )
+
+
+def _problem_of(path: Path) -> str:
+    """Returns why a file of the service account cannot be used, empty when it can."""
+    try:
+        return "" if path.read_bytes() else f"{path.name} is empty"
+    except OSError as error:
+        return f"{path.name} cannot be read: {error.strerror}"

@@ -1,9 +1,5 @@
 """The kubeconfig format: files merged and a context chosen as kubectl does. Pure.
 
-The loader of the `kubernetes` package is not used for it: of several files its last one sets the
-current context (kubectl: the first), and a failing exec plugin is only logged, so that requests go
-out without credentials.
-
 What kubectl refuses is refused here too, and what it takes is taken in the same meaning: a file
 that one of them reads otherwise than the other would send somebody's credentials elsewhere. The
 table in tests/cluster/kubectl_rows.py holds both against each other.

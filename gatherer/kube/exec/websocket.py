@@ -59,32 +59,39 @@ async def open_websocket(
         ExecError: the answer was no websocket.
     """
     url = access.server.replace("http", "ws", 1) + path
-    for attempt in (1, 2):
-        headers = await access.headers()
-        try:
-            connection = await _connect(access, url, headers, subprotocols)
-        except InvalidStatus as error:
-            response = error.response
-            if response.status_code == 401 and attempt == 1 and access.credentials.refused():
-                continue
-            raise answer_error(
-                response.status_code,
-                response.headers.get("Content-Type", ""),
-                bytes(response.body or b""),
-                context=access.context,
-                namespace=namespace,
-                verb="create",
-                resource=resource,
-            ) from error
-        except ProxyError as error:
-            raise _proxy_failure(access, error) from error
-        except (InvalidHandshake, InvalidURI) as error:
-            raise _no_websocket(access.server, error) from error
-        except (TimeoutError, OSError, EOFError) as error:
-            raise connection_error(access.server, error, access.proxy) from error
-        break
+    connection = await access.with_credentials(
+        lambda headers: _handshake(access, url, headers, subprotocols),
+        lambda answer: isinstance(answer, InvalidStatus) and answer.response.status_code == 401,
+    )
+    if isinstance(connection, InvalidStatus):
+        response = connection.response
+        raise answer_error(
+            response.status_code,
+            response.headers.get("Content-Type", ""),
+            bytes(response.body or b""),
+            context=access.context,
+            namespace=namespace,
+            verb="create",
+            resource=resource,
+        ) from connection
     _watch_peer(connection)
     return connection
+
+
+async def _handshake(
+    access: ClusterAccess, url: str, headers: dict[str, str], subprotocols: Sequence[str]
+) -> ClientConnection | InvalidStatus:
+    """Returns an open websocket, or the answer that refused it."""
+    try:
+        return await _connect(access, url, headers, subprotocols)
+    except InvalidStatus as refusal:
+        return refusal
+    except ProxyError as error:
+        raise _proxy_failure(access, error) from error
+    except (InvalidHandshake, InvalidURI) as error:
+        raise _no_websocket(access.server, error) from error
+    except (TimeoutError, OSError, EOFError) as error:
+        raise connection_error(access.server, error, access.proxy) from error
 
 
 async def _connect(

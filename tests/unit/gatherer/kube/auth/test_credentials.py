@@ -34,7 +34,7 @@ def write(path: Path, server: str = "https://127.0.0.1:1", **parts: Any) -> Path
 
 
 def headers(access: ClusterAccess) -> dict[str, str]:
-    return asyncio.run(access.headers())
+    return asyncio.run(access.credentials.headers())
 
 
 def refusal(**arguments: Any) -> str:
@@ -237,6 +237,24 @@ def test_the_service_account_of_a_pod(service_account: Path) -> None:
     assert headers(access) == {"Authorization": "Bearer sa-token"}
     (service_account / "token").write_text("renewed")
     assert headers(access) == {"Authorization": "Bearer renewed"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("token", "", "token is empty"),
+        ("ca.crt", "", "ca.crt is empty"),
+        ("ca.crt", None, "ca.crt cannot be read: No such file or directory"),
+    ],
+)
+def test_a_service_account_that_is_not_whole(
+    service_account: Path, name: str, text: str | None, problem: str
+) -> None:
+    (service_account / name).unlink()
+    if text is not None:
+        (service_account / name).write_text(text)
+    told = refusal(environment=IN_CLUSTER, service_account=service_account)
+    assert f"the service account in {service_account} is unusable: {problem}; " in told
 
 
 def test_a_kubeconfig_goes_before_the_service_account(service_account: Path) -> None:
