@@ -1,7 +1,7 @@
 """Puts hunter together: main thread traces, control thread decides, writer thread writes.
 
-Life: say that hunter is there, load the engine, say Hello, scan, attach offenders, send what they
-do, until gatherer says Stop or stays away; then let every tracee go, send the totals, wait until
+Life: say that hunter is there, load the engine, say Hello, scan, attach what matches, send what it
+does, until gatherer says Stop or stays away; then let every tracee go, send the totals, wait until
 gatherer has them, end.
 """
 
@@ -23,12 +23,13 @@ from hg_shared.records import Abi
 from hunter import heap
 from hunter.config import QUEUE_EIGHTHS, Config
 from hunter.control.reports import Reports
-from hunter.control.traced_processes import Identity, Roster
+from hunter.control.traced_processes import TracedProcesses
 from hunter.errors import HunterError, NoHeadroom, NothingToTrace
 from hunter.memory import procfs
 from hunter.memory.container import Container
 from hunter.memory.cpu_limit import cpu_limit
 from hunter.memory.evidence import Evidence
+from hunter.memory.procfs import ProcessKey
 from hunter.memory.sampler import Sampler
 from hunter.scan.hidden import Hidden
 from hunter.scan.scanner import Scanner
@@ -44,8 +45,8 @@ HEARTBEATS_PER_LINGER = 5
 FRAMES_EIGHTHS = 8 - QUEUE_EIGHTHS
 # How long letting go may take before hunter exits and leaves it to the kernel, which then detaches.
 DETACH_SECONDS = 2.0
-# How long the last words may take when nobody can say that they have arrived.
-LAST_WORDS_SECONDS = 1.0
+# How long the final message may take when nobody can say that it has arrived.
+FINAL_MESSAGE_SECONDS = 1.0
 SECOND = 1_000_000_000
 # How long letting go may wait for the last samples of memory.
 LAST_SAMPLES_NS = 200_000_000
@@ -79,8 +80,8 @@ class Hunter:
         self._sampler = Sampler(self._container)
         self._evidence = Evidence(self._sampler)
         self._hidden = Hidden(self._rights.capabilities)
-        self._roster = Roster()
-        self._excluded: Dict[Identity, str] = {}
+        self._processes = TracedProcesses()
+        self._excluded: Dict[ProcessKey, str] = {}
         self._reason = ""
         self._error = ""
         self._oom_kills: Optional[int] = None
@@ -103,7 +104,7 @@ class Hunter:
             self._container,
             self._scanner,
             watchdog,
-            self._roster,
+            self._processes,
             self._writer,
         )
 
@@ -170,9 +171,9 @@ class Hunter:
 
     def _compose(self) -> None:
         # Imported here, because reading and compiling them is most of what a start costs.
-        from hunter.control.engine_events import Notices
+        from hunter.control.announcer import ProcessAnnouncer
+        from hunter.control.engine_events import EngineEventHandler
         from hunter.control.overhead import Overhead
-        from hunter.control.tracees import Targets
         from hunter.engines import factory
 
         config, watchdog = self._config, self._watchdog
@@ -182,19 +183,21 @@ class Hunter:
         self._overhead = Overhead(
             config,
             self._engine,
-            self._roster,
+            self._processes,
             watchdog.table if watchdog.pid else None,
             self._report_placement,
         )
-        self._targets = Targets(self._engine, self._roster, self._writer.put, config.decode_fds)
+        self._announcer = ProcessAnnouncer(
+            self._engine, self._processes, self._writer.put, config.decode_fds
+        )
         if config.follow_forks:
-            self._engine.follow = self._targets
-        self._notices = Notices(
+            self._engine.follow = self._announcer
+        self._events = EngineEventHandler(
             self._engine,
             choice,
             self._rights,
-            self._roster,
-            self._targets,
+            self._processes,
+            self._announcer,
             self._scanner,
             self._evidence,
             self._sampler,
@@ -292,13 +295,13 @@ class Hunter:
         heartbeat = self._heartbeat_ns
         next_scan = next_heartbeat = next_collection = time.monotonic_ns()
         while not self._reason:
-            self._connection.wait(TICK if self._roster.active() else IDLE_TICK)
+            self._connection.wait(TICK if self._processes.active() else IDLE_TICK)
             now = time.monotonic_ns()
             self._engine.poke()
-            self._look_after_watchdog(now)
+            self._supervise_watchdog(now)
             if self._writer.ended:
                 raise HunterError("the thread that writes has ended")
-            self._notices.take()
+            self._events.handle()
             self._overhead.tick(now)
             if now >= next_scan:
                 self._scan(now)
@@ -314,13 +317,13 @@ class Hunter:
             if now >= next_collection:
                 gc.collect()
                 next_collection = now + 60 * SECOND
-            self._judge_client(now)
+            self._check_client(now)
 
-    def _look_after_watchdog(self, now: int) -> None:
+    def _supervise_watchdog(self, now: int) -> None:
         """Replaces a watchdog that has died; nothing is traced without one."""
         watchdog = self._watchdog
         pid = watchdog.pid
-        watchdog.look_after(now)
+        watchdog.supervise(now)
         if watchdog.refusal and watchdog.pid != pid:
             self._error = f"the watchdog has died and no other can be made ({watchdog.refusal})"
             self._end("error")
@@ -328,50 +331,50 @@ class Hunter:
             self._scanner.leave_out(watchdog.pid)
             self._writer.put(Event(now, "watchdog", None, {"replaced": pid, "by": watchdog.pid}))
 
-    def _judge_client(self, now: int) -> None:
+    def _check_client(self, now: int) -> None:
         connection = self._connection
         reason = "stop" if connection.stopped else connection.given_up(now)
         if reason:
             self._end(reason)
         if (
             self._config.only_pids
-            and len(self._roster)
+            and len(self._processes)
             and not self._reason
-            and not self._roster.active()
+            and not self._processes.active()
             and not any(procfs.living_thread(pid) for pid in self._config.pids)
         ):
             self._end("no_targets")
 
     def _scan(self, now: int) -> None:
-        scan = self._scanner.scan({traced.identity for traced in self._roster.active()})
-        for traced in self._roster.active():
-            pid = traced.identity[0]
+        scan = self._scanner.scan({traced.key for traced in self._processes.active()})
+        for traced in self._processes.active():
+            pid = traced.key[0]
             if traced.attached and pid in scan.resident:
                 self._writer.put(self._sampler.process(pid, scan.resident[pid], now))
         if self._config.decode_fds:
-            self._targets.refresh_fd_tables()
-        for message in self._evidence.look(scan.resident, now):
+            self._announcer.refresh_fd_tables()
+        for message in self._evidence.inspect(scan.resident, now):
             self._writer.put(message)
-        hidden = self._hidden.look(scan.resident, self._sampled, now)
+        hidden = self._hidden.inspect(scan.resident, self._sampled, now)
         if hidden is not None:
             self._writer.put(hidden)
         self._sample_container(now)
-        for offender, reason in scan.excluded:
-            if self._excluded.get(offender.identity) != reason:
-                self._excluded[offender.identity] = reason
-                self._targets.note_decision(offender, now, {"excluded": reason})
-        for offender in scan.offenders:
-            self._targets.begin(offender, now)
-        for offender, tracer in scan.held:
+        for process, reason in scan.excluded:
+            if self._excluded.get(process.key) != reason:
+                self._excluded[process.key] = reason
+                self._announcer.report_decision(process, now, {"excluded": reason})
+        for process in scan.matched:
+            self._announcer.begin(process, now)
+        for process, tracer in scan.held:
             if not self._engine.shares:
-                known = self._targets.declare_offender(offender, now)
+                known = self._announcer.announce(process, now)
                 if known is not None:
-                    self._notices.refuse_held(known, tracer, now)
-            elif self._scanner.may_try(offender.identity):
-                self._targets.begin(offender, now)
-        self._notices.expel_ours()
+                    self._events.refuse_held(known, tracer, now)
+            elif self._scanner.may_try(process.key):
+                self._announcer.begin(process, now)
+        self._events.expel_ours()
         self._young = scan.young
-        if self._config.only_pids and not len(self._roster):
+        if self._config.only_pids and not len(self._processes):
             # Those that were there as hunter began, or gatherer could not start it at all.
             self._error = self._scanner.nothing_to_trace()
             if self._error:
@@ -400,7 +403,7 @@ class Hunter:
 
     def _sample_last(self) -> None:
         """Samples what is traced or watched once more, for as long as that may take."""
-        traced = [each.identity[0] for each in self._roster.active() if each.attached]
+        traced = [each.key[0] for each in self._processes.active() if each.attached]
         begun = time.monotonic_ns()
         for pid in (*traced, *(pid for pid, _ in self._evidence.watched())):
             now = time.monotonic_ns()
@@ -423,8 +426,8 @@ class Hunter:
         stuck = self._wait_for_detach(time.monotonic() + DETACH_SECONDS)
         self._reports.measure_self()
         self._writer.finish(self._goodbye)
-        self._take_leave()
-        self._writer.close(LAST_WORDS_SECONDS)
+        self._await_acknowledgement()
+        self._writer.close(FINAL_MESSAGE_SECONDS)
         self._connection.close()
         self._watchdog.close()
         if stuck:
@@ -433,15 +436,15 @@ class Hunter:
 
     def _wait_for_detach(self, deadline: float) -> bool:
         while time.monotonic() < deadline:
-            self._notices.take()
+            self._events.handle()
             if self._engine.ended:
-                self._notices.take()
+                self._events.handle()
                 return False
             self._engine.poke()
             self._connection.wait(TICK / 5)
         return True
 
-    def _take_leave(self) -> None:
+    def _await_acknowledgement(self) -> None:
         """Waits until gatherer has the Goodbye, as long as it is there and takes what is sent.
 
         No tracee is held any more; a slow link may take its time. A gatherer that is lost meanwhile
@@ -456,7 +459,7 @@ class Hunter:
             if writer.progress != progress or not connection.up:
                 progress, moved = writer.progress, now
             if connection.given_up(now):
-                late = now - moved > LAST_WORDS_SECONDS * SECOND
+                late = now - moved > FINAL_MESSAGE_SECONDS * SECOND
                 if not connection.up or writer.all_sent or late:
                     return
             elif now - moved > self._config.linger * SECOND:

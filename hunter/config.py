@@ -9,7 +9,7 @@ QUEUE_EIGHTHS = 5
 
 
 class Threshold(NamedTuple):
-    """When a process is an offender; `-m`, `--of` and `--growth` of gatherer.
+    """When a process is traced; `-m`, `--of` and `--growth` of gatherer.
 
     Attributes:
         percent: of the denominator, None when `size` counts.
@@ -28,7 +28,7 @@ class Config(NamedTuple):
     """Options of one run.
 
     Attributes:
-        threshold: which processes are offenders.
+        threshold: which processes are traced.
         frequency: seconds between scans.
         pids: processes to trace whatever their memory.
         only_pids: no other processes.

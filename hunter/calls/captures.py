@@ -157,7 +157,7 @@ class _Reader:
             address = args[arg]
             if form == SIGFRAME:
                 if self._stack and m:
-                    self._take(arg, 0, self._stack + m, 8, 8)
+                    self._capture(arg, 0, self._stack + m, 8, 8)
                 continue
             if not address:
                 continue
@@ -165,29 +165,29 @@ class _Reader:
                 self._string(arg, 0, address, PATH_MAX)
             elif form == BUF_ARG:
                 size = args[n] + m
-                self._take(arg, 0, address, size, self._limit + m)
+                self._capture(arg, 0, address, size, self._limit + m)
             elif form == BUF_RET:
-                self._take(arg, 0, address, self._rval + m, self._limit + m)
+                self._capture(arg, 0, address, self._rval + m, self._limit + m)
             elif form == STRUCT:
-                self._take(arg, 0, address, n, n)
+                self._capture(arg, 0, address, n, n)
             elif form == STRING:
                 self._string(arg, 0, address, self._limit)
             elif form == BYTES_ARG:
-                self._take(arg, 0, address, args[n], m)
+                self._capture(arg, 0, address, args[n], m)
             elif form == BYTES_RET:
-                self._take(arg, 0, address, self._rval, m)
+                self._capture(arg, 0, address, self._rval, m)
             elif form == BYTES_PTR:
                 size = self._int(args[n])
                 if size is not None:
-                    self._take(arg, 0, address, size, m)
+                    self._capture(arg, 0, address, size, m)
             elif form == ARRAY_ARG:
-                self._take(arg, 0, address, (args[n] & 0xFFFFFFFF) * m, self._limit * m)
+                self._capture(arg, 0, address, (args[n] & 0xFFFFFFFF) * m, self._limit * m)
             elif form == ARRAY_RET:
-                self._take(arg, 0, address, self._rval * m, self._limit * m)
+                self._capture(arg, 0, address, self._rval * m, self._limit * m)
             elif form == IOVEC:
                 self._iovec(arg, 0, 1, address, args[n], m, self._rval if out else -1, IOV_MAX)
             elif form == MSGHDR:
-                self._take(arg, 0, address, m, m)
+                self._capture(arg, 0, address, m, m)
                 self._message(arg, 1, self._last(m), m // 7, self._rval if out else -1, IOV_MAX)
             elif form == MMSGHDR:
                 self._messages(arg, address, self._rval if out else args[n], m, out)
@@ -195,24 +195,24 @@ class _Reader:
                 self._strings(arg, address, m, form == STRINGS)
             elif form == BITS:
                 size = ((args[n] & 0xFFFFFFFF) + 63) // 64 * 8
-                self._take(arg, 0, address, size, m)
+                self._capture(arg, 0, address, size, m)
             elif form == PAGES:
-                self._take(arg, 0, address, (args[n] + PAGE - 1) // PAGE, self._limit)
+                self._capture(arg, 0, address, (args[n] + PAGE - 1) // PAGE, self._limit)
             elif form == POINTED:
                 held = self._read(address, n + 8)
                 if held is not None and len(held) == n + 8 and _QWORD.unpack_from(held)[0] & m:
                     pointer = _QWORD.unpack_from(held, n)[0]
                     if pointer:
-                        self._take(arg, 1 + n // 8, pointer, 4, 4)
+                        self._capture(arg, 1 + n // 8, pointer, 4, 4)
             elif form == DENTS:
                 self._entries(arg, address, m)
             elif form == SIGSET_PACK:
-                self._take(arg, 0, address, 2 * m, 2 * m)
+                self._capture(arg, 0, address, 2 * m, 2 * m)
                 pack = self._last(2 * m)
                 if pack is not None:
                     pointer, size = _PAIRS[m].unpack(pack)
                     if pointer:
-                        self._take(arg, 1, pointer, size, 128)
+                        self._capture(arg, 1, pointer, size, 128)
 
     def _add(self, arg: int, hop: int, data: Optional[bytes], length: int) -> None:
         if data is None:
@@ -221,7 +221,7 @@ class _Reader:
             self._left -= len(data)
             self.parts.append(CAPTURE.pack(arg | self._flag, hop, len(data), length) + data)
 
-    def _take(self, arg: int, hop: int, address: int, size: int, most: int) -> None:
+    def _capture(self, arg: int, hop: int, address: int, size: int, most: int) -> None:
         want = min(size, most, self._left, MAX_CAPTURE)
         if want <= 0:
             data: Optional[bytes] = b""
@@ -249,7 +249,7 @@ class _Reader:
         size = abs(size)
         count = min(count, COUNT_MAX)
         shown = min(count, most, self._limit)
-        self._take(arg, hop, address, count * size, shown * size)
+        self._capture(arg, hop, address, count * size, shown * size)
         if not buffers or not shown:
             return
         vector = self.parts[-1][8:]
@@ -260,7 +260,7 @@ class _Reader:
                 length = min(length, total)
                 total -= length
             if pointer:
-                self._take(arg, first + i, pointer, length, self._limit)
+                self._capture(arg, first + i, pointer, length, self._limit)
 
     def _message(
         self, arg: int, hop: int, header: Optional[bytes], word: int, total: int, most: int
@@ -273,15 +273,15 @@ class _Reader:
         )
         name_size = _INT.unpack_from(header, word)[0]
         if name:
-            self._take(arg, hop, name, name_size, NAME_MAX)
+            self._capture(arg, hop, name, name_size, NAME_MAX)
         if control and control_size:
-            self._take(arg, hop + 2, control, control_size, CONTROL_MAX)
+            self._capture(arg, hop + 2, control, control_size, CONTROL_MAX)
         if vector:
             self._iovec(arg, hop + 1, hop + 3, vector, count, 2 * word, total, most)
 
     def _messages(self, arg: int, address: int, count: int, size: int, out: int) -> None:
         count = min(count & 0xFFFFFFFF, 1024)
-        self._take(arg, 0, address, count * size, min(MESSAGES_MAX, self._limit) * size)
+        self._capture(arg, 0, address, count * size, min(MESSAGES_MAX, self._limit) * size)
         word = size // 8
         vector = self.parts[-1][8:]
         for i in range(len(vector) // size):

@@ -1,4 +1,4 @@
-"""What the engine tells of its processes: kept in the roster, passed on to gatherer as events."""
+"""What the engine tells of its processes: remembered, passed on to gatherer as events."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from typing import Callable, Dict, List, Optional, Set, Tuple
 from hg_shared import rights
 from hg_shared.linux_abi import signal_name
 from hg_shared.messages import Event, Message
+from hunter.control.announcer import ProcessAnnouncer
 from hunter.control.probation import Probation, ours
 from hunter.control.traced_processes import (
-    Identity,
-    Roster,
     Traced,
+    TracedProcesses,
 )
-from hunter.control.tracees import Targets
 from hunter.engines.base import (
     TRACED_ALREADY,
     Engine,
-    Notice,
+    EngineEvent,
 )
 from hunter.engines.choose import Choice
 from hunter.memory import procfs
 from hunter.memory.container import Container
 from hunter.memory.evidence import Evidence
+from hunter.memory.procfs import ProcessKey
 from hunter.memory.sampler import Sampler
 from hunter.scan.recognition import (
     OURS,
     foreign_tracer,
-    held_words,
+    tracer_message,
 )
 from hunter.scan.scanner import Scanner
 
 
-class Notices:
-    """Takes the engine's notices.
+class EngineEventHandler:
+    """Handles the engine's events.
 
     Args:
         engine: the engine.
         choice: why it is this one.
         own: hunter's rights.
-        roster: the processes that were chosen.
-        targets: sends tables of descriptors.
+        processes: the processes that were chosen.
+        announcer: sends tables of descriptors.
         scanner: told of processes that cannot be attached.
         evidence: kept of those that may not be traced.
         sampler: told of processes that have ended.
@@ -57,8 +57,8 @@ class Notices:
         engine: Engine,
         choice: Choice,
         own: rights.Rights,
-        roster: Roster,
-        targets: Targets,
+        processes: TracedProcesses,
+        announcer: ProcessAnnouncer,
         scanner: Scanner,
         evidence: Evidence,
         sampler: Sampler,
@@ -69,29 +69,29 @@ class Notices:
         self._engine = engine
         self._choice = choice
         self._rights = own
-        self._roster = roster
-        self._targets = targets
+        self._processes = processes
+        self._announcer = announcer
         self._scanner = scanner
         self._evidence = evidence
         self._sampler = sampler
         self._put = put
         self._container = container
         self._killed = killed
-        self._refused: Dict[Identity, str] = {}
+        self._refused: Dict[ProcessKey, str] = {}
         self._probation = Probation()
         self._expelled: Set[int] = set()
 
-    def take(self) -> None:
-        """Takes all notices since the last time."""
-        for notice in self._engine.notices():
-            traced = self._roster.get(notice.ordinal)
+    def handle(self) -> None:
+        """Handles all events since the last time."""
+        for event in self._engine.events():
+            traced = self._processes.get(event.ordinal)
             if traced is not None:
-                self._take(notice, traced)
-        self._expel(self._probation.look(time.monotonic_ns()))
+                self._handle(event, traced)
+        self._expel(self._probation.inspect(time.monotonic_ns()))
 
     def expel_ours(self) -> None:
         """Lets processes go that have become a hunter's or a gatherer's; once a scan."""
-        self._expel(ours(each for each in self._roster.active() if each.attached))
+        self._expel(ours(each for each in self._processes.active() if each.attached))
 
     def _expel(self, found: List[Traced]) -> None:
         for traced in found:
@@ -108,73 +108,73 @@ class Notices:
             when: CLOCK_MONOTONIC ns.
         """
         traced.end_reason = "attach_failed"
-        self._refuse(traced, held_words(tracer), True, when)
+        self._refuse(traced, tracer_message(tracer), True, when)
 
     def _refuse(self, traced: Traced, cause: str, denied: bool, when: int) -> None:
-        if self._refused.get(traced.identity) != cause:
-            self._refused[traced.identity] = cause
+        if self._refused.get(traced.key) != cause:
+            self._refused[traced.key] = cause
             if denied:
-                self._container.watch(traced.identity[0])
-                self._evidence.begin(traced.identity)
+                self._container.watch(traced.key[0])
+                self._evidence.begin(traced.key)
             fields: Dict[str, object] = {"cause": cause, "denied": denied}
-            self._put(Event(when, "attach_failed", traced.identity[0], fields))
+            self._put(Event(when, "attach_failed", traced.key[0], fields))
 
-    def _take(self, notice: Notice, traced: Traced) -> None:
-        pid = traced.identity[0]
-        when = notice.time_ns
+    def _handle(self, event: EngineEvent, traced: Traced) -> None:
+        pid = traced.key[0]
+        when = event.time_ns
         fields: Dict[str, object]
-        if notice.kind == "attached":
+        if event.kind == "attached":
             traced.attached = True
-            self._evidence.end(traced.identity)
-            self._refused.pop(traced.identity, None)
+            self._evidence.end(traced.key)
+            self._refused.pop(traced.key, None)
             self._probation.begin(traced, when)
-            fields = {"threads": notice.value}
-            if notice.text:
+            fields = {"threads": event.value}
+            if event.text:
                 # Not the engine of the others; and why.
-                fields["engine"], _, fields["reason"] = notice.text.partition("; ")
+                fields["engine"], _, fields["reason"] = event.text.partition("; ")
             # Before it is told: whoever waits for that may change them.
-            self._targets.send_fd_table(traced)
+            self._announcer.send_fd_table(traced)
             self._put(Event(when, "attach", pid, fields))
             self._begin(pid)
-        elif notice.kind == "followed":
+        elif event.kind == "followed":
             traced.attached = True
             self._probation.begin(traced, when)
-            creator = self._roster.get(notice.value)
-            fields = {"threads": 1, "parent": creator.identity[0] if creator else None}
+            creator = self._processes.get(event.value)
+            fields = {"threads": 1, "parent": creator.key[0] if creator else None}
             self._put(Event(when, "attach", pid, fields))
             self._begin(pid, creator)
-        elif notice.kind == "unfollowed":
-            cause = f"{notice.text} of its children are not followed: too many at a time"
+        elif event.kind == "unfollowed":
+            cause = f"{event.text} of its children are not followed: too many at a time"
             self._put(Event(when, "attach_failed", None, {"parent": pid, "cause": cause}))
-        elif notice.kind == "attach_failed":
+        elif event.kind == "attach_failed":
             traced.end_reason = "attach_failed"
-            self._scanner.failed(traced.identity)
-            cause, denied = self._why_refused(pid, notice.text)
+            self._scanner.failed(traced.key)
+            cause, denied = self._why_refused(pid, event.text)
             self._refuse(traced, cause, denied, when)
-        elif notice.kind == "exec":
+        elif event.kind == "exec":
             self._probation.begin(traced, when)
-            self._put(Event(when, "exec", pid, {"command": notice.text}))
-            self._targets.send_fd_table(traced)
-        elif notice.kind == "ended":
-            traced.end_reason = notice.text
+            self._put(Event(when, "exec", pid, {"command": event.text}))
+            self._announcer.send_fd_table(traced)
+        elif event.kind == "ended":
+            traced.end_reason = event.text
             traced.held_ns += self._sampler.forget(pid)
             fields = {}
-            if notice.text == "exited":
-                if os.WIFSIGNALED(notice.value):
-                    fields["signal"] = signal_name(os.WTERMSIG(notice.value))
-                    if os.WTERMSIG(notice.value) == signal.SIGKILL:
+            if event.text == "exited":
+                if os.WIFSIGNALED(event.value):
+                    fields["signal"] = signal_name(os.WTERMSIG(event.value))
+                    if os.WTERMSIG(event.value) == signal.SIGKILL:
                         fields["oom"] = self._killed(pid, when)
                 else:
-                    fields["code"] = notice.value >> 8
-            if notice.ordinal in self._expelled:
+                    fields["code"] = event.value >> 8
+            if event.ordinal in self._expelled:
                 fields["cause"] = OURS
-            name = "exit" if notice.text == "exited" else "detach"
+            name = "exit" if event.text == "exited" else "detach"
             self._container.forget(pid)
             self._put(Event(when, name, pid, fields))
 
     def _begin(self, pid: int, creator: Optional[Traced] = None) -> None:
         """Remembers where the memory of a process is accounted, and takes its first sample."""
-        self._container.watch(pid, creator.identity[0] if creator is not None else 0)
+        self._container.watch(pid, creator.key[0] if creator is not None else 0)
         sample = self._sampler.beginning(pid, time.monotonic_ns(), creator is not None)
         if sample is not None:
             self._put(sample)
@@ -190,7 +190,7 @@ class Notices:
             return self._choice.reason, True
         tracer = foreign_tracer(status)
         if tracer:
-            return held_words(tracer), True
+            return tracer_message(tracer), True
         if "not permitted" not in text and "Permission" not in text:
             return text, True
         return str(rights.why_refused(self._rights, status)), True

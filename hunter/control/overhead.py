@@ -14,7 +14,7 @@ from hunter.control.budget import (
     REMOTE_STOP_NS,
     Budget,
 )
-from hunter.control.traced_processes import Roster
+from hunter.control.traced_processes import TracedProcesses
 from hunter.engines.base import Engine
 from hunter.engines.fallback import Fallback
 from hunter.engines.ptrace.multi_tracer import MultiTracer
@@ -32,7 +32,7 @@ class Overhead:
     Args:
         config: what to do.
         engine: the engine.
-        roster: the processes that were chosen.
+        processes: the processes that were chosen.
         table: where masks are saved for the watchdog, None where there is none.
         report: told of placements, as values of an event.
     """
@@ -41,14 +41,14 @@ class Overhead:
         self,
         config: Config,
         engine: Engine,
-        roster: Roster,
+        processes: TracedProcesses,
         table: Optional[MaskTable],
         report: Callable[[Dict[str, object]], None],
     ) -> None:
         self._config = config
         self._engine = engine
         self._tracer = engine.first if isinstance(engine, Fallback) else engine
-        self._roster = roster
+        self._processes = processes
         self._report = report
         self._budget = Budget(config.max_overhead) if config.max_overhead else None
         self._table = table
@@ -93,8 +93,8 @@ class Overhead:
             return
         boot_offset = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - now
         pids = {
-            traced.identity[0]: traced.identity[1] * SECOND // procfs.CLOCK_TICKS - boot_offset
-            for traced in self._roster.active()
+            traced.key[0]: traced.key[1] * SECOND // procfs.CLOCK_TICKS - boot_offset
+            for traced in self._processes.active()
             if traced.attached
         }
         self._placement.tick(now, self._engine.stops(), pids)

@@ -35,7 +35,7 @@ class Probation:
             self._entries[traced.ordinal] = traced
             self._until[traced.ordinal] = now + SECONDS * 1_000_000_000
 
-    def look(self, now: int) -> List[Traced]:
+    def inspect(self, now: int) -> List[Traced]:
         """Returns those of the processes that are ours after all, each once.
 
         Args:
@@ -58,5 +58,5 @@ def ours(entries: Iterable[Traced]) -> List[Traced]:
     return [
         entry
         for entry in entries
-        if not entry.end_reason and recognition.is_marked(procfs.status_fields(entry.identity[0]))
+        if not entry.end_reason and recognition.is_marked(procfs.status_fields(entry.key[0]))
     ]

@@ -11,7 +11,7 @@ from typing import Dict, List
 from hg_shared.messages import PROTOCOL_VERSION, Goodbye, Heartbeat, Hello
 from hg_shared.rights import Rights
 from hg_shared.version import __version__
-from hunter.control.traced_processes import Roster
+from hunter.control.traced_processes import TracedProcesses
 from hunter.engines.base import Engine
 from hunter.engines.choose import Choice
 from hunter.engines.idle import IdleEngine
@@ -32,7 +32,7 @@ class Reports:
         container: where its memory is accounted.
         scanner: says what percentages are of.
         watchdog: whose memory counts too.
-        roster: the processes that were chosen.
+        processes: the processes that were chosen.
         writer: what sends them.
     """
 
@@ -43,7 +43,7 @@ class Reports:
         container: Container,
         scanner: Scanner,
         watchdog: Watchdog,
-        roster: Roster,
+        processes: TracedProcesses,
         writer: Writer,
     ) -> None:
         self._sha256 = sha256
@@ -54,7 +54,7 @@ class Reports:
         self._choice = Choice("", "")
         self._loading = True
         self._watchdog = watchdog
-        self._roster = roster
+        self._processes = processes
         self._writer = writer
         self._peak_pss = 0
 
@@ -115,7 +115,7 @@ class Reports:
             reason: why hunter ends.
             error: what went wrong, empty when nothing did.
         """
-        for traced in self._roster.active():
+        for traced in self._processes.active():
             if traced.followed and self._engine.ended:
                 traced.end_reason = "detached"  # born while everything was let go
         seen, lost, processes = self._totals()
@@ -143,7 +143,7 @@ class Reports:
     def _totals(self) -> tuple[int, int, List[Dict[str, object]]]:
         counters = self._engine.counters()
         processes: List[Dict[str, object]] = []
-        for traced in self._roster.all():
+        for traced in self._processes.all():
             count = counters.get(traced.ordinal)
             open_ = traced.end_reason in ("", "attach_failed")
             processes.append(
@@ -152,8 +152,7 @@ class Reports:
                     "seen": count.seen if count else 0,
                     "lost": count.lost if count else 0,
                     "end_reason": traced.end_reason,
-                    "held_ns": traced.held_ns
-                    + (HOLDS.spent_ns(traced.identity[0]) if open_ else 0),
+                    "held_ns": traced.held_ns + (HOLDS.spent_ns(traced.key[0]) if open_ else 0),
                 }
             )
         seen = sum(count.seen for count in counters.values())

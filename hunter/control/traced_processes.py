@@ -1,15 +1,16 @@
-"""The processes that were chosen to be traced: their numbers, identities and ends. Pure.
+"""The processes that were chosen to be traced: their numbers, keys and ends. Pure.
 
-Offenders are entered by the control thread, followed children by whatever thread of an engine meets
-them first.
+Processes that match are entered by the control thread, followed children by whatever thread of an
+engine sees them first.
 """
 
 from __future__ import annotations
 
 from itertools import count
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional
 
-Identity = Tuple[int, int]
+from hunter.memory.procfs import ProcessKey
+
 MAX_PROCESSES = 10_000
 """Processes of one run, after which no child is followed any more: each costs memory to the end."""
 
@@ -18,13 +19,13 @@ class Traced:
     """A process that was chosen: what is remembered until the end."""
 
     __slots__ = (
-        "attached", "command", "descriptors", "end_reason", "followed", "held_ns", "identity",
+        "attached", "command", "descriptors", "end_reason", "followed", "held_ns", "key",
         "ordinal", "rss",
     )  # fmt: skip
 
-    def __init__(self, ordinal: int, identity: Identity, rss: int, command: str) -> None:
+    def __init__(self, ordinal: int, key: ProcessKey, rss: int, command: str) -> None:
         self.ordinal = ordinal
-        self.identity = identity
+        self.key = key
         self.rss = rss
         self.command = command
         self.attached = False
@@ -35,12 +36,12 @@ class Traced:
         self.held_ns = 0
 
 
-class Roster:
+class TracedProcesses:
     """Keeps them by ordinal; every step is one operation on a dictionary, so there is no lock."""
 
     def __init__(self) -> None:
         self._entries: Dict[int, Traced] = {}
-        self._identities: Dict[Identity, Traced] = {}
+        self._keys: Dict[ProcessKey, Traced] = {}
         self._ordinals = count(1)
 
     def __len__(self) -> int:
@@ -51,27 +52,27 @@ class Roster:
         ordinal = next(self._ordinals)
         return ordinal if ordinal <= MAX_PROCESSES else 0
 
-    def add(self, identity: Identity, rss: int, command: str, ordinal: int = 0) -> Traced:
+    def add(self, key: ProcessKey, rss: int, command: str, ordinal: int = 0) -> Traced:
         """Enters a process.
 
         Args:
-            identity: pid and start time.
+            key: pid and start time.
             rss: resident bytes.
             command: its name.
             ordinal: from `reserve`; 0 for the next one.
         """
-        entry = Traced(ordinal or next(self._ordinals), identity, rss, command)
+        entry = Traced(ordinal or next(self._ordinals), key, rss, command)
         self._entries[entry.ordinal] = entry
-        self._identities.setdefault(identity, entry)
+        self._keys.setdefault(key, entry)
         return entry
 
     def get(self, ordinal: int) -> Optional[Traced]:
         """Returns the process with this ordinal."""
         return self._entries.get(ordinal)
 
-    def find(self, identity: Identity) -> Optional[Traced]:
-        """Returns the process with this identity."""
-        return self._identities.get(identity)
+    def find(self, key: ProcessKey) -> Optional[Traced]:
+        """Returns the process with this key."""
+        return self._keys.get(key)
 
     def all(self) -> List[Traced]:
         """Returns all of them in the order in which they were chosen."""

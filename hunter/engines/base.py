@@ -17,12 +17,12 @@ MACHINE_ABI: Dict[str, Abi] = {"x86_64": Abi.X86_64, "aarch64": Abi.AARCH64}
 INTERVAL = 0.05
 """Seconds between two drains of an engine whose queue hunter fills itself."""
 TRACED_ALREADY = "it is traced already, as a child of another process"
-"""Text of an attach_failed notice that is no failure."""
+"""Text of an attach_failed event that is no failure."""
 IDLE_INTERVAL = 0.5
 """The same while nothing is traced: what is put into the writer's hands wakes it."""
 
 
-class Notice(NamedTuple):
+class EngineEvent(NamedTuple):
     """What an engine tells the control thread about one process.
 
     Attributes:
@@ -104,11 +104,11 @@ class Engine(Protocol):
         ...
 
     def attach(self, ordinal: int, pid: int) -> None:
-        """Asks for a process to be traced; a Notice tells the outcome."""
+        """Asks for a process to be traced; an EngineEvent tells the outcome."""
         ...
 
     def detach(self, ordinal: int) -> None:
-        """Asks for a process to be let go; a Notice tells when it is."""
+        """Asks for a process to be let go; an EngineEvent tells when it is."""
         ...
 
     def stop(self) -> None:
@@ -142,7 +142,7 @@ class Engine(Protocol):
         """
         ...
 
-    def notices(self) -> List[Notice]:
+    def events(self) -> List[EngineEvent]:
         """Returns what happened since the last call."""
         ...
 

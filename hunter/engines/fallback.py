@@ -16,8 +16,8 @@ from hunter.engines.base import (
     TRACED_ALREADY,
     Counters,
     Engine,
+    EngineEvent,
     Follow,
-    Notice,
 )
 
 SECOND_SOURCE = 16
@@ -118,22 +118,22 @@ class Fallback:
         for engine in self._engines():
             engine.poke()
 
-    def notices(self) -> List[Notice]:
+    def events(self) -> List[EngineEvent]:
         """Returns what happened since the last call; a refusal only when both refuse."""
-        found: List[Notice] = []
-        for notice in self.first.notices():
-            if notice.kind == "attach_failed" and not self._hand_over(notice):
-                found.append(self._with_cause(notice))
-            elif notice.kind != "attach_failed":
-                found.append(notice)
+        found: List[EngineEvent] = []
+        for event in self.first.events():
+            if event.kind == "attach_failed" and not self._hand_over(event):
+                found.append(self._with_cause(event))
+            elif event.kind != "attach_failed":
+                found.append(event)
         if self.second is not None:
-            found += map(self._of_second, self.second.notices())
+            found += map(self._of_second, self.second.events())
         return found
 
-    def _hand_over(self, notice: Notice) -> bool:
+    def _hand_over(self, event: EngineEvent) -> bool:
         """Gives a process that the first engine refused to the second; tells whether it has it."""
-        pid = self._pids.get(notice.ordinal)
-        if pid is None or self._stopping or notice.text == TRACED_ALREADY:
+        pid = self._pids.get(event.ordinal)
+        if pid is None or self._stopping or event.text == TRACED_ALREADY:
             return False
         if not self._loaded:
             self._loaded = True
@@ -142,8 +142,8 @@ class Fallback:
                 self._begin(self.second)
         if self.second is None:
             return False
-        self._causes[notice.ordinal] = notice.text
-        self.second.attach(notice.ordinal, pid)
+        self._causes[event.ordinal] = event.text
+        self.second.attach(event.ordinal, pid)
         return True
 
     def _begin(self, engine: Engine) -> None:
@@ -157,22 +157,22 @@ class Fallback:
         if self._tracing is not None:
             engine.set_tracing(*self._tracing, time.monotonic_ns())
 
-    def _with_cause(self, notice: Notice) -> Notice:
-        if not self._refusal or notice.text == TRACED_ALREADY:
-            return notice
-        return notice._replace(text=f"{notice.text}; {self._refusal}")
+    def _with_cause(self, event: EngineEvent) -> EngineEvent:
+        if not self._refusal or event.text == TRACED_ALREADY:
+            return event
+        return event._replace(text=f"{event.text}; {self._refusal}")
 
-    def _of_second(self, notice: Notice) -> Notice:
+    def _of_second(self, event: EngineEvent) -> EngineEvent:
         assert self.second is not None
-        if notice.kind == "attached":
-            cause, _, _ = self._causes.get(notice.ordinal, "").partition("; ")
+        if event.kind == "attached":
+            cause, _, _ = self._causes.get(event.ordinal, "").partition("; ")
             because = f"{self.first.name}: {cause}"
-            return notice._replace(text=f"{self.second.name}; {because}")
-        if notice.kind == "attach_failed":
-            cause = self._causes.get(notice.ordinal, "")
-            if cause and cause != notice.text:
-                return notice._replace(text=f"{cause}; {self.second.name}: {notice.text}")
-        return notice
+            return event._replace(text=f"{self.second.name}; {because}")
+        if event.kind == "attach_failed":
+            cause = self._causes.get(event.ordinal, "")
+            if cause and cause != event.text:
+                return event._replace(text=f"{cause}; {self.second.name}: {event.text}")
+        return event
 
     # Writer thread.
 

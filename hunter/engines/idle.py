@@ -10,13 +10,13 @@ from hg_shared.batch import Batch
 from hunter.engines.base import (
     IDLE_INTERVAL,
     Counters,
+    EngineEvent,
     Follow,
-    Notice,
 )
 
 
 class IdleEngine:
-    """Traces nothing, and says so for each process; see `hunter.engines.Engine`."""
+    """Traces nothing, and says so for each process; see `hunter.engines.base.Engine`."""
 
     name = ""
     shares = False
@@ -26,7 +26,7 @@ class IdleEngine:
         self.ended = False
         self.follow: Optional[Follow] = None
         self._stop = threading.Event()
-        self._notices: List[Notice] = []
+        self._events: List[EngineEvent] = []
 
     def run(self) -> None:
         """Waits for `stop`."""
@@ -37,7 +37,7 @@ class IdleEngine:
     def attach(self, ordinal: int, pid: int) -> None:
         """Notes that the process stays untraced."""
         text = "tracing is denied in this container"
-        self._notices.append(Notice("attach_failed", ordinal, time.monotonic_ns(), text))
+        self._events.append(EngineEvent("attach_failed", ordinal, time.monotonic_ns(), text))
 
     def detach(self, ordinal: int) -> None:
         """Does nothing: nothing is traced."""
@@ -60,9 +60,9 @@ class IdleEngine:
         """Returns no records."""
         return []
 
-    def notices(self) -> List[Notice]:
+    def events(self) -> List[EngineEvent]:
         """Returns the refusals since the last call."""
-        found, self._notices = self._notices, []
+        found, self._events = self._events, []
         return found
 
     def counters(self) -> Dict[int, Counters]:

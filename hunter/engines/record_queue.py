@@ -32,7 +32,7 @@ class Queue(Protocol):
         """Notes losses that no later record has noted."""
         ...
 
-    def take(self, watermark: int, in_flight: tuple[bytes, bytes] = (b"", b"")) -> List[Batch]:
+    def dequeue(self, watermark: int, in_flight: tuple[bytes, bytes] = (b"", b"")) -> List[Batch]:
         """Removes everything there is and returns it in batches."""
         ...
 
@@ -57,7 +57,7 @@ class Queue(Protocol):
         ...
 
 
-class Outgoing:
+class BatchSplitter:
     """The writer's side of a queue: cuts what was taken into batches and counts it.
 
     Args:
@@ -126,7 +126,7 @@ class RecordQueue:
         self.captures = bytearray()
         self.limit = limit
         self._room = limit
-        self._outgoing = Outgoing(source)
+        self._batches = BatchSplitter(source)
         self._lost: Dict[int, int] = {}
         self._dropping: Dict[int, int] = {}
 
@@ -144,7 +144,7 @@ class RecordQueue:
             if len(self.heads) + len(self.captures) > self._room // 2:
                 self._drop(process)
                 return
-            self._note_losses(now_ns)
+            self._record_losses(now_ns)
         elif len(self.heads) + len(self.captures) > self._room:
             self.limit = -1
             self._drop(process)
@@ -156,7 +156,7 @@ class RecordQueue:
         self._dropping[process] = self._dropping.get(process, 0) + 1
         self._lost[process] = self._lost.get(process, 0) + 1
 
-    def _note_losses(self, now_ns: int) -> None:
+    def _record_losses(self, now_ns: int) -> None:
         for process, count in self._dropping.items():
             self.heads += HEAD.pack(
                 now_ns, 0, 0, count, LossCause.QUEUE_FULL, 0, 0, 0, 0, 0, process, 0, Kind.LOST,
@@ -168,9 +168,9 @@ class RecordQueue:
     def flush_losses(self, now_ns: int) -> None:
         """Notes losses that no later record has noted. Called when the tracer has ended."""
         if self._dropping:
-            self._note_losses(now_ns)
+            self._record_losses(now_ns)
 
-    def take(self, watermark: int, in_flight: tuple[bytes, bytes] = (b"", b"")) -> List[Batch]:
+    def dequeue(self, watermark: int, in_flight: tuple[bytes, bytes] = (b"", b"")) -> List[Batch]:
         """Removes everything there is and returns it in batches. Called by the writer.
 
         Args:
@@ -183,15 +183,15 @@ class RecordQueue:
         captures = bytes(self.captures[:size])
         del self.heads[: len(heads)]
         del self.captures[:size]
-        return self._outgoing.batches(in_flight[0] + heads, in_flight[1] + captures, watermark)
+        return self._batches.batches(in_flight[0] + heads, in_flight[1] + captures, watermark)
 
     def empty(self, watermark: int) -> Batch:
         """Returns a batch without records that only moves the watermark."""
-        return self._outgoing.empty(watermark)
+        return self._batches.empty(watermark)
 
     def sent(self) -> Dict[int, int]:
         """Returns how many records were taken by the writer, by process; notes do not count."""
-        return self._outgoing.sent()
+        return self._batches.sent()
 
     def lost(self) -> Dict[int, int]:
         """Returns how many records were dropped, by process."""

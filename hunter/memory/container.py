@@ -42,7 +42,7 @@ class _Kills:
         self._counts = [procfs.oom_kills(each, group.version) for each in group.directories]
         self.last_ns = -KILL_WINDOW_NS
 
-    def look(self, now_ns: int) -> int:
+    def update(self, now_ns: int) -> int:
         """Returns how many there were since the last look."""
         found = 0
         told = False
@@ -118,10 +118,10 @@ class Container:
             return True
         known = self._known.get(membership)
         if known is None:
-            known = self._known[membership] = self._judge(self._path(membership))
+            known = self._known[membership] = self._evaluate(self._path(membership))
         return known
 
-    def _judge(self, path: str) -> bool:
+    def _evaluate(self, path: str) -> bool:
         if self._id in path:
             return True
         if self._outside:
@@ -169,7 +169,7 @@ class Container:
         """
         found = []
         for group, kills in self._kills.items():
-            count = kills.look(now_ns)
+            count = kills.update(now_ns)
             if count and group.directories[0] != own:
                 found.append((group.directories[0], count))
         return found
@@ -185,7 +185,7 @@ class Container:
         if group is None:
             return False
         kills = self._kills[group]
-        kills.look(when_ns)
+        kills.update(when_ns)
         return abs(when_ns - kills.last_ns) < KILL_WINDOW_NS
 
     @property

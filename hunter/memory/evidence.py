@@ -7,14 +7,13 @@ is too large for that have sizes alone (maps).
 
 from __future__ import annotations
 
-from typing import Dict, List, Set, Tuple, Union
+from typing import Dict, List, Set, Union
 
 from hg_shared.messages import Event, Sample
 from hunter.memory import procfs
 from hunter.memory.holds import HOLDS, MAX_HOLD_NS
+from hunter.memory.procfs import ProcessKey
 from hunter.memory.sampler import Sampler
-
-Identity = Tuple[int, int]
 
 GROWTH_BYTES = 16 << 20
 GROWTH_SHARE = 1.2
@@ -30,23 +29,23 @@ class Evidence:
 
     def __init__(self, sampler: Sampler) -> None:
         self._sampler = sampler
-        self._mapped_at: Dict[Identity, int] = {}
-        self._sized: Set[Identity] = set()
+        self._mapped_at: Dict[ProcessKey, int] = {}
+        self._sized: Set[ProcessKey] = set()
 
-    def begin(self, identity: Identity) -> None:
+    def begin(self, key: ProcessKey) -> None:
         """Watches a process from now on."""
-        self._mapped_at.setdefault(identity, 0)
+        self._mapped_at.setdefault(key, 0)
 
-    def watched(self) -> List[Identity]:
+    def watched(self) -> List[ProcessKey]:
         """Returns the processes that are watched now."""
         return list(self._mapped_at)
 
-    def end(self, identity: Identity) -> None:
+    def end(self, key: ProcessKey) -> None:
         """Leaves a process to a tracer, which tells more."""
-        self._mapped_at.pop(identity, None)
-        self._sized.discard(identity)
+        self._mapped_at.pop(key, None)
+        self._sized.discard(key)
 
-    def look(self, resident: Dict[int, int], time_ns: int) -> List[Union[Sample, Event]]:
+    def inspect(self, resident: Dict[int, int], time_ns: int) -> List[Union[Sample, Event]]:
         """Returns what is to be told of the watched processes now.
 
         Args:
@@ -54,11 +53,11 @@ class Evidence:
             time_ns: CLOCK_MONOTONIC of the scan.
         """
         told: List[Union[Sample, Event]] = []
-        for identity, mapped_at in list(self._mapped_at.items()):
-            pid, start_time = identity
+        for key, mapped_at in list(self._mapped_at.items()):
+            pid, start_time = key
             stat = procfs.process(pid)
             if stat is None or stat.start_time != start_time or stat.state in procfs.ENDED:
-                self.end(identity)
+                self.end(key)
                 # Which signal it was nobody tells; that the kernel killed there its cgroup does.
                 oom = self._sampler.was_killed(pid, time_ns)
                 self._sampler.forget(pid)
@@ -67,23 +66,23 @@ class Evidence:
             rss = resident.get(pid, 0)
             told.append(self._sampler.process(pid, rss, time_ns))
             if not mapped_at or rss > max(mapped_at * GROWTH_SHARE, mapped_at + GROWTH_BYTES):
-                told += self._map(identity, rss, time_ns)
+                told += self._map(key, rss, time_ns)
         return told
 
-    def _map(self, identity: Identity, rss: int, time_ns: int) -> List[Event]:
+    def _map(self, key: ProcessKey, rss: int, time_ns: int) -> List[Event]:
         """Returns the event that tells the mappings.
 
         Those of a process at first sight have sizes alone until what is resident of them may be
         read; later ones wait for that.
         """
-        pid = identity[0]
+        pid = key[0]
         walk = HOLDS.allows(pid, rss, time_ns)
         may_later = not walk and HOLDS.expected_ns(pid, rss) <= MAX_HOLD_NS
-        if may_later and identity in self._sized:
+        if may_later and key in self._sized:
             return []
         if may_later:
-            self._sized.add(identity)
+            self._sized.add(key)
         else:
-            self._mapped_at[identity] = max(rss, 1)
+            self._mapped_at[key] = max(rss, 1)
         mappings = procfs.largest_mappings(pid, MAX_MAPPINGS, walk)
         return [Event(time_ns, "smaps", pid, {"mappings": mappings})] if mappings else []

@@ -12,7 +12,7 @@ import heapq
 import os
 import resource
 import stat as stat_module
-from typing import Dict, FrozenSet, List, NamedTuple, Optional
+from typing import Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
 from hg_shared.open_files import FEW_FILES
 from hunter.errors import FewFiles
@@ -24,6 +24,8 @@ PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _PF_KTHREAD = 0x00200000
 _MAX_FILE = 1 << 20
+ProcessKey = Tuple[int, int]
+"""Pid and start time of a process, which no two share."""
 ENDED = "ZX"
 """State letters of what has ended."""
 

@@ -59,7 +59,7 @@ class Hidden:
         self._elsewhere = 0
         self._told: Optional[Tuple[str, Optional[int]]] = None
 
-    def look(self, resident: Dict[int, int], directory: str, now_ns: int) -> Optional[Event]:
+    def inspect(self, resident: Dict[int, int], directory: str, now_ns: int) -> Optional[Event]:
         """Returns an event when what is hidden has changed, None when it has not.
 
         Args:

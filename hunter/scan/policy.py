@@ -52,7 +52,7 @@ def denominator(of: str, limit: Optional[int], source: str, node: int) -> Denomi
 
 
 def threshold_bytes(threshold: Threshold, against: Denominator) -> Optional[int]:
-    """Returns the resident size from which a process is an offender, None for never by size.
+    """Returns the resident size from which a process is traced, None for never by size.
 
     Args:
         threshold: what was asked for.

@@ -89,13 +89,13 @@ def foreign_tracer(status: Mapping[str, str]) -> int:
     return tid
 
 
-def held_words(tid: int) -> str:
+def tracer_message(tid: int) -> str:
     """Returns why a process cannot be traced that somebody else traces.
 
     Args:
         tid: the tracer's thread id.
     """
-    return f"already traced by {tracer_words(tid)}; it is traced here when that one lets it go"
+    return f"already traced by {describe_tracer(tid)}; it is traced here when that one lets it go"
 
 
 def owner(pid: int) -> str:
@@ -113,7 +113,7 @@ def _harmless(text: str) -> str:
     return "".join(c for c in text[:MAX_OWNER] if 32 < ord(c) < 127)
 
 
-def tracer_words(tid: int) -> str:
+def describe_tracer(tid: int) -> str:
     """Returns who traces a process, as a sentence says it; read without touching the tracer.
 
     Args:

@@ -9,9 +9,9 @@ from typing import Dict, List, NamedTuple, Optional, Set, Tuple, Union
 from hunter.config import Config
 from hunter.memory import procfs
 from hunter.memory.container import Container
+from hunter.memory.procfs import ProcessKey
 from hunter.scan import policy, recognition
 
-Identity = Tuple[int, int]
 MAX_LISTED = 12
 """Processes that are named where the one that was asked for does not exist."""
 
@@ -20,18 +20,18 @@ def _numbered(pids: List[int]) -> str:
     return f"{'process' if len(pids) == 1 else 'processes'} {', '.join(map(str, pids))}"
 
 
-class Offender(NamedTuple):
+class MatchedProcess(NamedTuple):
     """A process that is to be traced.
 
     Attributes:
-        identity: pid and start time, which no two processes share.
+        key: pid and start time, which no two processes share.
         command: comm.
         rss: resident set size, bytes.
         decision: why.
         against: what percent was of.
     """
 
-    identity: Identity
+    key: ProcessKey
     command: str
     rss: int
     decision: policy.Decision
@@ -42,7 +42,7 @@ class Scan(NamedTuple):
     """What one scan found.
 
     Attributes:
-        offenders: processes to attach now.
+        matched: processes to attach now.
         held: processes that somebody traces already, and the tracer's thread id.
         excluded: processes over the threshold that must not be traced, and why.
         young: whether a process must be looked at again soon, when it is known whose it is.
@@ -50,9 +50,9 @@ class Scan(NamedTuple):
         processes: how many processes there are.
     """
 
-    offenders: List[Offender]
-    held: List[Tuple[Offender, int]]
-    excluded: List[Tuple[Offender, str]]
+    matched: List[MatchedProcess]
+    held: List[Tuple[MatchedProcess, int]]
+    excluded: List[Tuple[MatchedProcess, str]]
     young: bool
     resident: Dict[int, int]
     processes: int
@@ -117,9 +117,9 @@ class Scanner:
             )
         return known
 
-    def may_try(self, identity: Identity) -> bool:
+    def may_try(self, key: ProcessKey) -> bool:
         """Tells whether it is time to try a process that could not be attached once more."""
-        return self._backoff.may_try(identity)
+        return self._backoff.may_try(key)
 
     def nothing_to_trace(self) -> str:
         """Returns why none of the processes that were asked for can be traced, and the remedy.
@@ -151,11 +151,11 @@ class Scanner:
             words.append(f"{len(found) - MAX_LISTED} more")
         return ", ".join(words) or "none but hunter itself"
 
-    def failed(self, identity: Identity) -> None:
+    def failed(self, key: ProcessKey) -> None:
         """Notes that a process could not be attached: it is tried again later, ever more rarely."""
-        self._backoff.failed(identity)
+        self._backoff.failed(key)
 
-    def scan(self, traced: Set[Identity]) -> Scan:
+    def scan(self, traced: Set[ProcessKey]) -> Scan:
         """Looks at all processes once.
 
         Args:
@@ -170,33 +170,33 @@ class Scanner:
         for pid in [pid for pid in self._known if pid not in resident]:
             del self._known[pid]
         traced_pids = {pid for pid, _ in traced}
-        offenders: List[Offender] = []
-        held: List[Tuple[Offender, int]] = []
+        matched: List[MatchedProcess] = []
+        held: List[Tuple[MatchedProcess, int]] = []
         self._young = False
-        excluded: List[Tuple[Offender, str]] = []
-        seen: Set[Identity] = set()
+        excluded: List[Tuple[MatchedProcess, str]] = []
+        seen: Set[ProcessKey] = set()
         for pid, rss in self._candidates(resident):
             if pid in traced_pids or (pid in self._mine and pid not in self._config.pids):
                 continue
-            offender = self._judge(pid, rss, elapsed)
-            if offender is None:
+            process = self._evaluate(pid, rss, elapsed)
+            if process is None:
                 continue
-            seen.add(offender.identity)
-            tracer, reason = self._standing(offender)
+            seen.add(process.key)
+            tracer, reason = self._standing(process)
             if reason:
-                excluded.append((offender, reason))
+                excluded.append((process, reason))
             elif tracer:
-                held.append((offender, tracer))
+                held.append((process, tracer))
             elif tracer is None:
                 continue
-            elif self._backoff.may_try(offender.identity):
-                offenders.append(offender)
+            elif self._backoff.may_try(process.key):
+                matched.append(process)
         self._backoff.forget(seen)
         self._before, self._before_ns = resident, now
-        return Scan(offenders, held, excluded, self._young, resident, len(resident))
+        return Scan(matched, held, excluded, self._young, resident, len(resident))
 
     def _candidates(self, resident: Dict[int, int]) -> List[Tuple[int, int]]:
-        """Returns the processes that may be offenders, at the least cost for all the others."""
+        """Returns the processes that may match, at the least cost for all the others."""
         config = self._config
         named = [(pid, resident[pid]) for pid in config.pids if pid in resident]
         if config.only_pids:
@@ -230,7 +230,7 @@ class Scanner:
             key = self._groups[pid] = procfs.membership(pid)
         return key
 
-    def _judge(self, pid: int, rss: int, elapsed: float) -> Optional[Offender]:
+    def _evaluate(self, pid: int, rss: int, elapsed: float) -> Optional[MatchedProcess]:
         config = self._config
         against = self.denominator(pid)
         decision: Optional[policy.Decision] = None
@@ -259,24 +259,24 @@ class Scanner:
             self._groups.pop(pid, None)
             if pid not in config.pids and not self._includes(pid):
                 return None
-            return self._judge(pid, rss, 0.0)
-        return Offender((pid, stat.start_time), stat.command, rss, decision, against)
+            return self._evaluate(pid, rss, 0.0)
+        return MatchedProcess((pid, stat.start_time), stat.command, rss, decision, against)
 
-    def _standing(self, offender: Offender) -> Tuple[Optional[int], str]:
+    def _standing(self, process: MatchedProcess) -> Tuple[Optional[int], str]:
         """Returns who traces a process and why it must not be traced.
 
         Returns:
             The tracer's thread id, 0 without one, None for a process that is to be passed over; and
             the reason, empty when it may be traced.
         """
-        pid = offender.identity[0]
+        pid = process.key[0]
         if pid in self._mine:
             return 0, "hunter itself, a process it was started by, or one that is left out"
         stat = procfs.process(pid)
         if stat is None:
             return 0, "gone"
         status = procfs.status_fields(procfs.living_thread(pid))
-        standing = recognition.standing(pid, offender.rss, stat, status)
+        standing = recognition.standing(pid, process.rss, stat, status)
         if standing.ours:
             if pid not in self._config.pids and self._is_of_this_capture(pid, stat.ppid):
                 return None, ""

@@ -16,7 +16,7 @@ from hg_shared.errors import WireError
 from hg_shared.framing import FrameDecoder
 from hg_shared.messages import Ack, Event, Join, Knock, Rendezvous, Stop
 from hunter.stream.link import Link
-from hunter.stream.rejoin import Joiner, Meeting
+from hunter.stream.rejoin import RejoinHandshake, RejoinListener
 from hunter.stream.writer import Writer
 
 MAX_MESSAGE = 1 << 16
@@ -41,7 +41,7 @@ class Connection:
 
     def __init__(self, limit: int, linger: float, wake: int, on_wake: Callable[[], None]) -> None:
         link = Link(0, 1)
-        self.writer = Writer(link, limit, self._note_broken)
+        self.writer = Writer(link, limit, self._on_broken)
         self.stopped = False
         self.deaf = False
         self.heard_ns = time.monotonic_ns()
@@ -53,8 +53,8 @@ class Connection:
         self._dismissed = False
         self._broken: Deque[Link] = deque()
         self._decoder = FrameDecoder(MAX_MESSAGE)
-        self._meeting: Optional[Meeting] = None
-        self._joiner: Optional[Joiner] = None
+        self._listener: Optional[RejoinListener] = None
+        self._handshake: Optional[RejoinHandshake] = None
         self._self_read, self._self_write = os.pipe()
         os.set_blocking(self._self_write, False)
 
@@ -69,7 +69,7 @@ class Connection:
         Args:
             now_ns: CLOCK_MONOTONIC.
         """
-        if self._meeting is None and (self._link is None or self.deaf):
+        if self._listener is None and (self._link is None or self.deaf):
             return self._lost_by
         if self._dismissed and self._link is None:
             return self._lost_by
@@ -84,10 +84,10 @@ class Connection:
         with selectors.PollSelector() as selector:
             for fd in (self._wake, self._self_read):
                 selector.register(fd, selectors.EVENT_READ)
-            link, meeting = self._link, self._meeting
+            link, listener = self._link, self._listener
             if link is not None and not self.deaf:
                 selector.register(link.reading, selectors.EVENT_READ)
-            for fd in meeting.descriptors() if meeting is not None else ():
+            for fd in listener.descriptors() if listener is not None else ():
                 selector.register(fd, selectors.EVENT_READ)
             ready = [key.fd for key, _ in selector.select(timeout)]
         for fd in ready:
@@ -97,21 +97,21 @@ class Connection:
                 os.read(fd, 512)
             elif link is not None and fd == link.reading:
                 self._read(link)
-            elif meeting is not None:
-                self._meet(meeting, fd)
+            elif listener is not None:
+                self._meet(listener, fd)
         while self._broken:
             self._lose(self._broken.popleft(), "stdout_closed")
-        if meeting is not None:
-            meeting.expire()
+        if listener is not None:
+            listener.expire()
 
     def close(self) -> None:
         """Lets gatherer see the end."""
-        if self._meeting is not None:
-            self._meeting.close()
+        if self._listener is not None:
+            self._listener.close()
         if self._link is not None:
             self._link.close()
 
-    def _note_broken(self, link: Link) -> None:
+    def _on_broken(self, link: Link) -> None:
         """Called by the writer's thread."""
         self._broken.append(link)
         try:
@@ -127,8 +127,8 @@ class Connection:
         except BlockingIOError:
             return
         if not data:
-            if self._meeting is None:
-                # Nobody can come back, but the last words may still get through.
+            if self._listener is None:
+                # Nobody can come back, but the final message may still get through.
                 self.deaf, self._lost_by = True, "stdin_closed"
             else:
                 self._lose(link, "stdin_closed")
@@ -143,41 +143,41 @@ class Connection:
                 continue
             if isinstance(content, Stop):
                 self.stopped = True
-                # A gatherer that fails does not come back for the last words.
+                # A gatherer that fails does not come back for the final message.
                 self._dismissed = content.reason == "error"
             elif isinstance(content, Ack):
                 self.writer.acknowledge(content.seq)
             elif isinstance(content, Rendezvous):
                 self._agree(content)
-            elif isinstance(content, Knock) and self._meeting is not None:
+            elif isinstance(content, Knock) and self._listener is not None:
                 # Gatherer has lost its end of this very connection, as with `attach`.
-                self._joiner = self._meeting.joiner()
-                answer = self._joiner.receive(content)
+                self._handshake = self._listener.handshake()
+                answer = self._handshake.receive(content)
                 if answer is not None:
                     self.writer.interject(answer)
-            elif isinstance(content, Join) and self._joiner is not None:
-                if self._joiner.proves(content):
+            elif isinstance(content, Join) and self._handshake is not None:
+                if self._handshake.proves(content):
                     self.writer.join(link, content.seq)
-                self._joiner = None
+                self._handshake = None
 
     def _agree(self, where: Rendezvous) -> None:
-        if self._meeting is not None:
+        if self._listener is not None:
             return
         try:
-            self._meeting = Meeting(where)
+            self._listener = RejoinListener(where)
         except (OSError, ValueError) as error:
             self.writer.put(
                 Event(time.monotonic_ns(), "no_rejoin", None, {"cause": str(error)[:200]})
             )
 
-    def _meet(self, meeting: Meeting, fd: int) -> None:
-        joined = meeting.receive(fd)
+    def _meet(self, listener: RejoinListener, fd: int) -> None:
+        joined = listener.receive(fd)
         if joined is None:
             return
         former, self._link = self._link, joined.link
         self.heard_ns = time.monotonic_ns()
         self._decoder = FrameDecoder(MAX_MESSAGE)
-        self._joiner = None
+        self._handshake = None
         self.writer.join(joined.link, joined.seq)
         if former is not None:
             former.close()

@@ -18,15 +18,15 @@ from hg_shared.framing import FrameDecoder
 from hg_shared.messages import SOCKET_PREFIX, Challenge, Join, Knock, Message, Rendezvous
 from hunter.stream.link import Link
 
-MAX_JOINERS = 8
+MAX_HANDSHAKES = 8
 LISTEN_QUEUE = 64
-JOINER_SECONDS = 5.0
+HANDSHAKE_SECONDS = 5.0
 MAX_MESSAGE = 4096
 _SESSION = re.compile(r"[0-9a-f]{32}")
 _SECRET = re.compile(r"[0-9a-f]{64}")
 
 
-class Joiner:
+class RejoinHandshake:
     """The conversation with somebody who wants to join, up to its proof. Pure.
 
     Args:
@@ -59,7 +59,7 @@ class Joiner:
         return joining.same(proof, join.proof)
 
 
-class Joined(NamedTuple):
+class Rejoined(NamedTuple):
     """Somebody who knows the secret.
 
     Attributes:
@@ -74,16 +74,16 @@ class Joined(NamedTuple):
 class _Pending:
     """A connection that has proved nothing yet."""
 
-    __slots__ = ("connection", "deadline", "decoder", "joiner")
+    __slots__ = ("connection", "deadline", "decoder", "handshake")
 
-    def __init__(self, connection: socket.socket, joiner: Joiner) -> None:
+    def __init__(self, connection: socket.socket, handshake: RejoinHandshake) -> None:
         self.connection = connection
-        self.joiner = joiner
+        self.handshake = handshake
         self.decoder = FrameDecoder(MAX_MESSAGE)
-        self.deadline = time.monotonic() + JOINER_SECONDS
+        self.deadline = time.monotonic() + HANDSHAKE_SECONDS
 
 
-class Meeting:
+class RejoinListener:
     """Waits for joiners.
 
     Args:
@@ -109,15 +109,15 @@ class Meeting:
             self._listener.close()
             raise
 
-    def joiner(self) -> Joiner:
+    def handshake(self) -> RejoinHandshake:
         """Returns the state of one more conversation."""
-        return Joiner(self._session, self._secret, os.urandom(joining.NONCE_BYTES).hex())
+        return RejoinHandshake(self._session, self._secret, os.urandom(joining.NONCE_BYTES).hex())
 
     def descriptors(self) -> List[int]:
         """Returns what to wait for: `receive` wants to be called for those that are readable."""
         return [self._listener.fileno(), *self._pending]
 
-    def receive(self, fd: int) -> Optional[Joined]:
+    def receive(self, fd: int) -> Optional[Rejoined]:
         """Takes what has come on a descriptor and returns who has proved to be gatherer.
 
         Args:
@@ -146,11 +146,11 @@ class Meeting:
             except WireError:
                 message = None
             if isinstance(message, Join):
-                if not pending.joiner.proves(message):
+                if not pending.handshake.proves(message):
                     break
                 del self._pending[fd]
-                return Joined(Link(fd, fd, pending.connection), message.seq)
-            answer = pending.joiner.receive(message) if isinstance(message, Knock) else None
+                return Rejoined(Link(fd, fd, pending.connection), message.seq)
+            answer = pending.handshake.receive(message) if isinstance(message, Knock) else None
             if answer is None or not self._send(pending, answer):
                 break
         else:
@@ -175,11 +175,11 @@ class Meeting:
             connection, _ = self._listener.accept()
         except OSError:
             return
-        if len(self._pending) >= MAX_JOINERS:
+        if len(self._pending) >= MAX_HANDSHAKES:
             # The oldest one had its chance; a crowd must not keep gatherer out.
             self._forget(next(iter(self._pending)))
         connection.setblocking(False)
-        self._pending[connection.fileno()] = _Pending(connection, self.joiner())
+        self._pending[connection.fileno()] = _Pending(connection, self.handshake())
 
     @staticmethod
     def _send(pending: _Pending, message: Message) -> bool:

@@ -31,7 +31,7 @@ FIRST_NS, NEXT_NS = 3 * SECOND, 10 * SECOND
 # What the time between two looks of hunter's own counts at most.
 MOST_NS = SECOND
 # How many may end, one after the other, before they have looked once.
-MOST_STILLBORN = 10
+MAX_FAILED_STARTS = 10
 
 
 class Watchdog:
@@ -55,9 +55,9 @@ class Watchdog:
         self._beat = 0
         self._born = 0
         self._silent_ns = 0
-        self._patience_ns = FIRST_NS
+        self._timeout_ns = FIRST_NS
         self._looked_ns = 0
-        self._stillborn = 0
+        self._failed_starts = 0
 
     def start(self) -> None:
         """Makes the second process; `refusal` says why there is none."""
@@ -90,7 +90,7 @@ class Watchdog:
         if pid == 0:
             try:
                 interpreter.PyOS_AfterFork_Child()
-                self.progress.note_look()  # it is born
+                self.progress.count_look()  # it is born
                 keep_descriptors([2, lifeline[0], death[1], pidfd])
                 self._watch(hunter, pidfd, lifeline[0])
             finally:
@@ -105,7 +105,7 @@ class Watchdog:
             return f"clone: {os.strerror(code)}"
         self.pid = pid
         self._lifeline, self._death = lifeline[1], death[0]
-        self._silent_ns, self._patience_ns = 0, FIRST_NS
+        self._silent_ns, self._timeout_ns = 0, FIRST_NS
         return ""
 
     def _watch(self, hunter: int, pidfd: int, lifeline: int) -> None:
@@ -126,7 +126,7 @@ class Watchdog:
             pass
         Watch(hunter, pidfd, lifeline, self.progress, self.table).run()
 
-    def look_after(self, now_ns: int) -> None:
+    def supervise(self, now_ns: int) -> None:
         """Makes another one when it has died, or does not look any more.
 
         Args:
@@ -137,21 +137,21 @@ class Watchdog:
         passed, self._looked_ns = now_ns - self._looked_ns, now_ns
         beat = self.progress.beat
         if beat != self._beat:
-            self._beat, self._silent_ns, self._patience_ns = beat, 0, NEXT_NS
+            self._beat, self._silent_ns, self._timeout_ns = beat, 0, NEXT_NS
             if not self._is_unproven:
-                self._stillborn = 0
+                self._failed_starts = 0
         else:
             self._silent_ns += min(passed, MOST_NS)
         poll = select.poll()
         poll.register(self._death, select.POLLIN)
         if not poll.poll(0):
-            if self._silent_ns < self._patience_ns:
+            if self._silent_ns < self._timeout_ns:
                 return
             os.kill(self.pid, signal.SIGKILL)  # the pipe says that it is there
         self._forget()
         if self._is_unproven:
-            self._stillborn += 1
-        if self._stillborn < MOST_STILLBORN:
+            self._failed_starts += 1
+        if self._failed_starts < MAX_FAILED_STARTS:
             self.start()
         else:
             self.refusal = "it ends as soon as it is made"

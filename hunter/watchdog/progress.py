@@ -158,7 +158,7 @@ class ProgramsProgress:
         """How often they were looked after so far: their rings read, their processes checked."""
         return int(self._words[_STEPS])
 
-    def note_step(self) -> None:
+    def count_step(self) -> None:
         """Counts one more time."""
         self._words[_STEPS] += 1
 
@@ -195,6 +195,6 @@ class Progress:
         """How often the watchdog has looked."""
         return int(self._words[_BEAT])
 
-    def note_look(self) -> None:
+    def count_look(self) -> None:
         """Counts one more look of the watchdog."""
         self._words[_BEAT] += 1

@@ -25,7 +25,7 @@ _SIGCONT, _SIGSTOP = 18, 19
 _STOP_SIGNALS = (19, 20, 21, 22)
 
 
-class Thread(NamedTuple):
+class ThreadStatus(NamedTuple):
     """What /proc tells of a thread.
 
     Attributes:
@@ -44,7 +44,7 @@ class Thread(NamedTuple):
     caught: int = 0
 
 
-def is_held(thread: Thread, listening: bool, leads: bool = False) -> bool:
+def is_held(thread: ThreadStatus, listening: bool, leads: bool = False) -> bool:
     """Tells whether a thread stands in a ptrace-stop that is no group-stop, or in its end.
 
     Args:
@@ -70,7 +70,7 @@ def is_held(thread: Thread, listening: bool, leads: bool = False) -> bool:
     return event != 0 or (number != _SIGSTOP and bool(thread.caught >> (number - 1) & 1))
 
 
-class Tracer(NamedTuple):
+class TracerState(NamedTuple):
     """A tracer at one look.
 
     Attributes:
@@ -106,19 +106,21 @@ class Hold(NamedTuple):
     seconds: float
 
 
-class Holds:
+class HoldTracker:
     """Looks at the tracees of one tracer.
 
     Args:
         threads: returns the thread ids of a process.
-        look: returns what /proc tells of a thread, None when it is gone.
+        read_thread: returns what /proc tells of a thread, None when it is gone.
     """
 
     def __init__(
-        self, threads: Callable[[int], List[int]], look: Callable[[int, int], Optional[Thread]]
+        self,
+        threads: Callable[[int], List[int]],
+        read_thread: Callable[[int, int], Optional[ThreadStatus]],
     ) -> None:
         self._threads = threads
-        self._look = look
+        self._read_thread = read_thread
         self._stops = -1
         self._hold: Optional[Hold] = None
         self._listed: Dict[int, List[int]] = {}
@@ -132,7 +134,7 @@ class Holds:
         """
         return stops != self._stops
 
-    def look(self, tracer: Tracer, seconds: float) -> Optional[Hold]:
+    def update(self, tracer: TracerState, seconds: float) -> Optional[Hold]:
         """Looks once.
 
         Args:
@@ -156,14 +158,16 @@ class Holds:
         self._hold = self._find(tracer, listening)
         return self._hold
 
-    def _stands(self, process: int, tid: int, tracer: Tracer, listening: Iterable[int]) -> bool:
-        thread = self._look(process, tid)
+    def _stands(
+        self, process: int, tid: int, tracer: TracerState, listening: Iterable[int]
+    ) -> bool:
+        thread = self._read_thread(process, tid)
         if thread is None or thread.tracer != tracer.thread:
             return False
         leads = thread.state == ZOMBIE and tid == process and len(self._threads(process)) > 1
         return is_held(thread, tid in listening or tracer.overflowed, leads)
 
-    def _find(self, tracer: Tracer, listening: Iterable[int]) -> Optional[Hold]:
+    def _find(self, tracer: TracerState, listening: Iterable[int]) -> Optional[Hold]:
         """Looks at some threads, each time at the next ones."""
         listed = {
             process: self._listed.get(process) or self._threads(process)
@@ -187,7 +191,7 @@ class Alone:
         self._steps = -1
         self._seconds = 0.0
 
-    def look(self, active: bool, steps: int, seconds: float) -> float:
+    def update(self, active: bool, steps: int, seconds: float) -> float:
         """Looks once.
 
         Args:

@@ -24,9 +24,9 @@ from hunter.watchdog.stuck import (
     ZOMBIE,
     Alone,
     Hold,
-    Holds,
-    Thread,
-    Tracer,
+    HoldTracker,
+    ThreadStatus,
+    TracerState,
 )
 
 LOOK_SECONDS, IDLE_SECONDS, INSIST_SECONDS = 0.2, 0.5, 0.1
@@ -36,8 +36,8 @@ STUCK = "hunter: stuck: "
 PATIENT_ATTEMPTS = 3
 """How often hunter is killed before a debugger that holds it is ended."""
 _PIDFD_SEND_SIGNAL = 424
-_WORD_MS = 500
-_MOST_WORDS = 400
+_MESSAGE_MS = 500
+_MAX_MESSAGE = 400
 
 
 class Watch:
@@ -59,7 +59,7 @@ class Watch:
         self._lifeline = lifeline
         self._progress = progress
         self._masks = masks
-        self._holds = [Holds(procfs.thread_ids, look) for _ in progress.tracers]
+        self._holds = [HoldTracker(procfs.thread_ids, read_thread) for _ in progress.tracers]
         self._alone = Alone()
         self._syscall = ctypes.CDLL(None, use_errno=True).syscall
 
@@ -71,11 +71,11 @@ class Watch:
         attempts = 0
         while not poll.poll(1000 * (INSIST_SECONDS if attempts else self._pause())):
             now = time.monotonic()
-            self._progress.note_look()
+            self._progress.count_look()
             if attempts:
                 self._insist(attempts)
                 attempts += 1
-            elif why := self._judge(now - before):
+            elif why := self._evaluate(now - before):
                 self._kill()
                 _say(why)
                 # Masks must not wait for a hunter that cannot even die.
@@ -89,27 +89,27 @@ class Watch:
         busy = progress.programs.active or any(tracer.thread for tracer in progress.tracers)
         return LOOK_SECONDS if busy else IDLE_SECONDS
 
-    def _judge(self, seconds: float) -> str:
+    def _evaluate(self, seconds: float) -> str:
         """Returns why hunter must end, empty when it need not."""
         for tracer, holds in zip(self._progress.tracers, self._holds):
             if tracer.thread:
-                hold = holds.look(self._look_at(tracer, holds), seconds)
+                hold = holds.update(self._inspect(tracer, holds), seconds)
                 if hold is not None and hold.seconds >= HELD_SECONDS:
                     return self._held(hold)
         programs = self._progress.programs
-        alone = self._alone.look(programs.active, programs.steps, seconds)
+        alone = self._alone.update(programs.active, programs.steps, seconds)
         if alone >= ALONE_SECONDS:
             state = self._state(self._hunter)
             return f"its BPF programs ran for {alone:.1f} s while hunter ({state}) did nothing"
         return ""
 
-    def _look_at(self, progress: TracerProgress, holds: Holds) -> Tracer:
+    def _inspect(self, progress: TracerProgress, holds: HoldTracker) -> TracerState:
         stops = progress.stops
         if holds.moved(stops):
-            return Tracer(progress.thread, stops, True, [], [])
-        thread = look(self._hunter, progress.thread)
+            return TracerState(progress.thread, stops, True, [], [])
+        thread = read_thread(self._hunter, progress.thread)
         able = progress.waiting and thread is not None and thread.state == "S"
-        return Tracer(
+        return TracerState(
             progress.thread,
             stops,
             able,
@@ -124,7 +124,7 @@ class Watch:
 
     def _state(self, tid: int) -> str:
         """Returns the state of a thread of hunter, and who holds it, in words."""
-        thread = look(self._hunter, tid)
+        thread = read_thread(self._hunter, tid)
         if thread is None:
             return "gone"
         tracer = f", traced by process {thread.tracer}" if thread.tracer else ""
@@ -141,7 +141,7 @@ class Watch:
         """
         self._kill()
         for tid in procfs.thread_ids(self._hunter):
-            thread = look(self._hunter, tid)
+            thread = read_thread(self._hunter, tid)
             if thread is not None and thread.tracer:
                 if attempts == 1:
                     _signal(thread.tracer, signal.SIGCONT)
@@ -170,7 +170,7 @@ class Watch:
         _signal(self._hunter, signal.SIGKILL)
 
 
-def look(process: int, tid: int) -> Optional[Thread]:
+def read_thread(process: int, tid: int) -> Optional[ThreadStatus]:
     """Returns what /proc tells of a thread, None when it is gone.
 
     More than its state is read only where that is a ptrace-stop, or its end.
@@ -185,11 +185,11 @@ def look(process: int, tid: int) -> Optional[Thread]:
         fields = data[data.rfind(b")") + 1 :].split()
         state = fields[0].decode("ascii")
         if state not in (TRACING_STOP, ZOMBIE):
-            return Thread(state)
+            return ThreadStatus(state)
         code = int(fields[49])
         status = procfs.read_bytes(f"{directory}/status").splitlines()
         words = dict(line.partition(b":")[::2] for line in status)
-        return Thread(
+        return ThreadStatus(
             state,
             code,
             int(words[b"TracerPid"]),
@@ -212,8 +212,8 @@ def _say(why: str) -> None:
     poll = select.poll()
     poll.register(2, select.POLLOUT)
     try:
-        if any(event & select.POLLOUT for _, event in poll.poll(_WORD_MS)):
-            os.write(2, f"{STUCK}{why}"[:_MOST_WORDS].encode() + b"\n")
+        if any(event & select.POLLOUT for _, event in poll.poll(_MESSAGE_MS)):
+            os.write(2, f"{STUCK}{why}"[:_MAX_MESSAGE].encode() + b"\n")
         # Whoever reads it waits for its end.
         os.close(2)
     except OSError:

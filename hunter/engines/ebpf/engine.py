@@ -19,8 +19,8 @@ from hunter.engines.base import (
     IDLE_INTERVAL,
     MACHINE_ABI,
     Counters,
+    EngineEvent,
     Follow,
-    Notice,
 )
 from hunter.engines.ebpf import layout, loader, maps
 from hunter.engines.ebpf.children import Children
@@ -60,7 +60,7 @@ def ring_sizes(buffer_bytes: int) -> Dict[str, int]:
 
 
 class EbpfEngine:
-    """Traces with eBPF; see `hunter.engines.Engine`.
+    """Traces with eBPF; see `hunter.engines.base.Engine`.
 
     Args:
         machine: as uname(2) says, `x86_64` or `aarch64`.
@@ -178,10 +178,10 @@ class EbpfEngine:
             try:
                 process = self._members.begin(ordinal, pid, now)
             except HunterError as error:
-                notices.append(Notice("attach_failed", ordinal, now, str(error)))
+                notices.append(EngineEvent("attach_failed", ordinal, now, str(error)))
                 return
             count, since = len(process.threads), process.since
-            notices.append(Notice("attached", ordinal, since, "", count))
+            notices.append(EngineEvent("attached", ordinal, since, "", count))
             if self._pauses.paused:
                 self._outgoing.note_window(pid, ordinal, False, self._loss, since)
 
@@ -233,11 +233,11 @@ class EbpfEngine:
         """Looks after processes whose number is not known yet, or that are gone unnoticed."""
         now = time.monotonic_ns()
         with self._lock:
-            self._progress.note_step()
+            self._progress.count_step()
             self._members.look_after(now)
             self._pauses.go_on()
 
-    def notices(self) -> List[Notice]:
+    def events(self) -> List[EngineEvent]:
         """Returns what happened since the last call."""
         found, notices = [], self._members.notices
         while notices:
@@ -252,7 +252,7 @@ class EbpfEngine:
         At most half a MiB at a time: what the writer holds is not in the rings any more.
         """
         with self._lock:
-            self._progress.note_step()
+            self._progress.count_step()
             self._progress.active = self._tracepoints.attached
             batches = self._drain(now_ns, everything)
             while everything and any(ring.waiting() for ring in self._all_rings()):

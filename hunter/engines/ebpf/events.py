@@ -6,7 +6,7 @@ import os
 from typing import Set, Tuple
 
 from hg_shared.records import HEAD, HEAD_SIZE, Kind, encode_capture
-from hunter.engines.base import Notice
+from hunter.engines.base import EngineEvent
 from hunter.engines.ebpf import layout
 from hunter.engines.ebpf.children import Children
 from hunter.engines.ebpf.in_flight import InFlight
@@ -147,5 +147,5 @@ class Events:
             for hop, text in enumerate((command, executable))
         )
         name = command.decode("utf-8", "backslashreplace")
-        self._members.notices.append(Notice("exec", process.ordinal, now, name))
+        self._members.notices.append(EngineEvent("exec", process.ordinal, now, name))
         return HEAD.pack(*head[:14], len(texts)) + texts

@@ -7,7 +7,7 @@ from collections import deque
 from typing import Deque, Dict, Mapping
 
 from hg_shared.records import Kind
-from hunter.engines.base import TRACED_ALREADY, Notice
+from hunter.engines.base import TRACED_ALREADY, EngineEvent
 from hunter.engines.ebpf import loader
 from hunter.engines.ebpf.children import Children
 from hunter.engines.ebpf.in_flight import InFlight
@@ -56,7 +56,7 @@ class Members:
         self._last_look = 0
         self.processes: Dict[int, Process] = {}
         """By ordinal."""
-        self.notices: Deque[Notice] = deque()
+        self.notices: Deque[EngineEvent] = deque()
         """What the control thread is to be told."""
 
     @property
@@ -140,7 +140,7 @@ class Members:
         if self._children.follow is not None:
             command = comm.decode("utf-8", "surrogateescape")
             self._children.follow.declare(ordinal, pid, creator, born, command)
-        self.notices.append(Notice("followed", ordinal, born, "", creator))
+        self.notices.append(EngineEvent("followed", ordinal, born, "", creator))
         return process
 
     def look_after(self, now: int) -> None:
@@ -169,7 +169,9 @@ class Members:
                     self._slots.enter(slot, tgid)
                 except HunterError as error:
                     self._forget(process)
-                    self.notices.append(Notice("attach_failed", process.ordinal, now, str(error)))
+                    self.notices.append(
+                        EngineEvent("attach_failed", process.ordinal, now, str(error))
+                    )
                     continue
             process.placed = True
             loader.delete(self._fds["wanted"], process.pid.to_bytes(4, "little"))
@@ -195,7 +197,7 @@ class Members:
             missed = self._slots.missed(process.slot) if process.slot else 0
             if missed > process.missed:
                 text = f"{missed - process.missed}"
-                self.notices.append(Notice("unfollowed", process.ordinal, now, text))
+                self.notices.append(EngineEvent("unfollowed", process.ordinal, now, text))
                 process.missed = missed
 
     def count_losses(self, process: Process) -> None:
@@ -224,7 +226,7 @@ class Members:
             # Threads that were seen to end have gone from the map by themselves.
             self._in_flight.forget(process)
         self._forget(process)
-        self.notices.append(Notice("ended", process.ordinal, now, reason, process.status))
+        self.notices.append(EngineEvent("ended", process.ordinal, now, reason, process.status))
 
     def drop(self, process: Process) -> None:
         """Has nothing more recorded of a process: keeps the count of its slot and gives it back."""

@@ -11,7 +11,7 @@ from typing import Any, Deque, Dict, List, Tuple
 from hg_shared.batch import Batch
 from hg_shared.records import HEAD_SIZE
 from hunter.engines.native import structures
-from hunter.engines.record_queue import Outgoing, captured_bytes
+from hunter.engines.record_queue import BatchSplitter, captured_bytes
 
 _TWO = Struct("<QQ")
 _PROCESS = Struct("<IiQQ")
@@ -60,7 +60,7 @@ class NativeQueue:
         self._free: Deque[int] = deque()
         self._indexes: Dict[int, int] = {}
         self._lost_before: Dict[int, int] = {}
-        self._outgoing = Outgoing(source)
+        self._batches = BatchSplitter(source)
 
     def _set(self, offset: int, first: int, second: int) -> None:
         _TWO.pack_into(self.context, offset, first, second)
@@ -77,7 +77,7 @@ class NativeQueue:
         """
         index = self._indexes.get(ordinal, -1)
         if index < 0:
-            index = self._take_index()
+            index = self._allocate()
             if index < 0:
                 return -1
             self._indexes[ordinal] = index
@@ -104,7 +104,7 @@ class NativeQueue:
         if index >= 0:
             self._free.append(index)
 
-    def _take_index(self) -> int:
+    def _allocate(self) -> int:
         """Returns a free place, -1 when there is none."""
         for _ in range(len(self._free)):
             index = self._free.popleft()
@@ -137,7 +137,7 @@ class NativeQueue:
         """Notes losses that no later record has noted. Called when the tracer has ended."""
         self._library.hot_flush_losses(self.address)
 
-    def take(self, watermark: int, in_flight: Tuple[bytes, bytes] = (b"", b"")) -> List[Batch]:
+    def dequeue(self, watermark: int, in_flight: Tuple[bytes, bytes] = (b"", b"")) -> List[Batch]:
         """Removes everything there is and returns it in batches. Called by the writer.
 
         Args:
@@ -158,15 +158,15 @@ class NativeQueue:
             self._captures, captures_taken % self._capture_capacity, size, self._capture_capacity
         )
         self._library.hot_release(self.address, ctypes.c_ulong(count), ctypes.c_ulong(size))
-        return self._outgoing.batches(in_flight[0] + heads, in_flight[1] + captures, watermark)
+        return self._batches.batches(in_flight[0] + heads, in_flight[1] + captures, watermark)
 
     def empty(self, watermark: int) -> Batch:
         """Returns a batch without records that only moves the watermark."""
-        return self._outgoing.empty(watermark)
+        return self._batches.empty(watermark)
 
     def sent(self) -> Dict[int, int]:
         """Returns how many records were taken by the writer, by process; notes do not count."""
-        return self._outgoing.sent()
+        return self._batches.sent()
 
     def lost(self) -> Dict[int, int]:
         """Returns how many records were dropped, by process."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Dict, NamedTuple, Optional, Set, Tuple, Union
 
-from hunter.engines.ptrace.stops import Stop, StopKind
+from hunter.engines.ptrace.stops import StopKind, WaitStatus
 from hunter.engines.ptrace.syscall_info import OP_ENTRY, OP_EXIT
 
 # ERESTARTSYS to ERESTART_RESTARTBLOCK (linux/errno.h): the kernel will start the call again.
@@ -97,7 +97,7 @@ Action = Union[
 ]
 
 
-def decide(stop: Stop, state: ThreadState) -> Tuple[Action, ...]:
+def decide(stop: WaitStatus, state: ThreadState) -> Tuple[Action, ...]:
     """Returns what is to be done about a stop that is no syscall-stop.
 
     Args:

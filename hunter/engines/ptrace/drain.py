@@ -55,15 +55,15 @@ class Drain:
         """Tells whether the call a thread is in has an IN_FLIGHT record already."""
         return self._announced.get(tid) == entered[0]
 
-    def take(self, now_ns: int, everything: bool = False) -> List[Batch]:
+    def drain(self, now_ns: int, everything: bool = False) -> List[Batch]:
         """Returns the records taken since the last call; see `Engine.drain`."""
         watermark = now_ns if everything else now_ns - WATERMARK_NS
         heads, data = self._in_flight(watermark, now_ns)
-        batches = self._queue.take(watermark, (self._window_heads() + heads, data))
+        batches = self._queue.dequeue(watermark, (self._window_heads() + heads, data))
         if everything:
             # Only now is there room for a note of each process.
             self._queue.flush_losses(now_ns)
-            batches += self._queue.take(watermark)
+            batches += self._queue.dequeue(watermark)
         if batches:
             self._last_records = now_ns
         elif now_ns - self._last_records <= 2 * WATERMARK_NS or now_ns - self._last_mark >= IDLE_NS:

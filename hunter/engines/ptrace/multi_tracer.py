@@ -15,8 +15,8 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Set, Union
 from hg_shared.batch import Batch, SlotBatch
 from hunter.engines.base import (
     Counters,
+    EngineEvent,
     Follow,
-    Notice,
 )
 from hunter.engines.ptrace.ptrace_engine import PtraceEngine
 from hunter.engines.ptrace.shares import share
@@ -47,8 +47,8 @@ class _Shared:
         self.since = 0
         self.until = 0
         self.announced = False
-        self.failure: Optional[Notice] = None
-        self.ended: Optional[Notice] = None
+        self.failure: Optional[EngineEvent] = None
+        self.ended: Optional[EngineEvent] = None
 
 
 class MultiTracer:
@@ -69,7 +69,7 @@ class MultiTracer:
         self._threads: List[threading.Thread] = []
         self._pending: List[_Pending] = []
         self._shared: Dict[int, _Shared] = {}
-        self._notices: List[Notice] = []
+        self._events: List[EngineEvent] = []
         self._stopping = False
         self._paused = False
         self._resuming: Optional[float] = None
@@ -183,7 +183,7 @@ class MultiTracer:
         dropped = [each for each in self._pending if ordinal in (None, each.ordinal)]
         self._pending = [each for each in self._pending if each not in dropped]
         now = time.monotonic_ns()
-        self._notices += [Notice("ended", each.ordinal, now, "detached") for each in dropped]
+        self._events += [EngineEvent("ended", each.ordinal, now, "detached") for each in dropped]
         return bool(dropped)
 
     def stop(self) -> None:
@@ -219,37 +219,37 @@ class MultiTracer:
             self._record_windows(True, self._resuming, time.monotonic_ns())
             self._resuming = None
 
-    def notices(self) -> List[Notice]:
+    def events(self) -> List[EngineEvent]:
         """Returns what happened since the last call, once for each process."""
-        found, self._notices = self._notices, []
+        found, self._events = self._events, []
         for number, tracer in enumerate(self._tracers):
-            for notice in tracer.notices():
-                shared = self._shared.get(notice.ordinal)
+            for event in tracer.events():
+                shared = self._shared.get(event.ordinal)
                 if shared is None:
-                    found.append(notice)
+                    found.append(event)
                 else:
-                    found += self._merge(number, notice, shared)
+                    found += self._merge(number, event, shared)
         return found
 
-    def _merge(self, number: int, notice: Notice, shared: _Shared) -> List[Notice]:
-        """Takes one tracer's notice of a shared process; returns what is to be told of it."""
-        if notice.kind == "attached":
+    def _merge(self, number: int, event: EngineEvent, shared: _Shared) -> List[EngineEvent]:
+        """Takes one tracer's event of a shared process; returns what is to be told of it."""
+        if event.kind == "attached":
             shared.holders.add(number)
-            shared.threads += notice.value
-            shared.since = max(shared.since, notice.time_ns)
-        elif notice.kind == "attach_failed":
-            shared.failure = shared.failure or notice
-        elif notice.kind == "exec":
+            shared.threads += event.value
+            shared.since = max(shared.since, event.time_ns)
+        elif event.kind == "attach_failed":
+            shared.failure = shared.failure or event
+        elif event.kind == "exec":
             for other in shared.holders - {number}:
-                self._tracers[other].supersede(notice.ordinal)
-            return [notice]
-        elif notice.kind == "ended":
+                self._tracers[other].supersede(event.ordinal)
+            return [event]
+        elif event.kind == "ended":
             shared.holders.discard(number)
-            if notice.text == "detached":
-                shared.until = min(shared.until or notice.time_ns, notice.time_ns)
-            if shared.ended is None or notice.value:
+            if event.text == "detached":
+                shared.until = min(shared.until or event.time_ns, event.time_ns)
+            if shared.ended is None or event.value:
                 # A leader whose place an execve has taken has no status.
-                shared.ended = notice
+                shared.ended = event
         shared.waiting.discard(number)
         if shared.waiting:
             return []
@@ -257,11 +257,13 @@ class MultiTracer:
         if not shared.announced:
             shared.announced = True
             if shared.threads:
-                told.append(Notice("attached", notice.ordinal, shared.since, "", shared.threads))
+                told.append(
+                    EngineEvent("attached", event.ordinal, shared.since, "", shared.threads)
+                )
             elif shared.failure is not None:
                 told.append(shared.failure)
         if not shared.holders:
-            del self._shared[notice.ordinal]
+            del self._shared[event.ordinal]
             if shared.ended is not None:
                 ended = shared.ended
                 # Until then no tracer had let go.

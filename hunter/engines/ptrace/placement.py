@@ -65,7 +65,7 @@ class Placement:
         self._stops = 0
         self._before = 0.0
         self._retry_at = 0
-        self._patience = RETRY_NS
+        self._retry_ns = RETRY_NS
         self._refused = False
         self._paused = False
         self._resume_as = _State.OFF
@@ -130,7 +130,7 @@ class Placement:
                 self._state = _State.OFF
                 self._retry_at = now + RETRY_NS // 10
         elif self._state == _State.TRYING:
-            self._judge(now, stops, rate)
+            self._evaluate(now, stops, rate)
         else:
             self._keep(now, stops, rate)
 
@@ -154,7 +154,7 @@ class Placement:
     def _begin(self, state: _State, now: int, stops: int) -> None:
         self._state, self._since, self._stops = state, now, stops
 
-    def _judge(self, now: int, stops: int, rate: float) -> None:
+    def _evaluate(self, now: int, stops: int, rate: float) -> None:
         values: Dict[str, object] = {
             "cpus": list(self.cpus),
             "threads": len(self._saved),
@@ -163,12 +163,12 @@ class Placement:
         }
         if rate >= GAIN * self._before:
             self._begin(_State.PLACED, now, stops)
-            self._patience, self._refused = RETRY_NS, False
+            self._retry_ns, self._refused = RETRY_NS, False
             self._report({"placement": "on", **values})
             return
         self.undo()
-        self._retry_at = now + self._patience
-        self._patience = min(2 * self._patience, LONGEST_RETRY_NS)
+        self._retry_at = now + self._retry_ns
+        self._retry_ns = min(2 * self._retry_ns, LONGEST_RETRY_NS)
         if not self._refused:
             self._refused = True
             self._report({"placement": "off", **values})

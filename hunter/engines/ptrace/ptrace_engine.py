@@ -13,7 +13,7 @@ from collections import deque
 from typing import AbstractSet, Callable, Deque, Dict, List, Optional, Set, Type
 
 from hg_shared.batch import Batch
-from hunter.engines.base import IDLE_INTERVAL, INTERVAL, Counters, Follow, Notice
+from hunter.engines.base import IDLE_INTERVAL, INTERVAL, Counters, EngineEvent, Follow
 from hunter.engines.ptrace.drain import Drain
 from hunter.engines.ptrace.kernel import Kernel
 from hunter.engines.ptrace.native_loop import NativeLoop
@@ -214,18 +214,18 @@ class PtraceEngine:
                 self._loop.leave()
                 self._kernel.notify(self._main)
 
-    def notices(self) -> List[Notice]:
+    def events(self) -> List[EngineEvent]:
         """Returns what happened since the last call."""
         found = []
-        while self._tracer.notices:
-            found.append(self._tracer.notices.popleft())
+        while self._tracer.events:
+            found.append(self._tracer.events.popleft())
         return found
 
     # Writer thread.
 
     def drain(self, now_ns: int, everything: bool = False) -> List[Batch]:
         """Returns the records taken since the last call; see `Engine.drain`."""
-        return self._drain.take(now_ns, everything)
+        return self._drain.drain(now_ns, everything)
 
     def mark(self, now_ns: int) -> Batch:
         """Returns a batch without records, for a reader that waits for this source's watermark.

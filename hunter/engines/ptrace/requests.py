@@ -10,7 +10,7 @@ import time
 from collections import deque
 from typing import Callable, Deque, Dict, Optional, Set, Tuple
 
-from hunter.engines.base import Notice
+from hunter.engines.base import EngineEvent
 from hunter.engines.ptrace import unrestarted
 from hunter.engines.ptrace.drain import Drain
 from hunter.engines.ptrace.kernel import FORK_OPTIONS, SEIZE_OPTIONS, Kernel
@@ -140,7 +140,7 @@ class Requests:
         try:
             self._begin(ordinal, pid)
         except HunterError as error:
-            self._tracer.notices.append(Notice("attach_failed", ordinal, now, str(error)))
+            self._tracer.events.append(EngineEvent("attach_failed", ordinal, now, str(error)))
 
     def _begin(self, ordinal: int, pid: int) -> None:
         if recognition.is_marked(self._kernel.status_fields(pid)):

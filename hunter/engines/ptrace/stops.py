@@ -35,7 +35,7 @@ class StopKind(IntEnum):
     EXITED = 7
 
 
-class Stop(NamedTuple):
+class WaitStatus(NamedTuple):
     """A classified wait status.
 
     Attributes:
@@ -49,26 +49,26 @@ class Stop(NamedTuple):
     event: int
 
 
-def classify(status: int) -> Stop:
+def classify(status: int) -> WaitStatus:
     """Returns what a wait status means.
 
     Args:
         status: as waitpid(2) gave it.
     """
     if status & 0x7F != 0x7F:
-        return Stop(StopKind.EXITED, 0, 0)
+        return WaitStatus(StopKind.EXITED, 0, 0)
     if status == SYSCALL_STOP:
-        return Stop(StopKind.SYSCALL, 0, 0)
+        return WaitStatus(StopKind.SYSCALL, 0, 0)
     event = status >> 16
     signal = (status >> 8) & 0xFF
     if event == 0:
-        return Stop(StopKind.SIGNAL, signal, 0)
+        return WaitStatus(StopKind.SIGNAL, signal, 0)
     if event == EVENT_STOP:
         if signal in _STOPPING:
-            return Stop(StopKind.GROUP, signal, event)
-        return Stop(StopKind.INTERRUPT, 0, event)
+            return WaitStatus(StopKind.GROUP, signal, event)
+        return WaitStatus(StopKind.INTERRUPT, 0, event)
     if event in (1, 2, 3):
-        return Stop(StopKind.FORK, 0, event)
+        return WaitStatus(StopKind.FORK, 0, event)
     if event == 4:
-        return Stop(StopKind.EXEC, 0, event)
-    return Stop(StopKind.OTHER_EVENT, 0, event)
+        return WaitStatus(StopKind.EXEC, 0, event)
+    return WaitStatus(StopKind.OTHER_EVENT, 0, event)

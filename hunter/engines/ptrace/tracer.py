@@ -8,7 +8,7 @@ from collections import deque
 from typing import Any, Callable, Deque, Dict, Optional, Type
 
 from hg_shared.records import HEAD, Kind, encode_capture
-from hunter.engines.base import Follow, Notice
+from hunter.engines.base import EngineEvent, Follow
 from hunter.engines.ptrace import syscall_info
 from hunter.engines.ptrace.decisions import (
     Adopt,
@@ -52,7 +52,7 @@ class Tracer:
         stopping: everything is being let go.
         follow: asked about each child process before it runs; None to let all of them go.
         release_child: told of each child process and its parent before the child runs.
-        notices: what the control thread has not taken yet.
+        events: what the control thread has not taken yet.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Tracer:
         self._kernel = kernel
         self._progress = progress
         self._births = Births()
-        self.notices: Deque[Notice] = deque()
+        self.events: Deque[EngineEvent] = deque()
         self.stopping = False
         self.follow: Optional[Follow] = None
         self.release_child: Optional[Callable[[int, int], None]] = None
@@ -384,7 +384,7 @@ class Tracer:
         self._tell("ended", tracee.ordinal, when, reason, tracee.status)
 
     def _tell(self, kind: str, ordinal: int, when: int = 0, text: str = "", value: int = 0) -> None:
-        self.notices.append(Notice(kind, ordinal, when or time.monotonic_ns(), text, value))
+        self.events.append(EngineEvent(kind, ordinal, when or time.monotonic_ns(), text, value))
 
     def _record(
         self,

@@ -24,15 +24,15 @@ def fields(tid: str, *names: str) -> list[str]:
     return [values[name].split()[0] for name in names]
 
 
-def wait_notice(engine: Engine, kind: str, ordinal: int) -> None:
+def wait_event(engine: Engine, kind: str, ordinal: int) -> None:
     deadline = time.monotonic() + 10
     others = []
     while time.monotonic() < deadline:
         engine.poke()
-        for notice in engine.notices():
-            if (notice.kind, notice.ordinal) == (kind, ordinal):
+        for event in engine.events():
+            if (event.kind, event.ordinal) == (kind, ordinal):
                 return
-            others.append(notice)
+            others.append(event)
         time.sleep(0.001)
     print(f"no {kind} in cycle {ordinal} but {others}", flush=True)
     os._exit(1)
@@ -49,10 +49,10 @@ def cycles(engine: Engine, pid: int, count: int) -> None:
 def attach_and_detach(engine: Engine, pid: int, count: int) -> None:
     for ordinal in range(1, count + 1):
         engine.attach(ordinal, pid)
-        wait_notice(engine, "attached", ordinal)
+        wait_event(engine, "attached", ordinal)
         time.sleep(ordinal % 7 / 1000)
         engine.detach(ordinal)
-        wait_notice(engine, "ended", ordinal)
+        wait_event(engine, "ended", ordinal)
         records = sum(batch.count for batch in engine.drain(time.monotonic_ns()))
         after = [fields(tid, "State", "TracerPid") for tid in os.listdir(f"/proc/{pid}/task")]
         print(records, *(state + tracer for state, tracer in filter(None, after)), flush=True)

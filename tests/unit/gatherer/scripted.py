@@ -36,7 +36,7 @@ from hg_shared.messages import (
 )
 from hg_shared.records import HEAD, Kind, Record, iter_records
 from hg_shared.wire import Content, decode, encode
-from hunter.stream.rejoin import Joiner
+from hunter.stream.rejoin import RejoinHandshake
 
 SECOND = 1_000_000_000
 REALTIME = 1_790_000_000 * SECOND
@@ -169,7 +169,7 @@ class JoinableChannel(ScriptedChannel):
         self.joined_at = -1
         self._runtime = runtime
         self._later = list(chunks)
-        self._joiner: Joiner | None = None
+        self._joiner: RejoinHandshake | None = None
         self._said = asyncio.Event()
 
     async def receive(self) -> bytes:
@@ -185,7 +185,9 @@ class JoinableChannel(ScriptedChannel):
             if isinstance(message, Knock):
                 where = self._runtime.channel.rendezvous
                 assert where is not None
-                self._joiner = Joiner(where.session, bytes.fromhex(where.secret), "0c" * 16)
+                self._joiner = RejoinHandshake(
+                    where.session, bytes.fromhex(where.secret), "0c" * 16
+                )
                 self._say(self._joiner.receive(message))
             elif isinstance(message, Join):
                 assert self._joiner is not None

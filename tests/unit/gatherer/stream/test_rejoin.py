@@ -10,7 +10,7 @@ from gatherer.stream.rejoin import MAX_BEFORE, Appointment, Joining
 from hg_shared.framing import Frame, FrameDecoder, FrameType
 from hg_shared.messages import Challenge, Join, Joined, Knock, Rendezvous
 from hg_shared.wire import decode, encode
-from hunter.stream.rejoin import Joiner
+from hunter.stream.rejoin import RejoinHandshake
 from tests.unit.gatherer.scripted import HELLO, batch, goodbye, process, stream
 
 APPOINTMENT = Appointment("5e" * 16, b"s" * 32)
@@ -20,7 +20,7 @@ class Hunter:
     """Hunter's half."""
 
     def __init__(self, appointment: Appointment = APPOINTMENT) -> None:
-        self.joiner = Joiner(appointment.session, appointment.secret, "0a" * 16)
+        self.joiner = RejoinHandshake(appointment.session, appointment.secret, "0a" * 16)
         self.join: Join | None = None
         self._decoder = FrameDecoder()
 
@@ -143,7 +143,7 @@ def test_hunter_may_not_begin_before_what_has_arrived() -> None:
 
 
 def test_hunter_asks_for_the_right_proof() -> None:
-    joiner = Joiner(APPOINTMENT.session, APPOINTMENT.secret, "0b" * 16)
+    joiner = RejoinHandshake(APPOINTMENT.session, APPOINTMENT.secret, "0b" * 16)
     assert not joiner.proves(Join("00" * 32, 3))
     joiner.receive(Knock("00" * 16))
     assert not joiner.proves(Join("00" * 32, 3))

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from hunter.control import traced_processes
-from hunter.control.traced_processes import Roster
+from hunter.control.traced_processes import TracedProcesses
 
 
 def test_numbers_are_given_once() -> None:
-    entries = Roster()
+    entries = TracedProcesses()
     first = entries.add((100, 5), 4096, "leak")
     reserved = entries.reserve()
     second = entries.add((101, 6), 0, "other")
@@ -21,6 +21,6 @@ def test_numbers_are_given_once() -> None:
 
 
 def test_there_is_an_end_to_children() -> None:
-    entries = Roster()
+    entries = TracedProcesses()
     got = [entries.reserve() for _ in range(traced_processes.MAX_PROCESSES + 5)]
     assert got == [*range(1, traced_processes.MAX_PROCESSES + 1), 0, 0, 0, 0, 0]

@@ -10,8 +10,8 @@ from hunter.engines.base import (
     TRACED_ALREADY,
     Counters,
     Engine,
+    EngineEvent,
     Follow,
-    Notice,
 )
 from hunter.engines.fallback import Fallback
 
@@ -29,7 +29,7 @@ class Scripted:
         self.stopped = threading.Event()
         self.windows: List[bool] = []
         self._refuses = refuses
-        self._notices: List[Notice] = []
+        self._events: List[EngineEvent] = []
 
     @property
     def ended(self) -> bool:
@@ -41,13 +41,13 @@ class Scripted:
     def attach(self, ordinal: int, pid: int) -> None:
         refusal = self._refuses.get(pid)
         if refusal is not None:
-            self._notices.append(Notice("attach_failed", ordinal, 5, refusal))
+            self._events.append(EngineEvent("attach_failed", ordinal, 5, refusal))
         else:
             self.attached.append(pid)
-            self._notices.append(Notice("attached", ordinal, 5, "", 1))
+            self._events.append(EngineEvent("attached", ordinal, 5, "", 1))
 
     def detach(self, ordinal: int) -> None:
-        self._notices.append(Notice("ended", ordinal, 6, "detached"))
+        self._events.append(EngineEvent("ended", ordinal, 6, "detached"))
 
     def stop(self) -> None:
         self.stopped.set()
@@ -64,8 +64,8 @@ class Scripted:
     def drain(self, now_ns: int, everything: bool = False) -> List[Batch]:
         return [Batch(len(self.name), 0, 0, b"", b"")]
 
-    def notices(self) -> List[Notice]:
-        found, self._notices = self._notices, []
+    def events(self) -> List[EngineEvent]:
+        found, self._events = self._events, []
         return found
 
     def counters(self) -> Dict[int, Counters]:
@@ -91,7 +91,7 @@ def test_what_the_first_takes_is_its_own() -> None:
     loading = Loading(None)
     engine = Fallback(Scripted("ebpf", {}), loading, False)
     engine.attach(1, 100)
-    assert engine.notices() == [Notice("attached", 1, 5, "", 1)]
+    assert engine.events() == [EngineEvent("attached", 1, 5, "", 1)]
     assert (loading.times, engine.second, engine.stops()) == (0, None, 10)
     assert len(engine.drain(9)) == 1
 
@@ -104,10 +104,10 @@ def test_what_it_refuses_the_second_takes_and_says_so() -> None:
     engine.set_tracing(False, 0.5, 1)
     for ordinal, pid in ((1, 100), (2, 101), (3, 102)):
         engine.attach(ordinal, pid)
-    assert engine.notices() == [
-        Notice("attached", 3, 5, "", 1),
-        Notice("attached", 1, 5, "ptrace; ebpf: in another namespace", 1),
-        Notice("attached", 2, 5, "ptrace; ebpf: in another namespace", 1),
+    assert engine.events() == [
+        EngineEvent("attached", 3, 5, "", 1),
+        EngineEvent("attached", 1, 5, "ptrace; ebpf: in another namespace", 1),
+        EngineEvent("attached", 2, 5, "ptrace; ebpf: in another namespace", 1),
     ]
     assert loading.times == 1
     assert second.windows == [False]  # it begins in the window the first is in
@@ -123,8 +123,8 @@ def test_what_both_refuse_is_told_once_with_both_causes() -> None:
     first, second = Scripted("ebpf", {100: "no"}), Scripted("ptrace", {100: "not permitted"})
     engine = Fallback(first, Loading(second), False)
     engine.attach(1, 100)
-    assert engine.notices() == [
-        Notice("attach_failed", 1, 5, "no; ptrace: not permitted"),
+    assert engine.events() == [
+        EngineEvent("attach_failed", 1, 5, "no; ptrace: not permitted"),
     ]
     engine.stop()
     engine.run()
@@ -136,7 +136,7 @@ def test_without_a_second_engine_its_cause_is_told_too_and_it_is_asked_for_once(
     assert engine.shares
     engine.attach(1, 100)
     engine.attach(2, 101)
-    texts = [notice.text for notice in engine.notices()]
+    texts = [event.text for event in engine.events()]
     assert texts == ["taken; CAP_BPF missing"] * 2
     assert loading.times == 1
     assert not engine.shares
@@ -146,7 +146,7 @@ def test_a_child_that_is_traced_already_is_no_refusal() -> None:
     loading = Loading(Scripted("ptrace", {}))
     engine = Fallback(Scripted("ebpf", {100: TRACED_ALREADY}), loading, False)
     engine.attach(1, 100)
-    assert [notice.text for notice in engine.notices()] == [TRACED_ALREADY]
+    assert [event.text for event in engine.events()] == [TRACED_ALREADY]
     assert loading.times == 0
 
 
@@ -155,5 +155,5 @@ def test_nothing_is_loaded_while_it_ends() -> None:
     engine = Fallback(Scripted("ebpf", {100: "no"}), loading, False)
     engine.stop()
     engine.attach(1, 100)
-    assert [notice.kind for notice in engine.notices()] == ["attach_failed"]
+    assert [event.kind for event in engine.events()] == ["attach_failed"]
     assert loading.times == 0

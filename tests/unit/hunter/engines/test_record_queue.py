@@ -37,10 +37,10 @@ def test_records_come_out_as_they_went_in() -> None:
     queue.put(head(2, 2), b"", 2, 0)
     assert queue.waiting() == 2
     assert queue.size() == 2 * HEAD_SIZE + 3
-    (batch,) = queue.take(99)
+    (batch,) = queue.dequeue(99)
     assert (batch.source, batch.first, batch.watermark) == (2, 0, 99)
     assert [(r.start, r.captures) for r in batch.records()] == [(1, b"abc"), (2, b"")]
-    assert queue.take(99) == []
+    assert queue.dequeue(99) == []
     assert queue.size() == 0
     assert queue.sent() == {1: 1, 2: 1}
     assert queue.lost() == {}
@@ -51,12 +51,12 @@ def test_a_head_without_its_captures_is_never_taken() -> None:
     """The tracer appends captures first: the writer may come in between."""
     queue = RecordQueue(0, 1 << 16)
     queue.captures += b"abc"
-    assert queue.take(0) == []
+    assert queue.dequeue(0) == []
     queue.heads += head(1, 1, 3)
     queue.captures += b"next"
-    assert [r.captures for r in records(queue.take(0))] == [b"abc"]
+    assert [r.captures for r in records(queue.dequeue(0))] == [b"abc"]
     queue.heads += head(2, 1, 4)
-    assert [r.captures for r in records(queue.take(0))] == [b"next"]
+    assert [r.captures for r in records(queue.dequeue(0))] == [b"next"]
 
 
 def test_what_does_not_fit_is_counted_by_process() -> None:
@@ -67,17 +67,17 @@ def test_what_does_not_fit_is_counted_by_process() -> None:
     fill(queue, 3, process=2)
     assert queue.limit == -1
     assert queue.lost() == {1: 2, 2: 3}
-    assert len(records(queue.take(0))) == 5
+    assert len(records(queue.dequeue(0))) == 5
 
 
 def test_a_loss_is_noted_before_the_next_record() -> None:
     queue = RecordQueue(0, 4 * HEAD_SIZE)
     fill(queue, 7, process=1)
     fill(queue, 2, process=2)
-    queue.take(0)
+    queue.dequeue(0)
     queue.put(head(50), b"", 1, 5000)
     queue.put(head(51), b"", 1, 5001)
-    noted = records(queue.take(0))
+    noted = records(queue.dequeue(0))
     assert [r.kind for r in noted] == [Kind.LOST, Kind.LOST, Kind.SYSCALL, Kind.SYSCALL]
     assert [(r.process, r.args[0], r.args[1], r.start) for r in noted[:2]] == [
         (1, 2, LossCause.QUEUE_FULL, 5000),
@@ -99,36 +99,36 @@ def test_half_of_the_room_must_be_free_again() -> None:
     del queue.heads[:HEAD_SIZE]
     queue.put(head(2), b"", 1, 0)
     assert queue.lost() == {1: 4}
-    kinds = [r.kind for r in records(queue.take(0))]
+    kinds = [r.kind for r in records(queue.dequeue(0))]
     assert kinds == [Kind.SYSCALL] * 4 + [Kind.LOST, Kind.SYSCALL]
 
 
 def test_losses_at_the_end_are_noted_without_another_record() -> None:
     queue = RecordQueue(0, HEAD_SIZE)
     fill(queue, 9)
-    queue.take(0)
+    queue.dequeue(0)
     queue.flush_losses(77)
-    (note,) = records(queue.take(0))
+    (note,) = records(queue.dequeue(0))
     assert (note.kind, note.args[0], note.start) == (Kind.LOST, 7, 77)
     queue.flush_losses(78)
-    assert queue.take(0) == []
+    assert queue.dequeue(0) == []
 
 
 def test_calls_in_flight_go_in_front_and_count() -> None:
     queue = RecordQueue(0, 1 << 16)
     queue.put(head(5, 1, 1), b"z", 1, 0)
     flight = head(3, 2, 2, Kind.IN_FLIGHT)
-    got = records(queue.take(0, (flight, b"ab")))
+    got = records(queue.dequeue(0, (flight, b"ab")))
     assert [(r.kind, r.captures) for r in got] == [(Kind.IN_FLIGHT, b"ab"), (Kind.SYSCALL, b"z")]
     assert queue.sent() == {1: 1, 2: 1}
-    assert len(records(queue.take(0, (flight, b"ab")))) == 1
+    assert len(records(queue.dequeue(0, (flight, b"ab")))) == 1
 
 
 @pytest.mark.parametrize("count", [1, 511, 512, 513, 1024, 1300])
 def test_many_records_are_cut_into_batches(count: int) -> None:
     queue = RecordQueue(0, 1 << 24)
     fill(queue, count, size=5)
-    batches = queue.take(42)
+    batches = queue.dequeue(42)
     assert [r.start for r in records(batches)] == list(range(count))
     assert all(r.captures == b"ccccc" for r in records(batches))
     assert max(batch.count for batch in batches) <= MAX_BATCH_RECORDS
@@ -142,7 +142,7 @@ def test_many_records_are_cut_into_batches(count: int) -> None:
 def test_big_records_are_cut_into_batches_by_bytes() -> None:
     queue = RecordQueue(0, 1 << 26)
     fill(queue, 40, size=60_000)
-    batches = queue.take(0)
+    batches = queue.dequeue(0)
     assert len(batches) == 3
     assert all(len(batch.captures) <= MAX_BATCH_BYTES for batch in batches)
     assert [len(r.captures) for r in records(batches)] == [60_000] * 40
@@ -160,9 +160,9 @@ def play(steps: List[Step], limit: int) -> None:
     got: List[Record] = []
     number = 0
 
-    def take() -> None:
+    def dequeue() -> None:
         first = queue.empty(0).first
-        for batch in queue.take(number):
+        for batch in queue.dequeue(number):
             assert batch.first == first
             first += batch.count
             got.extend(batch.records())
@@ -174,9 +174,9 @@ def play(steps: List[Step], limit: int) -> None:
             queue.put(head(number, process, size), b"x" * size, process, number)
             assert queue.size() <= limit + HEAD_SIZE * 4 + 100
         else:
-            take()
+            dequeue()
     queue.flush_losses(number)
-    take()
+    dequeue()
     for process, numbers in put.items():
         mine = [r for r in got if r.process == process]
         sent = [r.start for r in mine if r.kind == Kind.SYSCALL]

@@ -78,7 +78,7 @@ class Watched:
         return [{"name": "[heap]", "rss_bytes": 7}]
 
     def look(self, mib: int, when_ns: int = 1) -> List[object]:
-        return list(self.evidence.look({10: mib * MIB}, when_ns))
+        return list(self.evidence.inspect({10: mib * MIB}, when_ns))
 
 
 @pytest.fixture

@@ -60,38 +60,38 @@ def files(monkeypatch: pytest.MonkeyPatch) -> Files:
 def test_nothing_is_said_when_all_is_seen(files: Files) -> None:
     hidden = files.hidden([])
     files.files[PROCS] = "1\n7\n9\n"  # one has just begun
-    assert hidden.look({1: 5, 7: 5}, "/sys/fs/cgroup", 1) is None
-    assert hidden.look({1: 5, 7: 5, 9: 5}, "/sys/fs/cgroup", 2) is None
+    assert hidden.inspect({1: 5, 7: 5}, "/sys/fs/cgroup", 1) is None
+    assert hidden.inspect({1: 5, 7: 5, 9: 5}, "/sys/fs/cgroup", 2) is None
 
 
 def test_hidden_members_of_the_cgroup_are_counted(files: Files) -> None:
     files.files["/proc/self/mountinfo"] = PROC.format(",hidepid=invisible")
     files.files[PROCS] = "1\n7\n8\n9\n"
     hidden = files.hidden(["CHOWN"])
-    first = hidden.look({1: 5}, "/sys/fs/cgroup", 1)
+    first = hidden.inspect({1: 5}, "/sys/fs/cgroup", 1)
     assert first is not None
     assert first.event == "hidden"
     assert first.fields["processes"] is None
-    second = hidden.look({1: 5}, "/sys/fs/cgroup", 2)
+    second = hidden.inspect({1: 5}, "/sys/fs/cgroup", 2)
     assert second is not None
     assert second.fields["processes"] == 3
     assert "hidepid=invisible" in second.fields["cause"]
-    assert hidden.look({1: 5}, "/sys/fs/cgroup", 3) is None
+    assert hidden.inspect({1: 5}, "/sys/fs/cgroup", 3) is None
 
 
 def test_a_hunter_that_sees_through_hidepid_says_nothing(files: Files) -> None:
     files.files["/proc/self/mountinfo"] = PROC.format(",hidepid=2")
-    assert files.hidden(["SYS_PTRACE"]).look({1: 5, 7: 5}, "/sys/fs/cgroup", 1) is None
+    assert files.hidden(["SYS_PTRACE"]).inspect({1: 5, 7: 5}, "/sys/fs/cgroup", 1) is None
     files.files["/proc/self/mountinfo"] = PROC.format(",hidepid=ptraceable")
-    assert files.hidden(["SYS_PTRACE"]).look({1: 5, 7: 5}, "/sys/fs/cgroup", 1) is not None
+    assert files.hidden(["SYS_PTRACE"]).inspect({1: 5, 7: 5}, "/sys/fs/cgroup", 1) is not None
 
 
 @pytest.mark.parametrize("procs", ["1\n7\n0\n0\n", "1\n7\n30\n31\n"])
 def test_processes_of_another_namespace(files: Files, procs: str) -> None:
     files.files[PROCS] = procs
     hidden = files.hidden(["SYS_PTRACE"])
-    assert hidden.look({1: 5, 7: 5}, "/sys/fs/cgroup", 1) is None
-    event = hidden.look({1: 5, 7: 5}, "/sys/fs/cgroup", 2)
+    assert hidden.inspect({1: 5, 7: 5}, "/sys/fs/cgroup", 1) is None
+    event = hidden.inspect({1: 5, 7: 5}, "/sys/fs/cgroup", 2)
     assert event is not None
     assert event.fields["processes"] == 2
     assert event.fields["cause"] == ANOTHER_NAMESPACE

@@ -1,4 +1,4 @@
-"""One scan over a scripted /proc: who is an offender, who is left out."""
+"""One scan over a scripted /proc: who is traced, who is left out."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def proc(monkeypatch: pytest.MonkeyPatch) -> Proc:
 
 def scan(scanner: Scanner, traced: Optional[List[Tuple[int, int]]] = None) -> Tuple[list, list]:
     found = scanner.scan(set(traced or []))
-    chosen = [offender.identity for offender in found.offenders]
-    return chosen, [(offender.identity[0], why) for offender, why in found.excluded]
+    chosen = [process.key for process in found.matched]
+    return chosen, [(process.key[0], why) for process, why in found.excluded]
 
 
 def test_processes_over_the_threshold_are_offenders(proc: Proc) -> None:
@@ -119,8 +119,8 @@ def test_what_somebody_else_traces_is_held(proc: Proc) -> None:
     proc.add(11, 100)
     proc.tracers[11] = str(os.getpid())  # as after an attach of which not all succeeded
     found = Scanner(Config(Threshold(size=MIB)), Container()).scan(set())
-    assert [(offender.identity[0], tracer) for offender, tracer in found.held] == [(10, 77)]
-    assert [offender.identity[0] for offender in found.offenders] == [11]
+    assert [(process.key[0], tracer) for process, tracer in found.held] == [(10, 77)]
+    assert [process.key[0] for process in found.matched] == [11]
 
 
 def test_processes_of_other_captures_are_left_out_and_told(proc: Proc) -> None:
@@ -156,11 +156,11 @@ def test_a_small_process_that_has_just_begun_is_looked_at_again(proc: Proc) -> N
     proc.add(13, 8, start=99_900)
     scanner = Scanner(Config(Threshold(size=MIB)), Container())
     found = scanner.scan(set())
-    assert sorted(offender.identity[0] for offender in found.offenders) == [1, 11, 13]
+    assert sorted(process.key[0] for process in found.matched) == [1, 11, 13]
     assert found.young
     proc.now += 2
     found = scanner.scan({(11, 99_960), (1, 99_960), (13, 99_900)})
-    assert [offender.identity[0] for offender in found.offenders] == [10, 12]
+    assert [process.key[0] for process in found.matched] == [10, 12]
     assert not found.young
 
 
@@ -202,15 +202,15 @@ def test_without_the_process_that_was_asked_for_the_others_are_named(proc: Proc)
 def test_the_tracer_is_described(proc: Proc) -> None:
     proc.add(77, 1, start=50_000)
     proc.now = 1_000_000
-    assert recognition.held_words(77) == (
+    assert recognition.tracer_message(77) == (
         "already traced by p77 (pid 77, uid 7, started 1970-01-01T00:08:20Z);"
         " it is traced here when that one lets it go"
     )
     proc.marked.add(77)
-    assert "the hunter of another capture (pid 77" in recognition.held_words(77)
+    assert "the hunter of another capture (pid 77" in recognition.tracer_message(77)
     proc.files["/proc/77/cmdline"] = "python3\0-c\0x\0--owner\0alice@lap\x1btop\0--force\0"
-    assert "the hunter of alice@laptop (pid 77, uid 7, started" in recognition.held_words(77)
-    assert recognition.held_words(78).startswith("already traced by pid 78;")
+    assert "the hunter of alice@laptop (pid 77, uid 7, started" in recognition.tracer_message(77)
+    assert recognition.tracer_message(78).startswith("already traced by pid 78;")
 
 
 def test_processes_by_pid_and_no_others(proc: Proc) -> None:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from hunter.watchdog.launch import MOST_STILLBORN, Watchdog
+from hunter.watchdog.launch import MAX_FAILED_STARTS, Watchdog
 
 
 class Scripted(Watchdog):
@@ -26,16 +26,16 @@ class Scripted(Watchdog):
         self._beat = self._born = self.progress.beat
         self._lifeline, self._death = lifeline[1], death[0]
         for _ in range(1 + self.looks):
-            self.progress.note_look()
+            self.progress.count_look()
         return ""
 
 
-@pytest.mark.parametrize(("looks", "most"), [(0, MOST_STILLBORN), (1, 40)])
+@pytest.mark.parametrize(("looks", "most"), [(0, MAX_FAILED_STARTS), (1, 40)])
 def test_one_that_never_looks_is_made_a_few_times_only(looks: int, most: int) -> None:
     watchdog = Scripted(looks)
     watchdog.start()
     for turn in range(39):
-        watchdog.look_after(turn * 50_000_000)
+        watchdog.supervise(turn * 50_000_000)
     assert watchdog.made == most
     assert bool(watchdog.refusal) == (looks == 0)
     assert bool(watchdog.pid) == (looks > 0)

@@ -54,13 +54,13 @@ def test_each_tracer_has_words_and_tables_of_its_own():
         tracer.held.add(1000 + number)
         tracer.listen(2000 + number)
     progress.programs.active = True
-    progress.note_look()
+    progress.count_look()
     found = [
         (t.thread, t.stops, t.waiting, t.held.read(), t.listening.read()) for t in progress.tracers
     ]
     assert found == [(100 + n, n, False, [1000 + n], [2000 + n]) for n in range(MAX_TRACERS)]
     assert (progress.beat, progress.programs.active, progress.programs.steps) == (1, True, 0)
-    progress.programs.note_step()
+    progress.programs.count_step()
     progress.programs.active = False
     assert (progress.programs.active, progress.programs.steps) == (False, 1)
 

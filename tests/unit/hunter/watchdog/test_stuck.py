@@ -8,9 +8,9 @@ from hunter.watchdog.stuck import (
     HELD_SECONDS,
     IDLE_THREADS,
     Alone,
-    Holds,
-    Thread,
-    Tracer,
+    HoldTracker,
+    ThreadStatus,
+    TracerState,
     is_held,
 )
 
@@ -27,26 +27,26 @@ def bit(number):
 @pytest.mark.parametrize(
     ("what", "thread", "listening", "held"),
     [
-        ("runs", Thread("R"), False, False),
-        ("waits in vfork", Thread("D"), False, False),
-        ("stopped, by nobody's tracer", Thread("T"), False, False),
-        ("syscall-stop, not taken", Thread("t", SIGTRAP | 0x80), False, True),
-        ("any stop that was taken", Thread("t", 0), False, True),
-        ("after PTRACE_INTERRUPT", Thread("t", SIGTRAP | EVENT_STOP), False, True),
-        ("after fork", Thread("t", SIGTRAP | 1 << 8), False, True),
-        ("a signal that is not delivered", Thread("t", SIGUSR1), False, True),
-        ("group-stop, not taken", Thread("t", SIGSTOP | EVENT_STOP), False, False),
-        ("group-stop of SIGTSTP", Thread("t", SIGTSTP | EVENT_STOP), False, False),
-        ("PTRACE_LISTEN", Thread("t", 0), True, False),
-        ("PTRACE_LISTEN, since 5.17", Thread("t", SIGSTOP), True, False),
-        ("stopped as a whole, since 5.17", Thread("t", SIGSTOP), False, False),
-        ("SIGTSTP, about to stop", Thread("t", SIGTSTP), False, False),
-        ("SIGTSTP with a handler", Thread("t", SIGTSTP, caught=bit(SIGTSTP)), False, True),
-        ("SIGSTOP has no handler", Thread("t", SIGSTOP, caught=bit(SIGTSTP)), False, False),
-        ("continued, not told", Thread("t", SIGTRAP | EVENT_STOP), True, True),
-        ("continued, held", Thread("t", SIGSTOP | EVENT_STOP, 0, bit(SIGCONT)), False, True),
-        ("continued, listened", Thread("t", 0, 0, bit(SIGCONT)), True, True),
-        ("another signal waits", Thread("t", 0, 0, bit(SIGUSR1)), True, False),
+        ("runs", ThreadStatus("R"), False, False),
+        ("waits in vfork", ThreadStatus("D"), False, False),
+        ("stopped, by nobody's tracer", ThreadStatus("T"), False, False),
+        ("syscall-stop, not taken", ThreadStatus("t", SIGTRAP | 0x80), False, True),
+        ("any stop that was taken", ThreadStatus("t", 0), False, True),
+        ("after PTRACE_INTERRUPT", ThreadStatus("t", SIGTRAP | EVENT_STOP), False, True),
+        ("after fork", ThreadStatus("t", SIGTRAP | 1 << 8), False, True),
+        ("a signal that is not delivered", ThreadStatus("t", SIGUSR1), False, True),
+        ("group-stop, not taken", ThreadStatus("t", SIGSTOP | EVENT_STOP), False, False),
+        ("group-stop of SIGTSTP", ThreadStatus("t", SIGTSTP | EVENT_STOP), False, False),
+        ("PTRACE_LISTEN", ThreadStatus("t", 0), True, False),
+        ("PTRACE_LISTEN, since 5.17", ThreadStatus("t", SIGSTOP), True, False),
+        ("stopped as a whole, since 5.17", ThreadStatus("t", SIGSTOP), False, False),
+        ("SIGTSTP, about to stop", ThreadStatus("t", SIGTSTP), False, False),
+        ("SIGTSTP with a handler", ThreadStatus("t", SIGTSTP, caught=bit(SIGTSTP)), False, True),
+        ("SIGSTOP has no handler", ThreadStatus("t", SIGSTOP, caught=bit(SIGTSTP)), False, False),
+        ("continued, not told", ThreadStatus("t", SIGTRAP | EVENT_STOP), True, True),
+        ("continued, held", ThreadStatus("t", SIGSTOP | EVENT_STOP, 0, bit(SIGCONT)), False, True),
+        ("continued, listened", ThreadStatus("t", 0, 0, bit(SIGCONT)), True, True),
+        ("another signal waits", ThreadStatus("t", 0, 0, bit(SIGUSR1)), True, False),
     ],
 )
 def test_every_stop_but_a_group_stop_holds(what, thread, listening, held):
@@ -58,20 +58,20 @@ class Target:
 
     def __init__(self, *tids, process=100):
         self.tids = {process: list(tids)}
-        self.threads = {tid: Thread("S") for tid in tids}
+        self.threads = {tid: ThreadStatus("S") for tid in tids}
         self.asked = 0
-        self.holds = Holds(lambda pid: self.tids.get(pid, []), self.look_at)
+        self.holds = HoldTracker(lambda pid: self.tids.get(pid, []), self.look_at)
 
     def look_at(self, process, tid):
         self.asked += 1
         return self.threads.get(tid)
 
     def stop(self, tid, tracer=TRACER, code=0):
-        self.threads[tid] = Thread("t", code, tracer)
+        self.threads[tid] = ThreadStatus("t", code, tracer)
 
     def look(self, stops=1, able=True, seconds=LOOK, listening=(), overflowed=False):
-        tracer = Tracer(TRACER, stops, able, list(self.tids), list(listening), overflowed)
-        return self.holds.look(tracer, seconds)
+        tracer = TracerState(TRACER, stops, able, list(self.tids), list(listening), overflowed)
+        return self.holds.update(tracer, seconds)
 
     def seconds(self, **how):
         hold = self.look(**how)
@@ -88,19 +88,19 @@ def test_a_thread_that_stands_while_its_tracer_takes_no_stop_is_held_longer_and_
 
 
 def test_one_that_has_ended_is_held_but_a_leader_only_when_it_is_the_last():
-    assert is_held(Thread("Z"), False)
-    assert not is_held(Thread("Z"), False, leads=True)
+    assert is_held(ThreadStatus("Z"), False)
+    assert not is_held(ThreadStatus("Z"), False, leads=True)
     target = Target(100, 101)
-    target.threads[100] = Thread("Z", 0, TRACER)
+    target.threads[100] = ThreadStatus("Z", 0, TRACER)
     target.look()
     assert target.look() is None
     target.tids[100].remove(101)
     assert target.look() == (100, 100, TRACER, 0.0)
     target = Target(100, 101)
-    target.threads[101] = Thread("Z", 0, TRACER)
+    target.threads[101] = ThreadStatus("Z", 0, TRACER)
     target.look()
     assert target.look() == (101, 100, TRACER, 0.0)
-    target.threads[101] = Thread("Z", 0, OTHER)
+    target.threads[101] = ThreadStatus("Z", 0, OTHER)
     assert target.look() is None
 
 
@@ -126,7 +126,7 @@ def test_a_thread_that_goes_on_is_held_no_longer_though_no_stop_was_taken():
     target.stop(100)
     for _ in range(4):
         target.look()
-    target.threads[100] = Thread("R")
+    target.threads[100] = ThreadStatus("R")
     assert target.look() is None
     target.stop(100)
     assert target.seconds() == 0.0
@@ -188,11 +188,11 @@ def test_a_long_time_between_two_looks_counts_for_a_second():
 
 def test_programs_that_run_alone_are_told_and_those_at_rest_are_not():
     alone = Alone()
-    alone.look(True, 5, LOOK)
+    alone.update(True, 5, LOOK)
     for _ in range(round(ALONE_SECONDS / LOOK)):
-        seconds = alone.look(True, 5, LOOK)
+        seconds = alone.update(True, 5, LOOK)
     assert seconds == ALONE_SECONDS
-    assert alone.look(True, 6, LOOK) == 0.0
-    assert alone.look(True, 6, 60.0) == 1.0
-    assert alone.look(False, 6, LOOK) == 0.0
-    assert alone.look(True, 6, LOOK) == LOOK
+    assert alone.update(True, 6, LOOK) == 0.0
+    assert alone.update(True, 6, 60.0) == 1.0
+    assert alone.update(False, 6, LOOK) == 0.0
+    assert alone.update(True, 6, LOOK) == LOOK

@@ -3,7 +3,7 @@
 import pytest
 
 from hunter.watchdog import watch
-from hunter.watchdog.stuck import Thread
+from hunter.watchdog.stuck import ThreadStatus
 
 
 @pytest.fixture
@@ -35,28 +35,28 @@ SigCgt:\t0000000000080000
 
 def test_a_thread_that_runs_is_told_by_one_file(files):
     files["/proc/100/task/101/stat"] = stat("S", 0)
-    assert watch.look(100, 101) == Thread("S")
+    assert watch.read_thread(100, 101) == ThreadStatus("S")
 
 
 def test_of_a_ptrace_stop_tracer_and_signals_are_read(files):
     files["/proc/100/task/101/stat"] = stat("t", 0x8013)
     files["/proc/100/task/101/status"] = STATUS
-    assert watch.look(100, 101) == Thread("t", 0x8013, 9, 0x20001, 0x80000)
+    assert watch.read_thread(100, 101) == ThreadStatus("t", 0x8013, 9, 0x20001, 0x80000)
 
 
 @pytest.mark.parametrize("text", [b"", b"101 (x)", b"101 (x) t", b"101 (x) t " + b"0 " * 48 + b"x"])
 def test_what_cannot_be_read_is_a_thread_that_is_gone(files, text):
-    assert watch.look(100, 101) is None
+    assert watch.read_thread(100, 101) is None
     files["/proc/100/task/101/stat"] = text
-    assert watch.look(100, 101) is None
+    assert watch.read_thread(100, 101) is None
 
 
 def test_of_one_that_has_ended_the_tracer_is_read(files):
     files["/proc/100/task/100/stat"] = stat("Z", 0)
     files["/proc/100/task/100/status"] = b"State:\tZ (zombie)\nTracerPid:\t9\n"
-    assert watch.look(100, 100) == Thread("Z", 0, 9)
+    assert watch.read_thread(100, 100) == ThreadStatus("Z", 0, 9)
 
 
 def test_a_thread_that_ends_between_two_files_is_gone(files):
     files["/proc/100/task/101/stat"] = stat("t", 5)
-    assert watch.look(100, 101) is None
+    assert watch.read_thread(100, 101) is None

@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence, Tup
 
 from hg_shared.records import Kind, Record
 from hg_shared.syscalls import numbers
-from hunter.engines.base import Notice
+from hunter.engines.base import EngineEvent
 from hunter.engines.ptrace import kernel
 from hunter.engines.ptrace.kernel import Kernel
 from hunter.engines.ptrace.ptrace_engine import PtraceEngine
@@ -216,5 +216,5 @@ def kinds(records: Sequence[Record]) -> List[Tuple[Kind, int]]:
     return [(Kind(record.kind), record.tid) for record in records]
 
 
-def ended(machine: Machine) -> List[Notice]:
-    return [notice for notice in machine.engine.notices() if notice.kind == "ended"]
+def ended(machine: Machine) -> List[EngineEvent]:
+    return [event for event in machine.engine.events() if event.kind == "ended"]

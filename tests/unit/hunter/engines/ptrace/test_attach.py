@@ -18,8 +18,8 @@ def test_attach_seizes_every_thread_and_asks_it_to_stop(machine: Machine) -> Non
         ("seize", PID), ("interrupt", PID), ("seize", OTHER), ("interrupt", OTHER),
         ("resume", PID), ("resume", OTHER),
     ]  # fmt: skip
-    notice = machine.engine.notices()[0]
-    assert (notice.kind, notice.ordinal, notice.value) == ("attached", 1, 2)
+    event = machine.engine.events()[0]
+    assert (event.kind, event.ordinal, event.value) == ("attached", 1, 2)
 
 
 def test_a_process_is_told_to_be_attached_when_its_last_thread_has_stopped(
@@ -29,14 +29,14 @@ def test_a_process_is_told_to_be_attached_when_its_last_thread_has_stopped(
     told = []
 
     def look() -> None:
-        told.extend(machine.engine.notices())
-        machine.log.append(("notices", len(told)))
+        told.extend(machine.engine.events())
+        machine.log.append(("events", len(told)))
 
     machine.run(interrupted(PID), look, interrupted(OTHER), look)
     assert machine.log[4:8] == [
-        ("resume", PID), ("notices", 0), ("resume", OTHER), ("notices", 1),
+        ("resume", PID), ("events", 0), ("resume", OTHER), ("events", 1),
     ]  # fmt: skip
-    assert [notice.kind for notice in told] == ["attached"]
+    assert [event.kind for event in told] == ["attached"]
 
 
 def test_a_thread_that_cannot_stop_does_not_hold_up_what_is_told(
@@ -46,7 +46,7 @@ def test_a_thread_that_cannot_stop_does_not_hold_up_what_is_told(
     machine.threads[PID] = [PID, OTHER]
     monkeypatch.setattr(requests, "ARM_NS", 0)
     machine.run(interrupted(PID), machine.engine.poke)
-    assert [notice.kind for notice in machine.engine.notices()][:1] == ["attached"]
+    assert [event.kind for event in machine.engine.events()][:1] == ["attached"]
 
 
 def test_a_thread_that_starts_while_others_are_seized_is_seized_too(
@@ -63,9 +63,9 @@ def test_a_process_that_may_not_be_seized_is_a_notice(machine: Machine) -> None:
     machine.engine.attach(1, PID)
     machine.engine.stop()
     machine.engine.run()
-    (notice,) = machine.engine.notices()
-    assert (notice.kind, notice.ordinal) == ("attach_failed", 1)
-    assert "Operation not permitted" in notice.text
+    (event,) = machine.engine.events()
+    assert (event.kind, event.ordinal) == ("attach_failed", 1)
+    assert "Operation not permitted" in event.text
     assert machine.open_files == set()
 
 
@@ -74,8 +74,8 @@ def test_a_process_that_is_gone_is_a_notice(machine: Machine) -> None:
     machine.engine.attach(1, PID)
     machine.engine.stop()
     machine.engine.run()
-    (notice,) = machine.engine.notices()
-    assert (notice.kind, notice.text) == ("attach_failed", f"process {PID} is gone")
+    (event,) = machine.engine.events()
+    assert (event.kind, event.text) == ("attach_failed", f"process {PID} is gone")
     assert machine.open_files == set()
 
 

@@ -59,8 +59,8 @@ def test_a_followed_child_is_a_process_of_its_own(machine: Machine) -> None:
     assert follow.declared == [(2, THIRD, 1)]
     own = [(record.kind, record.rval) for record in records if record.process == 2]
     assert own == [(Kind.ATTACHED, 0), (Kind.SYSCALL, THIRD), (Kind.EXITED, 3 << 8)]
-    notices = [(notice.kind, notice.ordinal) for notice in machine.engine.notices()]
-    assert notices == [("attached", 1), ("followed", 2), ("ended", 1), ("ended", 2)]
+    events = [(event.kind, event.ordinal) for event in machine.engine.events()]
+    assert events == [("attached", 1), ("followed", 2), ("ended", 1), ("ended", 2)]
     assert machine.open_files == set()
 
 

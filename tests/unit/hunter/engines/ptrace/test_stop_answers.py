@@ -157,8 +157,8 @@ def test_execve_by_the_leader(machine: Machine) -> None:
     # What execve destroys was read before it ran.
     assert decode_captures(records[1].captures)[0].data == b"/bin/new"
     assert machine.open_files == {FIRST_MEMORY + 2}, "the memory of before is closed"
-    notices = [n for n in machine.engine.notices() if n.kind == "exec"]
-    assert [(n.ordinal, n.text) for n in notices] == [(1, "new")]
+    events = [n for n in machine.engine.events() if n.kind == "exec"]
+    assert [(n.ordinal, n.text) for n in events] == [(1, "new")]
 
 
 def test_execve_by_another_thread_takes_the_place_of_the_leader(machine: Machine) -> None:

@@ -11,8 +11,8 @@ from hunter.engines.base import MACHINE_ABI
 from hunter.engines.ptrace import syscall_info
 from hunter.engines.ptrace.stops import (
     SYSCALL_STOP,
-    Stop,
     StopKind,
+    WaitStatus,
     classify,
 )
 
@@ -20,29 +20,29 @@ from hunter.engines.ptrace.stops import (
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        (0x0000, Stop(StopKind.EXITED, 0, 0)),
-        (0x2A00, Stop(StopKind.EXITED, 0, 0)),
-        (0x0009, Stop(StopKind.EXITED, 0, 0)),
-        (0x008B, Stop(StopKind.EXITED, 0, 0)),  # SIGSEGV, core dumped
-        (SYSCALL_STOP, Stop(StopKind.SYSCALL, 0, 0)),
-        (0x057F, Stop(StopKind.SIGNAL, 5, 0)),  # a real SIGTRAP
-        (0x0A7F, Stop(StopKind.SIGNAL, 10, 0)),
-        (0x137F, Stop(StopKind.SIGNAL, 19, 0)),  # SIGSTOP before it stops the group
-        (0x407F, Stop(StopKind.SIGNAL, 64, 0)),
-        (0x80137F, Stop(StopKind.GROUP, 19, 128)),
-        (0x80147F, Stop(StopKind.GROUP, 20, 128)),
-        (0x80157F, Stop(StopKind.GROUP, 21, 128)),
-        (0x80167F, Stop(StopKind.GROUP, 22, 128)),
-        (0x80057F, Stop(StopKind.INTERRUPT, 0, 128)),
-        (0x01057F, Stop(StopKind.FORK, 0, 1)),
-        (0x02057F, Stop(StopKind.FORK, 0, 2)),
-        (0x03057F, Stop(StopKind.FORK, 0, 3)),
-        (0x04057F, Stop(StopKind.EXEC, 0, 4)),
-        (0x05057F, Stop(StopKind.OTHER_EVENT, 0, 5)),
-        (0x06057F, Stop(StopKind.OTHER_EVENT, 0, 6)),
+        (0x0000, WaitStatus(StopKind.EXITED, 0, 0)),
+        (0x2A00, WaitStatus(StopKind.EXITED, 0, 0)),
+        (0x0009, WaitStatus(StopKind.EXITED, 0, 0)),
+        (0x008B, WaitStatus(StopKind.EXITED, 0, 0)),  # SIGSEGV, core dumped
+        (SYSCALL_STOP, WaitStatus(StopKind.SYSCALL, 0, 0)),
+        (0x057F, WaitStatus(StopKind.SIGNAL, 5, 0)),  # a real SIGTRAP
+        (0x0A7F, WaitStatus(StopKind.SIGNAL, 10, 0)),
+        (0x137F, WaitStatus(StopKind.SIGNAL, 19, 0)),  # SIGSTOP before it stops the group
+        (0x407F, WaitStatus(StopKind.SIGNAL, 64, 0)),
+        (0x80137F, WaitStatus(StopKind.GROUP, 19, 128)),
+        (0x80147F, WaitStatus(StopKind.GROUP, 20, 128)),
+        (0x80157F, WaitStatus(StopKind.GROUP, 21, 128)),
+        (0x80167F, WaitStatus(StopKind.GROUP, 22, 128)),
+        (0x80057F, WaitStatus(StopKind.INTERRUPT, 0, 128)),
+        (0x01057F, WaitStatus(StopKind.FORK, 0, 1)),
+        (0x02057F, WaitStatus(StopKind.FORK, 0, 2)),
+        (0x03057F, WaitStatus(StopKind.FORK, 0, 3)),
+        (0x04057F, WaitStatus(StopKind.EXEC, 0, 4)),
+        (0x05057F, WaitStatus(StopKind.OTHER_EVENT, 0, 5)),
+        (0x06057F, WaitStatus(StopKind.OTHER_EVENT, 0, 6)),
     ],
 )
-def test_wait_statuses(status: int, expected: Stop) -> None:
+def test_wait_statuses(status: int, expected: WaitStatus) -> None:
     assert classify(status) == expected
 
 

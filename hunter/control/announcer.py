@@ -9,12 +9,12 @@ from hg_shared.messages import Event, FdTable, Message, TracedProcess
 from hunter.calls.fds import fd_table
 from hunter.control.traced_processes import (
     MAX_PROCESSES,
-    Roster,
     Traced,
+    TracedProcesses,
 )
 from hunter.engines.base import Engine
 from hunter.memory import procfs
-from hunter.scan.scanner import Offender
+from hunter.scan.scanner import MatchedProcess
 
 # A child's start as the engine sees it and as /proc has it: a tick is 10 ms.
 START_TIME_TICKS = 5
@@ -23,12 +23,12 @@ REFRESHED_PROCESSES = 64
 SECOND = 1_000_000_000
 
 
-class Targets:
-    """Enters processes into the roster; see also `hunter.engines.Follow`.
+class ProcessAnnouncer:
+    """Announces processes to gatherer and asks the engine for them; see also `Follow`.
 
     Args:
         engine: the engine.
-        roster: the processes that were chosen.
+        processes: the processes that were chosen.
         put: sends a message to gatherer.
         decode_fds: say what descriptors refer to, all the time.
     """
@@ -36,12 +36,12 @@ class Targets:
     def __init__(
         self,
         engine: Engine,
-        roster: Roster,
+        processes: TracedProcesses,
         put: Callable[[Message], None],
         decode_fds: bool,
     ) -> None:
         self._engine = engine
-        self._roster = roster
+        self._processes = processes
         self._put = put
         self._decode_fds = decode_fds
         self._boot_offset = time.clock_gettime_ns(time.CLOCK_REALTIME) - time.clock_gettime_ns(
@@ -49,49 +49,49 @@ class Targets:
         )
         self._full = False
 
-    def begin(self, offender: Offender, now: int) -> None:
+    def begin(self, process: MatchedProcess, now: int) -> None:
         """Announces a process and asks the engine for it."""
-        known = self.declare_offender(offender, now)
+        known = self.announce(process, now)
         if known is not None:
             known.end_reason = ""
-            self._engine.attach(known.ordinal, offender.identity[0])
+            self._engine.attach(known.ordinal, process.key[0])
 
-    def declare_offender(self, offender: Offender, now: int) -> Optional[Traced]:
+    def announce(self, process: MatchedProcess, now: int) -> Optional[Traced]:
         """Announces a process, once; returns None when there were as many as there can be."""
-        pid, start_time = offender.identity
-        known = self._roster.find(offender.identity)
+        pid, start_time = process.key
+        known = self._processes.find(process.key)
         if known is None:
-            if len(self._roster) >= MAX_PROCESSES:
-                self._note_full("no more are looked at", now)
+            if len(self._processes) >= MAX_PROCESSES:
+                self._report_full("no more are looked at", now)
                 return None
-            known = self._roster.add(offender.identity, offender.rss, offender.command)
-            self.note_decision(offender, now, {})
+            known = self._processes.add(process.key, process.rss, process.command)
+            self.report_decision(process, now, {})
             self._put(
                 TracedProcess(
                     known.ordinal,
                     pid,
                     start_time,
                     self._boot_offset + start_time * SECOND // procfs.CLOCK_TICKS,
-                    offender.command,
+                    process.command,
                     procfs.command_line(pid),
                     now,
                 )
             )
         return known
 
-    def note_decision(self, offender: Offender, now: int, more: Dict[str, object]) -> None:
+    def report_decision(self, process: MatchedProcess, now: int, more: Dict[str, object]) -> None:
         """Tells gatherer why a process is traced, or is not.
 
         Args:
-            offender: the process.
+            process: the process.
             now: CLOCK_MONOTONIC ns.
             more: further values of the event.
         """
-        decision, against = offender.decision, offender.against
+        decision, against = process.decision, process.against
         fields: Dict[str, object] = {
-            "command": offender.command,
+            "command": process.command,
             "reason": decision.reason,
-            "rss_bytes": offender.rss,
+            "rss_bytes": process.rss,
             "threshold_bytes": decision.threshold_bytes,
             "percent": decision.percent,
             "of": against.of,
@@ -101,18 +101,18 @@ class Targets:
         if decision.growth is not None:
             fields["growth_bytes_per_second"] = round(decision.growth)
         fields.update(more)
-        self._put(Event(now, "scan", offender.identity[0], fields))
+        self._put(Event(now, "scan", process.key[0], fields))
 
     # Children of traced processes; called by the engine's threads.
 
     def reserve(self) -> int:
-        """Returns an ordinal for a child; see `hunter.engines.Follow`."""
-        ordinal = self._roster.reserve()
+        """Returns an ordinal for a child; see `hunter.engines.base.Follow`."""
+        ordinal = self._processes.reserve()
         if not ordinal:
-            self._note_full("no more children are followed", time.monotonic_ns())
+            self._report_full("no more children are followed", time.monotonic_ns())
         return ordinal
 
-    def _note_full(self, consequence: str, now: int) -> None:
+    def _report_full(self, consequence: str, now: int) -> None:
         if not self._full:
             self._full = True
             cause = f"{MAX_PROCESSES} processes were chosen; {consequence}"
@@ -121,7 +121,7 @@ class Targets:
     def declare(
         self, ordinal: int, pid: int, creator: int, born_ns: int, command: str = ""
     ) -> None:
-        """Announces a child that is followed; see `hunter.engines.Follow`."""
+        """Announces a child that is followed; see `hunter.engines.base.Follow`."""
         now = time.monotonic_ns()
         boot_offset = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - now
         start_time = ((born_ns or now) + boot_offset) * procfs.CLOCK_TICKS // SECOND
@@ -133,7 +133,7 @@ class Targets:
             start_time = stat.start_time
             command = command or stat.command
             words = procfs.command_line(pid)
-        traced = self._roster.add((pid, start_time), 0, command, ordinal)
+        traced = self._processes.add((pid, start_time), 0, command, ordinal)
         traced.followed = True
         started = self._boot_offset + start_time * SECOND // procfs.CLOCK_TICKS
         self._put(TracedProcess(ordinal, pid, start_time, started, command, words, now, creator))
@@ -146,13 +146,13 @@ class Targets:
         """Sends the descriptors of a process, unless they are what was sent before."""
         # What is closed while they are read has a record of its own, what was closed before not.
         now = time.monotonic_ns()
-        entries = fd_table(traced.identity[0])
+        entries = fd_table(traced.key[0])
         if entries and entries != traced.descriptors:
             traced.descriptors = entries if self._decode_fds else {}
             self._put(FdTable(now, traced.ordinal, entries))
 
     def refresh_fd_tables(self) -> None:
         """Sends what has changed without a call: by SCM_RIGHTS, while records were lost."""
-        for traced in self._roster.active()[:REFRESHED_PROCESSES]:
+        for traced in self._processes.active()[:REFRESHED_PROCESSES]:
             if traced.attached:
                 self.send_fd_table(traced)
