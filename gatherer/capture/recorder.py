@@ -16,7 +16,7 @@ from gatherer.config import CaptureConfig
 from gatherer.errors import LogWriteError, OutputUnusable
 from gatherer.rendering.progress import Progress
 from gatherer.storage.capture_directory import CaptureDirectory
-from gatherer.stream.client import Reconnection
+from gatherer.stream.events import Reconnected
 from gatherer.stream.receiver import Arrival
 from gatherer.text import counted
 from gatherer.view.base import View
@@ -86,7 +86,7 @@ class Chronicle:
         message = arrival.message
         document = self.document
         if isinstance(message, Hello):
-            self._greet(message)
+            self._on_hello(message)
         elif document.clock is None:
             return
         elif isinstance(message, TracedProcess):
@@ -103,7 +103,7 @@ class Chronicle:
         elif isinstance(message, Heartbeat):
             self._beat(message, document.clock)
         elif isinstance(message, Goodbye):
-            document.farewell(message)
+            document.on_goodbye(message)
             if message.frames != arrival.frame.seq - 1:
                 document.instance.disagree(
                     f"hunter says it sent {counted(message.frames, 'frame')}, its Goodbye is number"
@@ -141,7 +141,7 @@ class Chronicle:
                 self._dropped(entry, document.clock.time(drop.time_ns))
             entry.dropped_lines = drop.lines
 
-    def reconnected(self, reconnection: Reconnection) -> None:
+    def reconnected(self, reconnection: Reconnected) -> None:
         """Takes that hunter was lost and is there again.
 
         Args:
@@ -282,14 +282,14 @@ class Chronicle:
             return event
         return replace(event, fields={**event.fields, "cause": self.document.with_profile(cause)})
 
-    def _greet(self, hello: Hello) -> None:
+    def _on_hello(self, hello: Hello) -> None:
         document = self.document
         hello = replace(
             hello,
             tracing=document.with_profile(hello.tracing),
             engine_reason=document.with_profile(hello.engine_reason, denied=False),
         )
-        document.greet(hello, CaptureClock(hello, time.time_ns()))
+        document.on_hello(hello, CaptureClock(hello, time.time_ns()))
         self.known_at, self.ended_at = time.monotonic(), 0.0
         self._started_at = self._started_at or self.known_at
         threshold = describe_threshold(self._config, hello)

@@ -8,7 +8,7 @@ from gatherer.errors import GathererError, TargetNotFound, TracingDenied
 from gatherer.rendering.accounting import Settlement
 from gatherer.stream.damage import Damage
 from gatherer.stream.hunter_exit import exit_text, hunter_error, stuck
-from gatherer.stream.receiver import Reception
+from gatherer.stream.receiver import Receiver
 from gatherer.target.values import Exit, TargetEnd
 from gatherer.text import byte_count, counted, printable
 from hg_shared.messages import Goodbye
@@ -36,14 +36,14 @@ class Evidence:
 
     Attributes:
         stop_reason: why gatherer asked hunter to stop; empty when it did not.
-        goodbye: hunter's last words.
+        goodbye: hunter's final message.
         exit: how its process ended.
         failure: what made gatherer give up.
         cancelled: the user would not wait.
         end: how the target ended, as its runtime tells it; None when it runs on, or nobody tells.
         rendered: everything in the spool is in the logs.
         settlement: the final books.
-        reception: the state of the stream.
+        receiver: the state of the stream.
         discrepancies: sentences about what does not add up.
         dropped_lines: lines left out of logs that had reached their size limit.
         damage: what is wrong inside the batches of records that arrived.
@@ -61,7 +61,7 @@ class Evidence:
     end: TargetEnd | None
     rendered: bool
     settlement: Settlement
-    reception: Reception
+    receiver: Receiver
     discrepancies: tuple[str, ...]
     dropped_lines: int = 0
     damage: Damage = field(default_factory=Damage)
@@ -152,7 +152,7 @@ def hunter_failure(goodbye: Goodbye | None, ended: Exit) -> GathererError | None
     """Returns the error when hunter said Goodbye because it could not do its work.
 
     Args:
-        goodbye: its last words.
+        goodbye: its final message.
         ended: how its process ended.
     """
     if goodbye is None:
@@ -217,15 +217,15 @@ def _reason(evidence: Evidence) -> tuple[str, int]:
 
 
 def _notes(evidence: Evidence) -> tuple[str, ...]:
-    reception = evidence.reception
+    receiver = evidence.receiver
     notes = []
     if why := why_stuck(evidence):
         notes.append(f"hunter was stuck: {why}")
     notes += list(evidence.discrepancies) + list(evidence.settlement.discrepancies)
-    if reception.missing_frames:
-        verb = "is" if reception.missing_frames == 1 else "are"
-        notes.append(f"{counted(reception.missing_frames, 'frame')} of the stream {verb} missing")
-    damage = reception.damage + evidence.damage
+    if receiver.missing_frames:
+        verb = "is" if receiver.missing_frames == 1 else "are"
+        notes.append(f"{counted(receiver.missing_frames, 'frame')} of the stream {verb} missing")
+    damage = receiver.damage + evidence.damage
     if damage.places:
         notes.append(f"the stream was {damage}, first: {printable(damage.named[0], 200)}")
     if evidence.goodbye is not None and evidence.goodbye.dropped_messages > 0:

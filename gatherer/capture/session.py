@@ -26,9 +26,10 @@ from gatherer.rendering.accounting import Accounts, settle
 from gatherer.rendering.pipeline import Renderer
 from gatherer.rendering.stored_stream import received
 from gatherer.storage.spool import SpoolWriter, spool_name
-from gatherer.stream.client import Conversation, Reconnection
+from gatherer.stream.client import HunterStream
+from gatherer.stream.events import Reconnected
 from gatherer.stream.hunter_exit import stuck
-from gatherer.stream.receiver import Arrival, Reception
+from gatherer.stream.receiver import Arrival
 from gatherer.target.runtime import Runtime
 from gatherer.target.values import SILENT, Exit, HunterImage, TargetEnd
 from gatherer.timeouts import Pauses, Timeouts, within
@@ -74,7 +75,7 @@ class Session:
         view: shows the capture.
         chronicle: keeps the record of the capture; its present instance is this one.
         timeouts: limits of time.
-        greeted: called when hunter has said Hello.
+        on_hello: called when hunter has said Hello.
         without_ptrace: hunter traces with an engine that never stops its target, or not at all.
     """
 
@@ -87,41 +88,38 @@ class Session:
         view: View,
         chronicle: Chronicle,
         timeouts: Timeouts,
-        greeted: Callable[[], None],
+        on_hello: Callable[[], None],
         without_ptrace: bool = False,
     ) -> None:
         self._config = config
         self._runtime = runtime
-        self._make_renderer = renderer
         self._view = view
         self._chronicle = chronicle
         self._document = chronicle.document
         self._instance = chronicle.document.instance
         self._timeouts = timeouts
-        self._on_greeted = greeted
-        self._conversation = Conversation(
+        self._on_hello = on_hello
+        self._stream = HunterStream(
             runtime,
             image,
             [*config.hunter_arguments(without_ptrace), "--owner", this_user()],
             config.linger,
             timeouts,
-            self,
             config.buffer,
         )
         self._stop_reason = ""
         self._denied: TracingDenied | None = None
-        self._greeted = asyncio.Event()
+        self._hello_received = False
         self._synced_at = 0.0
         self._syncing: asyncio.Future[None] | None = None
         self._kept_spool = True
         self._spool: SpoolWriter | None = None
-        self._renderer: Renderer
-        self._rendered: asyncio.Future[None]
+        self._renderer = renderer(self._spool_path)
 
     @property
     def running(self) -> bool:
         """Whether hunter has said Hello."""
-        return self._greeted.is_set()
+        return self._hello_received
 
     def stop(self, reason: str) -> None:
         """Asks hunter to let every tracee go and end; the capture then ends by itself.
@@ -131,7 +129,7 @@ class Session:
         """
         if not self._stop_reason:
             self._stop_reason = reason
-            self._conversation.stop(reason)
+            self._stream.stop(reason)
 
     async def run(self) -> Outcome:
         """Captures to the end.
@@ -144,20 +142,18 @@ class Session:
         Raises:
             GathererError: hunter did not start; nothing was captured.
         """
-        self._renderer = self._make_renderer(self._spool_path)
         await self._renderer.start()
-        self._rendered = self._renderer.done
         # An error of the worker beside another one is not worth a second message.
-        self._rendered.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._renderer.done.add_done_callback(lambda done: done.cancelled() or done.exception())
         failure: GathererError | None = None
         ended, end = Exit(None), None
         cancelled = False
         try:
             try:
-                ended = await self._converse()
+                ended = await self._follow_stream()
             except GathererError as error:
                 failure = error
-            if self._greeted.is_set():
+            if self._hello_received:
                 asking = asyncio.ensure_future(self._target_end(ended, failure))
                 try:
                     await self._render_to_the_end()
@@ -176,49 +172,47 @@ class Session:
                 self._spool.close()
         return self._conclude(ended, end, failure, cancelled)
 
-    async def _converse(self) -> Exit:
-        """Talks to hunter until its stream ends; raises what any task raises before."""
-        talking = asyncio.ensure_future(self._conversation.run())
+    async def _follow_stream(self) -> Exit:
+        """Follows hunter's stream to its end; raises what any task raises before."""
+        following = asyncio.ensure_future(self._stream.run(self))
         pending: set[asyncio.Future[Any]] = {
-            talking,
+            following,
             asyncio.ensure_future(self._tick()),
-            asyncio.shield(self._rendered),
+            asyncio.shield(self._renderer.done),
         }
         everything = list(pending)
         try:
-            while talking in pending:
+            while following in pending:
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
-            return talking.result()
+            return following.result()
         finally:
             for task in everything:
                 task.cancel()
             await asyncio.gather(*everything, return_exceptions=True)
 
-    # What the conversation tells.
+    # As listener of the stream.
 
-    def take(self, arrivals: list[Arrival], reception: Reception) -> None:
+    def received(self, arrivals: list[Arrival]) -> None:
         """Spools the sequenced frames and acts on the messages; the first is the Hello."""
-        if not arrivals:
-            return
         spool = self._spool or self._begin()
         frames = [a.frame.wire for a in arrivals if a.frame.seq or _is_hello(a)]
         if frames:
             spool.append(b"".join(frames))
             self._renderer.notify(spool.size)
-        self._instance.wire_bytes = reception.wire_bytes
-        self._document.inject = self._conversation.inject
-        self._document.explanation = self._conversation.explanation
-        self._document.container = self._conversation.container
+        self._instance.wire_bytes = self._stream.receiver.wire_bytes
+        self._document.inject = self._stream.inject
+        self._document.explanation = self._stream.explanation
+        self._document.container = self._stream.container
         for arrival in arrivals:
             if arrival.frame.type == FrameType.RECORDS:
                 self._chronicle.known_at = time.monotonic()
             self._chronicle.take(arrival)
-            self._judge_rights()
+            self._check_rights()
             if isinstance(arrival.message, Hello):
-                self._greeted.set()
-                self._on_greeted()
+                self._hello_received = True
+                self._on_hello()
             elif isinstance(arrival.message, Event):
                 self._sync_soon()
 
@@ -236,7 +230,7 @@ class Session:
     async def wait_for_room(self) -> None:
         """Stops reading while the backlog is at its limit: hunter then drops, and counts."""
         while True:
-            if not self._renderer.full or self._rendered.done():
+            if not self._renderer.full or self._renderer.done.done():
                 return
             await asyncio.sleep(self._timeouts.tick)
 
@@ -252,11 +246,11 @@ class Session:
         """Writes and shows that it does again."""
         self._chronicle.heard(seconds)
 
-    def reconnected(self, reconnection: Reconnection) -> None:
+    def reconnected(self, reconnected: Reconnected) -> None:
         """Writes and shows that hunter is there again."""
-        self._chronicle.reconnected(reconnection)
+        self._chronicle.reconnected(reconnected)
 
-    def _judge_rights(self) -> None:
+    def _check_rights(self) -> None:
         """Ends the capture where a process may not be traced, if that was not to be put up with."""
         if not self._config.require_trace or self._denied is not None:
             return
@@ -298,7 +292,7 @@ class Session:
             self._chronicle.show(
                 self._spool.size - progress.offset if self._spool is not None else 0,
                 bool(self._stop_reason),
-                self._conversation.attempts,
+                self._stream.attempts,
             )
             if self._syncing is not None and self._syncing.done():
                 self._syncing.result()
@@ -313,11 +307,11 @@ class Session:
         assert spool is not None
         spool.sync()
         self._renderer.finish()
-        while not self._rendered.done():
-            await asyncio.wait({self._rendered}, timeout=self._timeouts.tick)
-            if not self._rendered.done():
+        while not self._renderer.done.done():
+            await asyncio.wait({self._renderer.done}, timeout=self._timeouts.tick)
+            if not self._renderer.done.done():
                 self._view.rendering(self._renderer.offset, spool.size)
-        self._rendered.result()
+        self._renderer.done.result()
         if self._config.raw:
             self._view.note(f"the record stream is in {spool.keep()}")
         else:
@@ -329,10 +323,10 @@ class Session:
     ) -> Outcome:
         """Settles the books of this instance and writes down how it ended."""
         document, chronicle, instance = self._document, self._chronicle, self._instance
-        chronicle.ended_at = self._conversation.ended_at
-        if cancelled and not self._greeted.is_set():
+        chronicle.ended_at = self._stream.ended_at
+        if cancelled and not self._hello_received:
             failure = Interrupted("interrupted before hunter had started")
-        if failure is not None and not self._greeted.is_set():
+        if failure is not None and not self._hello_received:
             if self._spool is not None:
                 self._spool.remove()
             raise failure
@@ -344,9 +338,9 @@ class Session:
             chronicle.look(progress)
         except LogWriteError as error:
             failure = failure or error
-        reception = self._conversation.reception
+        receiver = self._stream.receiver
         damage = progress.accounts.damage
-        broken = reception.missing_frames or reception.damage.places or damage.places
+        broken = receiver.missing_frames or receiver.damage.places or damage.places
         spooled = self._kept_spool and not broken
         settlement = settle(
             progress.accounts, instance.goodbye, document.processes.names(), spooled=spooled
@@ -354,7 +348,7 @@ class Session:
         failure = failure or self._denied or hunter_failure(instance.goodbye, ended)
         unknown_ms: float = 0
         if instance.goodbye is None:
-            unknown_ms = round(1000 * (self._conversation.ended_at - chronicle.known_at), 3)
+            unknown_ms = round(1000 * (self._stream.ended_at - chronicle.known_at), 3)
         evidence = Evidence(
             self._stop_reason,
             instance.goodbye,
@@ -364,7 +358,7 @@ class Session:
             end,
             not self._kept_spool,
             settlement,
-            reception,
+            receiver,
             (*instance.discrepancies, *document.processes.shortages()),
             document.processes.dropped_lines_of(instance.number),
             damage,

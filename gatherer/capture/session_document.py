@@ -145,7 +145,7 @@ class SessionDocument:
         self.target = target
         self.instance.container_id = target.container_id
 
-    def greet(self, hello: Hello, clock: CaptureClock) -> None:
+    def on_hello(self, hello: Hello, clock: CaptureClock) -> None:
         """Takes the Hello; the capture starts with the first one, on the node's clock."""
         instance = self.instance
         instance.hello = hello
@@ -183,8 +183,8 @@ class SessionDocument:
         self._cpu_seconds = heartbeat.cpu_seconds
         self._peak_pss = max(self._peak_pss or 0, heartbeat.pss_bytes)
 
-    def farewell(self, goodbye: Goodbye) -> None:
-        """Takes hunter's last words."""
+    def on_goodbye(self, goodbye: Goodbye) -> None:
+        """Takes hunter's final message."""
         self.instance.goodbye = goodbye
         self._cpu_seconds = goodbye.cpu_seconds
         self._peak_pss = max(self._peak_pss or 0, goodbye.peak_pss_bytes)

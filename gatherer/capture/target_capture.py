@@ -165,7 +165,7 @@ class Capture:
             try:
                 self._document.agents = list(await self._agents.finish())
             except asyncio.CancelledError:
-                pass  # Nobody waits for its last words; the capture itself is whole.
+                pass  # Nobody waits for its final message; the capture itself is whole.
 
     async def _instances(self) -> list[Outcome]:
         """Captures one instance after the other."""
@@ -356,7 +356,7 @@ class Capture:
             self._view,
             self._chronicle,
             self._timeouts,
-            self._greeted,
+            self._on_hello,
             self._without_ptrace,
         )
         self._session = session
@@ -364,7 +364,7 @@ class Capture:
             session.stop(self._stop_reason)
         return await session.run()
 
-    def _greeted(self) -> None:
+    def _on_hello(self) -> None:
         """A hunter runs; the duration counts from the first one."""
         if not self._running and self._config.duration is not None:
             loop = asyncio.get_running_loop()

@@ -21,12 +21,12 @@ from gatherer.config import LinesConfig
 from gatherer.errors import ConfigError, GathererError, LogWriteError
 from gatherer.rendering.accounting import known_sum
 from gatherer.rendering.pipeline import Rendering, lines_factory
-from gatherer.rendering.stored_stream import SavedStream, find, unfinished_targets
+from gatherer.rendering.stored_stream import StoredStream, find, unfinished_targets
 from gatherer.storage.capture_directory import replace_session
 from gatherer.storage.logs import LogDirectory
 from gatherer.storage.output_directory import lock_directory
 from gatherer.storage.spool import restart_of
-from gatherer.stream.receiver import Reception
+from gatherer.stream.receiver import Receiver
 from gatherer.target.values import Exit, Target, TargetEnd
 from gatherer.text import counted, printable
 from gatherer.view.fleet_summary import worst
@@ -96,9 +96,9 @@ def run_render(
             raise _unfinished(path, stream.path.name)
         return Finishing(path, stream).run()
     lines = replace(stream.lines, **changes)
-    reception = Reception()
+    receiver = Receiver()
     processes = sum(
-        isinstance(arrival.message, TracedProcess) for arrival in stream.arrivals(reception)
+        isinstance(arrival.message, TracedProcess) for arrival in stream.arrivals(receiver)
     )
     rendering: Rendering | None
     if output is not None:
@@ -108,7 +108,7 @@ def run_render(
         rendering = _render(stream, lines, LogDirectory(output))
     else:
         rendering = _print(stream, lines, processes, out or sys.stdout.buffer)
-    return _judge(stream, reception, rendering)
+    return _judge(stream, receiver, rendering)
 
 
 def _unfinished(path: Path, stream: str) -> ConfigError:
@@ -145,15 +145,15 @@ def _make_directory(path: Path) -> None:
         ) from error
 
 
-def _judge(stream: SavedStream, reception: Reception, rendering: Rendering | None) -> int:
+def _judge(stream: StoredStream, receiver: Receiver, rendering: Rendering | None) -> int:
     """Says what is wrong with a stream and returns the exit code.
 
     Args:
         stream: the stream.
-        reception: has seen all its frames.
+        receiver: has seen all its frames.
         rendering: has rendered it, None when nobody wanted to read it to the end.
     """
-    damage, missing, lacking = reception.damage, reception.missing_frames, 0
+    damage, missing, lacking = receiver.damage, receiver.missing_frames, 0
     if rendering is not None:
         damage = damage + rendering.accounts.damage
         lacking = rendering.settlement().transit
@@ -173,7 +173,7 @@ def _tell(text: str) -> None:
     print(f"gatherer: {text}", file=sys.stderr)
 
 
-def _render(stream: SavedStream, lines: LinesConfig, logs: LogDirectory | Printer) -> Rendering:
+def _render(stream: StoredStream, lines: LinesConfig, logs: LogDirectory | Printer) -> Rendering:
     # Lines that a narrower view leaves out are no reason to drop others.
     limit = stream.max_log_size if lines == stream.lines else UNLIMITED
     restart = restart_of(stream.path.name) or 0
@@ -185,7 +185,7 @@ def _render(stream: SavedStream, lines: LinesConfig, logs: LogDirectory | Printe
 
 
 def _print(
-    stream: SavedStream, lines: LinesConfig, processes: int, out: BinaryIO
+    stream: StoredStream, lines: LinesConfig, processes: int, out: BinaryIO
 ) -> Rendering | None:
     """Prints the log of the only process, or each log under its name.
 
@@ -219,7 +219,7 @@ class Finishing:
         stream: its spool.
     """
 
-    def __init__(self, directory: Path, stream: SavedStream) -> None:
+    def __init__(self, directory: Path, stream: StoredStream) -> None:
         self._directory = directory
         self._stream = stream
         self._restart = restart_of(stream.path.name) or 0
@@ -235,8 +235,8 @@ class Finishing:
         stream = self._stream
         lock = lock_directory(self._directory)
         try:
-            reception = Reception()
-            document = self._read(reception)
+            receiver = Receiver()
+            document = self._read(receiver)
             rendering = _render(stream, stream.lines, NewLogs(self._directory))
             progress = rendering.progress(0)
             document.count(progress.accounts)
@@ -244,7 +244,7 @@ class Finishing:
                 entry = document.processes.entry(drop.ordinal)
                 if entry is not None:
                     entry.dropped_lines = drop.lines
-            conclusion = self._conclude(document, rendering, reception)
+            conclusion = self._conclude(document, rendering, receiver)
             if stream.session:
                 replace_session(self._directory, self._merged(document, conclusion))
             if stream.options.get("raw") is True:
@@ -262,16 +262,16 @@ class Finishing:
             _tell(f"note: {note}")
         state = "complete" if conclusion.complete else f"not complete: {conclusion.incomplete}"
         _tell(f"{self._directory} is rendered to its end; {state}")
-        broken = reception.damage.places or rendering.accounts.damage.places
+        broken = receiver.damage.places or rendering.accounts.damage.places
         return DAMAGED if broken else COMPLETE
 
-    def _read(self, reception: Reception) -> SessionDocument:
+    def _read(self, receiver: Receiver) -> SessionDocument:
         """Returns what the stream alone says of the capture."""
         document = SessionDocument(Target(""), {}, 0, self._restart)
-        for arrival in self._stream.arrivals(reception):
+        for arrival in self._stream.arrivals(receiver):
             message = arrival.message
             if isinstance(message, Hello):
-                document.greet(message, CaptureClock(message))
+                document.on_hello(message, CaptureClock(message))
             elif document.clock is None:
                 continue
             elif isinstance(message, TracedProcess):
@@ -281,11 +281,11 @@ class Finishing:
             elif isinstance(message, Sample):
                 document.sampled(message)
             elif isinstance(message, Goodbye):
-                document.farewell(message)
+                document.on_goodbye(message)
         return document
 
     def _conclude(
-        self, document: SessionDocument, rendering: Rendering, reception: Reception
+        self, document: SessionDocument, rendering: Rendering, receiver: Receiver
     ) -> Conclusion:
         settlement = rendering.settlement()
         document.settle(settlement)
@@ -298,7 +298,7 @@ class Finishing:
             self._former_end(),
             True,
             settlement,
-            reception,
+            receiver,
             (),
             document.processes.dropped_lines,
             rendering.accounts.damage,

@@ -21,7 +21,7 @@ from gatherer.rendering.strace.calls.call import CallRenderer
 from gatherer.rendering.strace.lines.process_lines import ProcessLines
 from gatherer.rendering.syscall_filter import Selected
 from gatherer.storage.logs import MAX_PROCESSES, LogNames, ProcessKey, too_many_processes
-from gatherer.stream.receiver import Reception, place_of
+from gatherer.stream.receiver import Receiver, place_of
 from gatherer.text import counted
 from hg_shared.batch import Batch
 from hg_shared.errors import BadPayload, WireError
@@ -199,7 +199,7 @@ class Rendering:
         self._logs = logs
         self._lines = lines
         self._names = LogNames(restart)
-        self._reception = Reception()
+        self._receiver = Receiver()
         self._goodbye: Goodbye | None = None
         self._processes: dict[int, _Process] = {}
         self._by_key: dict[ProcessKey, _Process] = {}
@@ -218,7 +218,7 @@ class Rendering:
             LogWriteError: a log cannot be written.
             StreamError: hunter declares more processes than there can be.
         """
-        for arrival in self._reception.receive_data(data):
+        for arrival in self._receiver.receive_data(data):
             if arrival.frame.type == FrameType.RECORDS:
                 self._take_batch(arrival.frame)
             else:
@@ -302,7 +302,7 @@ class Rendering:
                 self._logs.append(process.name, b"")
 
     def _declare(self, process: TracedProcess) -> None:
-        hello = self._reception.hello
+        hello = self._receiver.hello
         if process.ordinal in self._processes or hello is None:
             return
         if len(self._processes) >= MAX_PROCESSES:

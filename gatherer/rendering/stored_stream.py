@@ -15,7 +15,7 @@ from gatherer.rendering.pipeline import CHUNK, Rendering
 from gatherer.rendering.strace.args.descriptor_table import DescriptorTable
 from gatherer.storage.earlier_capture import SESSION, target_directories
 from gatherer.storage.spool import RAW_NAME, SpoolReader, restart_of
-from gatherer.stream.receiver import Arrival, Reception
+from gatherer.stream.receiver import Arrival, Receiver
 from hg_shared.errors import UnsupportedVersion
 
 MAX_SESSION = 64 << 20
@@ -24,7 +24,7 @@ MAX_COUNTED = 16 << 20
 
 
 @dataclass(frozen=True)
-class SavedStream:
+class StoredStream:
     """One record stream.
 
     Attributes:
@@ -75,11 +75,11 @@ class SavedStream:
             while data := reader.read(CHUNK):
                 yield data
 
-    def arrivals(self, reception: Reception) -> Iterator[Arrival]:
+    def arrivals(self, receiver: Receiver) -> Iterator[Arrival]:
         """Yields the frames.
 
         Args:
-            reception: what counts damage on the way.
+            receiver: what counts damage on the way.
 
         Raises:
             LogWriteError: the file cannot be read.
@@ -87,13 +87,13 @@ class SavedStream:
         """
         try:
             for data in self.chunks():
-                yield from reception.receive_data(data)
-            yield from reception.receive_eof()
+                yield from receiver.receive_data(data)
+            yield from receiver.receive_eof()
         except UnsupportedVersion as error:
             raise StreamError(
                 f"{self.path}: {error}", "use the gatherer that captured it"
             ) from error
-        if reception.hello is None:
+        if receiver.hello is None:
             raise StreamError(
                 f"{self.path} is no record stream",
                 f"give a {RAW_NAME} that gatherer capture --raw kept",
@@ -134,7 +134,7 @@ def received(path: Path) -> Accounts | None:
     """
     nothing = _Unwritten()
     rendering = Rendering(nothing, lambda _hello, _process: nothing, 1)
-    stream = SavedStream(path, {})
+    stream = StoredStream(path, {})
     try:
         if path.stat().st_size > MAX_COUNTED:
             return None
@@ -145,7 +145,7 @@ def received(path: Path) -> Accounts | None:
     return rendering.accounts
 
 
-def find(path: Path) -> SavedStream:
+def find(path: Path) -> StoredStream:
     """Returns the stream that a file or a capture directory holds.
 
     Args:
@@ -168,7 +168,7 @@ def find(path: Path) -> SavedStream:
         raise ConfigError(
             f"there is no {path}", f"give a {RAW_NAME}, or a capture directory that holds one"
         )
-    return SavedStream(path, _session(directory / SESSION))
+    return StoredStream(path, _session(directory / SESSION))
 
 
 def unfinished_targets(path: Path) -> list[Path]:

@@ -1,73 +1,41 @@
-"""The talk with one hunter, from its start to its end, over as many channels as that takes."""
+"""The asyncio side of the stream: one hunter, its channels, and the protocol between them."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
 
 from gatherer.config import DEFAULT_BUFFER
-from gatherer.errors import DeployError, GathererError, HunterGone, StreamError
-from gatherer.stream.hunter_exit import no_hello, stuck
-from gatherer.stream.receiver import Arrival, Reception
-from gatherer.stream.rejoin import Appointment, Joining
-from gatherer.stream.sender import Transmission
+from gatherer.errors import GathererError, HunterGone
+from gatherer.stream.events import (
+    Disconnected,
+    FramesReceived,
+    Heard,
+    Quiet,
+    Reconnected,
+    StreamEvent,
+)
+from gatherer.stream.protocol import StreamProtocol
+from gatherer.stream.receiver import Arrival, Receiver
+from gatherer.stream.states import CONNECTED, DISCONNECTED, State
 from gatherer.target.runtime import HunterChannel, Runtime
 from gatherer.target.values import Exit, HunterImage
 from gatherer.timeouts import Timeouts, within
-from hg_shared.errors import UnsupportedVersion
-from hg_shared.framing import FrameType
-from hg_shared.messages import Goodbye, Stop
+from hg_shared.messages import Stop
 from hg_shared.wire import encode
 
-OUTLIVES = ("ephemeral", "sidecar")
-"""Ways in by which hunter is not in the target, and has its last words to say when that ends."""
+T = TypeVar("T")
 
-
-@dataclass(frozen=True)
-class Reconnection:
-    """A hunter that was lost and found.
-
-    Attributes:
-        cause: why it was lost.
-        seconds: how long.
-        attempts: how many it took.
-        missing: frames that hunter had given up meanwhile.
-    """
-
-    cause: str
-    seconds: float
-    attempts: int
-    missing: int
-
-
-@dataclass(frozen=True)
-class _Parting:
-    """Why a lost hunter is not looked for any longer.
-
-    Attributes:
-        words: for the user.
-        gone: it is known not to run any more.
-        ended: how its own process ended, None when that was not told.
-    """
-
-    words: str = ""
-    gone: bool = False
-    ended: Exit | None = None
-
-
-def _how(ended: Exit) -> str:
-    """Returns how a channel ended, in words."""
-    return ended.message if ended.code is None else f"its exec ended with exit code {ended.code}"
+OUTSIDE_THE_TARGET = ("ephemeral", "sidecar")
+"""Injections by which hunter outlives its target, and has a final message when that ends."""
 
 
 class Listener(Protocol):
-    """Who wants to know what hunter says, and whether it is there."""
+    """The consumer of what hunter says, and of whether it is there."""
 
-    def take(self, arrivals: list[Arrival], reception: Reception) -> None:
+    def received(self, arrivals: list[Arrival]) -> None:
         """Takes frames; when it returns they are on disk, or it raises."""
         ...
 
@@ -87,13 +55,13 @@ class Listener(Protocol):
         """It says something again."""
         ...
 
-    def reconnected(self, reconnection: Reconnection) -> None:
+    def reconnected(self, reconnected: Reconnected) -> None:
         """It is there again."""
         ...
 
 
-class Conversation:
-    """Starts one hunter and talks to it until it ends.
+class HunterStream:
+    """Starts one hunter and follows its stream to the end.
 
     Args:
         runtime: where hunter runs.
@@ -101,16 +69,13 @@ class Conversation:
         arguments: its command line.
         linger: seconds it waits for a lost gatherer.
         timeouts: limits of time.
-        listener: gets what hunter says.
         buffer: bytes that hunter may still have when it is asked to end.
 
     Attributes:
-        reception: the state of the stream.
         inject: how hunter got in, empty before it has.
         explanation: why that way.
         container: in which it runs.
         ended_at: CLOCK_MONOTONIC seconds of the end of the stream.
-        attempts: how often a lost hunter has been looked for since it was lost; 0 when it is there.
     """
 
     def __init__(
@@ -120,34 +85,34 @@ class Conversation:
         arguments: Sequence[str],
         linger: float,
         timeouts: Timeouts,
-        listener: Listener,
         buffer: int = DEFAULT_BUFFER,
     ) -> None:
-        self.reception = Reception()
         self.inject = ""
         self.explanation = ""
         self.container = ""
         self.ended_at = 0.0
-        self.attempts = 0
         self._runtime = runtime
         self._image = image
         self._arguments = list(arguments)
-        self._linger = linger
         self._timeouts = timeouts
-        self._silence = timeouts.silence_of(linger)
-        self._listener = listener
-        self._transmission = Transmission(linger)
-        self._appointment = Appointment.make()
-        self._heard_at = 0.0
-        self._quiet_since = 0.0
-        self._fell_silent = False
-        self._said_goodbye = False
-        self._reading = True
-        self._stopped_at = 0.0
-        # What of its buffer has come since: bytes that may, and until when that is progress.
-        self._owed = 2 * buffer + timeouts.slack_bytes
-        self._owed_until = 0.0
+        self._protocol = StreamProtocol(linger, timeouts, buffer)
+        self._listener: Listener
+        self._outgoing = bytearray()
+        self._writable = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._wakes_at = 0.0
+        self._open: list[HunterChannel] = []
         self._leaving: set[asyncio.Future[None]] = set()
+
+    @property
+    def receiver(self) -> Receiver:
+        """The state of the stream."""
+        return self._protocol.receiver
+
+    @property
+    def attempts(self) -> int:
+        """How often a lost hunter has been looked for since it was lost; 0 when it is there."""
+        return self._protocol.attempts
 
     def stop(self, reason: str) -> None:
         """Asks hunter to let every tracee go and end.
@@ -155,169 +120,127 @@ class Conversation:
         Args:
             reason: `interrupted`, `duration` or `terminated`.
         """
-        self._stopped_at = self._stopped_at or time.monotonic()
-        self._transmission.stop(reason)
+        self._protocol.stop(reason, time.monotonic())
+        self._wake.set()
 
-    @property
-    def _overdue(self) -> bool:
-        """Whether hunter has been asked to end, and had all the time it may take."""
-        now = time.monotonic()
-        if not self._stopped_at or now - self._stopped_at < self._timeouts.stop:
-            return False
-        if not self._reading:
-            return False  # it is gatherer that hunter waits for
-        return now > self._owed_until or self._owed <= 0
+    async def run(self, listener: Listener) -> Exit:
+        """Follows the stream to the end and returns how hunter ended.
 
-    async def _until_overdue(self) -> None:
-        while True:
-            if self._overdue:
-                return
-            await asyncio.sleep(self._timeouts.tick)
-
-    async def run(self) -> Exit:
-        """Talks to the end and returns how hunter ended.
+        Args:
+            listener: gets what hunter says.
 
         Raises:
             GathererError: hunter did not start, or what it said could not be kept.
         """
+        self._listener = listener
+        protocol = self._protocol
         channel = await self._runtime.start(self._image, self._arguments)
+        self._open.append(channel)
         self.inject = channel.inject
         self.explanation = channel.explanation
         self.container = channel.container
-        self._heard_at = time.monotonic()
         try:
-            try:
-                await channel.send(self._appointment.rendezvous())
-            except GathererError:
-                pass  # The reader learns of it, and knows more.
-            while True:
-                ended = await self._talk(channel)
-                self.ended_at = time.monotonic()
-                # A watchdog that has ended hunter says so.
-                certain = bool(stuck(ended)) or (ended.code is not None and ended.certain)
-                if self._said_goodbye or certain or self._overdue:
-                    return ended
-                silent = time.monotonic() - self._heard_at
-                # Over a channel that is there its watchdog may still say what became of hunter.
-                former = channel if self._fell_silent else None
-                if former is None:
-                    # A dead connection takes seconds to close, and hunter does not wait that long.
-                    self._leave(channel)
-                try:
-                    rejoined, cause = await self._rejoin(ended, former)
-                finally:
-                    if former is not None:
-                        self._leave(former)
-                if rejoined is None:
-                    return self._without_goodbye(ended, cause, silent)
-                channel = rejoined
+            protocol.started(time.monotonic(), channel.inject in OUTSIDE_THE_TARGET)
+            following: HunterChannel | None = channel
+            while following is not None:
+                await self._follow(following)
+                following = await self._next_channel(following)
+            assert protocol.exit is not None
+            return protocol.exit
         finally:
-            self.ended_at = self.ended_at or time.monotonic()
-            self._leave(channel, stop=not self._said_goodbye)
+            self.ended_at = protocol.ended_at or time.monotonic()
+            for channel in list(self._open):
+                self._leave(channel, stop=not protocol.goodbye)
             await asyncio.gather(*self._leaving)
 
-    async def _talk(self, channel: HunterChannel) -> Exit:
-        """Talks over one channel until it ends, or is silent for too long."""
-        self._fell_silent = False
-        receiving = asyncio.ensure_future(self._receive(channel))
-        sending = asyncio.ensure_future(self._transmission.run(channel))
+    # Between the protocol, the listener and the channel.
+
+    def _step(self) -> None:
+        """Carries out what the protocol says after something was given to it."""
+        for event in self._protocol.events_received():
+            self._tell(event)
+        if self._protocol.state in CONNECTED:
+            self._outgoing += self._protocol.data_to_send(time.monotonic())
+        if self._outgoing:
+            self._writable.set()
+        if self._protocol.next_deadline() < self._wakes_at:
+            self._wake.set()
+
+    def _tell(self, event: StreamEvent) -> None:
+        match event:
+            case FramesReceived():
+                self._listener.received(event.arrivals)
+                self._protocol.durable(event, time.monotonic())
+            case Quiet():
+                self._listener.quiet(event.seconds)
+            case Heard():
+                self._listener.heard(event.seconds)
+            case Disconnected():
+                self._listener.disconnected(event.cause)
+            case Reconnected():
+                self._listener.reconnected(event)
+
+    async def _wait(self) -> None:
+        """Waits for something to happen, or the next deadline."""
+        self._wakes_at = self._protocol.next_deadline()
         try:
-            while not receiving.done():
-                wanted = min(self._patience(), self._timeouts.tick)
-                since = time.monotonic()
-                await asyncio.wait({receiving}, timeout=wanted)
-                # While this process was stopped nothing could be heard: what has come is read now.
-                self._heard_at += max(
-                    0.0, time.monotonic() - since - wanted - self._timeouts.stopped
-                )
-                self._note_quiet()
-                if not receiving.done() and self._patience() <= 0:
-                    if self.reception.hello is None:
-                        waited = self._silence if self._is_there else self._timeouts.hello
-                        raise no_hello(self.reception, Exit(None), waited)
-                    self._fell_silent = True
-                    return Exit(None, f"hunter was silent for {self._silence:g} s")
-                if not receiving.done() and self._overdue and not self._said_goodbye:
-                    return Exit(None, self._overdue_words)
-            receiving.result()
+            async with within(self._wakes_at - time.monotonic()):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+        self._protocol.handle_timeout(time.monotonic())
+        self._step()
+
+    def _begin(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Starts a task whose end is something that happens."""
+        task = asyncio.ensure_future(coroutine)
+        task.add_done_callback(lambda _: self._wake.set())
+        return task
+
+    # A channel that is there.
+
+    async def _follow(self, channel: HunterChannel) -> None:
+        """Follows the stream over one channel until it ends or is given up."""
+        protocol = self._protocol
+        self._step()
+        reading, writing = self._begin(self._read(channel)), self._begin(self._write(channel))
+        try:
+            while protocol.receiving and not reading.done():
+                await self._wait()
+            if reading.done():
+                reading.result()
         finally:
-            for task in (receiving, sending):
-                task.cancel()
-            await asyncio.gather(receiving, sending, return_exceptions=True)
-        return await self._exit(channel)
+            await _cancelled(reading, writing)
+        if protocol.state in CONNECTED:
+            ended = await self._exit(channel)
+            protocol.channel_ended(ended, time.monotonic())
+            self._step()
 
-    def _note_quiet(self) -> None:
-        """Tells the listener when hunter falls silent, and when it is heard again."""
-        if self.reception.hello is None or not self._reading or self._said_goodbye:
-            return
-        if self._quiet_since and self._heard_at > self._quiet_since:
-            self._listener.heard(self._heard_at - self._quiet_since)
-            self._quiet_since = 0.0
-        quiet = time.monotonic() - self._heard_at
-        if not self._quiet_since and quiet >= self._timeouts.quiet:
-            self._quiet_since = self._heard_at
-            self._listener.quiet(quiet)
-
-    @property
-    def _overdue_words(self) -> str:
-        return f"hunter did not end within {self._timeouts.stop:g} s after it was asked to"
-
-    @property
-    def _is_there(self) -> bool:
-        """Whether hunter has said that it is there, if only to load its engine."""
-        return self.reception.hello is not None or self.reception.loading
-
-    def _patience(self) -> float:
-        if not self._reading:
-            return self._silence
-        limit = self._silence if self._is_there else self._timeouts.hello
-        return max(0.0, self._heard_at + limit - time.monotonic())
-
-    async def _receive(self, channel: HunterChannel) -> None:
-        """Takes the stream to its end, and after a Goodbye no longer than hunter needs to exit."""
-        until = None
-        while True:
-            if self._said_goodbye:
-                until = until or time.monotonic() + self._timeouts.exit
-                try:
-                    async with within(until - time.monotonic()):
-                        data = await channel.receive()
-                except TimeoutError:
-                    return
-            else:
-                data = await channel.receive()
-            if not data:
-                break
-            self._hear(self._arrivals(data))
-            if not self._said_goodbye:
-                # Whoever does not read hears nothing.
-                self._reading = False
+    async def _read(self, channel: HunterChannel) -> None:
+        protocol = self._protocol
+        while data := await channel.receive():
+            protocol.receive_data(data, time.monotonic())
+            self._step()
+            if not protocol.goodbye:
+                protocol.pause_reading()
                 await self._listener.wait_for_room()
-                self._reading = True
-            if self._is_there:
-                self._heard_at = time.monotonic()
-        if self._said_goodbye:
-            self._listener.take(self.reception.receive_eof(), self.reception)
-        if self.reception.hello is None:
-            self.reception.receive_eof()
-            raise no_hello(self.reception, await self._exit(channel), self._timeouts.hello)
+                protocol.resume_reading(time.monotonic())
+        protocol.receive_eof(time.monotonic())
+        self._step()
 
-    def _arrivals(self, data: bytes) -> list[Arrival]:
+    async def _write(self, channel: HunterChannel) -> None:
+        """Sends from one task, so that frames never mix; the reader tells of a broken channel."""
         try:
-            return self.reception.receive_data(data)
-        except UnsupportedVersion as error:
-            raise DeployError(str(error), "use the hunter that came with this gatherer") from error
-
-    def _hear(self, arrivals: list[Arrival]) -> None:
-        """Has frames kept, and acknowledges them."""
-        self._listener.take(arrivals, self.reception)
-        size = sum(len(arrival.frame.wire) for arrival in arrivals)
-        if self._stopped_at and any(a.frame.type == FrameType.RECORDS for a in arrivals):
-            self._owed -= size
-            self._owed_until = time.monotonic() + self._timeouts.progress
-        if any(isinstance(arrival.message, Goodbye) for arrival in arrivals):
-            self._said_goodbye = True
-        self._transmission.durable(self.reception.last_seq, size, at_once=self._said_goodbye)
+            while True:
+                await self._writable.wait()
+                self._writable.clear()
+                data = bytes(self._outgoing)
+                self._outgoing.clear()
+                if data:
+                    await channel.send(data)
+        except GathererError:
+            return
 
     async def _exit(self, channel: HunterChannel) -> Exit:
         try:
@@ -326,128 +249,74 @@ class Conversation:
         except (TimeoutError, GathererError):
             return Exit(None, "hunter did not end")
 
-    def _without_goodbye(self, ended: Exit, cause: _Parting, silent: float) -> Exit:
-        """Returns how hunter ended, as far as that can be told without its Goodbye.
+    # A hunter that is lost.
 
-        Args:
-            ended: how its last channel did.
-            cause: why it is not looked for any longer.
-            silent: for how many seconds it had said nothing when that channel ended.
-        """
-        if cause.ended is not None:
-            return cause.ended
-        # One that waits for its gatherer in vain ends by itself, but not so soon.
-        soon = cause.gone and time.monotonic() - self._heard_at < self._linger
-        if ended.code is not None and cause.gone:
-            return replace(ended, silent=silent)
-        words = f"{_how(ended)}; {cause.words}"
-        return Exit(None, words, ended.stderr, silent=silent if soon else 0.0)
+    async def _next_channel(self, lost: HunterChannel) -> HunterChannel | None:
+        """Returns the channel over which the stream goes on, None when it is over."""
+        if self._protocol.exit is not None:
+            return None
+        if self._protocol.former_open:
+            joined = await self._rejoin(lost)
+            self._leave(lost)
+            return joined
+        # A dead connection takes seconds to close, and hunter does not wait that long.
+        self._leave(lost)
+        return await self._rejoin(None)
 
-    async def _last_words(self, channel: HunterChannel) -> Exit:
-        """Returns how hunter ended once its watchdog says so over a channel that was given up.
-
-        Args:
-            channel: on which hunter had fallen silent. What it says there once more is sent again
-                over the next one.
-        """
-        try:
-            while await channel.receive():
-                pass
-            ended = await channel.wait()
-            if stuck(ended):
-                return ended
-        except GathererError:
-            pass
-        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
-
-    async def _rejoin(
-        self, ended: Exit, former: HunterChannel | None
-    ) -> tuple[HunterChannel | None, _Parting]:
+    async def _rejoin(self, former: HunterChannel | None) -> HunterChannel | None:
         """Looks for a lost hunter until it is found, or cannot be there any more.
 
         Args:
-            ended: how the channel to it ended, which is not how hunter did.
-            former: that channel, where it has not ended.
-
-        Returns:
-            The channel, or None and why there is none.
+            former: the channel to it, where that has not ended.
         """
-        lost_at = time.monotonic()
-        missing_before = self.reception.missing_frames
-        looking = asyncio.ensure_future(self._look(lost_at + self._linger + self._timeouts.margin))
-        asking = asyncio.ensure_future(self._until_target_ended())
-        waiting = asyncio.ensure_future(self._until_overdue())
-        tasks: set[asyncio.Future[Any]] = {looking, asking, waiting}
-        listening: asyncio.Future[Exit] | None = None
+        protocol = self._protocol
+        self._outgoing.clear()
+        beside = [self._begin(self._ask_for_target_end())]
         if former is not None:
-            listening = asyncio.ensure_future(self._last_words(former))
-            tasks.add(listening)
+            beside.append(self._begin(self._await_final_message(former)))
+        attempt: asyncio.Task[HunterChannel | None] | None = None
         try:
-            # The usual end of a container is no connection that is lost.
-            patience = self._timeouts.uncertain if ended.code is not None else 0
-            await asyncio.wait(tasks, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-            if not any(task.done() for task in tasks):
-                self._listener.disconnected(_how(ended))
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if listening is not None:
-                if looking.done() and looking.result()[0] is None:
-                    await asyncio.wait({listening}, timeout=self._timeouts.final_message)
-                if listening.done():
-                    return None, _Parting(gone=True, ended=listening.result())
-            if not looking.done() and asking.done() and self.inject in OUTLIVES:
-                await asyncio.wait({looking}, timeout=self._timeouts.outlives)
-            if not looking.done() and asking.done():
-                return None, _Parting("its target has ended", gone=True)
-            if not looking.done():
-                return None, _Parting(self._overdue_words)
-            channel, parting = looking.result()
+            self._step()
+            while protocol.state in DISCONNECTED:
+                if attempt is not None and attempt.done():
+                    attempt.result()
+                    attempt = None
+                elif attempt is not None and protocol.state is State.LOST:
+                    await _cancelled(attempt)  # It takes too long.
+                    attempt = None
+                if protocol.state is State.REJOINING and attempt is None:
+                    attempt = self._begin(self._join())
+                await self._wait()
+            return None if protocol.exit is not None or attempt is None else attempt.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        if channel is not None:
-            self._heard_at = time.monotonic()
-            self._listener.reconnected(
-                Reconnection(
-                    _how(ended),
-                    self._heard_at - lost_at,
-                    self.attempts,
-                    self.reception.missing_frames - missing_before,
-                )
-            )
-        self.attempts = 0
-        return channel, parting
+            await _cancelled(*beside, *([attempt] if attempt is not None else []))
 
-    async def _look(self, deadline: float) -> tuple[HunterChannel | None, _Parting]:
-        """Makes attempts until one works, or the time is over."""
-        backoff = self._timeouts.first_backoff
-        longest = min(self._timeouts.longest_backoff, self._linger / 10)
-        # A connection that hangs must not take all the time that hunter waits.
-        first = patience = min(
-            self._timeouts.join, max(self._timeouts.shortest_join, self._linger / 5)
-        )
-        hung = 0
-        while True:
-            self.attempts += 1
+    async def _join(self) -> HunterChannel | None:
+        """Makes one attempt; the protocol is told how it ended."""
+        protocol = self._protocol
+        try:
+            channel = await self._runtime.rejoin(protocol.key.session)
+            self._open.append(channel)
             try:
-                async with within(patience):
-                    return await self._join(), _Parting()
-            except HunterGone as gone:
-                return None, _Parting(gone.cause, gone=True)
-            except TimeoutError:
-                problem = f"no answer within {patience:g} s"
-                patience = min(self._timeouts.join, first * 2**hung)
-                hung += 1
-            except GathererError as error:
-                problem = error.cause
-            # After a sleep of the laptop the time is over at once, but hunter may be there.
-            if time.monotonic() > deadline and self.attempts > 1:
-                return None, _Parting(f"it could not be reached again: {problem}")
-            await asyncio.sleep(backoff * random.uniform(0.5, 1.0))
-            backoff = min(2 * backoff, longest)
+                protocol.channel_opened()
+                while protocol.state is not State.OPEN:
+                    await channel.send(protocol.data_to_send(time.monotonic()))
+                    data = await channel.receive()
+                    if not data:
+                        protocol.receive_eof(time.monotonic())
+                    protocol.receive_data(data, time.monotonic())
+            except BaseException:
+                self._leave(channel)
+                raise
+            return channel
+        except HunterGone as gone:
+            protocol.hunter_gone(gone.cause, time.monotonic())
+        except GathererError as error:
+            protocol.attempt_failed(error.cause, time.monotonic())
+        return None
 
-    async def _until_target_ended(self) -> None:
-        """Returns when the runtime says for certain that the target has ended."""
+    async def _ask_for_target_end(self) -> None:
+        """Asks the runtime until it says for certain that the target has ended."""
         pause = min(self._timeouts.poll, self._timeouts.longest_backoff)
         while True:
             await asyncio.sleep(pause)
@@ -458,31 +327,20 @@ class Conversation:
             except (TimeoutError, GathererError):
                 continue  # Nobody knows.
             if end is not None and end.certain:
+                self._protocol.target_ended(time.monotonic())
                 return
 
-    async def _join(self) -> HunterChannel:
-        """Makes one attempt.
+    async def _await_final_message(self, channel: HunterChannel) -> None:
+        """Reads a channel that was given up to its end: hunter's watchdog may say how it ended.
 
-        Raises:
-            HunterGone: there is nobody to join.
-            GathererError: it did not work.
+        What hunter says there once more is sent again over the next one.
         """
-        channel = await self._runtime.rejoin(self._appointment.session)
         try:
-            joining = Joining(self._appointment, self.reception.last_seq)
-            await channel.send(joining.knock())
-            while joining.joined is None:
-                data = await channel.receive()
-                if not data:
-                    raise StreamError("hunter ended the attempt to join it")
-                answer = joining.receive_data(data)
-                if answer:
-                    await channel.send(answer)
-            self._hear(self.reception.resume(joining.decoder, joining.frames))
-        except BaseException:
-            self._leave(channel)
-            raise
-        return channel
+            while await channel.receive():
+                pass
+            self._protocol.former_ended(await channel.wait(), time.monotonic())
+        except GathererError:
+            pass
 
     def _leave(self, channel: HunterChannel, stop: bool = False) -> None:
         """Closes a channel, beside everything else.
@@ -491,6 +349,7 @@ class Conversation:
             channel: the channel.
             stop: nobody comes back to hunter, which is told so and need not wait.
         """
+        self._open.remove(channel)
         leaving = asyncio.ensure_future(self._drop(channel, stop))
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
@@ -503,3 +362,10 @@ class Conversation:
                 await channel.aclose()
         except (TimeoutError, GathererError):
             pass  # Without its gatherer hunter ends by itself.
+
+
+async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
+    """Cancels tasks and waits for their end."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gatherer.errors import DeployError, GathererError, TargetNotFound
-from gatherer.stream.receiver import Reception
+from gatherer.stream.receiver import Receiver
 from gatherer.target.values import SILENT, Exit
 from gatherer.text import printable
 
@@ -13,11 +13,11 @@ _ERROR_PREFIX = "hunter: error: "
 _STUCK_PREFIX = "hunter: stuck: "
 
 
-def no_hello(reception: Reception, ended: Exit, patience: float) -> GathererError:
+def no_hello(receiver: Receiver, ended: Exit, patience: float) -> GathererError:
     """Returns the error for a hunter that never introduced itself.
 
     Args:
-        reception: what came instead.
+        receiver: what came instead.
         ended: how its process ended; code None without a message while it runs.
         patience: seconds it was waited for.
     """
@@ -27,8 +27,8 @@ def no_hello(reception: Reception, ended: Exit, patience: float) -> GathererErro
         if cause.startswith(NOTHING_TO_TRACE):
             return TargetNotFound(cause, remedy)
         return DeployError(f"hunter could not start: {cause}", remedy)
-    if reception.preview and not reception.loading:
-        text = printable(reception.preview.decode("utf-8", "replace"), 120)
+    if receiver.preview and not receiver.loading:
+        text = printable(receiver.preview.decode("utf-8", "replace"), 120)
         return DeployError(
             f"what runs as hunter does not speak its protocol, it wrote '{text}'",
             "check what the container's python writes to stdout when it starts",
@@ -38,7 +38,7 @@ def no_hello(reception: Reception, ended: Exit, patience: float) -> GathererErro
     if ended.code is None and not ended.message:
         return DeployError(
             f"hunter said nothing for {patience:g} s"
-            f"{' while it loaded its engine' if reception.loading else ''}{words}",
+            f"{' while it loaded its engine' if receiver.loading else ''}{words}",
             "see whether the target is out of CPU or memory",
         )
     return DeployError(

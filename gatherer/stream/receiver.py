@@ -27,7 +27,7 @@ class Arrival:
     message: Message | None
 
 
-class Reception:
+class Receiver:
     """Cuts hunter's stream into frames and watches over their sequence.
 
     Frames of the sequence come out once each and in order; a repeated one is dropped, a missing

@@ -1,10 +1,10 @@
 """Gatherer's side of coming back to a hunter that it has lost. Pure.
 
-joining = Joining(session, secret, reception.last_seq)
-send(joining.knock())
-while joining.joined is None:
-    send(joining.receive_data(receive()))
-reception.resume(joining.decoder, joining.frames)
+handshake = RejoinHandshake(key, receiver.last_seq)
+send(handshake.hello())
+while handshake.joined is None:
+    send(handshake.receive_data(receive()))
+receiver.resume(handshake.decoder, handshake.frames)
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_BEFORE = 8 << 20
 
 
 @dataclass(frozen=True)
-class Appointment:
+class SessionKey:
     """What gatherer and hunter agree on while they are connected.
 
     Attributes:
@@ -39,7 +39,7 @@ class Appointment:
     secret: bytes
 
     @classmethod
-    def make(cls) -> Appointment:
+    def make(cls) -> SessionKey:
         """Returns a new one."""
         return cls(secrets.token_hex(16), secrets.token_bytes(SECRET_BYTES))
 
@@ -48,30 +48,30 @@ class Appointment:
         return encode(Rendezvous(self.session, self.secret.hex()))
 
 
-class Joining:
+class RejoinHandshake:
     """One attempt.
 
     Args:
-        appointment: as hunter knows it.
+        key: as hunter knows it.
         seq: gatherer has everything up to this sequence number.
 
     Attributes:
-        joined: hunter's last word of the handshake; the stream follows it.
+        joined: hunter's acceptance; the stream follows it.
         decoder: decodes the rest of the stream.
         frames: frames of the stream that came together with `joined`.
     """
 
-    def __init__(self, appointment: Appointment, seq: int) -> None:
+    def __init__(self, key: SessionKey, seq: int) -> None:
         self.joined: Joined | None = None
         self.decoder = FrameDecoder()
         self.frames: list[Frame] = []
-        self._appointment = appointment
+        self._key = key
         self._seq = seq
         self._nonce = secrets.token_hex(NONCE_BYTES)
         self._answered = False
         self._before = 0
 
-    def knock(self) -> bytes:
+    def hello(self) -> bytes:
         """Returns what is sent first."""
         return encode(Knock(self._nonce))
 
@@ -90,19 +90,19 @@ class Joining:
             if self.joined is not None:
                 self.frames.append(frame)
             elif frame.type == FrameType.CHALLENGE and not self._answered:
-                answer = self._answer(frame)
+                answer = self._response(frame)
             elif frame.type == FrameType.JOINED and self._answered:
                 self.joined = self._message(frame, Joined)
                 if self.joined.seq <= self._seq:
                     raise StreamError("hunter wants to send again what it was told has arrived")
-            # Anything else was under way before hunter heard the knock, and comes again.
+            # Anything else was under way before hunter got the hello, and comes again.
         # Nor is it damage that the first bytes are the rest of a frame.
         self.decoder.errors.clear()
         return answer
 
-    def _answer(self, frame: Frame) -> bytes:
+    def _response(self, frame: Frame) -> bytes:
         challenge = self._message(frame, Challenge)
-        session, secret = self._appointment.session, self._appointment.secret
+        session, secret = self._key.session, self._key.secret
         expected = hunter_proof(secret, session, self._nonce, challenge.nonce)
         if not same(expected, challenge.proof):
             raise StreamError("what answers instead of hunter does not know the secret")

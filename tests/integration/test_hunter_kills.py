@@ -15,7 +15,7 @@ from random import Random
 
 import pytest
 
-from gatherer.stream.rejoin import Appointment, Joining
+from gatherer.stream.rejoin import RejoinHandshake, SessionKey
 from hg_shared.messages import SOCKET_PREFIX, Stop
 from tests.integration.hunter_session import HunterSession, wait_until
 from tests.integration.tracee import Tracee, tracers
@@ -26,7 +26,7 @@ PER_TARGET = 10
 KILLS = ALL if os.environ.get("HYPOTHESIS_PROFILE") == "soak" else SAMPLE
 
 
-def unsettle(hunter: HunterSession, appointment: Appointment, random: Random) -> None:
+def unsettle(hunter: HunterSession, key: SessionKey, random: Random) -> None:
     """Brings hunter into one of the states in which it may be killed."""
     state = random.choice(("traces", "traces", "alone", "joined", "lets go"))
     if state == "lets go":
@@ -34,12 +34,12 @@ def unsettle(hunter: HunterSession, appointment: Appointment, random: Random) ->
     if state in ("alone", "joined"):
         hunter.close_stdin()
     if state == "joined":
-        joining = Joining(appointment, 0)
+        handshake = RejoinHandshake(key, 0)
         with socket.socket(socket.AF_UNIX) as other:
             try:
-                other.connect("\0" + SOCKET_PREFIX + appointment.session)
-                other.sendall(joining.knock())
-                other.sendall(joining.receive_data(other.recv(4096)))
+                other.connect("\0" + SOCKET_PREFIX + key.session)
+                other.sendall(handshake.hello())
+                other.sendall(handshake.receive_data(other.recv(4096)))
             except OSError:
                 pass  # It does not listen yet.
 
@@ -57,15 +57,15 @@ def test_the_program_always_runs_on(
         if number % PER_TARGET == 0:
             rounds = tmp_path / f"rounds{number}"
             target = start(compiled("counter"), rounds, 2)
-        appointment = Appointment.make()
+        key = SessionKey.make()
         engine = ENGINES[number % len(ENGINES)]
         hunter = hunt(
             *("--engine", engine, "--only-pids", "--pid", target.pid, "--frequency", "0.1")
         )
-        hunter.write(appointment.rendezvous())
+        hunter.write(key.rendezvous())
         if random.random() < 0.7:
             hunter.wait_attached(target.pid)
-            unsettle(hunter, appointment, random)
+            unsettle(hunter, key, random)
         # Not a handshake: the kill is meant to hit any moment, while it starts as well.
         time.sleep(random.uniform(0, 0.3))
         traced += hunter.process.pid in tracers(target.pid)

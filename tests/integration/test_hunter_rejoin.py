@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from gatherer.errors import StreamError
-from gatherer.stream.receiver import Arrival, Reception
-from gatherer.stream.rejoin import Appointment, Joining
+from gatherer.stream.receiver import Arrival, Receiver
+from gatherer.stream.rejoin import RejoinHandshake, SessionKey
 from hg_shared import wire
 from hg_shared.batch import Batch
 from hg_shared.framing import Frame, FrameDecoder
@@ -28,24 +28,24 @@ Hunt = Callable[..., HunterSession]
 class Joined:
     """A gatherer that has come back, over hunter's socket."""
 
-    def __init__(self, appointment: Appointment, reception: Reception) -> None:
-        self.reception = reception
+    def __init__(self, key: SessionKey, receiver: Receiver) -> None:
+        self.receiver = receiver
         self.arrivals: list[Arrival] = []
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.connect("\0" + SOCKET_PREFIX + appointment.session)
+        self._socket.connect("\0" + SOCKET_PREFIX + key.session)
         self._socket.settimeout(20)
-        joining = Joining(appointment, reception.last_seq)
-        self._socket.sendall(joining.knock())
-        while joining.joined is None:
+        handshake = RejoinHandshake(key, receiver.last_seq)
+        self._socket.sendall(handshake.hello())
+        while handshake.joined is None:
             data = self._socket.recv(1 << 16)
             assert data
-            self._socket.sendall(joining.receive_data(data))
-        self.first = joining.joined.seq
-        self._take(reception.resume(joining.decoder, joining.frames))
+            self._socket.sendall(handshake.receive_data(data))
+        self.first = handshake.joined.seq
+        self._take(receiver.resume(handshake.decoder, handshake.frames))
 
     def read(self) -> bool:
         data = self._socket.recv(1 << 16)
-        self._take(self.reception.receive_data(data))
+        self._take(self.receiver.receive_data(data))
         return bool(data)
 
     def read_until(self, condition: Callable[[], bool]) -> None:
@@ -60,7 +60,7 @@ class Joined:
     def finish(self) -> Goodbye:
         self.send(Stop("interrupted"))
         self.read_until(lambda: any(isinstance(a.message, Goodbye) for a in self.arrivals))
-        self.send(Ack(self.reception.last_seq))
+        self.send(Ack(self.receiver.last_seq))
         assert not self.read()
         return next(a.message for a in self.arrivals if isinstance(a.message, Goodbye))
 
@@ -72,16 +72,16 @@ class Joined:
 
 
 @pytest.fixture
-def appointment() -> Appointment:
-    return Appointment.make()
+def key() -> SessionKey:
+    return SessionKey.make()
 
 
 @pytest.fixture
-def join(appointment: Appointment) -> Iterator[Callable[..., Joined]]:
+def join(key: SessionKey) -> Iterator[Callable[..., Joined]]:
     joined: list[Joined] = []
 
-    def start(reception: Reception, other: Appointment | None = None) -> Joined:
-        joined.append(Joined(other or appointment, reception))
+    def start(receiver: Receiver, other: SessionKey | None = None) -> Joined:
+        joined.append(Joined(other or key, receiver))
         return joined[-1]
 
     yield start
@@ -119,37 +119,35 @@ def target(start: Callable[..., Tracee]) -> Tracee:
 
 
 @pytest.fixture
-def hunted(
-    hunt_pid: Hunt, target: Tracee, appointment: Appointment
-) -> Callable[..., HunterSession]:
-    """Starts hunter for the target, with an appointment."""
+def hunted(hunt_pid: Hunt, target: Tracee, key: SessionKey) -> Callable[..., HunterSession]:
+    """Starts hunter for the target, with an key."""
 
     def begin(*options: object) -> HunterSession:
         hunter = hunt_pid(target.pid, "--trace", "newfstatat", *options, forgets=False)
-        hunter.write(appointment.rendezvous())
-        wait_until(lambda: listening(appointment), "hunter listens")
+        hunter.write(key.rendezvous())
+        wait_until(lambda: listening(key), "hunter listens")
         return hunter
 
     return begin
 
 
-def listening(appointment: Appointment) -> bool:
-    return f"@{SOCKET_PREFIX}{appointment.session}" in Path("/proc/net/unix").read_text()
+def listening(key: SessionKey) -> bool:
+    return f"@{SOCKET_PREFIX}{key.session}" in Path("/proc/net/unix").read_text()
 
 
-def lose(hunter: HunterSession) -> Reception:
+def lose(hunter: HunterSession) -> Receiver:
     """Breaks both pipes in the middle of whatever is under way; returns what came before."""
     hunter.stop_pings()
     hunter.close_stdin()
     hunter.close_stdout()
     hunter.wait_deaf()
-    reception = Reception()
-    reception.receive_data(bytes(hunter.raw))
-    return reception
+    receiver = Receiver()
+    receiver.receive_data(bytes(hunter.raw))
+    return receiver
 
 
 def first_arrivals(hunter: HunterSession) -> list[Arrival]:
-    return Reception().receive_data(bytes(hunter.raw))
+    return Receiver().receive_data(bytes(hunter.raw))
 
 
 def test_nothing_is_lost_while_gatherer_is_away(
@@ -170,8 +168,8 @@ def test_nothing_is_lost_while_gatherer_is_away(
     assert steps(first_arrivals(hunter) + gatherer.arrivals) == list(range(900))
     assert (goodbye.reason, goodbye.lost) == ("stop", 0)
     assert goodbye.seen == count(first_arrivals(hunter) + gatherer.arrivals) >= 900
-    assert gatherer.stream.receiver.missing_frames == 0
-    assert gatherer.stream.receiver.damage.places == 0
+    assert gatherer.receiver.missing_frames == 0
+    assert gatherer.receiver.damage.places == 0
     assert target.ask("1") == "done 901"
 
 
@@ -180,24 +178,24 @@ def test_it_is_lost_and_found_again_and_again(
 ) -> None:
     hunter = hunted()
     arrivals = []
-    reception = None
+    receiver = None
     for turn in range(12):
         target.ask("50")
-        if reception is None:
-            reception = lose(hunter)
+        if receiver is None:
+            receiver = lose(hunter)
             arrivals = first_arrivals(hunter)
-        gatherer = join(reception)
+        gatherer = join(receiver)
         if turn % 3:
             gatherer.read()
         if turn % 2:
             # It is not the reading that tells hunter, but the acknowledgement.
-            gatherer.send(Ack(reception.last_seq))
+            gatherer.send(Ack(receiver.last_seq))
         arrivals += gatherer.arrivals
         gatherer.arrivals.clear()
         if turn % 4 == 0:
             gatherer.close()
-    assert reception is not None
-    gatherer = join(reception)
+    assert receiver is not None
+    gatherer = join(receiver)
     gatherer.finish()
     assert hunter.process.wait(15) == 0
     assert steps(arrivals + gatherer.arrivals) == list(range(600))
@@ -209,27 +207,27 @@ def test_the_newer_gatherer_wins_over_one_that_does_not_read(
     hunter = hunted()
     hunter.pause_reading()  # half-dead: both pipes are open and nobody is there
     target.ask("3000")
-    reception = Reception()
-    gatherer = join(reception)
+    receiver = Receiver()
+    gatherer = join(receiver)
     gatherer.finish()
     hunter.resume_reading()
     assert hunter.wait_ended() == 0
     assert steps(gatherer.arrivals) == list(range(3000))
-    assert reception.hello is not None
+    assert receiver.hello is not None
 
 
 def test_nobody_joins_without_the_secret(
     hunted: Hunt,
     target: Tracee,
     join: Callable[..., Joined],
-    appointment: Appointment,
+    key: SessionKey,
 ) -> None:
     hunter = hunted()
     target.ask("10")
-    guessing = Joining(Appointment(appointment.session, b"guessed" * 4), 0)
+    guessing = RejoinHandshake(SessionKey(key.session, b"guessed" * 4), 0)
     with socket.socket(socket.AF_UNIX) as stranger:
-        stranger.connect("\0" + SOCKET_PREFIX + appointment.session)
-        stranger.sendall(guessing.knock())
+        stranger.connect("\0" + SOCKET_PREFIX + key.session)
+        stranger.sendall(guessing.hello())
         with pytest.raises(StreamError, match="does not know the secret"):
             guessing.receive_data(stranger.recv(4096))
     for words in (
@@ -242,23 +240,23 @@ def test_nobody_joins_without_the_secret(
     ):
         with socket.socket(socket.AF_UNIX) as stranger:
             stranger.settimeout(20)
-            stranger.connect("\0" + SOCKET_PREFIX + appointment.session)
+            stranger.connect("\0" + SOCKET_PREFIX + key.session)
             stranger.sendall(words)
             while stranger.recv(4096):
                 pass  # at most a challenge
     with ExitStack() as crowd:
         for _ in range(40):
             one = crowd.enter_context(socket.socket(socket.AF_UNIX))
-            one.connect("\0" + SOCKET_PREFIX + appointment.session)
+            one.connect("\0" + SOCKET_PREFIX + key.session)
         # A crowd that says nothing keeps nobody out, and disturbs nobody.
-        gatherer = join(Reception())
+        gatherer = join(Receiver())
         gatherer.finish()
     assert steps(gatherer.arrivals) == list(range(10))
     assert hunter.wait_ended() == 0
 
 
 def test_without_its_gatherer_hunter_lets_go_and_ends(
-    hunted: Hunt, target: Tracee, appointment: Appointment
+    hunted: Hunt, target: Tracee, key: SessionKey
 ) -> None:
     hunter = hunted("--linger", "1")
     lose(hunter)
@@ -266,7 +264,7 @@ def test_without_its_gatherer_hunter_lets_go_and_ends(
     assert hunter.process.wait(15) == 0
     assert 0.9 < time.monotonic() - began < 1 + 5
     assert tracers(target.pid) == {0}
-    assert not listening(appointment)
+    assert not listening(key)
     assert target.ask("1") == "done 1"
 
 
@@ -280,36 +278,36 @@ def test_a_goodbye_that_did_not_arrive_waits_for_gatherer(
     hunter.wait_for(lambda: hunter.of(Goodbye), "Goodbye")
     assert tracers(target.pid) == {0}
     lose(hunter)
-    gatherer = join(Reception())
+    gatherer = join(Receiver())
     gatherer.finish()
     assert hunter.process.wait(15) == 0
     assert steps(gatherer.arrivals) == list(range(100))
 
 
 def test_a_connection_whose_other_end_was_lost_is_joined_in_place(
-    hunted: Hunt, target: Tracee, appointment: Appointment
+    hunted: Hunt, target: Tracee, key: SessionKey
 ) -> None:
     """As `attach` gives it: the same stdin and stdout, but nobody knows what got through."""
     hunter = hunted()
     target.ask("200")
     hunter.wait_record(lambda r: b"/step-199" in r.captures, "200 steps")
-    joining = Joining(appointment, 2)
+    handshake = RejoinHandshake(key, 2)
     at = len(hunter.raw)
-    hunter.write(joining.knock())
+    hunter.write(handshake.hello())
     deadline = time.monotonic() + 20
-    while joining.joined is None:
+    while handshake.joined is None:
         assert time.monotonic() < deadline
         data = bytes(hunter.raw[at:])
         at += len(data)
-        hunter.write(joining.receive_data(data))
+        hunter.write(handshake.receive_data(data))
         time.sleep(0.005)
-    assert joining.joined.seq == 3
+    assert handshake.joined.seq == 3
     hunter.send(Stop("interrupted"))
     assert hunter.wait_ended() == 0
-    reception = Reception()
-    arrivals = reception.receive_data(b"".join(f.encode() for f in first_frames(hunter, 2)))
-    arrivals += reception.resume(joining.decoder, joining.frames)
-    arrivals += reception.receive_data(bytes(hunter.raw[at:]))
+    receiver = Receiver()
+    arrivals = receiver.receive_data(b"".join(f.encode() for f in first_frames(hunter, 2)))
+    arrivals += receiver.resume(handshake.decoder, handshake.frames)
+    arrivals += receiver.receive_data(bytes(hunter.raw[at:]))
     assert steps(arrivals) == list(range(200))
     assert any(isinstance(arrival.message, Goodbye) for arrival in arrivals)
 
@@ -324,17 +322,17 @@ def test_more_than_the_buffer_is_counted_while_gatherer_is_away(
     hunted: Hunt, target: Tracee, join: Callable[..., Joined]
 ) -> None:
     hunter = hunted("--buffer", 1 << 16, "--linger", 60)
-    reception = lose(hunter)
+    receiver = lose(hunter)
     before = first_arrivals(hunter)
     target.ask("60000")
     target.ask("10")
-    gatherer = join(reception)
+    gatherer = join(receiver)
     made = 60010
     while not steps(gatherer.arrivals[-1:])[-1:] > [60010]:
         # The queue takes records again as soon as half of it has been taken.
         made = int(target.ask("10").split()[1])
+        gatherer.send(Ack(receiver.last_seq))
         gatherer.read()
-        gatherer.send(Ack(reception.last_seq))
     goodbye = gatherer.finish()
     assert hunter.process.wait(15) == 0
     found = steps(before + gatherer.arrivals)
@@ -348,9 +346,9 @@ def test_hunter_stays_within_its_memory_while_gatherer_is_away(
     hunted: Hunt, target: Tracee, join: Callable[..., Joined]
 ) -> None:
     hunter = hunted()
-    reception = lose(hunter)
+    receiver = lose(hunter)
     target.ask("150000")
     assert hunter.pss() < 32 << 20
-    gatherer = join(reception)
+    gatherer = join(receiver)
     gatherer.finish()
     assert hunter.process.wait(15) == 0

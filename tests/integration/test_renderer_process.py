@@ -20,7 +20,7 @@ from gatherer.errors import GathererError
 from gatherer.rendering import worker_client
 from gatherer.rendering.strace.lines.process_lines import ProcessLines
 from gatherer.rendering.worker_client import MAX_STARTS, RendererProcess
-from gatherer.stream.receiver import Reception
+from gatherer.stream.receiver import Receiver
 from hg_shared.batch import Batch
 from hg_shared.framing import FrameType
 from hg_shared.wire import decode
@@ -191,7 +191,7 @@ def spooled_batches(spool: Path) -> list[Batch]:
     """Returns what a spool holds."""
     contents = [
         decode(arrival.frame)
-        for arrival in Reception().receive_data(spool.read_bytes())
+        for arrival in Receiver().receive_data(spool.read_bytes())
         if arrival.frame.type == FrameType.RECORDS
     ]
     return [content for content in contents if isinstance(content, Batch)]

@@ -19,7 +19,7 @@ from gatherer.rendering.pipeline import Rendering, lines_factory
 from gatherer.rendering.progress import ReportedProgress, Reporter
 from gatherer.storage.capture_directory import CaptureDirectory, json_line
 from gatherer.storage.logs import LogDirectory
-from gatherer.stream.receiver import Reception
+from gatherer.stream.receiver import Receiver
 from gatherer.target.values import Exit, Target
 from gatherer.view.json_lines import JsonView
 from gatherer.view.plain import PlainView
@@ -83,7 +83,7 @@ class Pipeline:
             Chronicle(settings, self.document, NoDirectory(), view) for view in self.views[:1]
         ]
         self.channels = ExecChannels(V5)
-        self.reception = Reception()
+        self.receiver = Receiver()
         self.rendering = Rendering(NoLogs(), lines_factory(LinesConfig()), 1 << 20)
         self.reporter = Reporter(1)
         self.failed: GathererError | UnsupportedVersion | None = None
@@ -103,7 +103,7 @@ class Pipeline:
 
     def receive_data(self, data: bytes) -> None:
         """Takes bytes of the stream."""
-        for arrival in self.reception.receive_data(data):
+        for arrival in self.receiver.receive_data(data):
             if arrival.frame.seq or arrival.frame.type == 1:
                 self.rendering.receive_data(arrival.frame.encode())
             for chronicle in self.chronicles:
@@ -113,7 +113,7 @@ class Pipeline:
 
     def finish(self) -> None:
         """Settles the books, which must add up whatever came."""
-        self.reception.receive_eof()
+        self.receiver.receive_eof()
         self.rendering.finish()
         report = self.reporter.report(self.rendering.progress(0), True)
         reported = ReportedProgress()
@@ -133,7 +133,7 @@ class Pipeline:
             assert min(process.seen, process.received, process.lost) >= 0
         ended = Exit(None, "the exec channel ended without a status")
         evidence = Evidence(
-            "", instance.goodbye, ended, None, False, None, True, books, self.reception,
+            "", instance.goodbye, ended, None, False, None, True, books, self.receiver,
             tuple(instance.discrepancies), document.processes.dropped_lines,
         )  # fmt: skip
         conclusion = conclude(evidence)

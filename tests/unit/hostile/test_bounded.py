@@ -190,7 +190,7 @@ def test_a_small_frame_may_not_become_a_big_one() -> None:
     pipeline = Pipeline()
     bomb = Frame(FrameType.EVENT, 2, zlib.compress(bytes(8 * MIB), 9), framing.FLAG_ZLIB)
     pipeline.receive_data(b"".join(stream(HELLO)) + bomb.encode())
-    assert "decompresses to more than" in pipeline.reception.damage.named[0]
+    assert "decompresses to more than" in pipeline.receiver.damage.named[0]
 
 
 def test_the_name_of_the_directory_does_not_matter() -> None:

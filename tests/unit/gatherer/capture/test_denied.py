@@ -33,7 +33,7 @@ CAUSE = "Yama ptrace_scope is 1 and SYS_PTRACE is missing; add SYS_PTRACE"
 @pytest.fixture
 def document() -> SessionDocument:
     made = SessionDocument(Target("kubernetes"), {}, 0)
-    made.greet(HELLO, CaptureClock(HELLO, REALTIME))
+    made.on_hello(HELLO, CaptureClock(HELLO, REALTIME))
     for ordinal in (1, 2):
         made.processes.declare(process(ordinal, pid=10 + ordinal))
     return made

@@ -8,7 +8,7 @@ from gatherer.capture.result import Evidence, conclude, hunter_failure
 from gatherer.errors import GathererError, LogWriteError, TargetNotFound
 from gatherer.rendering.accounting import Accounts, settle
 from gatherer.stream.hunter_exit import hunter_error, no_hello
-from gatherer.stream.receiver import Reception
+from gatherer.stream.receiver import Receiver
 from gatherer.target.values import SILENT, Exit, TargetEnd
 from hg_shared.messages import Goodbye
 from tests.unit.gatherer.scripted import goodbye
@@ -18,7 +18,7 @@ def evidence(said: Goodbye | None, **more: object) -> Evidence:
     accounts = Accounts()
     accounts.received(1, 5)
     books = settle(accounts, said, {1: "leak-7"})
-    base = Evidence("", said, Exit(0), None, False, None, True, books, Reception(), ())
+    base = Evidence("", said, Exit(0), None, False, None, True, books, Receiver(), ())
     return replace(base, **more)  # type: ignore[arg-type]
 
 
@@ -99,9 +99,9 @@ def test_every_end_has_its_reason_and_code(
 
 
 def test_a_gap_before_the_end_of_the_target_is_a_loss() -> None:
-    reception = Reception()
-    reception.missing_frames = 2
-    conclusion = conclude(evidence(None, end=TargetEnd("OOMKilled"), reception=reception))
+    receiver = Receiver()
+    receiver.missing_frames = 2
+    conclusion = conclude(evidence(None, end=TargetEnd("OOMKilled"), receiver=receiver))
     assert conclusion.exit_code == 4
     assert conclusion.notes == ("2 frames of the stream are missing",)
 
@@ -131,7 +131,7 @@ def test_an_error_inside_hunter_is_a_failure() -> None:
 
 
 def test_a_hunter_without_hello_is_explained() -> None:
-    nothing = Reception()
+    nothing = Receiver()
     assert "said nothing for 15 s" in str(no_hello(nothing, Exit(None), 15.0))
     silent = str(no_hello(nothing, Exit(SILENT, "", "Fatal Python error\n"), 15.0))
     assert "hunter ended without a word, as when it is killed: Fatal Python error" in silent

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatherer.stream.damage import MAX_NAMED
-from gatherer.stream.receiver import MAX_JUMP, Reception
+from gatherer.stream.receiver import MAX_JUMP, Receiver
 from hg_shared.errors import UnsupportedVersion
 from hg_shared.framing import Frame, FrameType
 from hg_shared.messages import Heartbeat
@@ -19,91 +19,91 @@ STREAM = stream(HELLO, process(), batch(0, 3), Heartbeat(1, 2, 3, 0, 0, 0.1, 5),
 DATA = b"".join(STREAM)
 
 
-def receive(*chunks: bytes) -> tuple[Reception, list[int]]:
-    reception = Reception()
+def receive(*chunks: bytes) -> tuple[Receiver, list[int]]:
+    receiver = Receiver()
     types = []
     for chunk in chunks:
-        types += [arrival.frame.type for arrival in reception.receive_data(chunk)]
-    types += [arrival.frame.type for arrival in reception.receive_eof()]
-    return reception, types
+        types += [arrival.frame.type for arrival in receiver.receive_data(chunk)]
+    types += [arrival.frame.type for arrival in receiver.receive_eof()]
+    return receiver, types
 
 
 def test_every_cut_gives_the_same_frames() -> None:
     expected = [FrameType.HELLO, FrameType.PROCESS, FrameType.RECORDS, FrameType.HEARTBEAT,
                 FrameType.GOODBYE]  # fmt: skip
     for cut in range(0, len(DATA), 3):
-        reception, types = receive(DATA[:cut], DATA[cut:])
+        receiver, types = receive(DATA[:cut], DATA[cut:])
         assert types == expected
-        assert reception.hello == HELLO
-        assert (reception.damage.places, reception.missing_frames) == (0, 0)
-        assert (reception.last_seq, reception.wire_bytes) == (4, len(DATA))
+        assert receiver.hello == HELLO
+        assert (receiver.damage.places, receiver.missing_frames) == (0, 0)
+        assert (receiver.last_seq, receiver.wire_bytes) == (4, len(DATA))
     assert receive(*(DATA[n : n + 1] for n in range(len(DATA))))[1] == expected
 
 
 def test_trailing_bytes_are_damage() -> None:
-    reception, types = receive(DATA + b"HG tail")
+    receiver, types = receive(DATA + b"HG tail")
     assert len(types) == 5
-    assert reception.damage.places == 1
+    assert receiver.damage.places == 1
 
 
 def test_nothing_counts_before_the_hello() -> None:
-    reception, types = receive(STREAM[1] + STREAM[0])
+    receiver, types = receive(STREAM[1] + STREAM[0])
     assert types == [FrameType.HELLO]
-    assert reception.damage.named == ["a frame of type 5 came before the Hello"]
+    assert receiver.damage.named == ["a frame of type 5 came before the Hello"]
 
 
 def test_a_hunter_that_loads_its_engine_is_there_before_its_hello() -> None:
     early = encode(replace(HELLO, loading=True)) + encode(Heartbeat(1, 2, 0, 0, 0, 0.1, 5))
     for cut in range(len(early) + 1):
-        reception, types = receive(early[:cut], early[cut:])
-        assert (types, reception.hello, reception.loading) == ([], None, True)
-        assert (reception.damage.places, reception.last_seq) == (0, 0)
-    reception, types = receive(early + DATA)
+        receiver, types = receive(early[:cut], early[cut:])
+        assert (types, receiver.hello, receiver.loading) == ([], None, True)
+        assert (receiver.damage.places, receiver.last_seq) == (0, 0)
+    receiver, types = receive(early + DATA)
     assert types == receive(DATA)[1]
-    assert reception.hello == HELLO
-    assert (reception.damage.places, reception.missing_frames) == (0, 0)
+    assert receiver.hello == HELLO
+    assert (receiver.damage.places, receiver.missing_frames) == (0, 0)
 
 
 def test_a_hunter_does_not_begin_to_load_when_it_has_said_hello() -> None:
     early = encode(replace(HELLO, loading=True))
-    reception, types = receive(STREAM[0] + early)
+    receiver, types = receive(STREAM[0] + early)
     assert types == [FrameType.HELLO]
-    assert reception.damage.named == ["a second Hello"]
-    assert reception.loading is False
+    assert receiver.damage.named == ["a second Hello"]
+    assert receiver.loading is False
 
 
 def test_a_second_hello_is_damage() -> None:
-    reception, types = receive(*stream(HELLO, HELLO))
+    receiver, types = receive(*stream(HELLO, HELLO))
     assert types == [FrameType.HELLO]
-    assert reception.damage.named == ["a second Hello"]
+    assert receiver.damage.named == ["a second Hello"]
 
 
 def test_gaps_and_repetitions_are_counted() -> None:
     frames = stream(HELLO, event("a"), event("b"), event("c"), event("d"))
-    reception, types = receive(frames[0], frames[1], frames[1], frames[4], frames[3])
+    receiver, types = receive(frames[0], frames[1], frames[1], frames[4], frames[3])
     assert types == [FrameType.HELLO, FrameType.EVENT, FrameType.EVENT]
-    assert (reception.missing_frames, reception.repeated_frames) == (2, 2)
+    assert (receiver.missing_frames, receiver.repeated_frames) == (2, 2)
 
 
 def test_a_sequence_number_that_lies_is_no_gap() -> None:
     lie = Frame(FrameType.EVENT, MAX_JUMP + 9, b"{}").encode()
-    reception, types = receive(STREAM[0], lie, STREAM[1])
+    receiver, types = receive(STREAM[0], lie, STREAM[1])
     assert types == [FrameType.HELLO, FrameType.PROCESS]
-    assert reception.missing_frames == 0
-    assert reception.damage.named == [f"sequence number {MAX_JUMP + 9} after 1"]
+    assert receiver.missing_frames == 0
+    assert receiver.damage.named == [f"sequence number {MAX_JUMP + 9} after 1"]
 
 
 def test_what_only_gatherer_sends_is_unknown_from_hunter() -> None:
     stop = Frame(FrameType.STOP, 0, b'{"reason": "x"}').encode()
-    reception, _ = receive(STREAM[0], stop, Frame(200, 2, b"?").encode())
-    assert reception.unknown_frames == 2
-    assert reception.damage.places == 0
+    receiver, _ = receive(STREAM[0], stop, Frame(200, 2, b"?").encode())
+    assert receiver.unknown_frames == 2
+    assert receiver.damage.places == 0
 
 
 def test_a_payload_that_breaks_its_promise_keeps_its_place() -> None:
-    reception, types = receive(STREAM[0], Frame(FrameType.EVENT, 2, b"[]").encode())
+    receiver, types = receive(STREAM[0], Frame(FrameType.EVENT, 2, b"[]").encode())
     assert types == [FrameType.HELLO, FrameType.EVENT]
-    assert reception.damage.named == ["frame 2: Event is not a JSON object"]
+    assert receiver.damage.named == ["frame 2: Event is not a JSON object"]
 
 
 def test_hello_of_another_version() -> None:
@@ -112,16 +112,16 @@ def test_hello_of_another_version() -> None:
 
 
 def test_damage_is_described_a_bounded_number_of_times() -> None:
-    reception, _ = receive(*(Frame(FrameType.EVENT, 0, b"").encode() for _ in range(1000)))
-    assert reception.damage.places == 1000
-    assert len(reception.damage.named) == MAX_NAMED
+    receiver, _ = receive(*(Frame(FrameType.EVENT, 0, b"").encode() for _ in range(1000)))
+    assert receiver.damage.places == 1000
+    assert len(receiver.damage.named) == MAX_NAMED
 
 
 @given(st.binary(max_size=2000))
 def test_garbage_is_survived(data: bytes) -> None:
-    reception, types = receive(data)
+    receiver, types = receive(data)
     assert types == []
-    assert reception.hello is None
+    assert receiver.hello is None
 
 
 @given(st.integers(0, 1 << 32))
@@ -138,8 +138,8 @@ def test_mutated_streams_are_survived(seed: int) -> None:
         else:
             data[at:at] = chance.randbytes(chance.randint(1, 40))
     try:
-        reception, types = receive(bytes(data))
+        receiver, types = receive(bytes(data))
     except UnsupportedVersion:
         pytest.fail("a checksum that fits by chance")
-    whole = reception.damage.places == reception.missing_frames == 0
+    whole = receiver.damage.places == receiver.missing_frames == 0
     assert not whole or len(types) < 6

@@ -1,84 +1,81 @@
 from __future__ import annotations
 
-import asyncio
-
-from gatherer.errors import ExecError
-from gatherer.stream.sender import ACK_FRAMES, Transmission
+from gatherer.stream.sender import ACK_BYTES, ACK_FRAMES, Sender
+from gatherer.timeouts import Timeouts
 from hg_shared.framing import FrameDecoder
 from hg_shared.messages import Ack, Ping, Stop
 from hg_shared.wire import Content, decode
 
-
-class Recorder:
-    """Keeps what it is sent, and tells."""
-
-    inject = python = explanation = container = ""
-
-    def __init__(self, breaks: bool = False) -> None:
-        self.sent: list[Content] = []
-        self.arrived = asyncio.Event()
-        self._decoder = FrameDecoder()
-        self._breaks = breaks
-
-    async def send(self, data: bytes) -> None:
-        if self._breaks:
-            raise ExecError("broken")
-        self._decoder.receive_data(data)
-        for frame in self._decoder.frames_received():
-            content = decode(frame)
-            assert content is not None
-            self.sent.append(content)
-        self.arrived.set()
+TIMEOUTS = Timeouts(ack=0.05, ping=5.0)
 
 
-async def until(recorder: Recorder, count: int) -> None:
-    while len(recorder.sent) < count:
-        recorder.arrived.clear()
-        await recorder.arrived.wait()
+def sender(linger: float = 100.0) -> Sender:
+    made = Sender(linger, TIMEOUTS)
+    made.connected(0.0)
+    return made
 
 
-async def run(transmission: Transmission, recorder: Recorder, count: int) -> list[Content]:
-    task = asyncio.ensure_future(transmission.run(recorder))  # type: ignore[arg-type]
-    await asyncio.wait_for(until(recorder, count), 10)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    return recorder.sent
+def sent(sender: Sender, now: float) -> list[Content | None]:
+    decoder = FrameDecoder()
+    decoder.receive_data(sender.data_to_send(now))
+    return [decode(frame) for frame in decoder.frames_received()]
 
 
-async def test_acknowledgements_share_a_frame() -> None:
-    transmission = Transmission(10.0)
+def test_acknowledgements_share_a_frame() -> None:
+    tested = sender()
     for seq in range(1, 31):
-        transmission.durable(seq)
-    assert await run(transmission, Recorder(), 1) == [Ack(30)]
+        tested.durable(seq, 1, 1.0 + seq / 1000)
+    assert tested.next_deadline() == 1.001 + TIMEOUTS.ack
+    assert sent(tested, 1.04) == []
+    assert sent(tested, 1.051) == [Ack(30)]
+    assert sent(tested, 1.2) == []
 
 
-async def test_many_frames_are_acknowledged_without_waiting() -> None:
-    transmission = Transmission(10.0)
-    transmission.durable(ACK_FRAMES)
-    assert transmission._at_once.is_set()
-    assert await run(transmission, Recorder(), 1) == [Ack(ACK_FRAMES)]
+def test_many_frames_or_bytes_are_acknowledged_without_waiting() -> None:
+    tested = sender()
+    tested.durable(ACK_FRAMES - 1, 1, 1.0)
+    assert sent(tested, 1.0) == []
+    tested.durable(ACK_FRAMES, 1, 1.0)
+    assert sent(tested, 1.0) == [Ack(ACK_FRAMES)]
+    tested.durable(ACK_FRAMES + 1, ACK_BYTES - 1, 2.0)
+    assert sent(tested, 2.0) == []
+    tested.durable(ACK_FRAMES + 2, 1, 2.0)
+    assert sent(tested, 2.0) == [Ack(ACK_FRAMES + 2)]
+    tested.durable(ACK_FRAMES + 3, ACK_BYTES - 1, 3.0)
+    assert sent(tested, 3.0) == [], "bytes that were acknowledged do not count again"
 
 
-async def test_an_acknowledgement_never_goes_back() -> None:
-    transmission = Transmission(10.0)
-    transmission.durable(9)
-    transmission.durable(4, at_once=True)
-    assert await run(transmission, Recorder(), 1) == [Ack(9)]
+def test_an_acknowledgement_never_goes_back() -> None:
+    tested = sender()
+    tested.durable(9, 1, 1.0)
+    tested.durable(4, 1, 1.0, at_once=True)
+    assert sent(tested, 1.0) == [Ack(9)]
+    tested.durable(4, 1, 1.0, at_once=True)
+    assert sent(tested, 2.0) == []
 
 
-async def test_stop_goes_out_once_with_what_is_durable() -> None:
-    transmission = Transmission(10.0)
-    transmission.durable(3)
-    transmission.stop("interrupted")
-    assert await run(transmission, Recorder(), 2) == [Ack(3), Stop("interrupted")]
+def test_stop_goes_out_once_with_what_is_durable() -> None:
+    tested = sender()
+    tested.durable(3, 1, 1.0)
+    tested.stop("interrupted")
+    assert tested.next_deadline() < 1.0
+    assert sent(tested, 1.0) == [Ack(3), Stop("interrupted")]
+    assert sent(tested, 2.0) == []
 
 
-async def test_signs_of_life_come_more_often_than_hunter_lingers() -> None:
-    sent = await run(Transmission(0.03), Recorder(), 3)
-    assert all(isinstance(content, Ping) for content in sent)
+def test_another_channel_is_told_again() -> None:
+    tested = sender()
+    tested.durable(3, 1, 1.0)
+    tested.stop("duration")
+    assert sent(tested, 1.0) == [Ack(3), Stop("duration")]
+    tested.connected(2.0)
+    assert sent(tested, 2.0) == [Ack(3), Stop("duration")]
 
 
-async def test_a_broken_channel_ends_it_quietly() -> None:
-    transmission = Transmission(10.0)
-    transmission.stop("duration")
-    await asyncio.wait_for(transmission.run(Recorder(breaks=True)), 10)  # type: ignore[arg-type]
+def test_signs_of_life_come_more_often_than_hunter_lingers() -> None:
+    tested = sender(linger=10.0)
+    assert tested.next_deadline() == 2.0
+    assert sent(tested, 1.9) == []
+    assert sent(tested, 2.0) == [Ping(2_000_000_000)]
+    assert tested.next_deadline() == 4.0
+    assert sender().next_deadline() == TIMEOUTS.ping
