@@ -126,6 +126,8 @@ cpuset:128 bpf_attr:128 sock_optval:256
 _BUFFERS = {"buf": 0, "keybuf": 0, "strbuf": 0, "attribute": 0, "hexbuf": 0, "cstr": 0, "msgbuf": 8}
 _COLUMN: Dict[int, int] = {Abi.X86_64: 0, Abi.AARCH64: 1, Abi.I386: 2}
 _SIGFRAME = (296, 168, 0)
+# Stands for the index of the length argument.
+_LENGTH = -1
 _plans: Dict[int, List[Optional[CallPlan]]] = {}
 
 
@@ -161,10 +163,27 @@ class _Builder:
         self._abi = abi
         column = _COLUMN[abi]
         self._word = 4 if abi == Abi.I386 else 8
-        self._structs = _sizes(_STRUCTS, column)
+        word = self._word
+        self._fixed: Dict[str, Tuple[int, int, int]] = {
+            "path": (PATH, 0, 0),
+            "iovec": (IOVEC, _LENGTH, 2 * word),
+            "iovec_local": (IOVEC, _LENGTH, 2 * word),
+            "iovec_addr": (IOVEC, _LENGTH, -2 * word),
+            "msghdr": (MSGHDR, 0, 7 * word),
+            "mmsghdr": (MMSGHDR, _LENGTH, 8 * word),
+            "strings": (STRINGS, 0, word),
+            "envp": (STRING_COUNT, 0, word),
+            "fdset": (BITS, _LENGTH, 1024),
+            "nodemask": (BITS, _LENGTH, 1024),
+            "mincore": (PAGES, _LENGTH, 0),
+            "dents64": (DENTS, 2, 16),
+            "dents": (DENTS, 2, 2 * word),
+            "sigset_pack": (SIGSET_PACK, 0, word),
+            "sigframe": (SIGFRAME, 0, _SIGFRAME[column]),
+            **{kind: (STRUCT, size, 0) for kind, size in _sizes(_STRUCTS, column).items()},
+        }
         self._arrays = _sizes(_ARRAYS, column)
         self._bytes = _sizes(_BYTES, column)
-        self._sigframe = _SIGFRAME[column]
 
     def call(self, name: str) -> Optional[CallPlan]:
         """Returns the plan of one call."""
@@ -212,16 +231,14 @@ class _Builder:
         kind = arg.kind
         source = arg.length
         index = int(source.strip("*")) if source and source != "r" else 0
-        word = self._word
-        if kind == "path":
-            return PATH, 0, 0
+        if kind in self._fixed:
+            form, n, m = self._fixed[kind]
+            return form, (index if n == _LENGTH else n), m
         if kind in ("str", "mount_type", "mount_data") and not source:
             return STRING, 0, 0
         if kind in _BUFFERS or kind == "str":
-            extra = _BUFFERS.get(kind, 0) and word
+            extra = _BUFFERS.get(kind, 0) and self._word
             return (BUF_RET, 0, extra) if source == "r" else (BUF_ARG, index, extra)
-        if kind in self._structs:
-            return STRUCT, self._structs[kind], 0
         if kind in self._arrays:
             size = self._arrays[kind]
             return (ARRAY_RET, 0, size) if source == "r" else (ARRAY_ARG, index, size)
@@ -230,30 +247,6 @@ class _Builder:
             if source == "r":
                 return BYTES_RET, 0, most
             return (BYTES_PTR if source[:1] == "*" else BYTES_ARG), index, most
-        if kind in ("iovec", "iovec_local"):
-            return IOVEC, index, 2 * word
-        if kind == "iovec_addr":
-            return IOVEC, index, -2 * word
-        if kind == "msghdr":
-            return MSGHDR, 0, 7 * word
-        if kind == "mmsghdr":
-            return MMSGHDR, (int(source) if source != "r" else 0), 8 * word
-        if kind == "strings":
-            return STRINGS, 0, word
-        if kind == "envp":
-            return STRING_COUNT, 0, word
-        if kind in ("fdset", "nodemask"):
-            return BITS, index, 1024
-        if kind == "mincore":
-            return PAGES, index, 0
-        if kind == "dents64":
-            return DENTS, 2, 16
-        if kind == "dents":
-            return DENTS, 2, 2 * word
-        if kind == "sigset_pack":
-            return SIGSET_PACK, 0, word
-        if kind == "sigframe":
-            return SIGFRAME, 0, self._sigframe
         return None
 
 

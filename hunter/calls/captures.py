@@ -7,7 +7,7 @@ bytes (fewer when they end before an unmapped page) or None when the address can
 from __future__ import annotations
 
 from struct import Struct
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from hg_shared.records import AT_ENTRY, CAPTURE, MAX_CAPTURE, UNKNOWN_LENGTH, UNREADABLE
 from hunter.calls.capture_plan import (
@@ -56,6 +56,20 @@ _QWORD = Struct("<Q")
 _U16 = Struct("<H")
 _WORDS = {4: Struct("<I"), 8: Struct("<Q")}
 _PAIRS = {4: Struct("<II"), 8: Struct("<QQ")}
+
+# Forms of one read: its size, and the most of it that is read, from the length argument, the return
+# value, the string size and the two numbers of the item.
+_SIZES: Dict[int, Callable[[int, int, int, int, int], Tuple[int, int]]] = {
+    BUF_ARG: lambda length, rval, limit, n, m: (length + m, limit + m),
+    BUF_RET: lambda length, rval, limit, n, m: (rval + m, limit + m),
+    STRUCT: lambda length, rval, limit, n, m: (n, n),
+    BYTES_ARG: lambda length, rval, limit, n, m: (length, m),
+    BYTES_RET: lambda length, rval, limit, n, m: (rval, m),
+    ARRAY_ARG: lambda length, rval, limit, n, m: ((length & 0xFFFFFFFF) * m, limit * m),
+    ARRAY_RET: lambda length, rval, limit, n, m: (rval * m, limit * m),
+    BITS: lambda length, rval, limit, n, m: (((length & 0xFFFFFFFF) + 63) // 64 * 8, m),
+    PAGES: lambda length, rval, limit, n, m: ((length + PAGE - 1) // PAGE, limit),
+}
 
 
 def read_captures(
@@ -158,61 +172,53 @@ class _Reader:
             if form == SIGFRAME:
                 if self._stack and m:
                     self._capture(arg, 0, self._stack + m, 8, 8)
-                continue
-            if not address:
-                continue
-            if form == PATH:
-                self._string(arg, 0, address, PATH_MAX)
-            elif form == BUF_ARG:
-                size = args[n] + m
-                self._capture(arg, 0, address, size, self._limit + m)
-            elif form == BUF_RET:
-                self._capture(arg, 0, address, self._rval + m, self._limit + m)
-            elif form == STRUCT:
-                self._capture(arg, 0, address, n, n)
-            elif form == STRING:
-                self._string(arg, 0, address, self._limit)
-            elif form == BYTES_ARG:
-                self._capture(arg, 0, address, args[n], m)
-            elif form == BYTES_RET:
-                self._capture(arg, 0, address, self._rval, m)
-            elif form == BYTES_PTR:
-                size = self._int(args[n])
-                if size is not None:
-                    self._capture(arg, 0, address, size, m)
-            elif form == ARRAY_ARG:
-                self._capture(arg, 0, address, (args[n] & 0xFFFFFFFF) * m, self._limit * m)
-            elif form == ARRAY_RET:
-                self._capture(arg, 0, address, self._rval * m, self._limit * m)
-            elif form == IOVEC:
-                self._iovec(arg, 0, 1, address, args[n], m, self._rval if out else -1, IOV_MAX)
-            elif form == MSGHDR:
-                self._capture(arg, 0, address, m, m)
-                self._message(arg, 1, self._last(m), m // 7, self._rval if out else -1, IOV_MAX)
-            elif form == MMSGHDR:
-                self._messages(arg, address, self._rval if out else args[n], m, out)
-            elif form in (STRINGS, STRING_COUNT):
-                self._strings(arg, address, m, form == STRINGS)
-            elif form == BITS:
-                size = ((args[n] & 0xFFFFFFFF) + 63) // 64 * 8
+            elif address and form in _SIZES:
+                size, most = _SIZES[form](args[n] if n < 6 else 0, self._rval, self._limit, n, m)
+                self._capture(arg, 0, address, size, most)
+            elif address:
+                self._structured(form, arg, address, n, m, out)
+
+    def _structured(self, form: int, arg: int, address: int, n: int, m: int, out: int) -> None:
+        """Reads what takes more than one read, or a read of another length than is captured."""
+        if form == PATH:
+            self._string(arg, 0, address, PATH_MAX)
+        elif form == STRING:
+            self._string(arg, 0, address, self._limit)
+        elif form == BYTES_PTR:
+            size = self._int(self._args[n])
+            if size is not None:
                 self._capture(arg, 0, address, size, m)
-            elif form == PAGES:
-                self._capture(arg, 0, address, (args[n] + PAGE - 1) // PAGE, self._limit)
-            elif form == POINTED:
-                held = self._read(address, n + 8)
-                if held is not None and len(held) == n + 8 and _QWORD.unpack_from(held)[0] & m:
-                    pointer = _QWORD.unpack_from(held, n)[0]
-                    if pointer:
-                        self._capture(arg, 1 + n // 8, pointer, 4, 4)
-            elif form == DENTS:
-                self._entries(arg, address, m)
-            elif form == SIGSET_PACK:
-                self._capture(arg, 0, address, 2 * m, 2 * m)
-                pack = self._last(2 * m)
-                if pack is not None:
-                    pointer, size = _PAIRS[m].unpack(pack)
-                    if pointer:
-                        self._capture(arg, 1, pointer, size, 128)
+        elif form == IOVEC:
+            total = self._rval if out else -1
+            self._iovec(arg, 0, 1, address, self._args[n], m, total, IOV_MAX)
+        elif form == MSGHDR:
+            self._capture(arg, 0, address, m, m)
+            self._message(arg, 1, self._last(m), m // 7, self._rval if out else -1, IOV_MAX)
+        elif form == MMSGHDR:
+            self._messages(arg, address, self._rval if out else self._args[n], m, out)
+        elif form in (STRINGS, STRING_COUNT):
+            self._strings(arg, address, m, form == STRINGS)
+        elif form == POINTED:
+            self._pointed(arg, address, n, m)
+        elif form == DENTS:
+            self._entries(arg, address, m)
+        elif form == SIGSET_PACK:
+            self._sigset_pack(arg, address, m)
+
+    def _pointed(self, arg: int, address: int, n: int, flag: int) -> None:
+        held = self._read(address, n + 8)
+        if held is not None and len(held) == n + 8 and _QWORD.unpack_from(held)[0] & flag:
+            pointer = _QWORD.unpack_from(held, n)[0]
+            if pointer:
+                self._capture(arg, 1 + n // 8, pointer, 4, 4)
+
+    def _sigset_pack(self, arg: int, address: int, word: int) -> None:
+        self._capture(arg, 0, address, 2 * word, 2 * word)
+        pack = self._last(2 * word)
+        if pack is not None:
+            pointer, size = _PAIRS[word].unpack(pack)
+            if pointer:
+                self._capture(arg, 1, pointer, size, 128)
 
     def _add(self, arg: int, hop: int, data: Optional[bytes], length: int) -> None:
         if data is None:
