@@ -1,16 +1,4 @@
-"""Errors of hunter, and the exit code each one means.
-
-- HunterError
-  - UsageError (2): options that make no sense
-  - NotPermitted (3): tracing is not allowed; says which rule stands in the way
-  - AlreadyTraced (3): another tracer has the process
-  - ProcessGone (3): no such process any more
-  - UnsupportedArch (3): no syscall table or no tracer for this machine
-  - NoRoom (3): as much is traced as one hunter can
-  - FewFiles (3): no more files can be opened
-  - NothingToTrace (3): none of the processes that were asked for is there
-  - NoHeadroom (3): hunter itself could push the container over its memory limit
-"""
+"""Errors of hunter, and the exit code each one means: 3 unless the class says another."""
 
 from __future__ import annotations
 
@@ -35,16 +23,8 @@ class NotPermitted(HunterError):
     """ptrace(2) answered EPERM or EACCES."""
 
 
-class AlreadyTraced(HunterError):
-    """The process has a tracer; the text says which."""
-
-
 class ProcessGone(HunterError):
     """The process or thread does not exist any more."""
-
-
-class UnsupportedArch(HunterError):
-    """Tracing is not built for this machine or kernel."""
 
 
 class NoRoom(HunterError):

@@ -7,11 +7,7 @@ from typing import Callable, Dict, List, Optional
 
 from hg_shared.messages import Event, FdTable, Message, TracedProcess
 from hunter.calls.fds import fd_table
-from hunter.control.traced_processes import (
-    MAX_PROCESSES,
-    Traced,
-    TracedProcesses,
-)
+from hunter.control.traced_processes import MAX_PROCESSES, Traced, TracedProcesses
 from hunter.engines.base import Engine
 from hunter.memory import procfs
 from hunter.scan.scanner import MatchedProcess

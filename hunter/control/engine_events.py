@@ -12,26 +12,15 @@ from hg_shared.linux_abi import signal_name
 from hg_shared.messages import Event, Message
 from hunter.control.announcer import ProcessAnnouncer
 from hunter.control.probation import Probation, ours
-from hunter.control.traced_processes import (
-    Traced,
-    TracedProcesses,
-)
-from hunter.engines.base import (
-    TRACED_ALREADY,
-    Engine,
-    EngineEvent,
-)
+from hunter.control.traced_processes import Traced, TracedProcesses
+from hunter.engines.base import TRACED_ALREADY, Engine, EngineEvent
 from hunter.engines.choose import Choice
 from hunter.memory import procfs
 from hunter.memory.container import Container
 from hunter.memory.evidence import Evidence
 from hunter.memory.procfs import ProcessKey
 from hunter.memory.sampler import Sampler
-from hunter.scan.recognition import (
-    OURS,
-    foreign_tracer,
-    tracer_message,
-)
+from hunter.scan.recognition import OURS, foreign_tracer, tracer_message
 from hunter.scan.scanner import Scanner
 
 

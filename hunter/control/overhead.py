@@ -8,12 +8,7 @@ import time
 from typing import Callable, Dict, Optional
 
 from hunter.config import Config
-from hunter.control.budget import (
-    PLACED_STOP_NS,
-    PROGRAM_NS,
-    REMOTE_STOP_NS,
-    Budget,
-)
+from hunter.control.budget import PLACED_STOP_NS, PROGRAM_NS, REMOTE_STOP_NS, Budget
 from hunter.control.traced_processes import TracedProcesses
 from hunter.engines.base import Engine
 from hunter.engines.fallback import Fallback

@@ -7,7 +7,7 @@ writer thread.
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Optional, Protocol, Sequence, Union
+from typing import Dict, Iterable, List, NamedTuple, Optional, Protocol, Sequence, Union
 
 from hg_shared.batch import Batch, SlotBatch
 from hg_shared.records import Abi
@@ -53,6 +53,16 @@ class Counters(NamedTuple):
 
     seen: int
     lost: int
+
+
+def sum_counters(engines: Iterable[Engine]) -> Dict[int, Counters]:
+    """Returns the counters by ordinal of several engines together."""
+    found: Dict[int, Counters] = {}
+    for engine in engines:
+        for ordinal, count in engine.counters().items():
+            before = found.get(ordinal, Counters(0, 0))
+            found[ordinal] = Counters(before.seen + count.seen, before.lost + count.lost)
+    return found
 
 
 class Follow(Protocol):

@@ -12,13 +12,7 @@ import time
 from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 from hg_shared.batch import Batch, SlotBatch
-from hunter.engines.base import (
-    TRACED_ALREADY,
-    Counters,
-    Engine,
-    EngineEvent,
-    Follow,
-)
+from hunter.engines.base import TRACED_ALREADY, Counters, Engine, EngineEvent, Follow, sum_counters
 
 SECOND_SOURCE = 16
 """Number of the second engine's source; the tracers of the first have lower ones."""
@@ -186,12 +180,7 @@ class Fallback:
 
     def counters(self) -> Dict[int, Counters]:
         """Returns the counters by ordinal."""
-        found: Dict[int, Counters] = {}
-        for engine in self._engines():
-            for ordinal, count in engine.counters().items():
-                before = found.get(ordinal, Counters(0, 0))
-                found[ordinal] = Counters(before.seen + count.seen, before.lost + count.lost)
-        return found
+        return sum_counters(self._engines())
 
     def queued_bytes(self) -> int:
         """Returns how many bytes of records wait to be drained."""

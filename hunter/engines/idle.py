@@ -7,12 +7,7 @@ import time
 from typing import Dict, List, Optional
 
 from hg_shared.batch import Batch
-from hunter.engines.base import (
-    IDLE_INTERVAL,
-    Counters,
-    EngineEvent,
-    Follow,
-)
+from hunter.engines.base import IDLE_INTERVAL, Counters, EngineEvent, Follow
 
 
 class IdleEngine:

@@ -111,13 +111,7 @@ class Watchdog:
     def _watch(self, hunter: int, pidfd: int, lifeline: int) -> None:
         """The life of the second process."""
         signal.set_wakeup_fd(-1)
-        for number in (
-            signal.SIGINT,
-            signal.SIGTERM,
-            signal.SIGHUP,
-            signal.SIGQUIT,
-            signal.SIGUSR1,
-        ):
+        for number in _IGNORED:
             signal.signal(number, signal.SIG_IGN)
         gc.disable()
         try:

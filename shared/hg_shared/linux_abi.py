@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Dict, Tuple
 
-MAX_ERRNO = 4095
-
 _ERRNO = """\
 1 EPERM Operation not permitted
 2 ENOENT No such file or directory
@@ -185,8 +183,6 @@ ERRNO = _errno_table()
 
 SIGNALS = {number: f"SIG{name}" for number, name in enumerate(_SIGNALS.split(), 1)}
 """Standard signals by number."""
-
-SIGNAL_NUMBERS = {name: number for number, name in SIGNALS.items()}
 
 
 def signal_name(number: int) -> str:

@@ -150,23 +150,6 @@ class FdTable:
 
 
 @dataclass(frozen=True)
-class ProcessTotals:
-    """Records of one process: seen = sent + lost.
-
-    Attributes:
-        ordinal: the process.
-        seen: records its tracer took.
-        lost: of these, dropped before they were framed.
-        end_reason: why tracing ended: exited, detached, or empty while it goes on.
-    """
-
-    ordinal: int
-    seen: int
-    lost: int
-    end_reason: str
-
-
-@dataclass(frozen=True)
 class Goodbye:
     """The last frame of hunter: totals of everything before it.
 

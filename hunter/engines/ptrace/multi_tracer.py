@@ -13,11 +13,7 @@ import time
 from typing import Callable, Dict, List, NamedTuple, Optional, Set, Union
 
 from hg_shared.batch import Batch, SlotBatch
-from hunter.engines.base import (
-    Counters,
-    EngineEvent,
-    Follow,
-)
+from hunter.engines.base import Counters, EngineEvent, Follow, sum_counters
 from hunter.engines.ptrace.ptrace_engine import PtraceEngine
 from hunter.engines.ptrace.shares import share
 from hunter.memory import procfs
@@ -285,12 +281,7 @@ class MultiTracer:
 
     def counters(self) -> Dict[int, Counters]:
         """Returns the counters by ordinal."""
-        found: Dict[int, Counters] = {}
-        for tracer in self._tracers:
-            for ordinal, count in tracer.counters().items():
-                before = found.get(ordinal, Counters(0, 0))
-                found[ordinal] = Counters(before.seen + count.seen, before.lost + count.lost)
-        return found
+        return sum_counters(self._tracers)
 
     def stops(self) -> int:
         """Returns how many syscall stops there were."""

@@ -12,12 +12,9 @@ from hunter.engines.native.library import load
 from hunter.engines.native.ring_queue import MAX_PROCESSES, NativeQueue, shared
 from hunter.engines.native.threads import MAX_THREADS, NativeThreads
 from hunter.engines.ptrace import syscall_info
-from hunter.engines.ptrace.kernel import Kernel
-from hunter.engines.ptrace.syscall_loop import StopHandler, SyscallLoop
-from hunter.engines.ptrace.syscall_reader import SyscallReader, TraceOptions
-from hunter.engines.ptrace.tracee import Entered, Tracee, Tracees
+from hunter.engines.ptrace.syscall_loop import StopHandler, SyscallLoop, TracerContext
+from hunter.engines.ptrace.tracee import Entered, Tracee
 from hunter.errors import NoRoom, ProcessGone
-from hunter.watchdog.progress import TracerProgress
 
 _EINTR = 4
 _TWO = Struct("<QQ")
@@ -35,15 +32,9 @@ class NativeLoop(SyscallLoop):
 
     name = "ptrace"
 
-    def __init__(
-        self,
-        options: TraceOptions,
-        tracees: Tracees,
-        reader: SyscallReader,
-        kernel: Kernel,
-        progress: TracerProgress,
-    ) -> None:
-        super().__init__(options, tracees, reader, kernel, progress)
+    def __init__(self, context: TracerContext) -> None:
+        super().__init__(context)
+        options, reader = context.options, context.reader
         self._library = load()
         self.queue = self._rings = NativeQueue(self._library, options.source, options.buffer_bytes)
         self._slots = NativeThreads(self._library, self._rings)
@@ -55,18 +46,18 @@ class NativeLoop(SyscallLoop):
             options.string_size,
             frozenset(descriptors.makers(reader.abi)) if options.decode_fds else frozenset(),
         )
-        context = self._rings.context
+        shared_context = self._rings.context
         self._calls, calls = shared(len(plan.calls))
         self._calls[:] = plan.calls
         self._items, items = shared(len(plan.items))
         self._items[:] = plan.items
-        _TWO.pack_into(context, structures.CALLS, calls, plan.call_count)
-        _WORD.pack_into(context, structures.ITEMS, items)
+        _TWO.pack_into(shared_context, structures.CALLS, calls, plan.call_count)
+        _WORD.pack_into(shared_context, structures.ITEMS, items)
         clock = ctypes.cast(ctypes.CDLL(None).clock_gettime, ctypes.c_void_p).value
-        _WORD.pack_into(context, structures.CLOCK, clock)
-        _TWO_HALVES.pack_into(context, structures.ARCH_ABI, reader.arch, reader.abi)
-        _WORD.pack_into(context, structures.LIMIT, options.string_size)
-        _WORD.pack_into(context, structures.PROGRESS, progress.address)
+        _WORD.pack_into(shared_context, structures.CLOCK, clock)
+        _TWO_HALVES.pack_into(shared_context, structures.ARCH_ABI, reader.arch, reader.abi)
+        _WORD.pack_into(shared_context, structures.LIMIT, options.string_size)
+        _WORD.pack_into(shared_context, structures.PROGRESS, self._progress.address)
 
     def open_calls(self) -> List[Tuple[int, Entered]]:
         """Returns the calls that threads are in."""

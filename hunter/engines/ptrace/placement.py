@@ -12,11 +12,7 @@ from enum import Enum
 from typing import Callable, Dict, List, Set
 
 from hunter.memory import procfs
-from hunter.watchdog.masks import (
-    MaskTable,
-    SavedMask,
-    restore,
-)
+from hunter.watchdog.masks import MaskTable, SavedMask, restore
 
 # Shorter than a window of the overhead budget, in which a probe must fit.
 PROBE_NS = 120_000_000

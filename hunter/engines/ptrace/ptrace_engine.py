@@ -19,7 +19,7 @@ from hunter.engines.ptrace.kernel import Kernel
 from hunter.engines.ptrace.native_loop import NativeLoop
 from hunter.engines.ptrace.python_loop import PythonLoop
 from hunter.engines.ptrace.requests import Requests
-from hunter.engines.ptrace.syscall_loop import SyscallLoop
+from hunter.engines.ptrace.syscall_loop import SyscallLoop, TracerContext
 from hunter.engines.ptrace.syscall_reader import SyscallReader, TraceOptions
 from hunter.engines.ptrace.tracee import Tracees
 from hunter.engines.ptrace.tracer import Tracer
@@ -54,15 +54,14 @@ class PtraceEngine:
         self.name = name
         self.ended = False
         self._kernel = kernel = kernel or Kernel()
-        self._progress = progress = progress or Progress().tracers[0]
+        self._progress = progress or Progress().tracers[0]
         self._tracees = tracees = Tracees()
         reader = SyscallReader(options, tracees, kernel)
-        self._loop = loop = LOOPS[name](options, tracees, reader, kernel, progress)
-        self._drain = Drain(loop, tracees, reader)
-        self._tracer = Tracer(loop, tracees, reader, self._drain, kernel, progress)
-        self._requests = Requests(
-            self._tracer, loop, tracees, self._drain, kernel, progress, reader.abi
-        )
+        context = TracerContext(options, tracees, reader, kernel, self._progress)
+        self._loop = loop = LOOPS[name](context)
+        self._drain = drain = Drain(loop, tracees, reader)
+        self._tracer = Tracer(context, loop, drain)
+        self._requests = Requests(context, self._tracer, loop, drain)
         # Processes in which another tracer's thread has executed a program.
         self._superseded: Deque[int] = deque()
         self._wake = threading.Event()

@@ -9,13 +9,10 @@ from typing import Callable, Dict, List, Optional, Set, Tuple
 from hg_shared.records import BIG_NUMBER, CAPTURE, HEAD, UNKNOWN_LENGTH, encode_capture
 from hunter.calls import capture_plan, descriptors
 from hunter.engines.ptrace import kernel, syscall_info
-from hunter.engines.ptrace.kernel import Kernel
 from hunter.engines.ptrace.stops import SYSCALL_STOP
-from hunter.engines.ptrace.syscall_loop import StopHandler, SyscallLoop
-from hunter.engines.ptrace.syscall_reader import SyscallReader, TraceOptions
-from hunter.engines.ptrace.tracee import Entered, Tracee, Tracees
+from hunter.engines.ptrace.syscall_loop import StopHandler, SyscallLoop, TracerContext
+from hunter.engines.ptrace.tracee import Entered, Tracee
 from hunter.engines.record_queue import RecordQueue
-from hunter.watchdog.progress import TracerProgress
 
 # How a call is read at its exit stop, for the forms that the loop handles itself.
 _NOTHING, _PATH, _BUF_ARG, _BUF_RET, _OTHER = range(5)
@@ -61,15 +58,9 @@ class PythonLoop(SyscallLoop):
 
     name = "ptrace-python"
 
-    def __init__(
-        self,
-        options: TraceOptions,
-        tracees: Tracees,
-        reader: SyscallReader,
-        kernel: Kernel,
-        progress: TracerProgress,
-    ) -> None:
-        super().__init__(options, tracees, reader, kernel, progress)
+    def __init__(self, context: TracerContext) -> None:
+        super().__init__(context)
+        options, reader = context.options, context.reader
         self.queue = self._records = RecordQueue(options.source, options.buffer_bytes)
         self._steps = _steps(reader.abi, options.decode_fds)
         self._entered: Dict[int, Entered] = {}

@@ -13,14 +13,13 @@ from typing import Callable, Deque, Dict, Optional, Set, Tuple
 from hunter.engines.base import EngineEvent
 from hunter.engines.ptrace import unrestarted
 from hunter.engines.ptrace.drain import Drain
-from hunter.engines.ptrace.kernel import FORK_OPTIONS, SEIZE_OPTIONS, Kernel
-from hunter.engines.ptrace.syscall_loop import SyscallLoop
-from hunter.engines.ptrace.tracee import Tracee, Tracees
+from hunter.engines.ptrace.kernel import FORK_OPTIONS, SEIZE_OPTIONS
+from hunter.engines.ptrace.syscall_loop import SyscallLoop, TracerContext
+from hunter.engines.ptrace.tracee import Tracee
 from hunter.engines.ptrace.tracer import Tracer
 from hunter.errors import FewFiles, HunterError, NotPermitted, ProcessGone
 from hunter.memory import procfs
 from hunter.scan import recognition
-from hunter.watchdog.progress import TracerProgress
 
 TRACED_ELSEWHERE = (
     "already traced by somebody outside of hunter's PID namespace;"
@@ -34,13 +33,10 @@ class Requests:
     """What a tracer was asked to do and has not done yet. Makes no record.
 
     Args:
+        context: what the tracer shares with its loop.
         tracer: keeps what is traced.
         loop: is told of threads that are to stop.
-        tracees: what is traced.
         drain: is told where the recording of single threads goes on.
-        kernel: carries requests out.
-        progress: told of the processes that are held.
-        abi: of the machine's own calls.
 
     Attributes:
         others: threads that other tracers of this hunter seize, by the number of their process.
@@ -48,22 +44,13 @@ class Requests:
     """
 
     def __init__(
-        self,
-        tracer: Tracer,
-        loop: SyscallLoop,
-        tracees: Tracees,
-        drain: Drain,
-        kernel: Kernel,
-        progress: TracerProgress,
-        abi: int,
+        self, context: TracerContext, tracer: Tracer, loop: SyscallLoop, drain: Drain
     ) -> None:
+        _, self._tracees, reader, self._kernel, self._progress = context
+        self._abi = reader.abi
         self._tracer = tracer
         self._loop = loop
-        self._tracees = tracees
         self._drain = drain
-        self._kernel = kernel
-        self._progress = progress
-        self._abi = abi
         self._waiting: Deque[Tuple[str, int, int]] = deque()
         self._carrying_out = False
         self.others: Dict[int, Set[int]] = {}

@@ -18,7 +18,6 @@ from typing import NamedTuple
 # SIGTRAP | 0x80 in the signal byte of a stopped status.
 SYSCALL_STOP = 0x857F
 EVENT_STOP = 128
-_SIGTRAP = 5
 _STOPPING = frozenset((19, 20, 21, 22))  # SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU
 
 

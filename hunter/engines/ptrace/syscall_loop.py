@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Callable, List, Optional, Protocol, Set, Tuple
+from typing import Callable, List, NamedTuple, Optional, Protocol, Set, Tuple
 
 from hunter.engines.ptrace.kernel import Kernel
 from hunter.engines.ptrace.syscall_reader import SyscallReader, TraceOptions
@@ -30,33 +30,32 @@ class StopHandler(Protocol):
         ...
 
 
-class SyscallLoop(ABC):
-    """Waits for tracees, handles their syscall-stops, and keeps the calls that are open.
+class TracerContext(NamedTuple):
+    """What the parts of one tracer share.
 
-    Args:
+    Attributes:
         options: what is recorded.
-        tracees: kept by the tracer.
-        reader: reads calls that are not read here.
-        kernel: waits and requests.
-        progress: counts stops.
+        tracees: what is traced; kept by the tracer.
+        reader: what is read of a call.
+        kernel: carries requests out.
+        progress: counts stops, and is told of the processes that are held.
     """
+
+    options: TraceOptions
+    tracees: Tracees
+    reader: SyscallReader
+    kernel: Kernel
+    progress: TracerProgress
+
+
+class SyscallLoop(ABC):
+    """Waits for tracees, handles their syscall-stops, and keeps the calls that are open."""
 
     name: str
     queue: Queue
 
-    def __init__(
-        self,
-        options: TraceOptions,
-        tracees: Tracees,
-        reader: SyscallReader,
-        kernel: Kernel,
-        progress: TracerProgress,
-    ) -> None:
-        self._options = options
-        self._tracees = tracees
-        self._reader = reader
-        self._kernel = kernel
-        self._progress = progress
+    def __init__(self, context: TracerContext) -> None:
+        self._options, self._tracees, self._reader, self._kernel, self._progress = context
 
     @abstractmethod
     def run(self, handler: StopHandler, between_stops: Callable[[], None]) -> None:

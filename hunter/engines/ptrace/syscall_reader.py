@@ -15,16 +15,8 @@ from hg_shared.records import (
     Kind,
     encode_capture,
 )
-from hunter.calls import (
-    capture_plan,
-    captures,
-    descriptors,
-)
-from hunter.calls.fds import (
-    CWD,
-    Sockets,
-    fd_text,
-)
+from hunter.calls import capture_plan, captures, descriptors
+from hunter.calls.fds import CWD, Sockets, fd_text
 from hunter.engines.base import MACHINE_ABI
 from hunter.engines.ptrace import syscall_info
 from hunter.engines.ptrace.kernel import Kernel

@@ -27,26 +27,21 @@ from hunter.engines.ptrace.decisions import (
     decide_leaving,
 )
 from hunter.engines.ptrace.drain import Drain
-from hunter.engines.ptrace.kernel import SIGINFO_SIZE, Kernel
+from hunter.engines.ptrace.kernel import SIGINFO_SIZE
 from hunter.engines.ptrace.stops import classify
-from hunter.engines.ptrace.syscall_loop import SyscallLoop
-from hunter.engines.ptrace.syscall_reader import SyscallReader
-from hunter.engines.ptrace.tracee import Tracee, Tracees
+from hunter.engines.ptrace.syscall_loop import SyscallLoop, TracerContext
+from hunter.engines.ptrace.tracee import Tracee
 from hunter.errors import HunterError, NoRoom, ProcessGone
 from hunter.scan import recognition
-from hunter.watchdog.progress import TracerProgress
 
 
 class Tracer:
     """Answers the stops of tracees.
 
     Args:
+        context: what it shares with its loop.
         loop: handles syscall-stops, and hands over all others.
-        tracees: what is traced, kept here.
-        reader: reads calls that end with their thread's being traced.
         drain: knows which calls have been recorded as in flight.
-        kernel: carries requests out.
-        progress: told of the processes that are held.
 
     Attributes:
         stopping: everything is being let go.
@@ -55,21 +50,10 @@ class Tracer:
         events: what the control thread has not taken yet.
     """
 
-    def __init__(
-        self,
-        loop: SyscallLoop,
-        tracees: Tracees,
-        reader: SyscallReader,
-        drain: Drain,
-        kernel: Kernel,
-        progress: TracerProgress,
-    ) -> None:
+    def __init__(self, context: TracerContext, loop: SyscallLoop, drain: Drain) -> None:
+        _, self._tracees, self._reader, self._kernel, self._progress = context
         self._loop = loop
-        self._tracees = tracees
-        self._reader = reader
         self._drain = drain
-        self._kernel = kernel
-        self._progress = progress
         self._births = Births()
         self.events: Deque[EngineEvent] = deque()
         self.stopping = False

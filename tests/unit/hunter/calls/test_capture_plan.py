@@ -21,12 +21,7 @@ from hunter.calls.capture_plan import (
     call_plan,
     plan,
 )
-from hunter.calls.captures import (
-    RECORD_MAX,
-    read_captures,
-    read_in_flight,
-    read_string,
-)
+from hunter.calls.captures import RECORD_MAX, read_captures, read_in_flight, read_string
 
 PAGE = 4096
 

@@ -2,11 +2,7 @@
 
 import pytest
 
-from hunter.control.budget import (
-    LONGEST_PAUSE_NS,
-    WINDOW_NS,
-    Budget,
-)
+from hunter.control.budget import LONGEST_PAUSE_NS, WINDOW_NS, Budget
 
 MS = 1_000_000
 TICK = 50 * MS

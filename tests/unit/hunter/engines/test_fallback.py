@@ -6,13 +6,7 @@ import threading
 from typing import Dict, List, Optional, Tuple
 
 from hg_shared.batch import Batch
-from hunter.engines.base import (
-    TRACED_ALREADY,
-    Counters,
-    Engine,
-    EngineEvent,
-    Follow,
-)
+from hunter.engines.base import TRACED_ALREADY, Counters, Engine, EngineEvent, Follow
 from hunter.engines.fallback import Fallback
 
 

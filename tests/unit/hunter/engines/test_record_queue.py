@@ -11,11 +11,7 @@ from hypothesis import strategies as st
 
 from hg_shared.batch import Batch
 from hg_shared.records import HEAD, HEAD_SIZE, Kind, LossCause, Record
-from hunter.engines.record_queue import (
-    MAX_BATCH_BYTES,
-    MAX_BATCH_RECORDS,
-    RecordQueue,
-)
+from hunter.engines.record_queue import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, RecordQueue
 
 
 def head(number: int, process: int = 1, length: int = 0, kind: Kind = Kind.SYSCALL) -> bytes:

@@ -7,11 +7,7 @@ from typing import Dict, List, Optional, Tuple
 import pytest
 
 from hunter.memory import procfs
-from hunter.scan.hidden import (
-    ANOTHER_NAMESPACE,
-    Hidden,
-    hidepid,
-)
+from hunter.scan.hidden import ANOTHER_NAMESPACE, Hidden, hidepid
 
 PROC = "21 28 0:20 / /proc rw,nosuid,nodev,noexec,relatime - proc proc rw{}\n"
 PROCS = "/sys/fs/cgroup/cgroup.procs"

@@ -3,11 +3,7 @@
 import ctypes
 from struct import pack_into
 
-from hunter.watchdog.progress import (
-    MAX_IDS,
-    MAX_TRACERS,
-    Progress,
-)
+from hunter.watchdog.progress import MAX_IDS, MAX_TRACERS, Progress
 
 
 def test_ids_are_there_once_until_they_are_taken_out():

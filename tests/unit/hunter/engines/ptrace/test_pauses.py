@@ -8,11 +8,7 @@ from typing import Callable, List
 import pytest
 
 from hg_shared.records import Abi, Kind, Record
-from hunter.engines.ptrace.unrestarted import (
-    NAMES,
-    sleeps_in_one,
-    unrestarted,
-)
+from hunter.engines.ptrace.unrestarted import NAMES, sleeps_in_one, unrestarted
 from tests.unit.hunter.engines.ptrace.scripted_stops import (
     NR,
     OTHER,

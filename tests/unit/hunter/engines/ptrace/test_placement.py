@@ -3,11 +3,7 @@
 import pytest
 
 from hunter.engines.ptrace import placement
-from hunter.engines.ptrace.placement import (
-    PROBE_NS,
-    SETTLED_NS,
-    Placement,
-)
+from hunter.engines.ptrace.placement import PROBE_NS, SETTLED_NS, Placement
 from hunter.watchdog.masks import (
     MAX_THREADS,
     TABLE_BYTES,

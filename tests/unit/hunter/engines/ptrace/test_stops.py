@@ -9,12 +9,7 @@ import pytest
 from hg_shared.records import Abi
 from hunter.engines.base import MACHINE_ABI
 from hunter.engines.ptrace import syscall_info
-from hunter.engines.ptrace.stops import (
-    SYSCALL_STOP,
-    StopKind,
-    WaitStatus,
-    classify,
-)
+from hunter.engines.ptrace.stops import SYSCALL_STOP, StopKind, WaitStatus, classify
 
 
 @pytest.mark.parametrize(
