@@ -85,7 +85,7 @@ unit: $(STAMP)  ## unit tests: no processes, no sockets
 	$(PYTEST) tests/unit --junitxml=$(REPORTS)/unit.xml
 
 .PHONY: unit-floor
-unit-floor:  ## unit tests of hunter and shared on CPython 3.8 and 3.9
+unit-floor:  ## unit tests of hunter, shared and guests on CPython 3.8 and 3.9
 	@tests/unit/floor.sh $(REPORTS)
 
 .PHONY: integration

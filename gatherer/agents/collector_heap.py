@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
+from gatherer.agents.child_process import ChildProcess
 from gatherer.agents.kinds.collector import read_profiling
 from gatherer.agents.scrape.endpoints import ApiServerRoutes, Endpoint, Limits, PodEndpoint
-from gatherer.child_process import ChildProcess
 from gatherer.errors import GathererError, ScrapeError
 
 LIMITS = Limits(seconds=10.0, size=64 << 20)

@@ -67,7 +67,7 @@ class ContainerMemory:
 
 
 @dataclass
-class Instance:
+class ContainerRun:
     """One instance of the target and what came from the hunter in it.
 
     Attributes:

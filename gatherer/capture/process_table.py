@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gatherer.redaction.masking import masked
-from gatherer.rendering.accounting import ProcessAccount, ProcessSettlement
+from gatherer.rendering.accounting import ProcessAccount, ProcessReconciliation
 from gatherer.storage.logs import MAX_PROCESSES, LogNames, too_many_processes
 from gatherer.text import counted
 from gatherer.view.status import ProcessStatus
@@ -195,7 +195,7 @@ class ProcessTable:
             entry.records = sum(account.received for account in got)
             entry.lost = sum(account.lost for account in got)
 
-    def settle(self, books: Mapping[int, ProcessSettlement]) -> None:
+    def reconcile(self, books: Mapping[int, ProcessReconciliation]) -> None:
         """Takes the final books of the present instance, by ordinal."""
         for entry in self.present():
             got = [books[o] for o in entry.ordinals if o in books]

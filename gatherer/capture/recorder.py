@@ -26,7 +26,7 @@ from gatherer.view.threshold import describe_threshold
 from hg_shared.messages import Event, Goodbye, Heartbeat, Hello, Sample, TracedProcess
 
 
-class Chronicle:
+class CaptureRecorder:
     """Keeps the record of one capture.
 
     Args:

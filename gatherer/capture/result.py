@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gatherer.errors import GathererError, TargetNotFound, TracingDenied
-from gatherer.rendering.accounting import Settlement
+from gatherer.rendering.accounting import Reconciliation
 from gatherer.stream.damage import Damage
 from gatherer.stream.hunter_exit import exit_text, hunter_error, stuck
 from gatherer.stream.receiver import Receiver
@@ -31,7 +31,7 @@ _STOPPED = {
 
 
 @dataclass(frozen=True)
-class Evidence:
+class EndFacts:
     """What is known when nothing more will come.
 
     Attributes:
@@ -60,7 +60,7 @@ class Evidence:
     cancelled: bool
     end: TargetEnd | None
     rendered: bool
-    settlement: Settlement
+    settlement: Reconciliation
     receiver: Receiver
     discrepancies: tuple[str, ...]
     dropped_lines: int = 0
@@ -99,7 +99,7 @@ class Conclusion:
     incomplete: str = ""
 
 
-def conclude(evidence: Evidence) -> Conclusion:
+def conclude(evidence: EndFacts) -> Conclusion:
     """Returns how a capture ended.
 
     Args:
@@ -118,7 +118,7 @@ def conclude(evidence: Evidence) -> Conclusion:
     )
 
 
-def _incomplete(evidence: Evidence, notes: tuple[str, ...]) -> str:
+def _incomplete(evidence: EndFacts, notes: tuple[str, ...]) -> str:
     """Returns in one clause why a capture is not complete."""
     settlement, unknown = evidence.settlement, evidence.unknown_ms
     if evidence.failure is not None:
@@ -170,7 +170,7 @@ def hunter_failure(goodbye: Goodbye | None, ended: Exit) -> GathererError | None
     return None
 
 
-def why_stuck(evidence: Evidence) -> str:
+def why_stuck(evidence: EndFacts) -> str:
     """Returns why hunter was stuck, empty when it was not, or when nothing tells.
 
     Its watchdog says so on hunter's stderr. That is out of reach over a channel that was joined
@@ -189,7 +189,7 @@ def why_stuck(evidence: Evidence) -> str:
     return ""
 
 
-def _reason(evidence: Evidence) -> tuple[str, int]:
+def _reason(evidence: EndFacts) -> tuple[str, int]:
     failure, goodbye = evidence.failure, evidence.goodbye
     if evidence.cancelled:
         return "stopped at once", FAILED
@@ -216,7 +216,7 @@ def _reason(evidence: Evidence) -> tuple[str, int]:
     return f"the stream broke: hunter says {printable(goodbye.reason, 60)}", LOST
 
 
-def _notes(evidence: Evidence) -> tuple[str, ...]:
+def _notes(evidence: EndFacts) -> tuple[str, ...]:
     receiver = evidence.receiver
     notes = []
     if why := why_stuck(evidence):

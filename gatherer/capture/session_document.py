@@ -9,15 +9,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from gatherer.capture.container_run import ContainerMemory, Instance
+from gatherer.capture.container_run import ContainerMemory, ContainerRun
 from gatherer.capture.process_table import ProcessTable
 from gatherer.capture.result import Conclusion
 from gatherer.clock import CaptureClock, local_zone, rfc3339
 from gatherer.errors import GathererError
-from gatherer.rendering.accounting import Accounts, Settlement, known_sum
+from gatherer.rendering.accounting import Accounts, Reconciliation, known_sum
 from gatherer.target.values import Target
 from gatherer.text import printable
-from gatherer.view.status import Status
+from gatherer.view.status import CaptureStatus
 from gatherer.view.summary import Summary
 from hg_shared.messages import Goodbye, Heartbeat, Hello, Sample
 from hg_shared.version import __version__
@@ -63,7 +63,7 @@ class SessionDocument:
         self, target: Target, options: Mapping[str, Any], started_ns: int, restart: int = 0
     ) -> None:
         self.processes = ProcessTable(restart)
-        self.instance = Instance(restart, target.container_id)
+        self.instance = ContainerRun(restart, target.container_id)
         self.inject = ""
         self.explanation = ""
         self.container = ""
@@ -119,7 +119,7 @@ class SessionDocument:
         """Records that did not arrive from all instances."""
         return sum(instance.lost for instance in self._instances)
 
-    def begin_instance(self, target: Target) -> Instance:
+    def begin_instance(self, target: Target) -> ContainerRun:
         """Goes over to the next instance of the target, whose hunter counts from one again.
 
         Args:
@@ -127,7 +127,7 @@ class SessionDocument:
         """
         number = len(self._instances)
         self.target = target
-        self.instance = Instance(number, target.container_id)
+        self.instance = ContainerRun(number, target.container_id)
         self._instances.append(self.instance)
         self.processes.begin_instance(number)
         return self.instance
@@ -215,13 +215,13 @@ class SessionDocument:
         denied = self.processes.denied
         return f"denied: {denied}" if denied and not self.processes.traced else "on"
 
-    def settle(self, settlement: Settlement) -> None:
+    def reconcile(self, settlement: Reconciliation) -> None:
         """Takes the final books of the present instance."""
         instance = self.instance
         instance.seen = settlement.seen
         instance.received = settlement.received
         instance.lost = settlement.lost
-        self.processes.settle(settlement.processes)
+        self.processes.reconcile(settlement.processes)
 
     def conclude(
         self, conclusion: Conclusion, failure: GathererError | None, ended_ns: int
@@ -247,7 +247,7 @@ class SessionDocument:
         backlog_bytes: int,
         stopping: bool,
         attempts: int = 0,
-    ) -> Status:
+    ) -> CaptureStatus:
         """Returns the capture at this moment, for a view.
 
         Args:
@@ -257,7 +257,7 @@ class SessionDocument:
             attempts: how often a lost hunter has been looked for; 0 when it is there.
         """
         memory = self.instance.memory
-        return Status(
+        return CaptureStatus(
             seconds,
             self.processes.status(),
             self.received,

@@ -6,10 +6,10 @@ import asyncio
 import time
 from dataclasses import replace
 
+from gatherer.capture.hunter_session import Outcome, RendererFactory, Session
 from gatherer.capture.node_agents import NodeAgents, NodeAgentsFactory
-from gatherer.capture.recorder import Chronicle
+from gatherer.capture.recorder import CaptureRecorder
 from gatherer.capture.result import COMPLETE, FAILED, LOST, Conclusion
-from gatherer.capture.session import Outcome, RendererFactory, Session
 from gatherer.capture.session_document import SessionDocument
 from gatherer.capture.target_wait import TargetWait
 from gatherer.config import CaptureConfig
@@ -41,7 +41,7 @@ _DEATH = ("killed", "exit code 137", "without a status", "is not running", "cont
 """In the causes of starts that failed because the container ended meanwhile."""
 
 
-class Capture:
+class TargetCapture:
     """Captures one target to its end, through its restarts.
 
     Args:
@@ -83,7 +83,7 @@ class Capture:
         self._failure: GathererError | None = None
         self._session: Session | None = None
         self._document: SessionDocument
-        self._chronicle: Chronicle
+        self._chronicle: CaptureRecorder
 
     @property
     def running(self) -> bool:
@@ -127,7 +127,7 @@ class Capture:
             if directory.warning:
                 self._view.note(f"warning: {directory.warning}")
             self._document = SessionDocument(target, self._config.as_json(), time.time_ns())
-            self._chronicle = Chronicle(self._config, self._document, directory, self._view)
+            self._chronicle = CaptureRecorder(self._config, self._document, directory, self._view)
             if self._attach is not None:
                 self._agents = self._attach(target, directory, self._view, self._document)
                 self._agents.start()

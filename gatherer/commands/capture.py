@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gatherer.commands import values
+from gatherer.commands import option_values
 from gatherer.commands.click_options import (
     TIMESTAMPS,
     Parsed,
@@ -44,7 +44,7 @@ ENGINES = ("auto", "ebpf", "ptrace", "ptrace-python")
     help="target pod, or deploy/NAME, sts/NAME, ds/NAME, rs/NAME, job/NAME (repeatable)",
 )  # fmt: skip
 @option(
-    "-l", "--selector", type=Parsed(values.parse_selector, "SELECTOR"),
+    "-l", "--selector", type=Parsed(option_values.parse_selector, "SELECTOR"),
     help="target every pod with these labels, also those that appear later: app=web",
 )  # fmt: skip
 @option(
@@ -53,7 +53,7 @@ ENGINES = ("auto", "ebpf", "ptrace", "ptrace-python")
 )  # fmt: skip
 @cluster_options
 @option(
-    "-m", "--memory", type=Parsed(values.parse_memory, "LIMIT"),
+    "-m", "--memory", type=Parsed(option_values.parse_memory, "LIMIT"),
     help=f"trace processes at or over it: 50, 12.3%, 200Mi  [{DEFAULT_MEMORY.percent}]",
 )  # fmt: skip
 @option(
@@ -61,11 +61,11 @@ ENGINES = ("auto", "ebpf", "ptrace", "ptrace-python")
     help="what the percentage is of: the memory limit or the node's memory  [limit]",
 )  # fmt: skip
 @option(
-    "--growth", type=Parsed(values.parse_rate, "RATE"),
+    "--growth", type=Parsed(option_values.parse_rate, "RATE"),
     help="also trace processes that grow this fast: 5Mi/s, 100Mi/min",
 )  # fmt: skip
 @option(
-    "-f", "--frequency", type=Parsed(values.parse_frequency, "SECONDS"),
+    "-f", "--frequency", type=Parsed(option_values.parse_frequency, "SECONDS"),
     default=DEFAULT_FREQUENCY, help=f"seconds between scans  [{DEFAULT_FREQUENCY:g}]",
 )  # fmt: skip
 @option(
@@ -73,11 +73,11 @@ ENGINES = ("auto", "ebpf", "ptrace", "ptrace-python")
     help="accepted and without effect: hunter is always brought along and removed",
 )  # fmt: skip
 @option(
-    "--pid", type=Parsed(values.parse_pid, "PID"), multiple=True,
+    "--pid", type=Parsed(option_values.parse_pid, "PID"), multiple=True,
     help="trace this process whatever its memory (repeatable); without -m only these",
 )  # fmt: skip
 @option(
-    "-e", "--trace", type=Parsed(values.parse_trace_set, "SET"),
+    "-e", "--trace", type=Parsed(option_values.parse_trace_set, "SET"),
     help="which system calls: names, %memory %file %desc %network …, ! negates  [all]",
 )  # fmt: skip
 @option(
@@ -85,7 +85,7 @@ ENGINES = ("auto", "ebpf", "ptrace", "ptrace-python")
     help="trace the children of traced processes too, a log for each",
 )  # fmt: skip
 @option(
-    "-s", "--string-size", type=Parsed(values.parse_string_size, "N"),
+    "-s", "--string-size", type=Parsed(option_values.parse_string_size, "N"),
     default=DEFAULT_STRING_SIZE, help=f"bytes kept of each string  [{DEFAULT_STRING_SIZE}]",
 )  # fmt: skip
 @option(
@@ -98,24 +98,25 @@ ENGINES = ("auto", "ebpf", "ptrace", "ptrace-python")
 )  # fmt: skip
 @option("--raw", is_flag=True, help="keep the record stream as records.hgs, for gatherer render")
 @option(
-    "--max-log-size", type=Parsed(values.parse_log_size, "SIZE"), default=DEFAULT_MAX_LOG_SIZE,
+    "--max-log-size", type=Parsed(option_values.parse_log_size, "SIZE"),
+    default=DEFAULT_MAX_LOG_SIZE,
     help="bytes of each process's log; later lines are dropped and counted  [2Gi]",
 )  # fmt: skip
 @output_option
 @option(
-    "--duration", type=Parsed(values.parse_duration, "T"),
+    "--duration", type=Parsed(option_values.parse_duration, "T"),
     help="stop after 30, 30s, 5m  [at Ctrl-C]",
 )  # fmt: skip
 @option(
-    "--buffer", type=Parsed(values.parse_buffer, "SIZE"), default=DEFAULT_BUFFER,
+    "--buffer", type=Parsed(option_values.parse_buffer, "SIZE"), default=DEFAULT_BUFFER,
     help="what hunter keeps while the link is slow  [4Mi]",
 )  # fmt: skip
 @option(
-    "--linger", type=Parsed(values.parse_linger, "SECONDS"), default=DEFAULT_LINGER,
+    "--linger", type=Parsed(option_values.parse_linger, "SECONDS"), default=DEFAULT_LINGER,
     help=f"seconds hunter waits for a lost gatherer  [{DEFAULT_LINGER:g}]",
 )  # fmt: skip
 @option(
-    "--wait", type=Parsed(values.parse_wait, "T"), default=DEFAULT_WAIT,
+    "--wait", type=Parsed(option_values.parse_wait, "T"), default=DEFAULT_WAIT,
     help="how long a container that does not run yet is waited for, 0 for not at all  [5m]",
 )  # fmt: skip
 @option(
@@ -130,7 +131,7 @@ ENGINES = ("auto", "ebpf", "ptrace", "ptrace-python")
     help="move a busy target to the tracer's CPU while that is faster  [auto]",
 )  # fmt: skip
 @option(
-    "--max-overhead", type=Parsed(values.parse_share, "P%"),
+    "--max-overhead", type=Parsed(option_values.parse_share, "P%"),
     help="trace in windows so that the target loses at most 10% of its time  [no limit]",
 )  # fmt: skip
 @option(
@@ -147,15 +148,15 @@ ENGINES = ("auto", "ebpf", "ptrace", "ptrace-python")
     help="fail (exit code 3) where of a process only memory evidence may be taken",
 )  # fmt: skip
 @option(
-    "--max-execs", type=Parsed(values.parse_execs, "N"), default=DEFAULT_MAX_EXECS,
+    "--max-execs", type=Parsed(option_values.parse_execs, "N"), default=DEFAULT_MAX_EXECS,
     help=f"hunters brought in at the same time, with many targets  [{DEFAULT_MAX_EXECS}]",
 )  # fmt: skip
 @option(
-    "--agent", type=Parsed(values.parse_agent, "AGENT"), multiple=True,
+    "--agent", type=Parsed(option_values.parse_agent, "AGENT"), multiple=True,
     help="node agent to pull from: auto, none, coroot, parca, collector, URL (repeatable)  [auto]",
 )  # fmt: skip
 @option(
-    "--agent-interval", type=Parsed(values.parse_interval, "SECONDS"),
+    "--agent-interval", type=Parsed(option_values.parse_interval, "SECONDS"),
     default=DEFAULT_AGENT_INTERVAL,
     help=f"seconds between two scrapes of an agent  [{DEFAULT_AGENT_INTERVAL:g}]",
 )  # fmt: skip

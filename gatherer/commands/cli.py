@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from gatherer.commands import values
+from gatherer.commands import option_values
 from gatherer.commands.capture import capture
 from gatherer.commands.click_options import (
     TIMESTAMPS,
@@ -130,7 +130,7 @@ def doctor(**given: Any) -> int:
 @cli.command()
 @output_option
 @option(
-    "--duration", type=Parsed(values.parse_duration, "T"), default="10",
+    "--duration", type=Parsed(option_values.parse_duration, "T"), default="10",
     help="how long to trace  [10]",
 )  # fmt: skip
 def demo(output: Path, duration: float) -> int:
@@ -143,11 +143,11 @@ def demo(output: Path, duration: float) -> int:
 @cli.command(context_settings={"max_content_width": 100})
 @click.argument("path", metavar="FILE-or-DIR", type=click.Path(path_type=Path))
 @option(
-    "-e", "--trace", type=Parsed(values.parse_trace_set, "SET"),
+    "-e", "--trace", type=Parsed(option_values.parse_trace_set, "SET"),
     help="show only these system calls  [all that were recorded]",
 )  # fmt: skip
 @option(
-    "-s", "--string-size", type=Parsed(values.parse_string_size, "N"),
+    "-s", "--string-size", type=Parsed(option_values.parse_string_size, "N"),
     help="bytes shown of each string, no more than were kept  [as captured]",
 )  # fmt: skip
 @option(

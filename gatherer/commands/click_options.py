@@ -30,7 +30,7 @@ TIMESTAMPS = ("none", "time", "unix", "relative")
 
 
 class Parsed(_ParamType):
-    """A click type that is one of the parsers of gatherer.commands.values.
+    """A click type that is one of the parsers of gatherer.commands.option_values.
 
     Args:
         parse: text in, value out; `ValueError` says what is wrong.

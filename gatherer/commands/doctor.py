@@ -13,9 +13,9 @@ from gatherer.errors import GathererError
 from gatherer.kube.objects.references import POD, parse_reference
 from gatherer.preflight.agent_lookup import ask_agents
 from gatherer.preflight.collect import ask_cluster, ask_inside
-from gatherer.preflight.evaluation import judge
-from gatherer.preflight.facts import Evidence, Question
+from gatherer.preflight.evaluation import evaluate
 from gatherer.preflight.table import document, table
+from gatherer.preflight.target_facts import TargetFacts, TargetRef
 
 if TYPE_CHECKING:
     from gatherer.kube.api import KubernetesApi
@@ -36,7 +36,7 @@ def run_doctor(target: TargetConfig, stdout: TextIO, *, as_json: bool = False) -
     import gatherer.kube.api
     import gatherer.kube.auth.credentials  # noqa: F401
 
-    report = judge(event_loop.run(examine(target)))
+    report = evaluate(event_loop.run(examine(target)))
     if as_json:
         lines = [document(report)]
     else:
@@ -52,7 +52,7 @@ def run_doctor(target: TargetConfig, stdout: TextIO, *, as_json: bool = False) -
     return report.exit_code
 
 
-async def examine(target: TargetConfig) -> Evidence:
+async def examine(target: TargetConfig) -> TargetFacts:
     """Returns all that can be learned about a target; a useless kubeconfig is part of it.
 
     Args:
@@ -65,9 +65,9 @@ async def examine(target: TargetConfig) -> Evidence:
     try:
         access = load_access(target.kubeconfig, target.context)
     except GathererError as error:
-        question = Question(target.namespace or "default", target.pod, target.container)
-        return Evidence(question, failure=error)
-    question = Question(
+        question = TargetRef(target.namespace or "default", target.pod, target.container)
+        return TargetFacts(question, failure=error)
+    question = TargetRef(
         target.namespace or access.namespace,
         target.pod,
         target.container,
@@ -90,7 +90,7 @@ async def examine(target: TargetConfig) -> Evidence:
         await api.aclose()
 
 
-async def _one_pod(api: KubernetesApi, question: Question) -> Question:
+async def _one_pod(api: KubernetesApi, question: TargetRef) -> TargetRef:
     """Returns the question about one pod of a workload, a running one if there is any.
 
     Raises:

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
-from gatherer.capture.result import Conclusion, Evidence, conclude, fate
+from gatherer.capture.result import Conclusion, EndFacts, conclude, fate
 from gatherer.capture.session_document import SessionDocument
 from gatherer.clock import CaptureClock
 from gatherer.config import LinesConfig
@@ -288,8 +288,8 @@ class Finishing:
         self, document: SessionDocument, rendering: Rendering, receiver: Receiver
     ) -> Conclusion:
         settlement = rendering.settlement()
-        document.settle(settlement)
-        evidence = Evidence(
+        document.reconcile(settlement)
+        evidence = EndFacts(
             "interrupted",
             document.goodbye,
             Exit(None, "gatherer ended before hunter did"),

@@ -7,12 +7,12 @@ import signal
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Protocol, TextIO, TypeVar
 
-from gatherer.capture.session import RendererFactory
-from gatherer.capture.target_capture import Capture
+from gatherer.capture.hunter_session import RendererFactory
+from gatherer.capture.target_capture import TargetCapture
 from gatherer.commands import event_loop
 from gatherer.config import CaptureConfig
 from gatherer.errors import GathererError
-from gatherer.inject.plan import Injection
+from gatherer.inject.plan import InjectionConfig
 from gatherer.inject.zipapp import hunter_image
 from gatherer.rendering.worker_client import RendererProcess
 from gatherer.target.runtime import Runtime
@@ -76,7 +76,7 @@ def make_runtime(config: CaptureConfig) -> Runtime:
         return LocalRuntime(config.pids)
     from gatherer.kube.connection import ClusterConnection
     from gatherer.preflight.before import CheckedRuntime
-    from gatherer.preflight.facts import Question
+    from gatherer.preflight.target_facts import TargetRef
     from gatherer.runtimes.kubernetes import KubernetesRuntime
 
     cluster = ClusterConnection(target.kubeconfig, target.context, 1)
@@ -88,7 +88,7 @@ def make_runtime(config: CaptureConfig) -> Runtime:
         cluster=cluster,
         injection=_injection(config),
     )
-    question = Question(
+    question = TargetRef(
         namespace,
         target.pod,
         target.container,
@@ -99,8 +99,8 @@ def make_runtime(config: CaptureConfig) -> Runtime:
     return CheckedRuntime(runtime, cluster, question)
 
 
-def _injection(config: CaptureConfig) -> Injection:
-    return Injection(config.inject, config.image, config.force)
+def _injection(config: CaptureConfig) -> InjectionConfig:
+    return InjectionConfig(config.inject, config.image, config.force)
 
 
 def renderer_factory(config: CaptureConfig, view: Notes | None = None) -> RendererFactory:
@@ -128,7 +128,7 @@ def make_attacher(config: CaptureConfig) -> AgentAttacher | None:
 
 
 class Stoppable(Protocol):
-    """A capture that can be asked to end: a `Capture` or a `Fleet`."""
+    """A capture that can be asked to end: a `TargetCapture` or a `Fleet`."""
 
     @property
     def running(self) -> bool:
@@ -215,7 +215,7 @@ async def _run(config: CaptureConfig, stdout: TextIO) -> int:
     runtime = make_runtime(config)
     view = make_view(config.view, stdout)
     attacher = make_attacher(config)
-    capture = Capture(
+    capture = TargetCapture(
         config,
         runtime,
         hunter_image(),
@@ -241,9 +241,9 @@ async def _run_fleet(config: CaptureConfig, stdout: TextIO) -> int:
     from gatherer.kube.objects.references import parse_reference
     from gatherer.kube.watch.pod_sources import SelectedPods, pod_source
     from gatherer.preflight.before import CheckedRuntime, check_rights
-    from gatherer.preflight.facts import Question
+    from gatherer.preflight.target_facts import TargetRef
     from gatherer.runtimes.kubernetes import KubernetesRuntime
-    from gatherer.view.fleet import make_fleet_view
+    from gatherer.view.fleet_view import make_fleet_view
 
     fleet_config, target = config.fleet, config.target
     assert fleet_config is not None
@@ -256,7 +256,7 @@ async def _run_fleet(config: CaptureConfig, stdout: TextIO) -> int:
 
     def make_capture(
         name: TargetName, own: CaptureConfig, own_view: View, directory: CaptureDirectory
-    ) -> Capture:
+    ) -> TargetCapture:
         runtime = KubernetesRuntime(
             name.pod,
             name.container,
@@ -264,9 +264,11 @@ async def _run_fleet(config: CaptureConfig, stdout: TextIO) -> int:
             cluster=cluster,
             injection=_injection(config),
         )
-        question = Question(name.namespace, name.pod, name.container, cluster.access.context)
+        question = TargetRef(name.namespace, name.pod, name.container, cluster.access.context)
         checked = CheckedRuntime(runtime, cluster, question, allowed=True)
-        return Capture(own, checked, image, renderer, own_view, attach=attach, directory=directory)
+        return TargetCapture(
+            own, checked, image, renderer, own_view, attach=attach, directory=directory
+        )
 
     if fleet_config.selector:
         sources: list[PodSource] = [
@@ -277,7 +279,7 @@ async def _run_fleet(config: CaptureConfig, stdout: TextIO) -> int:
         sources = [pod_source(cluster.api, namespace, one, view.note) for one in references]
     fleet = Fleet(config, sources, make_capture, view)
     try:
-        await check_rights(cluster.api, Question(namespace, ""))
+        await check_rights(cluster.api, TargetRef(namespace, ""))
         summary = await _supervised(fleet, fleet.run(), view)
     finally:
         view.close()

@@ -20,15 +20,15 @@ from gatherer.errors import (
 from gatherer.fleet.fleet_document import FleetEnd, fleet_document
 from gatherer.fleet.found_pods import Found
 from gatherer.fleet.member import CaptureFactory, Member
-from gatherer.fleet.start_limiter import Starts
+from gatherer.fleet.start_limiter import StartLimiter
 from gatherer.fleet.target_discovery import FleetSources
 from gatherer.kube.watch.pod_sources import PodSource
 from gatherer.storage.capture_directory import TargetDirectory
 from gatherer.storage.earlier_capture import TARGETS
 from gatherer.storage.output_directory import OutputDirectory, replace_json
 from gatherer.timeouts import within
-from gatherer.view.fleet import FleetView, TargetView
 from gatherer.view.fleet_summary import FleetSummary, joint_error, worst
+from gatherer.view.fleet_view import FleetView, TargetView
 from gatherer.view.status import FleetStatus, TargetStatus, Waiting
 
 TICK_SECONDS = 0.5
@@ -84,7 +84,7 @@ class Fleet:
         self._last_greeted_at = 0.0
         self._began_at = time.monotonic()
         limit = config.fleet.max_execs if config.fleet is not None else DEFAULT_MAX_EXECS
-        self._hunters = Starts(limit)
+        self._hunters = StartLimiter(limit)
         self._timer: asyncio.TimerHandle | None = None
         self._directory: OutputDirectory | None = None
 

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 from gatherer.clock import rfc3339
 from gatherer.config import CaptureConfig
 from gatherer.errors import GathererError
-from gatherer.fleet.start_limiter import Slot
+from gatherer.fleet.start_limiter import StartPermit
 from gatherer.storage.capture_directory import CaptureDirectory
 from gatherer.target.values import TargetName
 from gatherer.view.base import View
-from gatherer.view.fleet import TargetView
 from gatherer.view.fleet_summary import TargetOutcome
+from gatherer.view.fleet_view import TargetView
 from gatherer.view.summary import Summary
 
 
@@ -74,7 +74,7 @@ class Member:
     capture: Capture | None = None
     view: TargetView | None = None
     task: asyncio.Task[None] | None = None
-    slot: Slot | None = None
+    slot: StartPermit | None = None
     joined_ns: int = field(default_factory=time.time_ns)
     ended_ns: int | None = None
     summary: Summary | None = None

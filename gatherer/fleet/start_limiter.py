@@ -12,7 +12,7 @@ from types import TracebackType
 STARTS_PER_NODE = 4
 
 
-class Starts:
+class StartLimiter:
     """Hands out slots for starting hunters.
 
     Args:
@@ -25,17 +25,17 @@ class Starts:
         self._per_node = per_node
         self._nodes: dict[str, asyncio.Semaphore] = {}
 
-    def slot(self, node: str) -> Slot:
+    def slot(self, node: str) -> StartPermit:
         """Returns a slot; it is taken by entering it.
 
         Args:
             node: name of the node.
         """
         own = self._nodes.setdefault(node, asyncio.Semaphore(self._per_node))
-        return Slot((own, self._all))
+        return StartPermit((own, self._all))
 
 
-class Slot:
+class StartPermit:
     """A place among those that start; given back by leaving it, or earlier.
 
     Args:
@@ -51,7 +51,7 @@ class Slot:
         while self._taken:
             self._taken.pop().release()
 
-    async def __aenter__(self) -> Slot:
+    async def __aenter__(self) -> StartPermit:
         try:
             for semaphore in self._semaphores:
                 await semaphore.acquire()

@@ -22,8 +22,8 @@ from gatherer.inject.plan import (
     DEFAULT_IMAGE,
     INSIDE,
     Injection,
-    NoWay,
-    Way,
+    InjectionConfig,
+    Refusal,
     free_memory,
     goes_inside,
     in_sidecar,
@@ -34,10 +34,10 @@ from gatherer.inject.plan import (
     why_not_inside,
 )
 from gatherer.inject.portable_python import find_bundle
-from gatherer.inject.portable_python_upload import Porter
+from gatherer.inject.portable_python_upload import PortablePythonUploader
 from gatherer.kube.objects.models import Container, Pod
 from gatherer.probe.container_probe import PROBE_SECONDS, glance_inside, look_inside
-from gatherer.probe.facts import Interior, Memory
+from gatherer.probe.facts import ContainerFacts, Memory
 from gatherer.probe.interpreters import (
     ExecStreams,
     Interpreter,
@@ -58,12 +58,12 @@ OpenExecIn = Callable[[str, Sequence[str], bool], Awaitable[ExecStreams]]
 
 
 Join = Callable[[str], Awaitable[StartedHunter]]
-Again = Callable[["Entry", HunterImage, Sequence[str]], Awaitable["Entered"]]
-"""Takes a way that is known; the entry is that of the next instance."""
+Again = Callable[["Injector", HunterImage, Sequence[str]], Awaitable["InjectedHunter"]]
+"""Takes a way that is known; the injector is that of the next instance."""
 
 
 @dataclass(frozen=True)
-class Entered:
+class InjectedHunter:
     """Hunter, running.
 
     Attributes:
@@ -83,7 +83,7 @@ class Entered:
     again: Again
 
 
-class Entry:
+class Injector:
     """The ways into one container of a pod.
 
     Args:
@@ -100,7 +100,7 @@ class Entry:
         open_exec: OpenExecIn,
         pod: Pod,
         container: Container,
-        injection: Injection,
+        injection: InjectionConfig,
     ) -> None:
         self._api = api
         self._open_exec = open_exec
@@ -112,8 +112,8 @@ class Entry:
         self._refused = ""
 
     async def enter(
-        self, hunter: HunterImage, arguments: Sequence[str], before: Entered | None = None
-    ) -> Entered:
+        self, hunter: HunterImage, arguments: Sequence[str], before: InjectedHunter | None = None
+    ) -> InjectedHunter:
         """Brings hunter in and starts it.
 
         Args:
@@ -148,33 +148,33 @@ class Entry:
             return found
         interior = await self._probe(self._target.name)
         way = inside(interior, self._inject, self._force)
-        if interior is None and isinstance(way, NoWay) and self._refused:
-            way = NoWay(f"{way.cause} ({self._refused})")
+        if interior is None and isinstance(way, Refusal) and self._refused:
+            way = Refusal(f"{way.cause} ({self._refused})")
         if self._inject in INSIDE:
-            if isinstance(way, NoWay):
+            if isinstance(way, Refusal):
                 raise self._refusal(way)
             return await self._go_in(way, interior, hunter, command)
         return await self._best(interior, way, hunter, command)
 
     async def _best(
         self,
-        interior: Interior | None,
-        way: Way | NoWay,
+        interior: ContainerFacts | None,
+        way: Injection | Refusal,
         hunter: HunterImage,
         command: Sequence[str],
-    ) -> Entered:
+    ) -> InjectedHunter:
         if goes_inside(way, interior, self._pod.shares_process_namespace):
             try:
                 return await self._go_in(way, interior, hunter, command)
             except DeployError as error:
                 if way.kind != "bundle":
                     raise
-                way = NoWay(f"{way.reason}; {error.cause}")
+                way = Refusal(f"{way.reason}; {error.cause}")
         reason = why_not_inside(way)
         found = await self._in_sidecar(reason, hunter, command)
         if found is not None:
             return found
-        if isinstance(way, Way):
+        if isinstance(way, Injection):
             return await self._go_in(way, interior, hunter, command)
         try:
             self._check_room(interior.memory if interior is not None else None)
@@ -191,7 +191,7 @@ class Entry:
                 remedy,
             ) from error
 
-    async def _probe(self, container: str) -> Interior | None:
+    async def _probe(self, container: str) -> ContainerFacts | None:
         try:
             async with within(PROBE_SECONDS):
                 seen, self._refused = await look_inside(self._exec_in(container))
@@ -204,12 +204,12 @@ class Entry:
 
     async def _go_in(
         self,
-        way: Way,
-        interior: Interior | None,
+        way: Injection,
+        interior: ContainerFacts | None,
         hunter: HunterImage,
         command: Sequence[str],
         container: str = "",
-    ) -> Entered:
+    ) -> InjectedHunter:
         """Takes a way into the target, or into another container that was found to do."""
         where = container or self._target.name
         if way.kind == "bundle":
@@ -221,16 +221,18 @@ class Entry:
             command, way.kind,
         )  # fmt: skip
         join = partial(start_relay, self._exec_in(where), way.python)
-        return Entered(started, way.kind, where, way.reason, join, _inside_again(way, interior))
+        return InjectedHunter(
+            started, way.kind, where, way.reason, join, _inside_again(way, interior)
+        )
 
     async def _bundled(
         self,
-        way: Way,
-        interior: Interior,
+        way: Injection,
+        interior: ContainerFacts,
         hunter: HunterImage,
         command: Sequence[str],
         where: str,
-    ) -> Entered:
+    ) -> InjectedHunter:
         bundle = await asyncio.to_thread(find_bundle, interior.machine, hunter)
         left = free_memory(interior)
         places = [
@@ -248,7 +250,7 @@ class Entry:
             "use --inject ephemeral, or --force",
         )
         for place in places:
-            porter = Porter(
+            porter = PortablePythonUploader(
                 self._exec_in(where), self._name(where), interior.shell, place.path, bundle
             )
             try:
@@ -261,12 +263,12 @@ class Entry:
                 f" {place.path} and removed once it was loaded"
             )
             again = _inside_again(way, interior)
-            return Entered(started, "bundle", where, why, porter.join, again)
+            return InjectedHunter(started, "bundle", where, why, porter.join, again)
         raise failure
 
     async def _in_sidecar(
         self, reason: str, hunter: HunterImage, command: Sequence[str]
-    ) -> Entered | None:
+    ) -> InjectedHunter | None:
         """Starts hunter in another container that sees the target's processes, if one will do."""
         if not self._pod.shares_process_namespace:
             return None
@@ -287,11 +289,18 @@ class Entry:
         return None
 
     def _from_sidecar(
-        self, entered: Entered, name: str, reason: str, way: Way, interior: Interior | None
-    ) -> Entered:
+        self,
+        entered: InjectedHunter,
+        name: str,
+        reason: str,
+        way: Injection,
+        interior: ContainerFacts | None,
+    ) -> InjectedHunter:
         """Returns what was entered as the target's sidecar."""
 
-        async def again(entry: Entry, hunter: HunterImage, command: Sequence[str]) -> Entered:
+        async def again(
+            entry: Injector, hunter: HunterImage, command: Sequence[str]
+        ) -> InjectedHunter:
             words = [*command, "--outside"]
             entered = await entry._go_in(way, interior, hunter, words, name)
             return entry._from_sidecar(entered, name, reason, way, interior)
@@ -330,7 +339,7 @@ class Entry:
         reason: str,
         hunter: HunterImage,
         command: Sequence[str],
-    ) -> Entered:
+    ) -> InjectedHunter:
         """Starts hunter in an ephemeral container.
 
         Args:
@@ -366,7 +375,7 @@ class Entry:
         reason: str,
         hunter: HunterImage,
         command: Sequence[str],
-    ) -> Entered:
+    ) -> InjectedHunter:
         """Starts hunter in an ephemeral container of an image whose Python is known."""
         name = await self._start_beside(image, python.path)
         return await self._in_ephemeral(name, image, python, reason, hunter, command)
@@ -384,7 +393,7 @@ class Entry:
         reason: str,
         hunter: HunterImage,
         command: Sequence[str],
-    ) -> Entered:
+    ) -> InjectedHunter:
         """Starts hunter in an ephemeral container that runs."""
         started = await start_hunter(
             self._exec_in(name), self._name(name), found, hunter.data, hunter.sha256,
@@ -399,10 +408,12 @@ class Entry:
         )
         join = partial(start_relay, self._exec_in(name), found)
 
-        async def again(entry: Entry, hunter: HunterImage, command: Sequence[str]) -> Entered:
+        async def again(
+            entry: Injector, hunter: HunterImage, command: Sequence[str]
+        ) -> InjectedHunter:
             return await entry._beside_with(image, found, reason, hunter, command)
 
-        return Entered(started, "ephemeral", name, why, join, again)
+        return InjectedHunter(started, "ephemeral", name, why, join, again)
 
     def _about_target(self) -> list[str]:
         """Returns what tells hunter which processes are the target's."""
@@ -416,7 +427,7 @@ class Entry:
             arguments += ["--pod-limit", str(self._pod.memory_limit)]
         return arguments
 
-    def _refusal(self, way: NoWay) -> DeployError:
+    def _refusal(self, way: Refusal) -> DeployError:
         remedy = "leave --inject out, or use --inject ephemeral"
         if way.crowded:
             remedy = "use --inject ephemeral, or go on with --force"
@@ -434,10 +445,10 @@ class Entry:
         return f"container {container!r} of pod {self._pod.name!r}"
 
 
-def _inside_again(way: Way, interior: Interior | None) -> Again:
+def _inside_again(way: Injection, interior: ContainerFacts | None) -> Again:
     """Returns how a way into the target is taken once more."""
 
-    async def again(entry: Entry, hunter: HunterImage, command: Sequence[str]) -> Entered:
+    async def again(entry: Injector, hunter: HunterImage, command: Sequence[str]) -> InjectedHunter:
         return await entry._go_in(way, interior, hunter, command)
 
     return again

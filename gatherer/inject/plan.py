@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import TypeGuard
 
 from gatherer.kube.objects.models import Container, Pod
-from gatherer.probe.facts import Interior, Memory, Place, Process
+from gatherer.probe.facts import ContainerFacts, Memory, Process, WritableDir
 from gatherer.probe.interpreters import MINIMUM_VERSION, Interpreter
 from gatherer.text import byte_count
 from hg_shared.headroom import HEADROOM_BYTES, headroom
@@ -30,7 +30,7 @@ _SHARED_MEMORY = PurePosixPath("/dev")
 
 
 @dataclass(frozen=True)
-class Injection:
+class InjectionConfig:
     """How hunter shall get in.
 
     Attributes:
@@ -45,7 +45,7 @@ class Injection:
 
 
 @dataclass(frozen=True)
-class Way:
+class Injection:
     """One way in.
 
     Attributes:
@@ -58,11 +58,11 @@ class Way:
     kind: str
     reason: str
     python: Interpreter | None = None
-    places: tuple[Place, ...] = ()
+    places: tuple[WritableDir, ...] = ()
 
 
 @dataclass(frozen=True)
-class NoWay:
+class Refusal:
     """Why hunter cannot run in a container.
 
     Attributes:
@@ -74,7 +74,9 @@ class NoWay:
     crowded: bool = False
 
 
-def inside(interior: Interior | None, asked: str = "auto", force: bool = False) -> Way | NoWay:
+def inside(
+    interior: ContainerFacts | None, asked: str = "auto", force: bool = False
+) -> Injection | Refusal:
     """Returns how hunter can run in a container.
 
     Args:
@@ -83,10 +85,10 @@ def inside(interior: Interior | None, asked: str = "auto", force: bool = False) 
         force: go on without memory headroom.
     """
     if interior is None:
-        return NoWay("it has no shell and no Python that can be run")
+        return Refusal("it has no shell and no Python that can be run")
     crowded = "" if force else too_crowded(interior)
     if crowded:
-        return NoWay(crowded, crowded=True)
+        return Refusal(crowded, crowded=True)
     python = interior.python
     kind = asked
     if asked == "auto":
@@ -94,18 +96,18 @@ def inside(interior: Interior | None, asked: str = "auto", force: bool = False) 
     if kind == "bundle":
         return _bundle(interior, asked != "auto")
     if python is None:
-        return NoWay(f"it has {lack_of_python(interior)}")
+        return Refusal(f"it has {lack_of_python(interior)}")
     if kind == "copy":
         if not interior.places:
-            return NoWay("nothing in it is writable")
+            return Refusal("nothing in it is writable")
         where = (on_disk(interior) or interior.places)[0].path
-        return Way("copy", f"{python} runs it from a file without a name in {where}", python)
+        return Injection("copy", f"{python} runs it from a file without a name in {where}", python)
     why = "" if asked != "auto" else ", as nothing on its disk is writable"
-    return Way("memory", f"{python} runs it from memory{why}", python)
+    return Injection("memory", f"{python} runs it from memory{why}", python)
 
 
 @dataclass(frozen=True)
-class Plan:
+class InjectionPlan:
     """The way that `auto` takes, as far as it can be told before it is tried.
 
     Attributes:
@@ -119,16 +121,16 @@ class Plan:
     inject: str
     container: str
     reason: str
-    interior: Interior | None = None
+    interior: ContainerFacts | None = None
     crowded: bool = False
 
 
 def plan(
     name: str,
-    interior: Interior | None,
-    others: Iterable[tuple[str, Interior | None]] | None = None,
+    interior: ContainerFacts | None,
+    others: Iterable[tuple[str, ContainerFacts | None]] | None = None,
     force: bool = False,
-) -> Plan:
+) -> InjectionPlan:
     """Returns the way that `auto` takes.
 
     Args:
@@ -139,18 +141,20 @@ def plan(
     """
     way = inside(interior, force=force)
     if goes_inside(way, interior, others is not None):
-        return Plan(way.kind, name, way.reason, interior)
+        return InjectionPlan(way.kind, name, way.reason, interior)
     reason = why_not_inside(way)
     for other, seen in others or ():
         sidecar = in_sidecar(seen, force)
         if sidecar is not None:
-            return Plan("sidecar", other, sidecar_reason(other, reason, sidecar), seen)
-    if isinstance(way, Way):
-        return Plan(way.kind, name, way.reason, interior)
-    return Plan("ephemeral", "", reason, None, way.crowded)
+            return InjectionPlan("sidecar", other, sidecar_reason(other, reason, sidecar), seen)
+    if isinstance(way, Injection):
+        return InjectionPlan(way.kind, name, way.reason, interior)
+    return InjectionPlan("ephemeral", "", reason, None, way.crowded)
 
 
-def goes_inside(way: Way | NoWay, interior: Interior | None, shared: bool) -> TypeGuard[Way]:
+def goes_inside(
+    way: Injection | Refusal, interior: ContainerFacts | None, shared: bool
+) -> TypeGuard[Injection]:
     """Tells whether hunter goes into the target before any other container is looked at.
 
     Args:
@@ -159,15 +163,15 @@ def goes_inside(way: Way | NoWay, interior: Interior | None, shared: bool) -> Ty
         shared: whether the pod's containers share a PID namespace.
     """
     traceable = interior is not None and may_trace(interior)
-    return isinstance(way, Way) and (traceable or not shared)
+    return isinstance(way, Injection) and (traceable or not shared)
 
 
-def why_not_inside(way: Way | NoWay) -> str:
+def why_not_inside(way: Injection | Refusal) -> str:
     """Returns why hunter does not go into the target, when `goes_inside` says so."""
-    return way.cause if isinstance(way, NoWay) else "nothing may be traced from inside it"
+    return way.cause if isinstance(way, Refusal) else "nothing may be traced from inside it"
 
 
-def in_sidecar(interior: Interior | None, force: bool = False) -> Way | None:
+def in_sidecar(interior: ContainerFacts | None, force: bool = False) -> Injection | None:
     """Returns how hunter can run in a container that sees the target's processes, if it can.
 
     Args:
@@ -175,12 +179,12 @@ def in_sidecar(interior: Interior | None, force: bool = False) -> Way | None:
         force: go on without memory headroom.
     """
     way = inside(interior, force=force)
-    if isinstance(way, NoWay) or interior is None or not may_trace(interior):
+    if isinstance(way, Refusal) or interior is None or not may_trace(interior):
         return None
     return way
 
 
-def sidecar_reason(name: str, reason: str, way: Way) -> str:
+def sidecar_reason(name: str, reason: str, way: Injection) -> str:
     """Returns why hunter runs in a sidecar, in one line."""
     return f"container {name!r} shares the PID namespace ({reason}); {way.reason}"
 
@@ -244,7 +248,7 @@ def no_room_beside(pod: Pod, target: Container, memory: Memory | None) -> str:
     )
 
 
-def own_image(container: Container, interior: Interior | None) -> str | None:
+def own_image(container: Container, interior: ContainerFacts | None) -> str | None:
     """Returns the target's own image where an ephemeral container can use it: it has a Python.
 
     The node has it already, and may pull it.
@@ -257,18 +261,18 @@ def own_image(container: Container, interior: Interior | None) -> str | None:
     return container.image if has_python and container.image else None
 
 
-def _bundle(interior: Interior, asked: bool) -> Way | NoWay:
+def _bundle(interior: ContainerFacts, asked: bool) -> Injection | Refusal:
     why = "asked for" if asked else f"it has {lack_of_python(interior)}"
     if not interior.shell:
-        return NoWay(f"it has {lack_of_python(interior)} and no shell to bring one with")
+        return Refusal(f"it has {lack_of_python(interior)} and no shell to bring one with")
     places = [place for place in interior.places if place.executable]
     if not places:
-        return NoWay(f"it has {lack_of_python(interior)}, and no writable place to run one from")
+        return Refusal(f"it has {lack_of_python(interior)}, and no writable place to run one from")
     places.sort(key=lambda place: place.in_memory)
-    return Way("bundle", why, None, tuple(places))
+    return Injection("bundle", why, None, tuple(places))
 
 
-def on_disk(interior: Interior) -> tuple[Place, ...]:
+def on_disk(interior: ContainerFacts) -> tuple[WritableDir, ...]:
     """Returns the places that are more than the pod's shared memory."""
     return tuple(
         place
@@ -277,7 +281,7 @@ def on_disk(interior: Interior) -> tuple[Place, ...]:
     )
 
 
-def lack_of_python(interior: Interior) -> str:
+def lack_of_python(interior: ContainerFacts) -> str:
     """Returns what the container has instead of a Python for hunter."""
     wanted = ".".join(map(str, MINIMUM_VERSION))
     if interior.interpreters:
@@ -290,7 +294,7 @@ def lack_of_python(interior: Interior) -> str:
     return "no Python"
 
 
-def free_memory(interior: Interior) -> int | None:
+def free_memory(interior: ContainerFacts) -> int | None:
     """Returns the bytes left below the container's memory limit, None for no limit."""
     memory = interior.memory
     if memory is None:
@@ -298,7 +302,7 @@ def free_memory(interior: Interior) -> int | None:
     return headroom(memory.limit, memory.usage, memory.inactive_file)
 
 
-def too_crowded(interior: Interior) -> str:
+def too_crowded(interior: ContainerFacts) -> str:
     """Returns why hunter must not add its memory to the container's, empty when it may."""
     left = free_memory(interior)
     if left is None or left >= HEADROOM_BYTES:
@@ -310,7 +314,7 @@ def too_crowded(interior: Interior) -> str:
     )
 
 
-def may_trace(interior: Interior) -> bool:
+def may_trace(interior: ContainerFacts) -> bool:
     """Tells whether a process started in the container may trace the biggest one there.
 
     It is guesswork where the probe found nothing that speaks against it.
@@ -321,6 +325,6 @@ def may_trace(interior: Interior) -> bool:
     return target is None or target.opens
 
 
-def biggest(interior: Interior) -> Process | None:
+def biggest(interior: ContainerFacts) -> Process | None:
     """Returns the biggest process that nobody traces."""
     return next((each for each in interior.processes if not each.tracer), None)

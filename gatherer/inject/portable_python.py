@@ -36,7 +36,7 @@ _INVENTORY_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
-class Bundle:
+class PortablePython:
     """The files of a bundle.
 
     Attributes:
@@ -78,7 +78,7 @@ class Bundle:
         return buffer.getvalue()
 
     @classmethod
-    def from_zip(cls, data: bytes) -> Bundle:
+    def from_zip(cls, data: bytes) -> PortablePython:
         """Reads what `to_zip` made.
 
         Raises:
@@ -98,7 +98,7 @@ class Bundle:
         return cls(machine, version, files)
 
 
-def find_bundle(machine: str, hunter: HunterImage) -> Bundle:
+def find_bundle(machine: str, hunter: HunterImage) -> PortablePython:
     """Returns a bundle for a machine: one that is there, or one made now and kept.
 
     Args:
@@ -145,7 +145,7 @@ def cache_directory() -> Path:
     return Path(base) / "hunter-gatherer"
 
 
-def make_bundle(hunter: HunterImage, python: str = sys.executable) -> Bundle:
+def make_bundle(hunter: HunterImage, python: str = sys.executable) -> PortablePython:
     """Makes a bundle from an interpreter of this machine.
 
     Args:
@@ -179,7 +179,7 @@ def make_bundle(hunter: HunterImage, python: str = sys.executable) -> Bundle:
         else:
             files[f"lib/{elf.soname or os.path.basename(path)}"] = data
     _check_closure(needed, files)
-    return Bundle(told["machine"], f"{major}.{minor}.{told['version'][2]}", files)
+    return PortablePython(told["machine"], f"{major}.{minor}.{told['version'][2]}", files)
 
 
 def _inventory(hunter: HunterImage, python: str) -> dict[str, Any]:
@@ -253,9 +253,9 @@ def _check_closure(needed: dict[str, ElfFile], files: dict[str, bytes]) -> None:
             )
 
 
-def _read(data: bytes, path: str, machine: str) -> Bundle:
+def _read(data: bytes, path: str, machine: str) -> PortablePython:
     try:
-        bundle = Bundle.from_zip(data)
+        bundle = PortablePython.from_zip(data)
     except ValueError as error:
         raise DeployError(f"{path} cannot be used: {error}", "remove it") from error
     if bundle.machine != machine:

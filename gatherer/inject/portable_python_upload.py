@@ -25,7 +25,7 @@ from pathlib import PurePosixPath
 from gatherer.errors import DeployError
 from gatherer.guest.receive_python import JOIN
 from gatherer.inject.exec_start import StartedHunter, StderrTail, program_text, send_and_watch
-from gatherer.inject.portable_python import LOADER, PROGRAM, Bundle
+from gatherer.inject.portable_python import LOADER, PROGRAM, PortablePython
 from gatherer.kube.answers import exec_error
 from gatherer.kube.exec.channels import (
     STDERR,
@@ -50,7 +50,7 @@ _READY = b"hunter: ready"
 _SECONDS = 180.0  # for 5 to 12 MB over a slow link
 
 
-class Porter:
+class PortablePythonUploader:
     """Carries a bundle into one place of one container, and starts programs on it.
 
     Args:
@@ -62,7 +62,7 @@ class Porter:
     """
 
     def __init__(
-        self, open_exec: OpenExec, container: str, shell: str, place: str, bundle: Bundle
+        self, open_exec: OpenExec, container: str, shell: str, place: str, bundle: PortablePython
     ) -> None:
         self._open_exec = open_exec
         self._container = container
@@ -138,7 +138,7 @@ class Porter:
 
 
 async def _make_room(
-    open_exec: OpenExec, container: str, shell: str, directory: str, bundle: Bundle
+    open_exec: OpenExec, container: str, shell: str, directory: str, bundle: PortablePython
 ) -> tuple[ExecStreams, frozenset[str]]:
     """Makes the directories; returns the exec that will remove them, and the optional tools."""
     quoted = shlex.quote(directory)
@@ -187,7 +187,7 @@ async def _send_files(
     container: str,
     shell: str,
     directory: str,
-    bundle: Bundle,
+    bundle: PortablePython,
     tools: frozenset[str],
 ) -> None:
     turns = asyncio.Semaphore(AT_ONCE)

@@ -9,7 +9,7 @@ from gatherer.agents.diagnosis import diagnose_agent
 from gatherer.agents.discovery import AGENTS, AgentPod
 from gatherer.agents.scrape.sources import AUTO, Gap, Sources
 from gatherer.errors import ScrapeError
-from gatherer.preflight.facts import Agent, Evidence
+from gatherer.preflight.target_facts import Agent, TargetFacts
 from gatherer.target.values import Target
 from gatherer.timeouts import within
 
@@ -20,7 +20,7 @@ AGENT_SECONDS = 20.0
 """How long looking for agents may take; it lists the pods of the node."""
 
 
-async def ask_agents(access: ClusterAccess, evidence: Evidence) -> Evidence:
+async def ask_agents(access: ClusterAccess, evidence: TargetFacts) -> TargetFacts:
     """Returns the evidence with the agents around the target.
 
     Args:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from gatherer.errors import Forbidden, GathererError
 from gatherer.preflight.checks import rights
 from gatherer.preflight.collect import ask, caught
-from gatherer.preflight.evaluation import judge
-from gatherer.preflight.facts import Evidence, Question
+from gatherer.preflight.evaluation import evaluate
 from gatherer.preflight.findings import Level
+from gatherer.preflight.target_facts import TargetFacts, TargetRef
 from gatherer.target.runtime import HunterChannel, Runtime
 from gatherer.target.values import HunterImage, Target, TargetEnd
 from gatherer.timeouts import within
@@ -42,7 +42,7 @@ class CheckedRuntime:
         self,
         runtime: Runtime,
         cluster: ClusterConnection,
-        question: Question,
+        question: TargetRef,
         *,
         allowed: bool = False,
     ) -> None:
@@ -136,12 +136,12 @@ class CheckedRuntime:
                 evidence = await ask(self._cluster.access, self._cluster.api, self._question)
         except (TimeoutError, GathererError):
             return
-        found = judge(evidence).stopping
+        found = evaluate(evidence).stopping
         if found is not None:
             error.cause, error.remedy = str(found), found.remedy or error.remedy
 
 
-async def check_rights(api: KubernetesApi, question: Question) -> None:
+async def check_rights(api: KubernetesApi, question: TargetRef) -> None:
     """Makes sure that the user may do what every capture does, as far as the server says.
 
     Args:
@@ -161,7 +161,7 @@ async def check_rights(api: KubernetesApi, question: Question) -> None:
     if False not in told.values():
         return
     version, user = await asyncio.gather(caught(api.version()), caught(api.user()))
-    evidence = Evidence(
+    evidence = TargetFacts(
         question,
         version=version if isinstance(version, str) else "",
         user=user if isinstance(user, str) else "",

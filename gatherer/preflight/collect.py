@@ -20,9 +20,9 @@ from gatherer.kube.objects.containers import check_running, choose_container
 from gatherer.kube.objects.models import Pod
 from gatherer.kube.objects.node import Node
 from gatherer.preflight.checks.rights import RIGHTS, missing
-from gatherer.preflight.facts import Evidence, Question
+from gatherer.preflight.target_facts import TargetFacts, TargetRef
 from gatherer.probe.container_probe import PROBE_SECONDS, look_inside
-from gatherer.probe.facts import Interior
+from gatherer.probe.facts import ContainerFacts
 from gatherer.probe.interpreters import ExecStreams, OpenExec
 from gatherer.timeouts import within
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def ask(access: ClusterAccess, api: KubernetesApi, question: Question) -> Evidence:
+async def ask(access: ClusterAccess, api: KubernetesApi, question: TargetRef) -> TargetFacts:
     """Returns all that can be learned about a target; failures are part of it.
 
     Args:
@@ -45,7 +45,7 @@ async def ask(access: ClusterAccess, api: KubernetesApi, question: Question) -> 
     return await ask_inside(access, await ask_cluster(api, question))
 
 
-async def ask_inside(access: ClusterAccess, evidence: Evidence) -> Evidence:
+async def ask_inside(access: ClusterAccess, evidence: TargetFacts) -> TargetFacts:
     """Returns the evidence with what an exec shows, where one makes sense.
 
     Args:
@@ -76,7 +76,7 @@ async def ask_inside(access: ClusterAccess, evidence: Evidence) -> Evidence:
     return await ask_others(seen, execs_in) if wants_others(seen) else seen
 
 
-def wants_others(evidence: Evidence) -> bool:
+def wants_others(evidence: TargetFacts) -> bool:
     """Whether hunter may have to run in another container that sees the target's processes."""
     pod, interior = evidence.pod, evidence.interior
     if pod is None or not pod.shares_process_namespace or evidence.interior_failure is not None:
@@ -85,7 +85,7 @@ def wants_others(evidence: Evidence) -> bool:
     return not goes_inside(way, interior, shared=True)
 
 
-async def ask_others(evidence: Evidence, execs_in: Callable[[str], OpenExec]) -> Evidence:
+async def ask_others(evidence: TargetFacts, execs_in: Callable[[str], OpenExec]) -> TargetFacts:
     """Returns the evidence with what the pod's other containers show, the first that will do last.
 
     Args:
@@ -94,7 +94,7 @@ async def ask_others(evidence: Evidence, execs_in: Callable[[str], OpenExec]) ->
     """
     assert evidence.pod is not None
     assert evidence.container is not None
-    others: dict[str, Interior | None] = {}
+    others: dict[str, ContainerFacts | None] = {}
     for other in (*evidence.pod.containers, *evidence.pod.init_containers):
         if other.name == evidence.container.name or other.state.kind != "running":
             continue
@@ -108,7 +108,7 @@ async def ask_others(evidence: Evidence, execs_in: Callable[[str], OpenExec]) ->
     return replace(evidence, others=others)
 
 
-async def ask_cluster(api: KubernetesApi, question: Question) -> Evidence:
+async def ask_cluster(api: KubernetesApi, question: TargetRef) -> TargetFacts:
     """Returns what the API server tells. All requests but that for the node go out at once.
 
     Args:
@@ -121,7 +121,7 @@ async def ask_cluster(api: KubernetesApi, question: Question) -> Evidence:
         caught(api.read_pod(question.namespace, question.pod)),
         *(caught(api.may(right, question.namespace)) for right in RIGHTS),
     )
-    evidence = Evidence(
+    evidence = TargetFacts(
         question,
         failure=_common_failure((version, pod, *rights)),
         version=version if isinstance(version, str) else "",
@@ -143,7 +143,7 @@ async def ask_cluster(api: KubernetesApi, question: Question) -> Evidence:
     return evidence
 
 
-async def ask_container(evidence: Evidence, open_exec: OpenExec) -> Evidence:
+async def ask_container(evidence: TargetFacts, open_exec: OpenExec) -> TargetFacts:
     """Returns the evidence with what the inside of the container shows.
 
     Args:
@@ -166,7 +166,7 @@ async def ask_container(evidence: Evidence, open_exec: OpenExec) -> Evidence:
     return replace(evidence, interior=seen, refused=refused)
 
 
-def _choose(evidence: Evidence, pod: Pod) -> Evidence:
+def _choose(evidence: TargetFacts, pod: Pod) -> TargetFacts:
     """Returns the evidence with the container that is meant, and why it cannot be captured."""
     try:
         container = choose_container(pod, evidence.question.container)

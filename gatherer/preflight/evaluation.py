@@ -6,9 +6,9 @@ from gatherer.preflight.checks import (
     agents,
     cluster,
     cpu,
+    headroom,
     inside,
-    memory,
-    node,
+    kernel,
     privileges,
     processes,
     rights,
@@ -16,18 +16,18 @@ from gatherer.preflight.checks import (
     way_in,
     workload,
 )
-from gatherer.preflight.facts import Evidence
 from gatherer.preflight.findings import Finding, Report
+from gatherer.preflight.target_facts import TargetFacts
 
 CHECKS = (
     cluster,
     rights,
     workload,
-    node,
+    kernel,
     inside,
     privileges,
     processes,
-    memory,
+    headroom,
     cpu,
     way_in,
     tracing,
@@ -35,7 +35,7 @@ CHECKS = (
 )
 
 
-def judge(evidence: Evidence) -> Report:
+def evaluate(evidence: TargetFacts) -> Report:
     """Returns what the answers mean.
 
     Args:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from gatherer.kube.answers import exec_error, is_refused_program
 from gatherer.kube.exec.channels import STDOUT, ExecExited, ExecFailed, ExecInterrupted, StreamData
-from gatherer.probe.answers import glance, interior
-from gatherer.probe.facts import Interior, Memory
+from gatherer.probe.facts import ContainerFacts, Memory
 from gatherer.probe.interpreters import CANDIDATES, SHELLS, OpenExec, interrupted
+from gatherer.probe.output import glance, interior
 from gatherer.probe.program import glance_script, python_program, shell_script
 from gatherer.text import one_line
 
@@ -49,7 +49,7 @@ async def glance_inside(open_exec: OpenExec) -> tuple[Memory | None, str] | None
     return None
 
 
-async def look_inside(open_exec: OpenExec) -> tuple[Interior | None, str]:
+async def look_inside(open_exec: OpenExec) -> tuple[ContainerFacts | None, str]:
     """Asks the first shell that runs, else the first Python; tells what refused to run."""
     refused = ""
     for shell in SHELLS:

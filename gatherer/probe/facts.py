@@ -10,7 +10,7 @@ from hg_shared.rights import Rights
 
 
 @dataclass(frozen=True)
-class Place:
+class WritableDir:
     """A directory of the container that its user may write to.
 
     Attributes:
@@ -71,7 +71,7 @@ class Process:
 
 
 @dataclass(frozen=True)
-class Interior:
+class ContainerFacts:
     """What the probe saw inside the container.
 
     Attributes:
@@ -103,7 +103,7 @@ class Interior:
     machine: str = ""
     memory: Memory | None = None
     cpus: float | None = None
-    places: tuple[Place, ...] = ()
+    places: tuple[WritableDir, ...] = ()
     processes: tuple[Process, ...] = ()
     cut: bool = False
     interpreters: tuple[Interpreter, ...] = ()

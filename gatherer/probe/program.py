@@ -1,7 +1,7 @@
 """What is run in the container to learn about it. It writes nothing and starts little.
 
 Two programs with the same output: one for a POSIX shell that may have nothing but its builtins,
-one for a Python in an image without a shell. The output is read by `gatherer.probe.answers`:
+one for a Python in an image without a shell. The output is read by `gatherer.probe.output`:
 sections that begin with a line `@name`, each with the contents of a file or the lines of a loop.
 
 - The processes of the container are those in the cgroup of the probe itself; where the PID

@@ -115,7 +115,7 @@ class Accounts:
 
 
 @dataclass(frozen=True)
-class ProcessSettlement:
+class ProcessReconciliation:
     """One process in the final books: seen = received + lost.
 
     Attributes:
@@ -136,7 +136,7 @@ class ProcessSettlement:
 
 
 @dataclass(frozen=True)
-class Settlement:
+class Reconciliation:
     """The final books: seen = received + lost.
 
     Attributes:
@@ -149,7 +149,7 @@ class Settlement:
         waiting: of those received, the ones that are in the spool and not yet in the logs.
     """
 
-    processes: dict[int, ProcessSettlement]
+    processes: dict[int, ProcessReconciliation]
     seen: int
     received: int
     lost: int
@@ -158,13 +158,13 @@ class Settlement:
     waiting: int = 0
 
 
-def settle(
+def reconcile(
     accounts: Accounts,
     goodbye: Goodbye | None,
     declared: Mapping[int, str],
     *,
     spooled: bool = False,
-) -> Settlement:
+) -> Reconciliation:
     """Compares what arrived with what hunter says it took.
 
     Args:
@@ -187,14 +187,16 @@ def settle(
     if goodbye is None:
         return _without_totals(accounts, problems)
     totals = _totals(goodbye, problems)
-    processes: dict[int, ProcessSettlement] = {}
+    processes: dict[int, ProcessReconciliation] = {}
     waiting = 0
     for ordinal in sorted(accounts.processes.keys() | totals.keys()):
         got = accounts.processes.get(ordinal, ProcessAccount())
         name = declared.get(ordinal, f"process {ordinal}")
         if ordinal not in totals:
             problems.append(f"hunter gives no totals of {name}")
-            processes[ordinal] = ProcessSettlement(got.received + got.lost, got.received, got.lost)
+            processes[ordinal] = ProcessReconciliation(
+                got.received + got.lost, got.received, got.lost
+            )
             continue
         seen, lost, reason, held = totals[ordinal]
         transit = seen - lost - got.received
@@ -206,11 +208,11 @@ def settle(
             transit, lost = 0, max(lost, got.lost)
         if spooled:
             waiting += transit
-            processes[ordinal] = ProcessSettlement(
+            processes[ordinal] = ProcessReconciliation(
                 got.received + transit + lost, got.received + transit, lost, 0, reason, held
             )
             continue
-        processes[ordinal] = ProcessSettlement(
+        processes[ordinal] = ProcessReconciliation(
             got.received + lost + transit, got.received, lost + transit, transit, reason, held
         )
     seen, received, lost, transit = _sums(processes)
@@ -223,18 +225,18 @@ def settle(
         # What nobody accounts for is lost.
         unaccounted = max(0, goodbye.seen - seen)
         seen, lost = seen + unaccounted, lost + unaccounted
-    return Settlement(processes, seen, received, lost, transit, _bounded(problems), waiting)
+    return Reconciliation(processes, seen, received, lost, transit, _bounded(problems), waiting)
 
 
-def _without_totals(accounts: Accounts, problems: list[str]) -> Settlement:
+def _without_totals(accounts: Accounts, problems: list[str]) -> Reconciliation:
     processes = {
-        ordinal: ProcessSettlement(got.received + got.lost, got.received, got.lost)
+        ordinal: ProcessReconciliation(got.received + got.lost, got.received, got.lost)
         for ordinal, got in sorted(accounts.processes.items())
     }
     seen, received, lost, _ = _sums(processes)
     # Which process they belong to only hunter's totals could tell.
     transit = accounts.missing + accounts.undeclared
-    return Settlement(
+    return Reconciliation(
         processes, seen + transit, received, lost + transit, transit, _bounded(problems)
     )
 
@@ -248,7 +250,7 @@ def _bounded(problems: list[str]) -> tuple[str, ...]:
     return (*kept, f"{counted(more, 'more contradiction')} in hunter's totals")
 
 
-def _sums(processes: Mapping[int, ProcessSettlement]) -> tuple[int, int, int, int]:
+def _sums(processes: Mapping[int, ProcessReconciliation]) -> tuple[int, int, int, int]:
     values = processes.values()
     return (
         sum(p.seen for p in values),

@@ -13,7 +13,7 @@ _PROCESS = 76
 _LENGTH_WORD = 84 // 4
 
 
-class Share(NamedTuple):
+class ProcessRecords(NamedTuple):
     """What a batch holds of one process.
 
     Attributes:
@@ -30,7 +30,7 @@ class Share(NamedTuple):
         return len(self.heads) // HEAD_SIZE
 
 
-def by_process(batch: Batch, skip: int = 0) -> dict[int, Share]:
+def by_process(batch: Batch, skip: int = 0) -> dict[int, ProcessRecords]:
     """Returns the records of each process in a batch.
 
     Args:
@@ -46,7 +46,7 @@ def by_process(batch: Batch, skip: int = 0) -> dict[int, Share]:
         return {}
     if _same_process(heads):
         ordinal = int.from_bytes(heads[_PROCESS : _PROCESS + 4], "little")
-        return {ordinal: Share(heads, captures)}
+        return {ordinal: ProcessRecords(heads, captures)}
     words = memoryview(heads).cast("I")
     ends = list(accumulate(words[_LENGTH_WORD::_WORDS]))
     split: dict[int, tuple[list[bytes], list[bytes]]] = {}
@@ -60,7 +60,10 @@ def by_process(batch: Batch, skip: int = 0) -> dict[int, Share]:
         if end != before:
             own[1].append(captures[before:end])
             before = end
-    return {ordinal: Share(b"".join(own[0]), b"".join(own[1])) for ordinal, own in split.items()}
+    return {
+        ordinal: ProcessRecords(b"".join(own[0]), b"".join(own[1]))
+        for ordinal, own in split.items()
+    }
 
 
 def _same_process(heads: bytes) -> bool:
@@ -98,7 +101,7 @@ class Watermarks:
         return min(self._sources.values(), default=0)
 
 
-class Held:
+class WatermarkBuffer:
     """Bounds what waits for the watermark: one that is kept back is overtaken.
 
     What started up to the end of one epoch is printed by the end of the next, so that no more than

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gatherer.config import LinesConfig
-from gatherer.rendering.accounting import Accounts, Settlement, settle
-from gatherer.rendering.demux import Held, Share, Watermarks, by_process
+from gatherer.rendering.accounting import Accounts, Reconciliation, reconcile
+from gatherer.rendering.demux import ProcessRecords, WatermarkBuffer, Watermarks, by_process
 from gatherer.rendering.progress import Drop, Loss, Progress
 from gatherer.rendering.strace.args.descriptor_table import DescriptorTable
 from gatherer.rendering.strace.args.descriptors import Descriptors
@@ -206,7 +206,7 @@ class Rendering:
         self._by_pid: dict[int, _Process] = {}
         self._waiting: dict[str, _Process] = {}
         self._watermarks = Watermarks()
-        self._held = Held(MAX_HELD_BYTES)
+        self._held = WatermarkBuffer(MAX_HELD_BYTES)
         self._losses: dict[int, Loss] = {}
         # The heads of the last batch of each source.
         self._last: dict[int, bytes] = {}
@@ -247,13 +247,13 @@ class Rendering:
         rows = (row for heads in self._last.values() for row in HEAD.iter_unpack(heads))
         return max(self._watermarks.now, max((row[0] + row[1] for row in rows), default=0))
 
-    def settlement(self) -> Settlement:
+    def settlement(self) -> Reconciliation:
         """Returns the books, which are final when the Goodbye is among what was received."""
         names = {
             ordinal: f"{process.command}-{process.pid}"
             for ordinal, process in self._processes.items()
         }
-        return settle(self.accounts, self._goodbye, names)
+        return reconcile(self.accounts, self._goodbye, names)
 
     def _note_transit(self) -> None:
         """Notes at the end of each log what was sent and never arrived.
@@ -367,7 +367,7 @@ class Rendering:
                 words = f"{counted(len(unknown), 'record')} of the unknown {noun} {unknown[0]}"
                 accounts.damage.note(f"frame {frame.seq}: {words}")
 
-    def _take_notes(self, ordinal: int, share: Share) -> int:
+    def _take_notes(self, ordinal: int, share: ProcessRecords) -> int:
         """Takes what is told about the stream itself, and returns how many records that is."""
         kinds = share.heads[_KIND::HEAD_SIZE]
         notes = sum(kinds.count(kind) for kind in NOTES)

@@ -21,8 +21,8 @@ from gatherer.errors import (
 )
 from gatherer.guest import rejoin_relay
 from gatherer.guest.receive_hunter import RECEIVED
-from gatherer.inject.injector import Entered, Entry
-from gatherer.inject.plan import Injection
+from gatherer.inject.injector import InjectedHunter, Injector
+from gatherer.inject.plan import InjectionConfig
 from gatherer.kube.exec.channels import STDOUT, ExecExited, ExecFailed, ExecInterrupted, StreamData
 from gatherer.kube.objects.containers import check_running, choose_container
 from gatherer.kube.objects.endings import (
@@ -85,7 +85,7 @@ class KubernetesRuntime:
         context: str | None = None,
         kubeconfig: str | None = None,
         cluster: ClusterConnection | None = None,
-        injection: Injection | None = None,
+        injection: InjectionConfig | None = None,
     ) -> None:
         self._pod = pod
         self._container = container
@@ -96,8 +96,8 @@ class KubernetesRuntime:
         self._api: KubernetesApi | None = None
         self._target: Target | None = None
         self._instance: Instance | None = None
-        self._injection = injection or Injection()
-        self._entered: Entered | None = None
+        self._injection = injection or InjectionConfig()
+        self._entered: InjectedHunter | None = None
         self._fresh_pod: Pod | None = None
         self._began_at = 0.0
         self._seen: LastSeen | None = None
@@ -219,7 +219,7 @@ class KubernetesRuntime:
                 pod = await self._api.read_pod(target.namespace, target.pod)
             self._began_at = time.monotonic()
             container = choose_container(pod, target.container)
-            entry = Entry(self._api, self._open_exec_in, pod, container, self._injection)
+            entry = Injector(self._api, self._open_exec_in, pod, container, self._injection)
             self._entered = await entry.enter(hunter, arguments, before)
         return ExecHunterChannel(self._entered)
 
@@ -367,7 +367,7 @@ class ExecHunterChannel:
         entered: hunter as `gatherer.inject.injector` brought it in.
     """
 
-    def __init__(self, entered: Entered) -> None:
+    def __init__(self, entered: InjectedHunter) -> None:
         started = entered.started
         self.inject = entered.inject
         self.explanation = entered.explanation

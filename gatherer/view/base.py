@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from gatherer.view.status import Start, Status, Waiting
+from gatherer.view.status import CaptureStatus, Start, Waiting
 from gatherer.view.summary import Summary
 
 
@@ -28,7 +28,7 @@ class View(Protocol):
         """Something gatherer has to say."""
         ...
 
-    def status(self, status: Status) -> None:
+    def status(self, status: CaptureStatus) -> None:
         """The state of things, about once a second."""
         ...
 

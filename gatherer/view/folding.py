@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gatherer.view.base import View
-from gatherer.view.status import Start, Status, Waiting
+from gatherer.view.status import CaptureStatus, Start, Waiting
 from gatherer.view.summary import Summary
 
 KINDS = frozenset({"scan", "attach", "attach_failed", "smaps", "exec", "exit", "detach"})
@@ -98,7 +98,7 @@ class FoldedView:
         """Passes it on."""
         self._view.note(text)
 
-    def status(self, status: Status) -> None:
+    def status(self, status: CaptureStatus) -> None:
         """Passes it on, with what was not shown."""
         self._tell()
         self._view.status(status)

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from gatherer.clock import rfc3339
 from gatherer.text import json_line
-from gatherer.view.status import Start, Status, Waiting, WaitingNews
+from gatherer.view.status import CaptureStatus, Start, Waiting, WaitingNews
 from gatherer.view.summary import Summary
 
 WAITING_SECONDS = 10.0
@@ -119,7 +119,7 @@ class JsonView:
         """Writes `note`."""
         self._lines.write({"event": "note", "text": text})
 
-    def status(self, status: Status) -> None:
+    def status(self, status: CaptureStatus) -> None:
         """Writes `status`."""
         self._lines.write({"event": "status", **asdict(status)})
 

@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from gatherer.text import byte_count, duration, fitted, printable
-from gatherer.view.events import EventLines
+from gatherer.view.event_lines import EventLines
 from gatherer.view.sentences import start_lines, status_line, waiting_line
-from gatherer.view.status import ProcessStatus, Start, Status, Waiting, WaitingNews
+from gatherer.view.status import CaptureStatus, ProcessStatus, Start, Waiting, WaitingNews
 from gatherer.view.summary import Summary
 
 MAX_ROWS = 20
@@ -67,7 +67,7 @@ class Screen:
 
     def draw(self, drawn: RenderableType) -> None:
         """Draws, in the place of what was drawn before."""
-        self.events.settle()
+        self.events.reconcile()
         self._guarded(lambda: self._draw(drawn))
 
     def close(self) -> None:
@@ -182,7 +182,7 @@ class LiveView:
         """Writes the note above the table."""
         self._screen.say(printable(text, 500))
 
-    def status(self, status: Status) -> None:
+    def status(self, status: CaptureStatus) -> None:
         """Draws the table."""
         table = self.table(status)
         hint = "stopping" if status.stopping else "Ctrl-C ends the capture"
@@ -204,7 +204,7 @@ class LiveView:
         """Gives the terminal back; may be called twice."""
         self._screen.close()
 
-    def table(self, status: Status) -> Table:
+    def table(self, status: CaptureStatus) -> Table:
         """Returns the table of a status.
 
         Args:

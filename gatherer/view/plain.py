@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 from gatherer.text import fitted, printable
-from gatherer.view.events import EventLines
+from gatherer.view.event_lines import EventLines
 from gatherer.view.sentences import start_lines, status_line, waiting_line
-from gatherer.view.status import Start, Status, Waiting, WaitingNews
+from gatherer.view.status import CaptureStatus, Start, Waiting, WaitingNews
 from gatherer.view.summary import Summary
 
 STATUS_SECONDS = 10.0
@@ -78,7 +78,7 @@ class PlainLines:
             seconds: since the capture began.
             line: the same time, a colon and the state.
         """
-        self.events.settle()
+        self.events.reconcile()
         if seconds - self._said_at < self._status_seconds:
             return
         self._said_at = seconds
@@ -137,7 +137,7 @@ class PlainView:
         """Writes the note."""
         self._lines.say(printable(text, 500))
 
-    def status(self, status: Status) -> None:
+    def status(self, status: CaptureStatus) -> None:
         """Writes a status line, every 10 s and only when something changed but the time."""
         self._lines.status(status.seconds, status_line(status))
 

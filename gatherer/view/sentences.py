@@ -7,7 +7,7 @@ from typing import Any
 
 from gatherer.target.values import TargetName
 from gatherer.text import byte_count, counted, duration, printable
-from gatherer.view.status import FleetStatus, Start, Status, Waiting
+from gatherer.view.status import CaptureStatus, FleetStatus, Start, Waiting
 from hg_shared.messages import Hello
 
 
@@ -134,7 +134,7 @@ def hidden_processes(fields: Mapping[str, Any]) -> str:
     return f"{number} of the target, {fields.get('cause', '?')}; {fields.get('remedy', '?')}"[:1000]
 
 
-def status_line(status: Status) -> str:
+def status_line(status: CaptureStatus) -> str:
     """Returns the state of a capture as one line."""
     traced = sum(process.state == "traced" for process in status.processes)
     line = f"{status.seconds:.0f} s: {traced} traced, {counted(status.received, 'record')},"

@@ -56,7 +56,7 @@ class ProcessStatus:
 
 
 @dataclass(frozen=True)
-class Status:
+class CaptureStatus:
     """The capture at one moment.
 
     Attributes:
@@ -132,7 +132,7 @@ class TargetStatus:
 
     name: TargetName
     state: str
-    status: Status | None
+    status: CaptureStatus | None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from gatherer.inject.exec_start import program_text
-from gatherer.inject.portable_python import LOADER, PROGRAM, Bundle, make_bundle
+from gatherer.inject.portable_python import LOADER, PROGRAM, PortablePython, make_bundle
 from gatherer.inject.zipapp import hunter_image
 from gatherer.target.values import HunterImage
 
@@ -30,7 +30,7 @@ def measure(folder: Path) -> dict[str, float]:
         file = directory / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
-        file.chmod(0o700 if path in Bundle.EXECUTABLE else 0o600)
+        file.chmod(0o700 if path in PortablePython.EXECUTABLE else 0o600)
     bundled = _first_word(
         [
             *(str(directory / LOADER), "--library-path", str(directory / "lib")),

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gatherer.capture.target_capture import Capture
+from gatherer.capture.target_capture import TargetCapture
 from gatherer.commands.run import renderer_factory
 from gatherer.config import CaptureConfig, TargetConfig
 from gatherer.target.values import Exit, HunterImage, Target
@@ -136,7 +136,7 @@ async def _run(stream: Path, output: Path, last_seq: int) -> dict[str, Any]:
         target=TargetConfig("local"), pids=(streams.PID,), output=output, max_log_size=1 << 50
     )
     with open(os.devnull, "w") as nothing:
-        session = Capture(
+        session = TargetCapture(
             config,
             FileRuntime(channel),
             HunterImage(b"", "0" * 64),

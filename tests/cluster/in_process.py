@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from gatherer.capture.session import RendererFactory
-from gatherer.capture.target_capture import Capture
+from gatherer.capture.hunter_session import RendererFactory
+from gatherer.capture.target_capture import TargetCapture
 from gatherer.config import CaptureConfig, TargetConfig
-from gatherer.inject.plan import Injection
+from gatherer.inject.plan import InjectionConfig
 from gatherer.inject.zipapp import hunter_image
 from gatherer.runtimes.kubernetes import KubernetesRuntime
 from gatherer.timeouts import Timeouts
-from gatherer.view.status import Start, Status, Waiting
+from gatherer.view.status import CaptureStatus, Start, Waiting
 from gatherer.view.summary import Summary
 from tests.cluster.faulty_proxy import FaultyProxy
 from tests.cluster.kube_access import edited_kubeconfig
@@ -29,7 +29,7 @@ class Watching:
     def __init__(self) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.notes: list[str] = []
-        self.states: list[Status] = []
+        self.states: list[CaptureStatus] = []
         self._changed = asyncio.Condition()
         self._waiters: set[asyncio.Future[None]] = set()
 
@@ -46,7 +46,7 @@ class Watching:
         self.notes.append(text)
         self._tell()
 
-    def status(self, status: Status) -> None:
+    def status(self, status: CaptureStatus) -> None:
         self.states.append(status)
         self._tell()
 
@@ -114,7 +114,7 @@ class ProxiedCapture:
         }  # fmt: skip
         self.config = CaptureConfig(target=TargetConfig(pod=pod), output=self.output, **settings)
         self._make_renderer = renderer
-        self.capture: Capture
+        self.capture: TargetCapture
         self._runtime: KubernetesRuntime
         self._task: asyncio.Task[Summary]
 
@@ -125,9 +125,9 @@ class ProxiedCapture:
         self._runtime = KubernetesRuntime(
             self.config.target.pod,
             kubeconfig=str(self._kubeconfig),
-            injection=Injection(self.config.inject),
+            injection=InjectionConfig(self.config.inject),
         )
-        self.capture = Capture(
+        self.capture = TargetCapture(
             self.config,
             self._runtime,
             hunter_image(),

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from gatherer.errors import DeployError
-from gatherer.inject.plan import Injection
+from gatherer.inject.plan import InjectionConfig
 from gatherer.kube.exec.channels import V4, V5
 from gatherer.runtimes import kubernetes as runtime_module
 from gatherer.runtimes.kubernetes import KubernetesRuntime
@@ -65,7 +65,7 @@ async def start(cluster: StandInCluster) -> AsyncIterator[Start]:
         inject: str = "auto",
     ) -> HunterChannel:
         runtime = KubernetesRuntime(
-            pod, kubeconfig=str(cluster.kubeconfig), injection=Injection(inject)
+            pod, kubeconfig=str(cluster.kubeconfig), injection=InjectionConfig(inject)
         )
         opened.append(runtime)
         image = zipapp(source) if isinstance(source, str) else source

@@ -22,7 +22,7 @@ from gatherer.errors import (
     TargetNotRunning,
     Unauthorized,
 )
-from gatherer.inject.plan import Injection
+from gatherer.inject.plan import InjectionConfig
 from gatherer.kube.auth.credentials import load_access
 from gatherer.runtimes.kubernetes import KubernetesRuntime
 from gatherer.target.values import HunterImage
@@ -136,7 +136,7 @@ async def test_a_pod_that_does_not_exist(cluster: StandInCluster) -> None:
 async def test_a_container_without_python(
     cluster: StandInCluster, recorded_pods: frozenset[str]
 ) -> None:
-    error = await refused_start(cluster.kubeconfig, "barepod", injection=Injection("memory"))
+    error = await refused_start(cluster.kubeconfig, "barepod", injection=InjectionConfig("memory"))
     assert type(error) is DeployError
     assert "in container 'barecontainer' of pod 'barepod': it has no Python" in str(error)
 

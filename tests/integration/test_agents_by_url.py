@@ -51,7 +51,7 @@ def wait_for_gap(gatherer: GathererProcess) -> dict[str, Any]:
     gatherer.interrupt()
     code, _ = gatherer.finish()
     assert code == 0
-    assert gatherer.capture.session()["complete"] is True
+    assert gatherer.session()["complete"] is True
     return gap
 
 
@@ -86,7 +86,7 @@ def test_the_real_node_exporter_beside_a_capture(tmp_path: Path) -> None:
     assert {line["type"] for line in first} == {family.type for family in families}
     cpu = [line for line in lines if line["name"] == "node_cpu_seconds_total"]
     assert all(line["rate"] >= 0 for line in cpu if line["time"] != lines[0]["time"])
-    (report,) = gatherer.capture.session()["agents"]
+    (report,) = gatherer.session()["agents"]
     assert report["agent"] == "prometheus"
     assert report["samples"] == len(lines)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gatherer.inject.exec_start import program_text
-from gatherer.inject.portable_python import LOADER, PROGRAM, Bundle, make_bundle
+from gatherer.inject.portable_python import LOADER, PROGRAM, PortablePython, make_bundle
 from gatherer.inject.zipapp import hunter_image
 from hg_shared.framing import FrameDecoder
 from hg_shared.messages import Goodbye, Hello
@@ -27,12 +27,12 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def bundle() -> Bundle:
+def bundle() -> PortablePython:
     return make_bundle(hunter_image())
 
 
 @pytest.fixture
-def root(tmp_path: Path, bundle: Bundle) -> Path:
+def root(tmp_path: Path, bundle: PortablePython) -> Path:
     """A root with a busybox and the bundle."""
     for folder in ("bin", "dev", "proc", "tmp"):
         (tmp_path / folder).mkdir()
@@ -43,7 +43,7 @@ def root(tmp_path: Path, bundle: Bundle) -> Path:
         file = tmp_path / DIRECTORY[1:] / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
-        file.chmod(0o700 if path in Bundle.EXECUTABLE else 0o600)
+        file.chmod(0o700 if path in PortablePython.EXECUTABLE else 0o600)
     return tmp_path
 
 
@@ -66,7 +66,7 @@ def start(
     )
 
 
-def test_it_becomes_hunter_and_nothing_stays(root: Path, bundle: Bundle) -> None:
+def test_it_becomes_hunter_and_nothing_stays(root: Path, bundle: PortablePython) -> None:
     arguments = ("--memory", "1000000000000", "--frequency", "1")
     done = start(root, bundle.digest, hunter_image().data, *arguments)
     assert done.stderr == b"hunter: received\n"
@@ -85,7 +85,7 @@ def test_it_becomes_hunter_and_nothing_stays(root: Path, bundle: Bundle) -> None
     assert list((root / "tmp").iterdir()) == []
 
 
-def test_a_file_that_was_damaged_is_noticed(root: Path, bundle: Bundle) -> None:
+def test_a_file_that_was_damaged_is_noticed(root: Path, bundle: PortablePython) -> None:
     library = next((root / DIRECTORY[1:]).glob("lib/python*.zip"))
     data = bytearray(library.read_bytes())
     data[-1] ^= 1
@@ -96,21 +96,21 @@ def test_a_file_that_was_damaged_is_noticed(root: Path, bundle: Bundle) -> None:
     assert list((root / "tmp").iterdir()) == []
 
 
-def test_a_hunter_that_did_not_arrive_whole(root: Path, bundle: Bundle) -> None:
+def test_a_hunter_that_did_not_arrive_whole(root: Path, bundle: PortablePython) -> None:
     done = start(root, bundle.digest, hunter_image().data[:1000])
     assert done.returncode == 97
     assert b"stdin ended after 1000 of" in done.stderr
     assert list((root / "tmp").iterdir()) == []
 
 
-def test_a_bad_option_is_told_as_ever(root: Path, bundle: Bundle) -> None:
+def test_a_bad_option_is_told_as_ever(root: Path, bundle: PortablePython) -> None:
     done = start(root, bundle.digest, hunter_image().data, "--frequency", "never")
     assert done.returncode == 2
     assert b"hunter: error: " in done.stderr
     assert list((root / "tmp").iterdir()) == []
 
 
-def test_the_same_bytes_twice(bundle: Bundle) -> None:
+def test_the_same_bytes_twice(bundle: PortablePython) -> None:
     again = make_bundle(hunter_image())
     assert hashlib.sha256(again.to_zip()).digest() == hashlib.sha256(bundle.to_zip()).digest()
 
@@ -125,7 +125,7 @@ def test_python_minus_m_writes_one(tmp_path: Path) -> None:
         text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert Bundle.from_zip(file.read_bytes()).digest in done.stdout
+    assert PortablePython.from_zip(file.read_bytes()).digest in done.stdout
     nowhere = tmp_path / "no" / "bundle.zip"
     failed = subprocess.run(
         [sys.executable, "-m", "gatherer.inject.portable_python", str(nowhere)],

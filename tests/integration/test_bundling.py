@@ -15,8 +15,8 @@ import pytest
 
 from gatherer.errors import DeployError
 from gatherer.guest.receive_hunter import RECEIVED
-from gatherer.inject.portable_python import LOADER, PROGRAM, Bundle
-from gatherer.inject.portable_python_upload import Porter
+from gatherer.inject.portable_python import LOADER, PROGRAM, PortablePython
+from gatherer.inject.portable_python_upload import PortablePythonUploader
 from gatherer.kube.exec.channels import STDERR, STDOUT, ExecEvent, ExecExited, StreamData
 from tests.cluster.standin import pipes
 
@@ -118,10 +118,10 @@ class Container:
         return streams
 
 
-def bundle() -> Bundle:
+def bundle() -> PortablePython:
     big = random.Random(7).randbytes(BIG)
     files = {LOADER: RUNS.encode(), PROGRAM: b"", "lib/libbig.so.1": big, "lib/empty.py": b""}
-    return Bundle("x86_64", "3.11.2", files)
+    return PortablePython("x86_64", "3.11.2", files)
 
 
 def shell_in(directory: Path, name: str) -> str:
@@ -142,7 +142,9 @@ def shell(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 async def carried(container: Container, shell: str, place: Path) -> AsyncIterator[bytes]:
     """Yields what the program that was brought says, and what it says to what it is told."""
-    carrier = Porter(container.open_exec, "container 'c'", shell, str(place), bundle())
+    carrier = PortablePythonUploader(
+        container.open_exec, "container 'c'", shell, str(place), bundle()
+    )
     hunter = b"zipapp\n"
     started = await carrier.start(hunter, hashlib.sha256(hunter).hexdigest(), ["--frequency", "5"])
     try:

@@ -80,6 +80,6 @@ def test_the_soft_limit_is_raised_to_the_hard_one(
         assert gatherer.finish()[0] == 0
     finally:
         gatherer.close()
-    assert gatherer.capture.session()["complete"] is True
+    assert gatherer.session()["complete"] is True
     text = "".join(log.read_text() for log in gatherer.output.glob("*.log"))
     assert sorted(map(int, re.findall(r"/here-(\d+)", text))) == list(range(COUNT))

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from gatherer.agents.child_process import ChildProcess
 from gatherer.agents.container_filter import ContainerFilter
 from gatherer.agents.scrape import parser as parser_module
 from gatherer.agents.scrape.parser import MAX_MEMORY, Parser
-from gatherer.child_process import ChildProcess
 from gatherer.errors import ScrapeError
 from hg_shared.mark import is_marked
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from gatherer.probe.answers import interior
-from gatherer.probe.facts import Interior, Process
+from gatherer.probe.facts import ContainerFacts, Process
+from gatherer.probe.output import interior
 from gatherer.probe.program import python_program, shell_script
 from hg_shared.rights import parse_rights
 from tests.integration.tracee import Tracee, tracers
@@ -38,7 +38,7 @@ def python(version: str) -> str | None:
     return str(found[0]) if found else shutil.which(f"python{version}")
 
 
-def ask(command: list[str], path: str | None = None) -> Interior:
+def ask(command: list[str], path: str | None = None) -> ContainerFacts:
     environment = {**os.environ, **({"PATH": path} if path is not None else {})}
     done = subprocess.run(command, capture_output=True, timeout=60, env=environment)
     assert done.stderr == b""
@@ -47,12 +47,12 @@ def ask(command: list[str], path: str | None = None) -> Interior:
     return seen
 
 
-def find(seen: Interior, pid: int) -> Process:
+def find(seen: ContainerFacts, pid: int) -> Process:
     (found,) = [process for process in seen.processes if process.pid == pid]
     return found
 
 
-def assert_right(seen: Interior, target: Tracee) -> None:
+def assert_right(seen: ContainerFacts, target: Tracee) -> None:
     fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     assert seen.rights == parse_rights({k: v.strip() for k, v in fields.items()}, "")
     assert seen.release == os.uname().release

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gatherer.preflight.checks.tracing import findings
-from gatherer.probe.answers import interior
+from gatherer.probe.output import interior
 from tests.kernels import debian, image, judging
 from tests.unit.gatherer.preflight.situations import target
 

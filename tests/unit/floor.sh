@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Unit tests of hunter and hg_shared on the oldest interpreters hunter runs on.
+# Unit tests of hunter, hg_shared and gatherer's guests on the oldest interpreters hunter runs on.
 # Interpreters come from PATH or from a pyenv; a missing one is named.
 set -u
 cd "$(dirname "$0")/../.."
@@ -23,6 +23,6 @@ for version in 3.8 3.9; do
   fi
   echo "CPython $version:"
   "$venv/bin/python" -m pytest -q -c tests/unit/floor.ini --rootdir . \
-    --junitxml="$reports/unit-$version.xml" tests/unit/hunter tests/unit/hg_shared || status=1
+    --junitxml="$reports/unit-$version.xml" tests/unit/hunter tests/unit/hg_shared tests/unit/gatherer/guest || status=1
 done
 exit $status

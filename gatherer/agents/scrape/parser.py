@@ -13,9 +13,9 @@ import resource
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
+from gatherer.agents.child_process import ChildProcess
 from gatherer.agents.container_filter import ContainerFilter
 from gatherer.agents.scrape.exposition import Reading, read_exposition
-from gatherer.child_process import ChildProcess
 from gatherer.errors import ScrapeError
 from gatherer.timeouts import within
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from gatherer.preflight.facts import Agent, Evidence
 from gatherer.preflight.findings import Finding, Level
+from gatherer.preflight.target_facts import Agent, TargetFacts
 from gatherer.text import printable
 
 _MAX_TEXT = 400
 
 
-def findings(evidence: Evidence) -> list[Finding]:
+def findings(evidence: TargetFacts) -> list[Finding]:
     """Returns a row `agent` for each one, or one that says why there is none."""
     return [_finding(agent) for agent in evidence.agents or ()]
 

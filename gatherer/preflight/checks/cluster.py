@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from gatherer.preflight.facts import Evidence
 from gatherer.preflight.findings import Finding, Level
+from gatherer.preflight.target_facts import TargetFacts
 
 
-def findings(evidence: Evidence) -> list[Finding]:
+def findings(evidence: TargetFacts) -> list[Finding]:
     """Returns the rows `cluster` and `user`."""
     question = evidence.question
     context = f" (context {question.context})" if question.context else ""

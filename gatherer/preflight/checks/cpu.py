@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from gatherer.preflight.facts import Evidence
 from gatherer.preflight.findings import Finding, Level
+from gatherer.preflight.target_facts import TargetFacts
 from hg_shared.cpu_quota import LITTLE_CPUS
 
 
-def findings(evidence: Evidence) -> list[Finding]:
+def findings(evidence: TargetFacts) -> list[Finding]:
     """Returns the row `cpu`, none where there is no limit or nobody could look."""
     cpus = evidence.interior.cpus if evidence.interior is not None else None
     if cpus is None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from gatherer.preflight.facts import Evidence
 from gatherer.preflight.findings import Finding, Level
-from gatherer.probe.facts import Interior
+from gatherer.preflight.target_facts import TargetFacts
+from gatherer.probe.facts import ContainerFacts
 from gatherer.probe.interpreters import MINIMUM_VERSION
 
 _MAX_PLACES = 6
 
 
-def findings(evidence: Evidence) -> list[Finding]:
+def findings(evidence: TargetFacts) -> list[Finding]:
     """Returns the rows `shell`, `python` and `places`, or why nobody could look."""
     if evidence.interior_failure is not None:
         failure = evidence.interior_failure
@@ -33,13 +33,13 @@ def findings(evidence: Evidence) -> list[Finding]:
     ]  # fmt: skip
 
 
-def _shell(interior: Interior) -> Finding:
+def _shell(interior: ContainerFacts) -> Finding:
     if interior.shell:
         return Finding("shell", interior.shell, "")
     return Finding("shell", "none", f"{interior.asked} was asked instead")
 
 
-def _python(interior: Interior) -> Finding:
+def _python(interior: ContainerFacts) -> Finding:
     found = interior.python
     wanted = ".".join(map(str, MINIMUM_VERSION))
     if found is not None:
@@ -57,7 +57,7 @@ def _python(interior: Interior) -> Finding:
     return Finding("python", "none", "hunter has nothing to run on", Level.NOTE)
 
 
-def _places(interior: Interior) -> Finding:
+def _places(interior: ContainerFacts) -> Finding:
     if not interior.places:
         return Finding("places", "nothing is writable", "hunter can only be in memory", Level.NOTE)
     named = [

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gatherer.preflight.facts import Evidence
 from gatherer.preflight.findings import Finding, Level
-from gatherer.probe.facts import Interior
+from gatherer.preflight.target_facts import TargetFacts
+from gatherer.probe.facts import ContainerFacts
 from hg_shared.rights import CAPABILITIES
 
 TELLING = ("SYS_PTRACE", "BPF", "PERFMON", "SYS_ADMIN")
@@ -19,7 +19,7 @@ _YAMA = {
 }
 
 
-def findings(evidence: Evidence) -> list[Finding]:
+def findings(evidence: TargetFacts) -> list[Finding]:
     """Returns the rows `uid`, `capabilities`, `seccomp`, `no_new_privs` and `yama`."""
     interior = evidence.interior
     if interior is None:
@@ -33,7 +33,7 @@ def findings(evidence: Evidence) -> list[Finding]:
     ]
 
 
-def _user(interior: Interior) -> Finding:
+def _user(interior: ContainerFacts) -> Finding:
     uid = interior.rights.uid
     if interior.user_namespace:
         return Finding(
@@ -43,7 +43,7 @@ def _user(interior: Interior) -> Finding:
     return Finding("uid", str(uid), "root" if uid == 0 else "not root")
 
 
-def _capabilities(interior: Interior) -> Finding:
+def _capabilities(interior: ContainerFacts) -> Finding:
     held = interior.rights.capabilities
     telling = [name for name in TELLING if name in held]
     bound = [name for name in TELLING if name in interior.bounding and name not in held]
@@ -75,14 +75,14 @@ def _named(names: object) -> str:
     return f"{words} and {others} others" if others else words
 
 
-def profile_name(evidence: Evidence) -> str:
+def profile_name(evidence: TargetFacts) -> str:
     """Returns what the pod's spec calls the seccomp profile, empty when it says nothing."""
     if evidence.container is None:
         return ""
     return evidence.container.security.profile
 
 
-def _seccomp(evidence: Evidence, interior: Interior) -> Finding:
+def _seccomp(evidence: TargetFacts, interior: ContainerFacts) -> Finding:
     mode = _SECCOMP.get(interior.rights.seccomp, str(interior.rights.seccomp))
     name = profile_name(evidence)
     finding = f"{mode} ({name})" if name else mode
@@ -115,7 +115,7 @@ def is_refusal(call: str, errno: int) -> bool:
     return call != "bpf" and errno in (1, 13, 38)
 
 
-def _yama(interior: Interior) -> Finding:
+def _yama(interior: ContainerFacts) -> Finding:
     scope = interior.rights.yama
     if scope is None:
         return Finding("yama", "not in this kernel", "")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from gatherer.preflight.facts import Evidence
 from gatherer.preflight.findings import Finding, Level
-from gatherer.probe.facts import Interior
+from gatherer.preflight.target_facts import TargetFacts
+from gatherer.probe.facts import ContainerFacts
 from gatherer.text import byte_count, printable
 
 
-def findings(evidence: Evidence) -> list[Finding]:
+def findings(evidence: TargetFacts) -> list[Finding]:
     """Returns the rows `pid namespace` and `processes`."""
     found = []
     pod = evidence.pod
@@ -31,7 +31,7 @@ def findings(evidence: Evidence) -> list[Finding]:
     return found
 
 
-def _processes(interior: Interior) -> Finding:
+def _processes(interior: ContainerFacts) -> Finding:
     processes = [process for process in interior.processes if process.own]
     others = len(interior.processes) - len(processes)
     if not processes:

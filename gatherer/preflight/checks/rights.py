@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 from gatherer.kube.objects.review import Right, grant, role_name, service_account
-from gatherer.preflight.facts import Evidence
 from gatherer.preflight.findings import Finding, Level
+from gatherer.preflight.target_facts import TargetFacts
 
 GET_PODS = Right("get", "pods")
 GET_EXEC = Right("get", "pods/exec")
@@ -31,7 +31,7 @@ RIGHTS = (*NEEDED, *_LOSSES)
 _CREATE_NEEDED_SINCE = (1, 35)  # before, a websocket exec needed `get` alone
 
 
-def findings(evidence: Evidence) -> list[Finding]:
+def findings(evidence: TargetFacts) -> list[Finding]:
     """Returns a row for each right; the ones that stop a capture name each other's absence."""
     if evidence.failure is not None:
         return []
@@ -39,12 +39,12 @@ def findings(evidence: Evidence) -> list[Finding]:
     return [_finding(right, evidence, lacking) for right in RIGHTS]
 
 
-def missing(evidence: Evidence) -> list[Right]:
+def missing(evidence: TargetFacts) -> list[Right]:
     """Returns the rights without which no capture can start, as far as the server says."""
     return [right for right in NEEDED if _is_missing(right, evidence)]
 
 
-def _finding(right: Right, evidence: Evidence, lacking: Sequence[Right]) -> Finding:
+def _finding(right: Right, evidence: TargetFacts, lacking: Sequence[Right]) -> Finding:
     scope = "in the cluster" if right.everywhere else f"in namespace {evidence.namespace}"
     answer = evidence.rights.get(right)
     if answer is None:
@@ -78,7 +78,7 @@ def _finding(right: Right, evidence: Evidence, lacking: Sequence[Right]) -> Find
     )  # fmt: skip
 
 
-def _is_missing(right: Right, evidence: Evidence) -> bool:
+def _is_missing(right: Right, evidence: TargetFacts) -> bool:
     if evidence.rights.get(right) is not False:
         return False
     version = re.match(r"v(\d{1,3})\.(\d{1,3})", evidence.version)
@@ -89,7 +89,7 @@ def _is_missing(right: Right, evidence: Evidence) -> bool:
     )
 
 
-def role_command(rights: Sequence[Right], evidence: Evidence) -> str:
+def role_command(rights: Sequence[Right], evidence: TargetFacts) -> str:
     """Returns the kubectl commands that give rights on one resource to the user.
 
     Args:
@@ -101,7 +101,7 @@ def role_command(rights: Sequence[Right], evidence: Evidence) -> str:
     return grant(verbs, rights[0].resource, evidence.user, namespace)
 
 
-def role_manifest(rights: Sequence[Right], evidence: Evidence) -> str:
+def role_manifest(rights: Sequence[Right], evidence: TargetFacts) -> str:
     """Returns the same as YAML: a role and its binding.
 
     Args:
@@ -141,5 +141,5 @@ subjects:
 """
 
 
-def _user(evidence: Evidence) -> str:
+def _user(evidence: TargetFacts) -> str:
     return evidence.user or "USER"

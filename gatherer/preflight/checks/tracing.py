@@ -6,12 +6,12 @@ import errno
 import re
 
 from gatherer.inject.plan import DEFAULT_IMAGE, own_image
-from gatherer.preflight.checks.node import MACHINES, too_old
+from gatherer.preflight.checks.kernel import MACHINES, too_old
 from gatherer.preflight.checks.privileges import is_refusal, profile_name
 from gatherer.preflight.checks.way_in import choice
-from gatherer.preflight.facts import Evidence
 from gatherer.preflight.findings import Finding, Level
-from gatherer.probe.facts import Interior, Process
+from gatherer.preflight.target_facts import TargetFacts
+from gatherer.probe.facts import ContainerFacts, Process
 from hg_shared.linux_abi import ERRNO
 from hg_shared.rights import Refusal, why_refused
 
@@ -27,7 +27,7 @@ securityContext:
 """
 
 
-def findings(evidence: Evidence) -> list[Finding]:
+def findings(evidence: TargetFacts) -> list[Finding]:
     """Returns the row `tracing`: of the container hunter would run in."""
     chosen = choice(evidence)
     if chosen is None or evidence.machine not in MACHINES or too_old(evidence.kernel):
@@ -37,14 +37,14 @@ def findings(evidence: Evidence) -> list[Finding]:
     return [_inside(evidence, chosen.interior)] if chosen.interior is not None else []
 
 
-def _beside(interior: Interior | None) -> Finding:
+def _beside(interior: ContainerFacts | None) -> Finding:
     """Judges an ephemeral container: it has SYS_PTRACE, and no seccomp profile of the target's."""
     if interior is not None and interior.rights.yama == 3:
         return _denied(why_refused(interior.rights, {}))
     return Finding("tracing", "ptrace: an ephemeral container has SYS_PTRACE", "")
 
 
-def _inside(evidence: Evidence, interior: Interior) -> Finding:
+def _inside(evidence: TargetFacts, interior: ContainerFacts) -> Finding:
     ebpf = no_ebpf(evidence, interior)
     if not ebpf:
         return Finding("tracing", "ebpf", "BPF and PERFMON, or SYS_ADMIN, are in effect")
@@ -72,13 +72,13 @@ def _inside(evidence: Evidence, interior: Interior) -> Finding:
     return Finding("tracing", f"ptrace: {who} may be traced", f"not ebpf: {ebpf}")
 
 
-def candidate(interior: Interior) -> Process | None:
+def candidate(interior: ContainerFacts) -> Process | None:
     """Returns the process tracing is judged by: the container's biggest that nobody traces."""
     mine = [process for process in interior.processes if process.own] or interior.processes
     return next((process for process in mine if not process.tracer), next(iter(mine), None))
 
 
-def no_ebpf(evidence: Evidence, interior: Interior) -> str:
+def no_ebpf(evidence: TargetFacts, interior: ContainerFacts) -> str:
     """Returns why the engine `ebpf` cannot be used, empty when nothing speaks against it."""
     held = interior.rights.capabilities
     missing = [name for name in ("BPF", "PERFMON") if name not in held]
@@ -94,7 +94,7 @@ def no_ebpf(evidence: Evidence, interior: Interior) -> str:
     return ""
 
 
-def _refused_by_seccomp(evidence: Evidence, interior: Interior) -> Refusal | None:
+def _refused_by_seccomp(evidence: TargetFacts, interior: ContainerFacts) -> Refusal | None:
     profile = f" ({name})" if (name := profile_name(evidence)) else ""
     remedy = (
         "allow ptrace in the profile, or set seccompProfile RuntimeDefault on the container; "
@@ -120,7 +120,7 @@ def _refused_by_seccomp(evidence: Evidence, interior: Interior) -> Refusal | Non
     )
 
 
-def _ephemeral(evidence: Evidence) -> str:
+def _ephemeral(evidence: TargetFacts) -> str:
     """Returns the way round the target's own profile and capabilities, and what image it takes."""
     own = evidence.container is not None and own_image(evidence.container, evidence.interior)
     image = "the target's own image" if own else f"image {DEFAULT_IMAGE}, or what --image names"

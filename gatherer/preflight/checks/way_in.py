@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from gatherer.inject.plan import Plan, no_room_beside, plan
+from gatherer.inject.plan import InjectionPlan, no_room_beside, plan
 from gatherer.kube.objects.review import Right
-from gatherer.preflight.facts import Evidence
 from gatherer.preflight.findings import Finding, Level
+from gatherer.preflight.target_facts import TargetFacts
 
 PATCH_EPHEMERAL = Right("patch", "pods/ephemeralcontainers")
 
 
-def choice(evidence: Evidence) -> Plan | None:
+def choice(evidence: TargetFacts) -> InjectionPlan | None:
     """Returns the way a capture would take, None when the container was not looked into."""
     pod, container, interior = evidence.pod, evidence.container, evidence.interior
     if pod is None or container is None or evidence.container_failure is not None:
@@ -21,7 +21,7 @@ def choice(evidence: Evidence) -> Plan | None:
     return plan(container.name, interior, others, evidence.question.force)
 
 
-def findings(evidence: Evidence) -> list[Finding]:
+def findings(evidence: TargetFacts) -> list[Finding]:
     """Returns the row `way in`."""
     chosen = choice(evidence)
     if chosen is None or evidence.container is None:
@@ -74,7 +74,7 @@ def findings(evidence: Evidence) -> list[Finding]:
     ]
 
 
-def _crowded(evidence: Evidence) -> str:
+def _crowded(evidence: TargetFacts) -> str:
     """Returns why the pod has no room for an ephemeral container, empty when it has."""
     assert evidence.pod is not None
     assert evidence.container is not None

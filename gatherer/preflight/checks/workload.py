@@ -6,15 +6,15 @@ from gatherer.errors import Forbidden
 from gatherer.kube.objects.models import Container, Pod
 from gatherer.kube.objects.pod_spec import HealthCheck
 from gatherer.preflight.checks.rights import GET_PODS, missing
-from gatherer.preflight.facts import Evidence
 from gatherer.preflight.findings import Finding, Level
+from gatherer.preflight.target_facts import TargetFacts
 from gatherer.text import how_often
 
 _PATIENT = 5
 """Seconds of timeout from which a slowed-down target hardly fails its probe."""
 
 
-def findings(evidence: Evidence) -> list[Finding]:
+def findings(evidence: TargetFacts) -> list[Finding]:
     """Returns the rows `pod`, `container` and `liveness`."""
     if evidence.failure is not None:
         return []

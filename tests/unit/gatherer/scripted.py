@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gatherer.capture.target_capture import Capture
+from gatherer.capture.target_capture import TargetCapture
 from gatherer.config import CaptureConfig, TargetConfig
 from gatherer.errors import ExecError, GathererError, HunterGone, TargetGone
 from gatherer.rendering.pipeline import LinesFactory, Rendering
@@ -16,7 +16,7 @@ from gatherer.storage.logs import LogDirectory
 from gatherer.storage.spool import restart_of
 from gatherer.target.values import Exit, HunterImage, Target, TargetEnd
 from gatherer.timeouts import Timeouts
-from gatherer.view.status import Start, Status, Waiting
+from gatherer.view.status import CaptureStatus, Start, Waiting
 from gatherer.view.summary import Summary
 from hg_shared.batch import Batch
 from hg_shared.framing import FrameDecoder
@@ -276,7 +276,7 @@ class RecordingView:
         self.events: list[tuple[str, str, int | None, dict[str, object]]] = []
         self.notes: list[str] = []
         self.waits: list[Waiting] = []
-        self.states: list[Status] = []
+        self.states: list[CaptureStatus] = []
         self.renderings: list[tuple[int, int]] = []
         self.summaries: list[Summary] = []
 
@@ -292,7 +292,7 @@ class RecordingView:
     def note(self, text: str) -> None:
         self.notes.append(text)
 
-    def status(self, status: Status) -> None:
+    def status(self, status: CaptureStatus) -> None:
         self.states.append(status)
 
     def rendering(self, done: int, total: int) -> None:
@@ -380,7 +380,7 @@ def config(tmp_path: Path, **more: object) -> CaptureConfig:
 
 def session(
     tmp_path: Path, runtime: ScriptedRuntime, view: RecordingView | None = None, **more: object
-) -> Capture:
+) -> TargetCapture:
     timeouts = more.pop("timeouts", QUICK)
     lines = more.pop("lines", NumberedLines)
     settings = config(tmp_path, **more)
@@ -388,7 +388,7 @@ def session(
     def renderer(spool: Path) -> InlineRenderer:
         return InlineRenderer(spool, lines, settings.max_log_size)  # type: ignore[arg-type]
 
-    return Capture(settings, runtime, IMAGE, renderer, view or RecordingView(), timeouts)  # type: ignore[arg-type]
+    return TargetCapture(settings, runtime, IMAGE, renderer, view or RecordingView(), timeouts)  # type: ignore[arg-type]
 
 
 def event(name: str, pid: int | None = 4711, **fields: object) -> Event:

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gatherer.capture.recorder import Chronicle
-from gatherer.capture.result import Evidence, conclude
+from gatherer.capture.recorder import CaptureRecorder
+from gatherer.capture.result import EndFacts, conclude
 from gatherer.capture.session_document import SessionDocument
 from gatherer.config import CaptureConfig, LinesConfig
 from gatherer.errors import GathererError
 from gatherer.kube.exec.channels import STDOUT, V5, ExecChannels, StreamData
-from gatherer.rendering.accounting import settle
+from gatherer.rendering.accounting import reconcile
 from gatherer.rendering.pipeline import Rendering, lines_factory
 from gatherer.rendering.progress import ReportedProgress, Reporter
 from gatherer.storage.capture_directory import CaptureDirectory, json_line
@@ -80,7 +80,7 @@ class Pipeline:
         self.document = SessionDocument(Target("kubernetes", pod="p"), settings.as_json(), 0)
         self.views = (PlainView(Terminal(), 1), JsonView(Terminal()))
         self.chronicles = [
-            Chronicle(settings, self.document, NoDirectory(), view) for view in self.views[:1]
+            CaptureRecorder(settings, self.document, NoDirectory(), view) for view in self.views[:1]
         ]
         self.channels = ExecChannels(V5)
         self.receiver = Receiver()
@@ -125,14 +125,14 @@ class Pipeline:
             chronicle.show(0, False)
             chronicle.write()
         instance = document.instance
-        books = settle(progress.accounts, instance.goodbye, document.processes.names())
-        document.settle(books)
+        books = reconcile(progress.accounts, instance.goodbye, document.processes.names())
+        document.reconcile(books)
         assert books.seen == books.received + books.lost
         for process in books.processes.values():
             assert process.seen == process.received + process.lost
             assert min(process.seen, process.received, process.lost) >= 0
         ended = Exit(None, "the exec channel ended without a status")
-        evidence = Evidence(
+        evidence = EndFacts(
             "", instance.goodbye, ended, None, False, None, True, books, self.receiver,
             tuple(instance.discrepancies), document.processes.dropped_lines,
         )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gatherer.capture.recorder import Chronicle
+from gatherer.capture.recorder import CaptureRecorder
 from gatherer.capture.session_document import SessionDocument
 from gatherer.clock import CaptureClock
 from gatherer.config import CaptureConfig
@@ -141,7 +141,7 @@ def test_a_seccomp_profile_is_named_as_doctor_names_it(
     made = SessionDocument(target, {}, 0)
     made.container = container
     view = RecordingView()
-    chronicle = Chronicle(CaptureConfig(), made, CaptureDirectory(tmp_path), view)
+    chronicle = CaptureRecorder(CaptureConfig(), made, CaptureDirectory(tmp_path), view)
     denied = replace(HELLO, engine="", engine_reason=FORBIDDEN, tracing=f"denied: {FORBIDDEN}")
     chronicle.take(Arrival(Frame(1, 1, b""), denied))
     chronicle.take(Arrival(Frame(5, 2, b""), process(1, pid=11)))

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from gatherer.capture.result import Evidence, conclude, hunter_failure
+from gatherer.capture.result import EndFacts, conclude, hunter_failure
 from gatherer.errors import GathererError, LogWriteError, TargetNotFound
-from gatherer.rendering.accounting import Accounts, settle
+from gatherer.rendering.accounting import Accounts, reconcile
 from gatherer.stream.hunter_exit import hunter_error, no_hello
 from gatherer.stream.receiver import Receiver
 from gatherer.target.values import SILENT, Exit, TargetEnd
@@ -14,11 +14,11 @@ from hg_shared.messages import Goodbye
 from tests.unit.gatherer.scripted import goodbye
 
 
-def evidence(said: Goodbye | None, **more: object) -> Evidence:
+def evidence(said: Goodbye | None, **more: object) -> EndFacts:
     accounts = Accounts()
     accounts.received(1, 5)
-    books = settle(accounts, said, {1: "leak-7"})
-    base = Evidence("", said, Exit(0), None, False, None, True, books, Receiver(), ())
+    books = reconcile(accounts, said, {1: "leak-7"})
+    base = EndFacts("", said, Exit(0), None, False, None, True, books, Receiver(), ())
     return replace(base, **more)  # type: ignore[arg-type]
 
 
@@ -90,7 +90,7 @@ STUCK_LINE = "x\nhunter: stuck: thread 7 stood in a ptrace-stop for 2.0 s\n"
     ],
 )  # fmt: skip
 def test_every_end_has_its_reason_and_code(
-    case: Evidence, reason: str, complete: bool, code: int
+    case: EndFacts, reason: str, complete: bool, code: int
 ) -> None:
     conclusion = conclude(case)
     assert (conclusion.end_reason, conclusion.complete, conclusion.exit_code) == (

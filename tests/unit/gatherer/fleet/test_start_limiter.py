@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from gatherer.fleet.start_limiter import Starts
+from gatherer.fleet.start_limiter import StartLimiter
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from gatherer.fleet.start_limiter import Starts
 async def test_slots_are_limited_in_all_and_on_each_node(
     limit: int, per_node: int, nodes: int, most: int, most_per_node: int
 ) -> None:
-    starts = Starts(limit, per_node)
+    starts = StartLimiter(limit, per_node)
     now: Counter[str] = Counter()
     seen, seen_on_node = 0, 0
 
@@ -34,7 +34,7 @@ async def test_slots_are_limited_in_all_and_on_each_node(
 
 
 async def test_a_slot_is_given_back_once_however_often() -> None:
-    starts = Starts(1)
+    starts = StartLimiter(1)
     async with starts.slot("node1") as slot:
         slot.release()
         async with starts.slot("node1"):
@@ -46,7 +46,7 @@ async def test_a_slot_is_given_back_once_however_often() -> None:
 
 
 async def test_who_gives_up_waiting_takes_nothing() -> None:
-    starts = Starts(1, 1)
+    starts = StartLimiter(1, 1)
     async with starts.slot("node1"):
         waiting = asyncio.ensure_future(starts.slot("node2").__aenter__())
         await asyncio.sleep(0)

@@ -13,11 +13,11 @@ import pytest
 from gatherer.errors import DeployError, Forbidden
 from gatherer.inject import injector as module
 from gatherer.inject.exec_start import StartedHunter, StderrTail
-from gatherer.inject.injector import Entered, Entry
-from gatherer.inject.plan import Injection
-from gatherer.inject.portable_python import Bundle
+from gatherer.inject.injector import InjectedHunter, Injector
+from gatherer.inject.plan import InjectionConfig
+from gatherer.inject.portable_python import PortablePython
 from gatherer.kube.objects.models import Container, ContainerState, Pod
-from gatherer.probe.facts import Interior, Memory, Place, Process
+from gatherer.probe.facts import ContainerFacts, Memory, Process, WritableDir
 from gatherer.probe.interpreters import ExecStreams, Interpreter
 from gatherer.target.values import HunterImage
 from hg_shared.rights import Rights
@@ -32,13 +32,13 @@ SIDECAR = Container("tools", image="tools:1", state=RUNNING)
 POD = Pod("shop", "web-1", containers=(APP, SIDECAR))
 SHARED = replace(POD, shares_process_namespace=True)
 
-FULL = Interior(
+FULL = ContainerFacts(
     asked="sh",
     shell="sh",
     rights=Rights(0, [], 0, False, None),
     machine="x86_64",
     memory=Memory(2, 128 << 20, 10 << 20, 0),
-    places=(Place("/tmp", True), Place("/dev/shm", False, True)),
+    places=(WritableDir("/tmp", True), WritableDir("/dev/shm", False, True)),
     interpreters=(PYTHON,),
     processes=(Process(1, "app", 1 << 20, {}, True),),
 )
@@ -51,7 +51,7 @@ DENIED = replace(FULL, processes=(Process(1, "app", 1 << 20, {}, False),))
 class World:
     """What containers show, and what was done in them."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **seen: Interior | None) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **seen: ContainerFacts | None) -> None:
         self.seen = seen
         self.done: list[tuple[Any, ...]] = []
         self.commands: list[list[str]] = []
@@ -69,13 +69,13 @@ class World:
             "glance_inside",
         ):
             monkeypatch.setattr(module, name, getattr(self, name))
-        monkeypatch.setattr(module, "Porter", partial(ScriptedPorter, self))
+        monkeypatch.setattr(module, "PortablePythonUploader", partial(ScriptedPorter, self))
         monkeypatch.setattr(module, "find_bundle", self.find_bundle)
 
     async def open_exec(self, container: str, command: Sequence[str], stdin: bool) -> ExecStreams:
         raise AssertionError(container)
 
-    async def look_inside(self, open_exec: Any) -> tuple[Interior | None, str]:
+    async def look_inside(self, open_exec: Any) -> tuple[ContainerFacts | None, str]:
         try:
             await open_exec((), False)
         except AssertionError as error:
@@ -84,10 +84,10 @@ class World:
             return self.seen[name], self.refused
         raise AssertionError
 
-    def find_bundle(self, machine: str, hunter: HunterImage) -> Bundle:
+    def find_bundle(self, machine: str, hunter: HunterImage) -> PortablePython:
         if self.no_bundle:
             raise DeployError("there is no bundled Python for x86_64", "make one")
-        return Bundle(machine, "3.12.1", {"lib/ld.so": b"x" * (8 << 20)})
+        return PortablePython(machine, "3.12.1", {"lib/ld.so": b"x" * (8 << 20)})
 
     async def start_hunter(
         self, _: Any, name: str, python: Interpreter, data: bytes, sha256: str,
@@ -130,22 +130,28 @@ class World:
         self,
         pod: Pod = POD,
         inject: str = "auto",
-        before: Entered | None = None,
+        before: InjectedHunter | None = None,
         **more: Any,
-    ) -> Entered:
-        entry = Entry(
+    ) -> InjectedHunter:
+        entry = Injector(
             None,  # type: ignore[arg-type]
             self.open_exec,
             pod,
             APP,
-            Injection(inject, **more),
+            InjectionConfig(inject, **more),
         )
         return asyncio.run(entry.enter(HUNTER, ["--frequency", "5"], before))
 
 
 class ScriptedPorter:
     def __init__(
-        self, world: World, open_exec: Any, name: str, shell: str, place: str, bundle: Bundle
+        self,
+        world: World,
+        open_exec: Any,
+        name: str,
+        shell: str,
+        place: str,
+        bundle: PortablePython,
     ) -> None:
         self.world = world
         self.name = name.split("'")[1]
@@ -190,7 +196,7 @@ def test_no_python_brings_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_place_without_room_is_followed_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    places = (Place("/full", True), Place("/data", True))
+    places = (WritableDir("/full", True), WritableDir("/data", True))
     world = World(monkeypatch, app=replace(BARE, places=places))
     world.enter()
     assert world.done[1:] == [("bundle", "app", "/full"), ("bundle", "app", "/data")]
@@ -198,7 +204,7 @@ def test_a_place_without_room_is_followed_by_the_next(monkeypatch: pytest.Monkey
 
 def test_a_tmpfs_counts_as_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     crowd = Memory(2, 128 << 20, 75 << 20, 0)  # 53 MiB are left: enough for hunter alone
-    places = (Place("/tmp", True, True),)
+    places = (WritableDir("/tmp", True, True),)
     world = World(monkeypatch, app=replace(BARE, places=places, memory=crowd))
     assert world.enter().inject == "ephemeral"
     assert world.enter(force=True).inject == "bundle"
@@ -212,7 +218,7 @@ def test_a_tmpfs_counts_as_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_cannot_be_entered_is_traced_from_beside(
-    monkeypatch: pytest.MonkeyPatch, seen: Interior | None, reason: str
+    monkeypatch: pytest.MonkeyPatch, seen: ContainerFacts | None, reason: str
 ) -> None:
     world = World(monkeypatch, app=seen)
     entered = world.enter()
@@ -295,7 +301,7 @@ def test_denied_tracing_alone_makes_no_ephemeral_container(
     ],
 )
 def test_a_way_that_is_asked_for_and_closed(
-    monkeypatch: pytest.MonkeyPatch, inject: str, seen: Interior, words: str
+    monkeypatch: pytest.MonkeyPatch, inject: str, seen: ContainerFacts, words: str
 ) -> None:
     world = World(monkeypatch, app=seen)
     with pytest.raises(DeployError) as caught:
@@ -313,7 +319,7 @@ def test_a_way_that_is_asked_for_and_closed(
     ],
 )
 def test_asked_for_beside_the_target_its_own_image_is_taken_where_that_has_a_python(
-    monkeypatch: pytest.MonkeyPatch, seen: Interior | None, image: str | None, beside: Any
+    monkeypatch: pytest.MonkeyPatch, seen: ContainerFacts | None, image: str | None, beside: Any
 ) -> None:
     world = World(monkeypatch, app=seen)
     entered = world.enter(inject="ephemeral", image=image)
@@ -363,7 +369,7 @@ def test_what_keeps_programs_from_running_is_told_with_the_way_that_is_taken(
     ],
 )
 def test_the_next_instance_is_entered_the_same_way_without_a_look(
-    monkeypatch: pytest.MonkeyPatch, pod: Pod, seen: dict[str, Interior | None], inject: str
+    monkeypatch: pytest.MonkeyPatch, pod: Pod, seen: dict[str, ContainerFacts | None], inject: str
 ) -> None:
     world = World(monkeypatch, **seen)
     first = world.enter(pod, inject)

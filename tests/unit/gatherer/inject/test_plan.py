@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from gatherer.inject.plan import (
-    NoWay,
-    Way,
+    Injection,
+    Refusal,
     inside,
     limit_of_all,
     may_trace,
@@ -18,21 +18,21 @@ from gatherer.inject.plan import (
     too_crowded,
 )
 from gatherer.kube.objects.models import Container, Pod
-from gatherer.probe.facts import Interior, Memory, Place, Process
+from gatherer.probe.facts import ContainerFacts, Memory, Process, WritableDir
 from gatherer.probe.interpreters import Interpreter
 from hg_shared.rights import Rights
 
 PYTHON = Interpreter("/usr/bin/python3", (3, 11, 2))
 OLD = Interpreter("/usr/bin/python3", (3, 6, 8))
-TMP, SHM = Place("/tmp", True), Place("/dev/shm", False, True)
-NOEXEC = Place("/tmp", False)
-TMPFS = Place("/tmp", True, True)
+TMP, SHM = WritableDir("/tmp", True), WritableDir("/dev/shm", False, True)
+NOEXEC = WritableDir("/tmp", False)
+TMPFS = WritableDir("/tmp", True, True)
 ROOM = Memory(2, 256 << 20, 100 << 20, 0)
 TIGHT = Memory(2, 64 << 20, 40 << 20, 8 << 20)
 
 
-def seen(**changes: Any) -> Interior:
-    base = Interior(
+def seen(**changes: Any) -> ContainerFacts:
+    base = ContainerFacts(
         asked="sh",
         shell="sh",
         rights=Rights(0, [], 0, False, None),
@@ -61,7 +61,7 @@ def seen(**changes: Any) -> Interior:
 )
 def test_the_automatic_way(changes: dict[str, Any], kind: str, words: str) -> None:
     way = inside(seen(**changes))
-    assert isinstance(way, Way)
+    assert isinstance(way, Injection)
     assert way.kind == kind
     assert words in way.reason
     assert (way.python is None) == (kind == "bundle")
@@ -78,13 +78,13 @@ def test_the_automatic_way(changes: dict[str, Any], kind: str, words: str) -> No
 )
 def test_no_way_leads_in(changes: dict[str, Any], words: str) -> None:
     way = inside(seen(**changes))
-    assert isinstance(way, NoWay)
+    assert isinstance(way, Refusal)
     assert words in way.cause
     assert way.crowded is ("memory" in changes)
 
 
 def test_a_container_in_which_nothing_runs() -> None:
-    assert inside(None) == NoWay("it has no shell and no Python that can be run")
+    assert inside(None) == Refusal("it has no shell and no Python that can be run")
 
 
 @pytest.mark.parametrize(
@@ -101,13 +101,13 @@ def test_a_container_in_which_nothing_runs() -> None:
 )
 def test_a_way_that_is_asked_for(asked: str, changes: dict[str, Any], expected: str) -> None:
     way = inside(seen(**changes), asked)
-    assert expected in (way.kind if isinstance(way, Way) else way.cause)
+    assert expected in (way.kind if isinstance(way, Injection) else way.cause)
 
 
 @pytest.mark.parametrize("asked", ["auto", "copy", "memory", "bundle"])
 def test_force_overrides_the_want_of_headroom(asked: str) -> None:
-    assert isinstance(inside(seen(memory=TIGHT), asked), NoWay)
-    assert isinstance(inside(seen(memory=TIGHT), asked, force=True), Way)
+    assert isinstance(inside(seen(memory=TIGHT), asked), Refusal)
+    assert isinstance(inside(seen(memory=TIGHT), asked, force=True), Injection)
 
 
 def test_headroom_counts_the_inactive_page_cache_as_free() -> None:
@@ -118,15 +118,15 @@ def test_headroom_counts_the_inactive_page_cache_as_free() -> None:
 
 
 def test_a_bundle_goes_to_a_disk_before_it_goes_to_memory() -> None:
-    way = inside(seen(places=(TMPFS, Place("/data", True), NOEXEC), interpreters=()))
-    assert isinstance(way, Way)
+    way = inside(seen(places=(TMPFS, WritableDir("/data", True), NOEXEC), interpreters=()))
+    assert isinstance(way, Injection)
     assert [place.path for place in way.places] == ["/data", "/tmp"]
 
 
 def test_shared_memory_is_no_disk() -> None:
-    assert on_disk(seen(places=(SHM, Place("/dev/shm/x", True)))) == ()
-    assert on_disk(seen(places=(SHM, Place("/development", True)))) == (
-        Place("/development", True),
+    assert on_disk(seen(places=(SHM, WritableDir("/dev/shm/x", True)))) == ()
+    assert on_disk(seen(places=(SHM, WritableDir("/development", True)))) == (
+        WritableDir("/development", True),
     )
 
 

@@ -15,17 +15,23 @@ from hypothesis import strategies as st
 from gatherer.errors import DeployError
 from gatherer.inject import portable_python as module
 from gatherer.inject.elf import ElfFile
-from gatherer.inject.portable_python import LOADER, PROGRAM, Bundle, find_bundle, why_not_here
+from gatherer.inject.portable_python import (
+    LOADER,
+    PROGRAM,
+    PortablePython,
+    find_bundle,
+    why_not_here,
+)
 from gatherer.target.values import HunterImage
 
 FILES = {LOADER: b"loader", PROGRAM: b"python" * 100, "lib/libc.so.6": b"c", "lib/x/os.py": b""}
-BUNDLE = Bundle("x86_64", "3.11.2", FILES)
+BUNDLE = PortablePython("x86_64", "3.11.2", FILES)
 HUNTER = HunterImage(b"zipapp", "00" * 32)
 
 
 def test_packed_and_read_again() -> None:
     data = BUNDLE.to_zip()
-    assert Bundle.from_zip(data) == BUNDLE
+    assert PortablePython.from_zip(data) == BUNDLE
     assert BUNDLE.to_zip() == data
     assert BUNDLE.size == sum(map(len, FILES.values()))
 
@@ -33,9 +39,9 @@ def test_packed_and_read_again() -> None:
 def test_the_digest_is_of_names_and_contents() -> None:
     digests = {BUNDLE.digest}
     for changed in ({**FILES, LOADER: b"other"}, {**FILES, "more": b""}):
-        digests.add(Bundle("x86_64", "3.11.2", changed).digest)
+        digests.add(PortablePython("x86_64", "3.11.2", changed).digest)
     renamed = {path.replace("libc", "libd"): data for path, data in FILES.items()}
-    digests.add(Bundle("x86_64", "3.11.2", renamed).digest)
+    digests.add(PortablePython("x86_64", "3.11.2", renamed).digest)
     assert len(digests) == 4
 
 
@@ -62,20 +68,20 @@ def packed(files: dict[str, bytes], comment: bytes = b"hunter-bundle x86_64 3.11
 )
 def test_what_is_no_bundle(data: bytes) -> None:
     with pytest.raises(ValueError):
-        Bundle.from_zip(data)
+        PortablePython.from_zip(data)
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError):
-        Bundle.from_zip(data)
+        PortablePython.from_zip(data)
 
 
 def test_one_beside_the_cache_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     place = tmp_path / "hunter-gatherer"
     place.mkdir()
-    there = Bundle("riscv64", "3.12.1", FILES)
+    there = PortablePython("riscv64", "3.12.1", FILES)
     (place / "hunter-bundle-riscv64.zip").write_bytes(there.to_zip())
     assert find_bundle("riscv64", HUNTER) == there
     (place / "hunter-bundle-s390x.zip").write_bytes(there.to_zip())

@@ -14,10 +14,10 @@ from gatherer.kube.objects.models import Pod
 from gatherer.kube.objects.node import Node
 from gatherer.kube.objects.review import Right
 from gatherer.preflight.checks.rights import RIGHTS
-from gatherer.preflight.facts import Evidence, Question
 from gatherer.preflight.findings import Finding, Report
-from gatherer.probe.answers import interior
-from gatherer.probe.facts import Interior
+from gatherer.preflight.target_facts import TargetFacts, TargetRef
+from gatherer.probe.facts import ContainerFacts
+from gatherer.probe.output import interior
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
 SERVER = "https://10.0.0.1:6443"
@@ -38,14 +38,14 @@ def probe_output(name: str) -> bytes:
 
 
 @cache
-def seen(name: str) -> Interior:
+def seen(name: str) -> ContainerFacts:
     """Returns what the probe saw in a container of that name."""
     found = interior(probe_output(name), "sh", "sh")
     assert found is not None
     return found
 
 
-def edited(name: str, **replaced: str) -> Interior:
+def edited(name: str, **replaced: str) -> ContainerFacts:
     """Returns what the probe would have seen with other lines in its output.
 
     Args:
@@ -63,15 +63,15 @@ def edited(name: str, **replaced: str) -> Interior:
     return found
 
 
-def target(name: str, container: str | None = None) -> Evidence:
+def target(name: str, container: str | None = None) -> TargetFacts:
     """Returns the evidence about a recorded pod whose inside was not asked about."""
     return of_pod(document(name), container)
 
 
-def of_pod(manifest: Any, container: str | None = None) -> Evidence:
+def of_pod(manifest: Any, container: str | None = None) -> TargetFacts:
     pod = Pod.from_json(manifest)
-    evidence = Evidence(
-        Question("default", pod.name, container, "prod", SERVER),
+    evidence = TargetFacts(
+        TargetRef("default", pod.name, container, "prod", SERVER),
         version="v1.36.2",
         user=USER,
         rights=dict.fromkeys(RIGHTS, True),
@@ -90,7 +90,7 @@ def of_pod(manifest: Any, container: str | None = None) -> Evidence:
     return evidence
 
 
-def healthy(**changes: Any) -> Evidence:
+def healthy(**changes: Any) -> TargetFacts:
     """Returns the evidence about problempod, running and traceable."""
     return replace(target("problempod"), interior=seen("problempod"), **changes)
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from gatherer.preflight.evaluation import judge
-from gatherer.preflight.facts import Agent
+from gatherer.preflight.evaluation import evaluate
 from gatherer.preflight.findings import Level
+from gatherer.preflight.target_facts import Agent
 from tests.unit.gatherer.preflight.situations import healthy
 
 
@@ -44,11 +44,11 @@ from tests.unit.gatherer.preflight.situations import healthy
 def test_an_agent_is_told_and_stops_nothing(
     agent: Agent, level: Level, finding: str, remedy: str
 ) -> None:
-    report = judge(replace(healthy(), agents=(agent,)))
+    report = evaluate(replace(healthy(), agents=(agent,)))
     assert report.can_run
     row = report.findings[-1]
     assert (row.check, row.level, row.finding, row.remedy) == ("agent", level, finding, remedy)
 
 
 def test_agents_that_were_not_looked_for_have_no_row() -> None:
-    assert "agent" not in {finding.check for finding in judge(healthy()).findings}
+    assert "agent" not in {finding.check for finding in evaluate(healthy()).findings}

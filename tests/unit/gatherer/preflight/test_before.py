@@ -19,12 +19,12 @@ from gatherer.errors import (
 from gatherer.kube.objects.review import Right
 from gatherer.preflight import before
 from gatherer.preflight.before import CheckedRuntime, check_rights
-from gatherer.preflight.facts import Evidence, Question
+from gatherer.preflight.target_facts import TargetFacts, TargetRef
 from gatherer.target.values import HunterImage, Target
 
 from .situations import USER, healthy, seen, target, without
 
-QUESTION = Question("default", "problempod", "buggycontainer", "prod")
+QUESTION = TargetRef("default", "problempod", "buggycontainer", "prod")
 FOUND = Target("kubernetes", pod="problempod")
 
 
@@ -144,8 +144,8 @@ async def test_rights_checked_for_another_target_are_not_asked_for_again() -> No
     assert server.asked == []
 
 
-def asked(monkeypatch: pytest.MonkeyPatch, answer: Callable[[], Evidence]) -> None:
-    async def ask(*_: object) -> Evidence:
+def asked(monkeypatch: pytest.MonkeyPatch, answer: Callable[[], TargetFacts]) -> None:
+    async def ask(*_: object) -> TargetFacts:
         return answer()
 
     monkeypatch.setattr(before, "ask", ask)
@@ -178,7 +178,7 @@ async def test_a_start_that_fails_for_no_known_cause_keeps_its_words(
     asked(monkeypatch, healthy)
     assert str(await failure(DeployError("exit code 127", "look"))) == "exit code 127; look"
 
-    def unreachable() -> Evidence:
+    def unreachable() -> TargetFacts:
         raise ClusterUnreachable("gone")
 
     asked(monkeypatch, unreachable)

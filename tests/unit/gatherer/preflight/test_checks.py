@@ -10,10 +10,10 @@ import pytest
 
 from gatherer.errors import ClusterUnreachable, ExecError, Forbidden, NotFound, Unauthorized
 from gatherer.kube.objects.node import Node
-from gatherer.preflight.evaluation import judge
-from gatherer.preflight.facts import Evidence
+from gatherer.preflight.evaluation import evaluate
 from gatherer.preflight.findings import Level, Report
-from gatherer.probe.facts import Interior, Place
+from gatherer.preflight.target_facts import TargetFacts
+from gatherer.probe.facts import ContainerFacts, WritableDir
 
 from .situations import (
     document,
@@ -33,36 +33,36 @@ class Kind(NamedTuple):
     """A broken set-up, and what doctor must say about it."""
 
     name: str
-    evidence: Callable[[], Evidence]
+    evidence: Callable[[], TargetFacts]
     check: str
     level: Level
     cause: tuple[str, ...]
     remedy: tuple[str, ...]
 
 
-def failed(error: Exception) -> Evidence:
-    return Evidence(healthy().question, failure=error)  # type: ignore[arg-type]
+def failed(error: Exception) -> TargetFacts:
+    return TargetFacts(healthy().question, failure=error)  # type: ignore[arg-type]
 
 
-def pod(**spec: Any) -> Evidence:
+def pod(**spec: Any) -> TargetFacts:
     """Problempod with other fields in its spec, seen from inside as ever."""
     manifest = document("problempod")
     manifest["spec"].update(spec)
     return replace(of_pod(manifest), interior=seen("problempod"))
 
 
-def inside(recorded: str, base: str = "problempod", **lines: str) -> Evidence:
+def inside(recorded: str, base: str = "problempod", **lines: str) -> TargetFacts:
     evidence = target(base)
     interior = edited(recorded, **lines) if lines else seen(recorded)
     return replace(evidence, interior=interior)
 
 
-def traced_already() -> Evidence:
+def traced_already() -> TargetFacts:
     interior = edited("problempod", TracerPid="TracerPid:\t4711")
     return replace(target("problempod"), interior=interior)
 
 
-def closed(name: str) -> Evidence:
+def closed(name: str) -> TargetFacts:
     """Process 1 of a recording can not be opened."""
     evidence = inside(name)
     assert evidence.interior is not None
@@ -70,17 +70,17 @@ def closed(name: str) -> Evidence:
     return replace(evidence, interior=replace(evidence.interior, processes=shut))
 
 
-def alone(evidence: Evidence) -> Evidence:
+def alone(evidence: TargetFacts) -> TargetFacts:
     """Nobody may add an ephemeral container."""
     return replace(evidence, rights=without(("patch", "pods/ephemeralcontainers")))
 
 
-def without_places(evidence: Evidence) -> Evidence:
+def without_places(evidence: TargetFacts) -> TargetFacts:
     assert evidence.interior is not None
     return replace(evidence, interior=replace(evidence.interior, places=()))
 
 
-def foreign_user() -> Evidence:
+def foreign_user() -> TargetFacts:
     evidence = closed("lockedpod")
     assert evidence.interior is not None
     changed = tuple(
@@ -89,13 +89,13 @@ def foreign_user() -> Evidence:
     return replace(evidence, interior=replace(evidence.interior, processes=changed))
 
 
-def node(**fields: Any) -> Evidence:
+def node(**fields: Any) -> TargetFacts:
     recorded = Node.from_json(document("node1"))
     seen_there = replace(seen("problempod"), machine="", release="")
     return replace(target("problempod"), node=replace(recorded, **fields), interior=seen_there)
 
 
-def leaving() -> Evidence:
+def leaving() -> TargetFacts:
     manifest = document("problempod")
     manifest["metadata"]["deletionTimestamp"] = "2026-11-21T09:00:00Z"
     return replace(of_pod(manifest), interior=seen("problempod"))
@@ -403,7 +403,7 @@ KINDS = [
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_every_broken_set_up_gets_its_answer(kind: Kind) -> None:
-    report = judge(kind.evidence())
+    report = evaluate(kind.evidence())
     deciding = report.stopping or report.limiting
     assert deciding is not None
     assert (deciding.check, deciding.level) == (kind.check, kind.level), str(deciding)
@@ -419,7 +419,7 @@ def test_every_broken_set_up_gets_its_answer(kind: Kind) -> None:
 def test_no_two_broken_set_ups_get_the_same_answer() -> None:
     answers = set()
     for kind in KINDS:
-        report = judge(kind.evidence())
+        report = evaluate(kind.evidence())
         deciding = report.stopping or report.limiting
         answers.add(str(deciding))
     assert len(answers) == len(KINDS) >= 20
@@ -434,14 +434,14 @@ def test_no_two_broken_set_ups_get_the_same_answer() -> None:
     ],
 )
 def test_targets_that_can_be_traced(name: str, expected: str) -> None:
-    report = judge(replace(target(name), interior=seen(name)))
+    report = evaluate(replace(target(name), interior=seen(name)))
     assert report.exit_code == 0
     assert report.limiting is None
     assert row(report, "tracing").finding == expected
 
 
 def test_restricted_reads_memory_another_way() -> None:
-    report = judge(replace(target("restrictedpod"), interior=seen("restrictedpod")))
+    report = evaluate(replace(target("restrictedpod"), interior=seen("restrictedpod")))
     assert row(report, "seccomp").finding == "filter (RuntimeDefault)"
     assert "process_vm_readv" in row(report, "seccomp").meaning
     assert "/proc/PID/mem" in row(report, "seccomp").meaning
@@ -450,7 +450,7 @@ def test_restricted_reads_memory_another_way() -> None:
 
 
 def test_a_shared_pid_namespace_is_named() -> None:
-    report = judge(replace(target("sharedpod", "app"), interior=seen("sharedpod")))
+    report = evaluate(replace(target("sharedpod", "app"), interior=seen("sharedpod")))
     assert row(report, "pid namespace").finding == "shared by the pod's containers"
     assert report.can_run
     (mine,) = [process for process in seen("sharedpod").processes if process.own]
@@ -464,18 +464,18 @@ def test_a_bigger_process_of_another_container_is_not_the_one_to_judge_by() -> N
     mine, *others = interior.processes
     bigger = replace(others[0], rss_bytes=mine.rss_bytes * 2, opens=False)
     changed = replace(interior, processes=(mine, bigger))
-    report = judge(replace(target("sharedpod", "app"), interior=changed))
+    report = evaluate(replace(target("sharedpod", "app"), interior=changed))
     assert row(report, "tracing").finding == f"ptrace: process {mine.pid} may be traced"
 
 
 def test_ebpf_is_told_apart_from_ptrace() -> None:
-    report = judge(inside("yama1-ebpf"))
+    report = evaluate(inside("yama1-ebpf"))
     assert row(report, "tracing").finding == "ebpf"
     assert row(report, "capabilities").meaning == "BPF PERFMON in effect"
 
 
 def test_a_capability_that_is_not_in_effect_is_explained() -> None:
-    report = judge(inside("yama1-user-sys-ptrace"))
+    report = evaluate(inside("yama1-user-sys-ptrace"))
     assert "SYS_PTRACE is granted and not in effect" in row(report, "capabilities").meaning
     assert "Yama ptrace_scope is 1" in str(row(report, "tracing"))
     assert "run it as root" in row(report, "tracing").remedy
@@ -485,22 +485,22 @@ def test_capabilities_of_a_user_namespace_do_not_count_for_bpf() -> None:
     evidence = inside("yama1-ebpf")
     assert evidence.interior is not None
     interior = replace(evidence.interior, user_namespace=True)
-    report = judge(replace(evidence, interior=interior))
+    report = evaluate(replace(evidence, interior=interior))
     assert "user namespace" in row(report, "uid").finding
     assert row(report, "tracing").finding.startswith("denied")
 
 
 def test_create_on_exec_is_not_asked_of_old_servers() -> None:
     rights = without(("create", "pods/exec"))
-    old = judge(replace(healthy(), rights=rights, version="v1.34.9"))
+    old = evaluate(replace(healthy(), rights=rights, version="v1.34.9"))
     assert old.can_run
     assert row(old, "create pods/exec").level is Level.NOTE
-    assert not judge(replace(healthy(), rights=rights, version="v1.35.0")).can_run
-    assert not judge(replace(healthy(), rights=rights, version="")).can_run
+    assert not evaluate(replace(healthy(), rights=rights, version="v1.35.0")).can_run
+    assert not evaluate(replace(healthy(), rights=rights, version="")).can_run
 
 
 def test_a_server_that_does_not_say_what_is_allowed_stops_nothing() -> None:
-    report = judge(healthy(rights={}))
+    report = evaluate(healthy(rights={}))
     assert report.can_run
     assert row(report, "get pods/exec").level is Level.UNKNOWN
 
@@ -510,18 +510,18 @@ def test_an_impatient_liveness_probe_is_named_with_its_patience() -> None:
     manifest["spec"]["containers"][0]["livenessProbe"] = {
         "httpGet": {"path": "/healthz", "port": 8080}, "timeoutSeconds": 1, "periodSeconds": 5,
     }  # fmt: skip
-    report = judge(replace(of_pod(manifest), interior=seen("problempod")))
+    report = evaluate(replace(of_pod(manifest), interior=seen("problempod")))
     liveness = row(report, "liveness")
     assert liveness.finding == "GET /healthz on port 8080 every 5 s, timeout 1 s, 3 failures"
     assert "past 1 s for 11 s is restarted" in liveness.meaning
     assert "--max-overhead" in liveness.remedy
     manifest["spec"]["containers"][0]["livenessProbe"]["timeoutSeconds"] = 10
-    patient = judge(replace(of_pod(manifest), interior=seen("problempod")))
+    patient = evaluate(replace(of_pod(manifest), interior=seen("problempod")))
     assert row(patient, "liveness").level is Level.OK
 
 
 def test_without_shell_and_python_the_spec_is_all_that_is_known() -> None:
-    report = judge(replace(target("lockedpod"), refused="no sh"))
+    report = evaluate(replace(target("lockedpod"), refused="no sh"))
     assert row(report, "spec").finding == "uid 1000, read-only root"
     assert row(report, "memory").finding == "limit 256.0 MiB by the spec"
     assert row(report, "shell").finding == "none that can be run: no sh"
@@ -530,26 +530,26 @@ def test_without_shell_and_python_the_spec_is_all_that_is_known() -> None:
 def test_an_unknown_localhost_profile_without_a_python_is_not_judged() -> None:
     rights = seen("barepod").rights._replace(seccomp=2)
     interior = replace(seen("barepod"), rights=rights)
-    report = judge(replace(target("noptracepod"), interior=interior))
+    report = evaluate(replace(target("noptracepod"), interior=interior))
     assert row(report, "seccomp").level is Level.UNKNOWN
     assert row(report, "tracing").level is Level.UNKNOWN
 
 
 def test_no_limit_and_no_cgroup() -> None:
-    unlimited = judge(inside("yama1-ebpf"))
+    unlimited = evaluate(inside("yama1-ebpf"))
     assert row(unlimited, "memory").finding == "no limit"
     assert row(unlimited, "cgroup").finding == "version 2"
     evidence = healthy()
     assert evidence.interior is not None
-    none = judge(replace(evidence, interior=replace(evidence.interior, memory=None)))
+    none = evaluate(replace(evidence, interior=replace(evidence.interior, memory=None)))
     assert row(none, "cgroup").level is Level.UNKNOWN
 
 
 def test_many_places_are_cut_short() -> None:
     evidence = healthy()
     assert evidence.interior is not None
-    places = tuple(Place(f"/data{n}", n % 2 == 0) for n in range(9))
-    report = judge(replace(evidence, interior=replace(evidence.interior, places=places)))
+    places = tuple(WritableDir(f"/data{n}", n % 2 == 0) for n in range(9))
+    report = evaluate(replace(evidence, interior=replace(evidence.interior, places=places)))
     assert row(report, "places").finding.endswith("/data5 (noexec) and 3 more")
 
 
@@ -558,21 +558,21 @@ def test_a_container_that_was_restarted() -> None:
     status = manifest["status"]["containerStatuses"][0]
     status["restartCount"] = 3
     status["lastState"] = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
-    found = row(judge(replace(of_pod(manifest), interior=seen("problempod"))), "container")
+    found = row(evaluate(replace(of_pod(manifest), interior=seen("problempod"))), "container")
     assert "restarted 3 times, last ended with OOMKilled (137)" in found.finding
 
 
 def test_the_nodes_own_pid_namespace() -> None:
-    assert row(judge(pod(hostPID=True)), "pid namespace").finding == "the node's"
+    assert row(evaluate(pod(hostPID=True)), "pid namespace").finding == "the node's"
 
 
-def shared(app: Interior | None, sidecar: Interior | None, **changes: Any) -> Report:
+def shared(app: ContainerFacts | None, sidecar: ContainerFacts | None, **changes: Any) -> Report:
     """Sharedpod whose containers look like these from inside."""
     evidence = replace(target("sharedpod", "app"), interior=app, others={"sidecar": sidecar})
-    return judge(replace(evidence, **changes))
+    return evaluate(replace(evidence, **changes))
 
 
-def may_not_trace(interior: Interior) -> Interior:
+def may_not_trace(interior: ContainerFacts) -> ContainerFacts:
     shut = tuple(replace(process, opens=False) for process in interior.processes)
     return replace(interior, processes=shut)
 
@@ -595,13 +595,13 @@ def test_a_sidecar_that_may_not_trace_either_is_not_taken() -> None:
 
 
 def test_an_ephemeral_container_traces_what_its_target_may_not() -> None:
-    crowded = judge(inside("cgroup2-tight"))
+    crowded = evaluate(inside("cgroup2-tight"))
     assert row(crowded, "way in").finding.startswith("ephemeral: only ")
     assert row(crowded, "tracing").finding == "ptrace: an ephemeral container has SYS_PTRACE"
     yama3 = inside("yama3-root-sys-ptrace")
     assert yama3.interior is not None
     memory = seen("cgroup2-tight").memory
-    report = judge(replace(yama3, interior=replace(yama3.interior, memory=memory)))
+    report = evaluate(replace(yama3, interior=replace(yama3.interior, memory=memory)))
     assert row(report, "way in").finding.startswith("ephemeral: ")
     assert "Yama ptrace_scope is 3" in str(row(report, "tracing"))
 
@@ -609,7 +609,7 @@ def test_an_ephemeral_container_traces_what_its_target_may_not() -> None:
 def test_force_lets_hunter_into_a_crowded_container() -> None:
     evidence = inside("cgroup2-tight")
     forced = replace(evidence, question=replace(evidence.question, force=True))
-    assert row(judge(forced), "way in").finding.startswith("copy: ")
+    assert row(evaluate(forced), "way in").finding.startswith("copy: ")
 
 
 @pytest.mark.parametrize(
@@ -624,7 +624,9 @@ def test_force_lets_hunter_into_a_crowded_container() -> None:
 def test_too_little_cpu_limits_a_capture(
     cpus: float | None, level: Level | None, words: str
 ) -> None:
-    report = judge(replace(target("problempod"), interior=replace(seen("problempod"), cpus=cpus)))
+    report = evaluate(
+        replace(target("problempod"), interior=replace(seen("problempod"), cpus=cpus))
+    )
     found = [each for each in report.findings if each.check == "cpu"]
     assert [(each.level, each.finding) for each in found] == ([(level, words)] if level else [])
     assert all("--inject ephemeral" in each.remedy for each in found if level is Level.LIMITS)

@@ -9,7 +9,7 @@ import pytest
 
 from gatherer.kube.objects.review import Right, allowed, git_version, user_name
 from gatherer.preflight.checks.rights import NEEDED, RIGHTS, role_command, role_manifest
-from gatherer.preflight.evaluation import judge
+from gatherer.preflight.evaluation import evaluate
 from gatherer.preflight.findings import Level
 
 from .situations import FIXTURES, healthy, without
@@ -17,7 +17,7 @@ from .situations import FIXTURES, healthy, without
 
 @pytest.mark.parametrize("right", RIGHTS, ids=str)
 def test_exactly_the_missing_right_is_named(right: Right) -> None:
-    report = judge(healthy(rights=without((right.verb, right.resource))))
+    report = evaluate(healthy(rights=without((right.verb, right.resource))))
     named = [f for f in report.findings if f.level is not Level.OK]
     assert [finding.check for finding in named] == [str(right)]
     (finding,) = named

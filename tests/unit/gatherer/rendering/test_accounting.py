@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatherer.rendering.accounting import Accounts, settle
+from gatherer.rendering.accounting import Accounts, reconcile
 from hg_shared.batch import Batch
 from hg_shared.messages import Goodbye
 from tests.unit.gatherer.scripted import batch
@@ -28,7 +28,7 @@ def test_an_honest_stream_adds_up() -> None:
     accounts.received(1, 10)
     accounts.lost(1, 5)
     accounts.received(2, 3)
-    books = settle(accounts, said([of(1, 15, 5), of(2, 3), of(3, 0)]), {1: "a", 2: "b", 3: "c"})
+    books = reconcile(accounts, said([of(1, 15, 5), of(2, 3), of(3, 0)]), {1: "a", 2: "b", 3: "c"})
     assert (books.seen, books.received, books.lost, books.transit) == (18, 13, 5, 0)
     assert books.discrepancies == ()
     assert books.processes[1].end_reason == "detached"
@@ -37,7 +37,7 @@ def test_an_honest_stream_adds_up() -> None:
 def test_what_was_sent_and_did_not_arrive_is_lost_in_transit() -> None:
     accounts = Accounts()
     accounts.received(1, 10)
-    books = settle(accounts, said([of(1, 15, 2)]), {1: "a"})
+    books = reconcile(accounts, said([of(1, 15, 2)]), {1: "a"})
     assert (books.seen, books.received, books.lost, books.transit) == (15, 10, 5, 3)
     assert books.discrepancies == ()
 
@@ -45,14 +45,14 @@ def test_what_was_sent_and_did_not_arrive_is_lost_in_transit() -> None:
 def test_a_lost_note_that_is_lost_itself_is_still_counted() -> None:
     accounts = Accounts()
     accounts.received(1, 10)
-    books = settle(accounts, said([of(1, 50, 40)]), {1: "a"})
+    books = reconcile(accounts, said([of(1, 50, 40)]), {1: "a"})
     assert (books.lost, books.transit) == (40, 0)
 
 
 def test_what_waits_in_the_spool_is_received_and_not_lost() -> None:
     accounts = Accounts()
     accounts.received(1, 10)
-    books = settle(accounts, said([of(1, 15, 2), of(2, 7)]), {1: "a", 2: "b"}, spooled=True)
+    books = reconcile(accounts, said([of(1, 15, 2), of(2, 7)]), {1: "a", 2: "b"}, spooled=True)
     assert (books.seen, books.received, books.lost, books.transit) == (22, 20, 2, 0)
     assert books.waiting == 10
     assert (books.processes[1].received, books.processes[2].received) == (13, 7)
@@ -61,7 +61,7 @@ def test_what_waits_in_the_spool_is_received_and_not_lost() -> None:
 def test_a_process_without_totals_is_a_discrepancy() -> None:
     accounts = Accounts()
     accounts.received(4, 1)
-    books = settle(accounts, said([]), {4: "leak-7"})
+    books = reconcile(accounts, said([]), {4: "leak-7"})
     assert books.discrepancies == ("hunter gives no totals of leak-7",)
 
 
@@ -72,7 +72,7 @@ def test_totals_that_cannot_be_read_are_discrepancies() -> None:
         {"ordinal": 1, "seen": 1.0, "lost": 0},
         {"ordinal": 1, "seen": 1, "lost": 0, "end_reason": 5},
     ):  # fmt: skip
-        books = settle(Accounts(), Goodbye(0, "stop", 0, 0, [entry], 0.0, 0, 0), {})
+        books = reconcile(Accounts(), Goodbye(0, "stop", 0, 0, [entry], 0.0, 0, 0), {})
         assert len(books.discrepancies) == 1, entry
 
 
@@ -81,7 +81,7 @@ def test_without_totals_gaps_are_the_loss_that_is_known() -> None:
     assert accounts.place(batch(0, 5)) == (0, 0)
     assert accounts.place(batch(9, 1)) == (4, 0)
     accounts.received(1, 6)
-    books = settle(accounts, None, {1: "a"})
+    books = reconcile(accounts, None, {1: "a"})
     assert (books.seen, books.received, books.lost, books.transit) == (10, 6, 4, 4)
 
 
@@ -127,7 +127,7 @@ def test_seen_is_received_and_lost_whatever_hunter_says(
     goodbye = None
     if sums is not None:
         goodbye = said([of(*total) for total in totals], *sums)
-    books = settle(accounts, goodbye, {1: "a", 2: "b"})
+    books = reconcile(accounts, goodbye, {1: "a", 2: "b"})
     assert books.seen == books.received + books.lost
     assert books.received == sum(received for received, _ in got.values())
     for process in books.processes.values():

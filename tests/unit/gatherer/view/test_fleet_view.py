@@ -10,10 +10,10 @@ import pytest
 from gatherer.config import ViewConfig
 from gatherer.errors import DeployError
 from gatherer.target.values import Target, TargetName
-from gatherer.view.fleet import TargetView, make_fleet_view
 from gatherer.view.fleet_live import FleetLiveView
 from gatherer.view.fleet_summary import FleetSummary, TargetOutcome
-from gatherer.view.status import FleetStatus, ProcessStatus, Start, Status, TargetStatus
+from gatherer.view.fleet_view import TargetView, make_fleet_view
+from gatherer.view.status import CaptureStatus, FleetStatus, ProcessStatus, Start, TargetStatus
 from gatherer.view.summary import ProcessSummary, Summary
 from tests.unit.gatherer.scripted import HELLO
 
@@ -23,7 +23,7 @@ START = Start(
     HELLO, "copy", "its Python", "processes over 50% of 128.0 MiB", Path("logs/shop_web-1_main"),
 )  # fmt: skip
 PROCESS = ProcessStatus("leak\x1b[2J", 7, "leak-7.log", "traced", 5 << 20, 100, 2)
-STATUS = Status(3.0, (PROCESS,), 100, 2, 64 << 20, 128 << 20, 4 << 20, False)
+STATUS = CaptureStatus(3.0, (PROCESS,), 100, 2, 64 << 20, 128 << 20, 4 << 20, False)
 FLEET = FleetStatus(
     12.0,
     (

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console, ConsoleDimensions
 
-from gatherer.commands.values import parse_memory
+from gatherer.commands.option_values import parse_memory
 from gatherer.config import CaptureConfig, TargetConfig, ViewConfig
 from gatherer.target.values import Target
 from gatherer.text import fitted
 from gatherer.view.base import View
-from gatherer.view.status import ProcessStatus, Start, Status, Waiting
+from gatherer.view.status import CaptureStatus, ProcessStatus, Start, Waiting
 from gatherer.view.styles import make_view
 from gatherer.view.summary import ProcessSummary, Summary
 from gatherer.view.threshold import describe_threshold
@@ -35,7 +35,7 @@ SUMMARY = Summary(
     12, 10, 2, "the stream broke: " + EVIL, False, (EVIL,), 20 << 20, 0.5,
     Path("strace-logs/records.hgs.partial"), 4,
 )  # fmt: skip
-STATUS = Status(
+STATUS = CaptureStatus(
     12.0,
     (ProcessStatus(EVIL, 7, "e-7.log", "traced", 30 << 20, 10, 2),),
     10, 2, 90 << 20, 128 << 20, 5 << 20, False,
@@ -397,7 +397,7 @@ def test_events_wait_for_earlier_ones_no_longer_than_a_moment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr("gatherer.view.events.clock.monotonic", lambda: now[0])
+    monkeypatch.setattr("gatherer.view.event_lines.clock.monotonic", lambda: now[0])
     stream = io.StringIO()
     view = make_view(ViewConfig("plain"), stream)
     view.event("2026-09-21T14:13:05.000000Z", "detach", 5, {})

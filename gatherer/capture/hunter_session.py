@@ -1,4 +1,4 @@
-"""The life of one hunter in one instance of the target: start it, take its stream, settle."""
+"""The life of one hunter in one instance of the target: start it, take its stream, reconcile."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gatherer.capture.recorder import Chronicle
+from gatherer.capture.recorder import CaptureRecorder
 from gatherer.capture.result import (
     TARGET_ENDED,
     Conclusion,
-    Evidence,
+    EndFacts,
     conclude,
     fate,
     hunter_failure,
@@ -22,7 +22,7 @@ from gatherer.capture.result import (
 from gatherer.clock import rfc3339
 from gatherer.config import CaptureConfig, this_user
 from gatherer.errors import GathererError, Interrupted, LogWriteError, TracingDenied
-from gatherer.rendering.accounting import Accounts, settle
+from gatherer.rendering.accounting import Accounts, reconcile
 from gatherer.rendering.pipeline import Renderer
 from gatherer.rendering.stored_stream import received
 from gatherer.storage.spool import SpoolWriter, spool_name
@@ -86,7 +86,7 @@ class Session:
         image: HunterImage,
         renderer: RendererFactory,
         view: View,
-        chronicle: Chronicle,
+        chronicle: CaptureRecorder,
         timeouts: Timeouts,
         on_hello: Callable[[], None],
         without_ptrace: bool = False,
@@ -342,14 +342,14 @@ class Session:
         damage = progress.accounts.damage
         broken = receiver.missing_frames or receiver.damage.places or damage.places
         spooled = self._kept_spool and not broken
-        settlement = settle(
+        settlement = reconcile(
             progress.accounts, instance.goodbye, document.processes.names(), spooled=spooled
         )
         failure = failure or self._denied or hunter_failure(instance.goodbye, ended)
         unknown_ms: float = 0
         if instance.goodbye is None:
             unknown_ms = round(1000 * (self._stream.ended_at - chronicle.known_at), 3)
-        evidence = Evidence(
+        evidence = EndFacts(
             self._stop_reason,
             instance.goodbye,
             ended,
@@ -368,7 +368,7 @@ class Session:
             counted,
         )
         conclusion = conclude(evidence)
-        document.settle(settlement)
+        document.reconcile(settlement)
         instance.end = end
         instance.end_reason = conclusion.end_reason
         instance.tail_unknown_ms = unknown_ms

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from gatherer.preflight.facts import Evidence
 from gatherer.preflight.findings import Finding, Level
+from gatherer.preflight.target_facts import TargetFacts
 from gatherer.text import byte_count
 from hg_shared.headroom import HEADROOM_BYTES, headroom
 
 
-def findings(evidence: Evidence) -> list[Finding]:
+def findings(evidence: TargetFacts) -> list[Finding]:
     """Returns the rows `cgroup` and `memory`."""
     if evidence.interior is None:
         return _by_spec(evidence)
@@ -49,7 +49,7 @@ def findings(evidence: Evidence) -> list[Finding]:
     ]
 
 
-def _by_spec(evidence: Evidence) -> list[Finding]:
+def _by_spec(evidence: TargetFacts) -> list[Finding]:
     container = evidence.container
     if container is None or evidence.container_failure is not None:
         return []

@@ -9,11 +9,11 @@ from gatherer.errors import GathererError
 from gatherer.kube.objects.models import Container, Pod
 from gatherer.kube.objects.node import Node
 from gatherer.kube.objects.review import Right
-from gatherer.probe.facts import Interior
+from gatherer.probe.facts import ContainerFacts
 
 
 @dataclass(frozen=True)
-class Question:
+class TargetRef:
     """What doctor was asked to look at.
 
     Attributes:
@@ -55,7 +55,7 @@ class Agent:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class TargetFacts:
     """All answers; what was not asked, because an answer before made it pointless, is None.
 
     Attributes:
@@ -77,7 +77,7 @@ class Evidence:
         agents: on the node, None when they were not looked for.
     """
 
-    question: Question
+    question: TargetRef
     failure: GathererError | None = None
     version: str = ""
     user: str = ""
@@ -87,9 +87,9 @@ class Evidence:
     container: Container | None = None
     container_failure: GathererError | None = None
     node: Node | None = None
-    interior: Interior | None = None
+    interior: ContainerFacts | None = None
     interior_failure: GathererError | None = None
-    others: Mapping[str, Interior | None] = field(default_factory=dict)
+    others: Mapping[str, ContainerFacts | None] = field(default_factory=dict)
     refused: str = ""
     agents: tuple[Agent, ...] | None = None
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatherer.probe.answers import interior, sections
-from gatherer.probe.facts import Place
+from gatherer.probe.facts import WritableDir
+from gatherer.probe.output import interior, sections
 from tests.unit.gatherer.preflight.situations import FIXTURES, probe_output, seen
 
 DEBIAN = sorted(
@@ -48,9 +48,9 @@ def test_version_1_tells_the_limit_of_a_parent_cgroup() -> None:
 
 
 def test_read_only_roots_and_noexec_mounts() -> None:
-    assert seen("lockedpod").places == (Place("/dev/shm", False, True),)
-    assert Place("/tmp", True) in seen("problempod").places
-    assert Place("/dev/shm", False, True) in seen("problempod").places
+    assert seen("lockedpod").places == (WritableDir("/dev/shm", False, True),)
+    assert WritableDir("/tmp", True) in seen("problempod").places
+    assert WritableDir("/dev/shm", False, True) in seen("problempod").places
 
 
 def test_a_container_without_python() -> None:

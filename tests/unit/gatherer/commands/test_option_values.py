@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gatherer.commands import values
+from gatherer.commands import option_values
 from gatherer.config import MemoryThreshold
 from gatherer.text import quoted
 
@@ -22,7 +22,7 @@ from gatherer.text import quoted
     ],
 )
 def test_memory(text: str, value: MemoryThreshold) -> None:
-    assert values.parse_memory(text) == value
+    assert option_values.parse_memory(text) == value
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_memory(text: str, value: MemoryThreshold) -> None:
 )  # fmt: skip
 def test_memory_that_is_none(text: str) -> None:
     with pytest.raises(ValueError, match=r"such as 50 or 12\.3%, or a size such as 200Mi"):
-        values.parse_memory(text)
+        option_values.parse_memory(text)
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,13 @@ def test_memory_that_is_none(text: str) -> None:
     [("30", 30.0), ("30s", 30.0), ("5m", 300.0), ("5min", 300.0), ("1.5h", 5400.0), ("0.5", 0.5)],
 )
 def test_duration(text: str, value: float) -> None:
-    assert values.parse_duration(text) == value
+    assert option_values.parse_duration(text) == value
 
 
 @pytest.mark.parametrize("text", ["", "0", "0s", "-5", "5 m", "5d", "m", "1e3", "nan", "5m30s"])
 def test_duration_that_is_none(text: str) -> None:
     with pytest.raises(ValueError, match="such as 30, 30s or 5m"):
-        values.parse_duration(text)
+        option_values.parse_duration(text)
 
 
 @pytest.mark.parametrize(
@@ -61,49 +61,49 @@ def test_duration_that_is_none(text: str) -> None:
     ],
 )
 def test_rate(text: str, value: int) -> None:
-    assert values.parse_rate(text) == value
+    assert option_values.parse_rate(text) == value
 
 
 @pytest.mark.parametrize("text", ["5Mi", "0/s", "Mi/s", "5Mi/sec", "5Mi / s", "5%/s", "5Ti/s"])
 def test_rate_that_is_none(text: str) -> None:
     with pytest.raises(ValueError, match="such as 5Mi/s or 100Mi/min"):
-        values.parse_rate(text)
+        option_values.parse_rate(text)
 
 
 def test_sizes_and_the_bounds_of_the_buffer() -> None:
-    assert values.parse_size("4Mi") == 4 << 20
-    assert values.parse_size("4194304") == 4 << 20
-    assert values.parse_buffer("256Ki") == 256 << 10
+    assert option_values.parse_size("4Mi") == 4 << 20
+    assert option_values.parse_size("4194304") == 4 << 20
+    assert option_values.parse_buffer("256Ki") == 256 << 10
     for text in ("1.5", "4MB", "", "-4Mi"):
         with pytest.raises(ValueError, match="is no size; give one such as 4Mi"):
-            values.parse_size(text)
+            option_values.parse_size(text)
     for text in ("255Ki", "2Gi"):
         with pytest.raises(ValueError, match="out of range; give 256Ki to 1Gi"):
-            values.parse_buffer(text)
+            option_values.parse_buffer(text)
 
 
 def test_frequency_linger_pid_and_string_size_keep_to_their_ranges() -> None:
-    assert values.parse_frequency("0.5") == 0.5
-    assert values.parse_linger("10") == 10.0
-    assert values.parse_execs("1000") == 1000
-    assert values.parse_selector(" env in (a,b),!old ") == "env in (a,b),!old"
-    assert values.parse_pid("4711") == 4711
-    assert values.parse_string_size("0") == 0
+    assert option_values.parse_frequency("0.5") == 0.5
+    assert option_values.parse_linger("10") == 10.0
+    assert option_values.parse_execs("1000") == 1000
+    assert option_values.parse_selector(" env in (a,b),!old ") == "env in (a,b),!old"
+    assert option_values.parse_pid("4711") == 4711
+    assert option_values.parse_string_size("0") == 0
     for parse, text in (
-        (values.parse_frequency, "0"),
-        (values.parse_frequency, "1e9"),
-        (values.parse_linger, "0.5"),
-        (values.parse_execs, "0"),
-        (values.parse_execs, "1001"),
-        (values.parse_execs, "many"),
-        (values.parse_selector, ""),
-        (values.parse_selector, " "),
-        (values.parse_selector, "app=\x1b"),
-        (values.parse_pid, "0"),
-        (values.parse_pid, "-1"),
-        (values.parse_pid, "4194305"),
-        (values.parse_string_size, "65535"),
-        (values.parse_string_size, "12.5"),
+        (option_values.parse_frequency, "0"),
+        (option_values.parse_frequency, "1e9"),
+        (option_values.parse_linger, "0.5"),
+        (option_values.parse_execs, "0"),
+        (option_values.parse_execs, "1001"),
+        (option_values.parse_execs, "many"),
+        (option_values.parse_selector, ""),
+        (option_values.parse_selector, " "),
+        (option_values.parse_selector, "app=\x1b"),
+        (option_values.parse_pid, "0"),
+        (option_values.parse_pid, "-1"),
+        (option_values.parse_pid, "4194305"),
+        (option_values.parse_string_size, "65535"),
+        (option_values.parse_string_size, "12.5"),
     ):
         with pytest.raises(ValueError, match="give"):
             parse(text)
@@ -111,10 +111,10 @@ def test_frequency_linger_pid_and_string_size_keep_to_their_ranges() -> None:
 
 def test_trace_set_takes_what_strace_takes_and_nothing_else() -> None:
     for text in ("openat,read", "%memory", "!futex", "trace=%file", "all"):
-        assert values.parse_trace_set(text) == text
+        assert option_values.parse_trace_set(text) == text
     for text in ("", "openat,,read", "opennat", "%nothing", "read\nwrite"):
         with pytest.raises(ValueError, match=r"write for example|give one such as"):
-            values.parse_trace_set(text)
+            option_values.parse_trace_set(text)
 
 
 def test_shown_values_are_short_and_printable() -> None:
@@ -130,7 +130,7 @@ def test_shown_values_are_short_and_printable() -> None:
     ],
 )  # fmt: skip
 def test_agent(text: str) -> None:
-    assert values.parse_agent(text) == text
+    assert option_values.parse_agent(text) == text
 
 
 @pytest.mark.parametrize(
@@ -143,28 +143,28 @@ def test_agent(text: str) -> None:
 )  # fmt: skip
 def test_agent_that_is_none(text: str) -> None:
     with pytest.raises(ValueError, match=r"http://10\.0\.0\.5:9100/metrics") as caught:
-        values.parse_agent(text)
+        option_values.parse_agent(text)
     assert str(caught.value).isprintable()
 
 
 def test_agent_interval() -> None:
-    assert values.parse_interval("1.5") == 1.5
+    assert option_values.parse_interval("1.5") == 1.5
     for text in ("0", "0.5", "3601", "x", "-1"):
         with pytest.raises(ValueError, match="such as 1"):
-            values.parse_interval(text)
+            option_values.parse_interval(text)
 
 
 @pytest.mark.parametrize(
     ("text", "value"), [("0", 0), ("0s", 0), ("30", 30), ("90s", 90), ("5m", 300), ("1.5h", 5400)]
 )
 def test_wait(text: str, value: float) -> None:
-    assert values.parse_wait(text) == value
+    assert option_values.parse_wait(text) == value
 
 
 @pytest.mark.parametrize("text", ["", "-1", "5x", "m", "1e3", "inf", " 5"])
 def test_wait_that_is_none(text: str) -> None:
     with pytest.raises(ValueError, match="give one such as 0, 30s or 5m"):
-        values.parse_wait(text)
+        option_values.parse_wait(text)
 
 
 @pytest.mark.parametrize(
@@ -173,5 +173,5 @@ def test_wait_that_is_none(text: str) -> None:
 )
 def test_the_password_of_an_agents_url_is_in_no_message(text: str) -> None:
     with pytest.raises(ValueError, match="…@") as caught:
-        values.parse_agent(text)
+        option_values.parse_agent(text)
     assert "s3cret" not in str(caught.value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from gatherer.probe.facts import Interior, Memory, Place, Process
+from gatherer.probe.facts import ContainerFacts, Memory, Process, WritableDir
 from gatherer.probe.interpreters import parse_interpreters
 from hg_shared.cpu_quota import parse_max, parse_quota
 from hg_shared.rights import capability_names, parse_rights
@@ -49,7 +49,7 @@ def glance(output: bytes) -> tuple[Memory | None, str] | None:
     return _memory(told), path if path.startswith("/") and path.isprintable() else ""
 
 
-def interior(output: bytes, asked: str, shell: str) -> Interior | None:
+def interior(output: bytes, asked: str, shell: str) -> ContainerFacts | None:
     """Returns what the probe saw; None when the output is none of the probe's.
 
     Args:
@@ -67,7 +67,7 @@ def interior(output: bytes, asked: str, shell: str) -> Interior | None:
         return None
     noexec = _mounts(told.get("mounts", ()))
     python = told.get("python", [])
-    return Interior(
+    return ContainerFacts(
         asked=asked,
         shell=shell,
         rights=rights,
@@ -146,7 +146,7 @@ def _mounts(lines: Iterable[str]) -> dict[str, tuple[bool, bool, bool]]:
 
 def _places(
     paths: Iterable[str], mounts: Mapping[str, tuple[bool, bool, bool]]
-) -> tuple[Place, ...]:
+) -> tuple[WritableDir, ...]:
     """A shell's test may not know of read-only mounts: where root asks, some look at bits only."""
     places = []
     for path in dict.fromkeys(paths):
@@ -154,7 +154,7 @@ def _places(
             continue
         readonly, noexec, tmpfs = mounts.get(_mount_point(path, mounts), (False, False, False))
         if not readonly:
-            places.append(Place(path, not noexec, tmpfs))
+            places.append(WritableDir(path, not noexec, tmpfs))
     return tuple(places)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TextIO
 from gatherer.config import ViewConfig
 from gatherer.target.values import TargetName
 from gatherer.view.fleet_summary import FleetSummary
-from gatherer.view.status import FleetStatus, Start, Status, Waiting
+from gatherer.view.status import CaptureStatus, FleetStatus, Start, Waiting
 from gatherer.view.summary import Summary
 
 
@@ -71,7 +71,7 @@ class TargetView:
         greeted: Callable[[], None],
         rested: Callable[[], None] = lambda: None,
     ) -> None:
-        self.latest: Status | None = None
+        self.latest: CaptureStatus | None = None
         self.rendered: tuple[int, int] | None = None
         self._name = name
         self._fleet = fleet
@@ -96,7 +96,7 @@ class TargetView:
         """Passes the note on."""
         self._fleet.note(text, self._name)
 
-    def status(self, status: Status) -> None:
+    def status(self, status: CaptureStatus) -> None:
         """Keeps the state."""
         self.latest = status
 

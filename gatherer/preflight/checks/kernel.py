@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from gatherer.preflight.facts import Evidence
 from gatherer.preflight.findings import Finding, Level
+from gatherer.preflight.target_facts import TargetFacts
 
 MACHINES = ("x86_64", "aarch64")
 """Architectures hunter has system call tables and tracers for."""
@@ -14,7 +14,7 @@ KERNEL = (5, 3)
 """The first with PTRACE_GET_SYSCALL_INFO."""
 
 
-def findings(evidence: Evidence) -> list[Finding]:
+def findings(evidence: TargetFacts) -> list[Finding]:
     """Returns the row `node`."""
     pod, node = evidence.pod, evidence.node
     if pod is None or not pod.node:

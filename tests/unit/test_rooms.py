@@ -1,0 +1,87 @@
+"""Rooms and names: one word, one meaning, and every package says what does not belong there."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = ("gatherer", "hunter")
+TOP_LEVEL = {"__init__", "__main__", "clock", "config", "errors", "text", "timeouts"}
+
+MODULES_TWICE = {
+    "gatherer": {"text", "values"},
+    "hunter": set(),
+}
+"""Names of files that are still there twice; it is to become empty."""
+
+CLASSES_TWICE = {
+    "gatherer": set(),
+    "hunter": {"Kernel"},
+}
+"""Names of public classes that are still there twice; it is to become empty."""
+
+PACKAGES_WITHOUT_LIMITS = {
+    "gatherer/agents/scrape",
+    "gatherer/agents/series",
+    "gatherer/kube",
+    "gatherer/kube/auth",
+    "gatherer/kube/exec",
+    "gatherer/kube/objects",
+    "gatherer/kube/watch",
+    "gatherer/rendering/strace/calls",
+    "gatherer/rendering/strace/lines",
+    "hunter/engines/ebpf",
+    "hunter/engines/ebpf/programs",
+    "hunter/engines/native",
+}
+"""Packages that do not yet say what does not belong there; it is to become empty."""
+
+
+def sources(program: str) -> Iterator[tuple[Path, ast.Module]]:
+    for path in sorted((ROOT / program).rglob("*.py")):
+        yield path.relative_to(ROOT), ast.parse(path.read_bytes())
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_no_name_stands_for_two_modules_or_two_classes(program: str) -> None:
+    modules: dict[str, list[Path]] = defaultdict(list)
+    classes: dict[str, list[Path]] = defaultdict(list)
+    for path, tree in sources(program):
+        if not path.stem.startswith("__"):
+            modules[path.stem].append(path)
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                classes[node.name].append(path)
+    for found, allowed in ((modules, MODULES_TWICE), (classes, CLASSES_TWICE)):
+        twice = {name: paths for name, paths in found.items() if len(paths) > 1}
+        assert set(twice) <= allowed[program], twice
+
+
+def test_every_package_says_what_does_not_belong_there() -> None:
+    silent = set()
+    for program in PROGRAMS:
+        for path, tree in sources(program):
+            said = ast.get_docstring(tree) or ""
+            if path.name == "__init__.py" and not re.search(r"\b[Nn](ot|othing|or)\b", said):
+                silent.add(str(path.parent))
+    assert silent <= PACKAGES_WITHOUT_LIMITS
+
+
+def test_few_modules_are_in_no_room() -> None:
+    assert {path.stem for path in (ROOT / "gatherer").glob("*.py")} == TOP_LEVEL
+
+
+def test_a_guest_is_one_file_of_the_standard_library() -> None:
+    for path, tree in sources("gatherer/guest"):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                first = node.names[0].name if isinstance(node, ast.Import) else node.module or ""
+                # Until 3.12 _sha2 was of another name.
+                assert first.partition(".")[0] in {*sys.stdlib_module_names, "_sha2"}, path
