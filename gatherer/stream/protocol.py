@@ -26,7 +26,7 @@ from gatherer.stream.events import (
 from gatherer.stream.hunter_exit import no_hello, stuck
 from gatherer.stream.liveness import Liveness
 from gatherer.stream.receiver import Arrival, Receiver
-from gatherer.stream.rejoin import RejoinHandshake, SessionKey
+from gatherer.stream.rejoin import RejoinHandshake, new_session_key
 from gatherer.stream.search import Search, SearchEnd
 from gatherer.stream.sender import Sender
 from gatherer.stream.states import CONNECTED, TRANSITIONS, State, Trigger
@@ -34,7 +34,8 @@ from gatherer.target.values import Exit
 from gatherer.timeouts import Timeouts
 from hg_shared.errors import UnsupportedVersion
 from hg_shared.framing import FrameType
-from hg_shared.messages import Goodbye
+from hg_shared.messages import Goodbye, SessionKey
+from hg_shared.wire import encode
 
 
 class StreamProtocol:
@@ -67,7 +68,7 @@ class StreamProtocol:
     ) -> None:
         self.state = State.CONNECTING
         self.receiver = Receiver()
-        self.key = key or SessionKey.make()
+        self.key = key or new_session_key()
         self.exit: Exit | None = None
         self.ended_at = 0.0
         self.receiving = False
@@ -109,7 +110,7 @@ class StreamProtocol:
             outlives: hunter is not in the target, and has something to say when that ends.
         """
         self._outlives = outlives
-        self._first = self.key.rendezvous()
+        self._first = encode(self.key)
         self._connected(now)
 
     def stop(self, reason: str, now: float) -> None:

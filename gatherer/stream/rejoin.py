@@ -10,42 +10,24 @@ receiver.resume(handshake.decoder, handshake.frames)
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from typing import TypeVar
 
 from gatherer.errors import StreamError
 from hg_shared.errors import WireError
 from hg_shared.framing import Frame, FrameDecoder, FrameType
-from hg_shared.joining import NONCE_BYTES, SECRET_BYTES, gatherer_proof, hunter_proof, same
-from hg_shared.messages import Challenge, Join, Joined, Knock, Rendezvous
+from hg_shared.messages import Joined, RejoinChallenge, RejoinHello, RejoinResponse, SessionKey
+from hg_shared.rejoin_proof import NONCE_BYTES, SECRET_BYTES, gatherer_proof, hunter_proof, same
 from hg_shared.wire import decode, encode
 
-M = TypeVar("M", Challenge, Joined)
+M = TypeVar("M", RejoinChallenge, Joined)
 
 MAX_BEFORE = 8 << 20
 """Bytes that may come before the answer: what was under way on a connection that is joined anew."""
 
 
-@dataclass(frozen=True)
-class SessionKey:
-    """What gatherer and hunter agree on while they are connected.
-
-    Attributes:
-        session: names hunter's socket; no secret.
-        secret: who knows it may join.
-    """
-
-    session: str
-    secret: bytes
-
-    @classmethod
-    def make(cls) -> SessionKey:
-        """Returns a new one."""
-        return cls(secrets.token_hex(16), secrets.token_bytes(SECRET_BYTES))
-
-    def rendezvous(self) -> bytes:
-        """Returns the frame that tells hunter."""
-        return encode(Rendezvous(self.session, self.secret.hex()))
+def new_session_key() -> SessionKey:
+    """Returns what gatherer and a hunter agree on while they are connected."""
+    return SessionKey(secrets.token_hex(16), secrets.token_hex(SECRET_BYTES))
 
 
 class RejoinHandshake:
@@ -73,7 +55,7 @@ class RejoinHandshake:
 
     def hello(self) -> bytes:
         """Returns what is sent first."""
-        return encode(Knock(self._nonce))
+        return encode(RejoinHello(self._nonce))
 
     def receive_data(self, data: bytes) -> bytes:
         """Takes what hunter says and returns what to answer; nothing may be sent beyond that.
@@ -89,7 +71,7 @@ class RejoinHandshake:
         for frame in self.decoder.frames_received():
             if self.joined is not None:
                 self.frames.append(frame)
-            elif frame.type == FrameType.CHALLENGE and not self._answered:
+            elif frame.type == FrameType.REJOIN_CHALLENGE and not self._answered:
                 answer = self._response(frame)
             elif frame.type == FrameType.JOINED and self._answered:
                 self.joined = self._message(frame, Joined)
@@ -101,14 +83,14 @@ class RejoinHandshake:
         return answer
 
     def _response(self, frame: Frame) -> bytes:
-        challenge = self._message(frame, Challenge)
-        session, secret = self._key.session, self._key.secret
+        challenge = self._message(frame, RejoinChallenge)
+        session, secret = self._key.session, bytes.fromhex(self._key.secret)
         expected = hunter_proof(secret, session, self._nonce, challenge.nonce)
         if not same(expected, challenge.proof):
             raise StreamError("what answers instead of hunter does not know the secret")
         self._answered = True
         proof = gatherer_proof(secret, session, self._nonce, challenge.nonce, self._seq)
-        return encode(Join(proof, self._seq))
+        return encode(RejoinResponse(proof, self._seq))
 
     @staticmethod
     def _message(frame: Frame, cls: type[M]) -> M:

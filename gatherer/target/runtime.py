@@ -103,7 +103,7 @@ class Runtime(Protocol):
         about the end of hunter: the code of its `Exit` is None.
 
         Args:
-            session: name of hunter's socket, see `hg_shared.messages.Rendezvous`.
+            session: name of hunter's socket, see `hg_shared.messages.SessionKey`.
 
         Raises:
             HunterGone: hunter does not run any more; also raised by the channel's `receive`.

@@ -14,7 +14,7 @@ from typing import Callable, Deque, Optional
 from hg_shared import wire
 from hg_shared.errors import WireError
 from hg_shared.framing import FrameDecoder
-from hg_shared.messages import Ack, Event, Join, Knock, Rendezvous, Stop
+from hg_shared.messages import Ack, Event, RejoinHello, RejoinResponse, SessionKey, Stop
 from hunter.stream.link import Link
 from hunter.stream.rejoin import RejoinHandshake, RejoinListener
 from hunter.stream.writer import Writer
@@ -147,20 +147,20 @@ class Connection:
                 self._dismissed = content.reason == "error"
             elif isinstance(content, Ack):
                 self.writer.acknowledge(content.seq)
-            elif isinstance(content, Rendezvous):
+            elif isinstance(content, SessionKey):
                 self._agree(content)
-            elif isinstance(content, Knock) and self._listener is not None:
+            elif isinstance(content, RejoinHello) and self._listener is not None:
                 # Gatherer has lost its end of this very connection, as with `attach`.
                 self._handshake = self._listener.handshake()
                 answer = self._handshake.receive(content)
                 if answer is not None:
                     self.writer.interject(answer)
-            elif isinstance(content, Join) and self._handshake is not None:
+            elif isinstance(content, RejoinResponse) and self._handshake is not None:
                 if self._handshake.proves(content):
                     self.writer.join(link, content.seq)
                 self._handshake = None
 
-    def _agree(self, where: Rendezvous) -> None:
+    def _agree(self, where: SessionKey) -> None:
         if self._listener is not None:
             return
         try:

@@ -12,10 +12,17 @@ import socket
 import time
 from typing import Dict, List, NamedTuple, Optional
 
-from hg_shared import joining, wire
+from hg_shared import rejoin_proof, wire
 from hg_shared.errors import WireError
 from hg_shared.framing import FrameDecoder
-from hg_shared.messages import SOCKET_PREFIX, Challenge, Join, Knock, Message, Rendezvous
+from hg_shared.messages import (
+    SOCKET_PREFIX,
+    Message,
+    RejoinChallenge,
+    RejoinHello,
+    RejoinResponse,
+    SessionKey,
+)
 from hunter.stream.link import Link
 
 MAX_HANDSHAKES = 8
@@ -39,24 +46,24 @@ class RejoinHandshake:
         self._session = session
         self._secret = secret
         self._nonce = nonce
-        self._knock = ""
+        self._hello = ""
 
-    def receive(self, message: Message) -> Optional[Challenge]:
-        """Takes a message and returns the answer to a `Knock`, None for everything else."""
-        if not isinstance(message, Knock):
+    def receive(self, message: Message) -> Optional[RejoinChallenge]:
+        """Takes a message and returns the answer to a `RejoinHello`, None for everything else."""
+        if not isinstance(message, RejoinHello):
             return None
-        self._knock = message.nonce
-        proof = joining.hunter_proof(self._secret, self._session, self._knock, self._nonce)
-        return Challenge(self._nonce, proof)
+        self._hello = message.nonce
+        proof = rejoin_proof.hunter_proof(self._secret, self._session, self._hello, self._nonce)
+        return RejoinChallenge(self._nonce, proof)
 
-    def proves(self, join: Join) -> bool:
-        """Returns whether a `Join` comes from who knows the secret."""
-        if not self._knock or join.seq < 0:
+    def proves(self, join: RejoinResponse) -> bool:
+        """Returns whether a `RejoinResponse` comes from who knows the secret."""
+        if not self._hello or join.seq < 0:
             return False
-        proof = joining.gatherer_proof(
-            self._secret, self._session, self._knock, self._nonce, join.seq
+        proof = rejoin_proof.gatherer_proof(
+            self._secret, self._session, self._hello, self._nonce, join.seq
         )
-        return joining.same(proof, join.proof)
+        return rejoin_proof.same(proof, join.proof)
 
 
 class Rejoined(NamedTuple):
@@ -94,7 +101,7 @@ class RejoinListener:
         OSError: the socket cannot be made, or the name is taken.
     """
 
-    def __init__(self, where: Rendezvous) -> None:
+    def __init__(self, where: SessionKey) -> None:
         if not _SESSION.fullmatch(where.session) or not _SECRET.fullmatch(where.secret):
             raise ValueError("a session is 32 hexadecimal digits, a secret 64")
         self._session = where.session
@@ -111,7 +118,9 @@ class RejoinListener:
 
     def handshake(self) -> RejoinHandshake:
         """Returns the state of one more conversation."""
-        return RejoinHandshake(self._session, self._secret, os.urandom(joining.NONCE_BYTES).hex())
+        return RejoinHandshake(
+            self._session, self._secret, os.urandom(rejoin_proof.NONCE_BYTES).hex()
+        )
 
     def descriptors(self) -> List[int]:
         """Returns what to wait for: `receive` wants to be called for those that are readable."""
@@ -145,12 +154,14 @@ class RejoinListener:
                 message = wire.decode(frame)
             except WireError:
                 message = None
-            if isinstance(message, Join):
+            if isinstance(message, RejoinResponse):
                 if not pending.handshake.proves(message):
                     break
                 del self._pending[fd]
                 return Rejoined(Link(fd, fd, pending.connection), message.seq)
-            answer = pending.handshake.receive(message) if isinstance(message, Knock) else None
+            answer = (
+                pending.handshake.receive(message) if isinstance(message, RejoinHello) else None
+            )
             if answer is None or not self._send(pending, answer):
                 break
         else:

@@ -51,14 +51,14 @@ class FrameType(IntEnum):
     FD_TABLE = 6
     GOODBYE = 7
     HEARTBEAT = 16
-    CHALLENGE = 17
+    REJOIN_CHALLENGE = 17
     JOINED = 18
     ACK = 32
     PING = 33
     STOP = 34
-    RENDEZVOUS = 35
-    KNOCK = 36
-    JOIN = 37
+    SESSION_KEY = 35
+    REJOIN_HELLO = 36
+    REJOIN_RESPONSE = 37
 
 
 @dataclass(frozen=True)

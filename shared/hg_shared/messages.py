@@ -232,8 +232,8 @@ class Stop:
 
 
 @dataclass(frozen=True)
-class Rendezvous:
-    """Where hunter shall wait for its gatherer when they have lost each other.
+class SessionKey:
+    """The socket at which hunter waits for a gatherer that it has lost, and who may join there.
 
     Attributes:
         session: name of the abstract unix socket behind `SOCKET_PREFIX`; no secret.
@@ -245,7 +245,7 @@ class Rendezvous:
 
 
 @dataclass(frozen=True)
-class Knock:
+class RejoinHello:
     """Somebody wants to join; the first message of a new connection.
 
     Attributes:
@@ -256,12 +256,12 @@ class Knock:
 
 
 @dataclass(frozen=True)
-class Challenge:
-    """Hunter's answer to `Knock`.
+class RejoinChallenge:
+    """Hunter's answer to `RejoinHello`.
 
     Attributes:
         nonce: hunter's random number, hexadecimal.
-        proof: that this is hunter, see `hg_shared.joining`.
+        proof: that this is hunter, see `hg_shared.rejoin_proof`.
     """
 
     nonce: str
@@ -269,11 +269,11 @@ class Challenge:
 
 
 @dataclass(frozen=True)
-class Join:
+class RejoinResponse:
     """Gatherer is back: the stream goes on here.
 
     Attributes:
-        proof: that this is gatherer, see `hg_shared.joining`.
+        proof: that this is gatherer, see `hg_shared.rejoin_proof`.
         seq: gatherer has everything up to this sequence number.
     """
 
@@ -286,8 +286,8 @@ class Joined:
     """The connection is the stream from here on.
 
     Attributes:
-        seq: sequence number of the next frame; what lies between it and that of `Join` was given
-            up for want of room.
+        seq: sequence number of the next frame; what lies between it and that of `RejoinResponse`
+            was given up for want of room.
     """
 
     seq: int
@@ -303,12 +303,12 @@ Message = Union[
     FdTable,
     Goodbye,
     Heartbeat,
-    Challenge,
+    RejoinChallenge,
     Joined,
     Ack,
     Ping,
     Stop,
-    Rendezvous,
-    Knock,
-    Join,
+    SessionKey,
+    RejoinHello,
+    RejoinResponse,
 ]

@@ -13,19 +13,19 @@ from hg_shared.framing import Frame, FrameType, compressed
 from hg_shared.message_codec import decode_message, encode_message
 from hg_shared.messages import (
     Ack,
-    Challenge,
     Event,
     FdTable,
     Goodbye,
     Heartbeat,
     Hello,
-    Join,
     Joined,
-    Knock,
     Message,
     Ping,
-    Rendezvous,
+    RejoinChallenge,
+    RejoinHello,
+    RejoinResponse,
     Sample,
+    SessionKey,
     Stop,
     TracedProcess,
 )
@@ -38,14 +38,14 @@ MESSAGE_TYPES: Dict[int, Type[Message]] = {
     FrameType.FD_TABLE: FdTable,
     FrameType.GOODBYE: Goodbye,
     FrameType.HEARTBEAT: Heartbeat,
-    FrameType.CHALLENGE: Challenge,
+    FrameType.REJOIN_CHALLENGE: RejoinChallenge,
     FrameType.JOINED: Joined,
     FrameType.ACK: Ack,
     FrameType.PING: Ping,
     FrameType.STOP: Stop,
-    FrameType.RENDEZVOUS: Rendezvous,
-    FrameType.KNOCK: Knock,
-    FrameType.JOIN: Join,
+    FrameType.SESSION_KEY: SessionKey,
+    FrameType.REJOIN_HELLO: RejoinHello,
+    FrameType.REJOIN_RESPONSE: RejoinResponse,
 }
 FRAME_TYPES = {cls: FrameType(number) for number, cls in MESSAGE_TYPES.items()}
 # These are answered or outdated at once: they have no place in the sequence and are never resent.

@@ -18,10 +18,10 @@ from hg_shared.messages import (
     Ack,
     Goodbye,
     Heartbeat,
-    Join,
-    Knock,
     Ping,
-    Rendezvous,
+    RejoinHello,
+    RejoinResponse,
+    SessionKey,
     Stop,
 )
 from hg_shared.records import Kind
@@ -35,9 +35,9 @@ MIB = 1 << 20
 HEARD: tuple[tuple[int, Any], ...] = (
     (FrameType.ACK, Ack(3)),
     (FrameType.PING, Ping(5)),
-    (FrameType.RENDEZVOUS, Rendezvous("ab" * 16, "cd" * 32)),
-    (FrameType.KNOCK, Knock("ef" * 32)),
-    (FrameType.JOIN, Join("01" * 32, 7)),
+    (FrameType.SESSION_KEY, SessionKey("ab" * 16, "cd" * 32)),
+    (FrameType.REJOIN_HELLO, RejoinHello("ef" * 32)),
+    (FrameType.REJOIN_RESPONSE, RejoinResponse("01" * 32, 7)),
 )
 
 

@@ -15,8 +15,9 @@ from random import Random
 
 import pytest
 
-from gatherer.stream.rejoin import RejoinHandshake, SessionKey
-from hg_shared.messages import SOCKET_PREFIX, Stop
+from gatherer.stream.rejoin import RejoinHandshake, new_session_key
+from hg_shared import wire
+from hg_shared.messages import SOCKET_PREFIX, SessionKey, Stop
 from tests.integration.hunter_session import HunterSession, wait_until
 from tests.integration.tracee import Tracee, tracers
 
@@ -57,12 +58,12 @@ def test_the_program_always_runs_on(
         if number % PER_TARGET == 0:
             rounds = tmp_path / f"rounds{number}"
             target = start(compiled("counter"), rounds, 2)
-        key = SessionKey.make()
+        key = new_session_key()
         engine = ENGINES[number % len(ENGINES)]
         hunter = hunt(
             *("--engine", engine, "--only-pids", "--pid", target.pid, "--frequency", "0.1")
         )
-        hunter.write(key.rendezvous())
+        hunter.write(wire.encode(key))
         if random.random() < 0.7:
             hunter.wait_attached(target.pid)
             unsettle(hunter, key, random)

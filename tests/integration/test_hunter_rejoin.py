@@ -13,11 +13,19 @@ import pytest
 
 from gatherer.errors import StreamError
 from gatherer.stream.receiver import Arrival, Receiver
-from gatherer.stream.rejoin import RejoinHandshake, SessionKey
+from gatherer.stream.rejoin import RejoinHandshake, new_session_key
 from hg_shared import wire
 from hg_shared.batch import Batch
 from hg_shared.framing import Frame, FrameDecoder
-from hg_shared.messages import SOCKET_PREFIX, Ack, Goodbye, Join, Knock, Stop
+from hg_shared.messages import (
+    SOCKET_PREFIX,
+    Ack,
+    Goodbye,
+    RejoinHello,
+    RejoinResponse,
+    SessionKey,
+    Stop,
+)
 from hg_shared.records import NOTES
 from tests.integration.hunter_session import HunterSession, wait_until
 from tests.integration.tracee import TARGETS, Tracee, tracers
@@ -73,7 +81,7 @@ class Joined:
 
 @pytest.fixture
 def key() -> SessionKey:
-    return SessionKey.make()
+    return new_session_key()
 
 
 @pytest.fixture
@@ -124,7 +132,7 @@ def hunted(hunt_pid: Hunt, target: Tracee, key: SessionKey) -> Callable[..., Hun
 
     def begin(*options: object) -> HunterSession:
         hunter = hunt_pid(target.pid, "--trace", "newfstatat", *options, forgets=False)
-        hunter.write(key.rendezvous())
+        hunter.write(wire.encode(key))
         wait_until(lambda: listening(key), "hunter listens")
         return hunter
 
@@ -224,15 +232,15 @@ def test_nobody_joins_without_the_secret(
 ) -> None:
     hunter = hunted()
     target.ask("10")
-    guessing = RejoinHandshake(SessionKey(key.session, b"guessed" * 4), 0)
+    guessing = RejoinHandshake(SessionKey(key.session, (b"guessed" * 4).hex()), 0)
     with socket.socket(socket.AF_UNIX) as stranger:
         stranger.connect("\0" + SOCKET_PREFIX + key.session)
         stranger.sendall(guessing.hello())
         with pytest.raises(StreamError, match="does not know the secret"):
             guessing.receive_data(stranger.recv(4096))
     for words in (
-        wire.encode(Join("00" * 32, 0)),
-        wire.encode(Knock("00")) + wire.encode(Join("00" * 32, 0)),
+        wire.encode(RejoinResponse("00" * 32, 0)),
+        wire.encode(RejoinHello("00")) + wire.encode(RejoinResponse("00" * 32, 0)),
         wire.encode(Stop("interrupted")),
         wire.encode(Ack(1 << 60)),
         b"\0" * 100,

@@ -26,11 +26,11 @@ from hg_shared.messages import (
     Goodbye,
     Heartbeat,
     Hello,
-    Join,
     Joined,
-    Knock,
-    Rendezvous,
+    RejoinHello,
+    RejoinResponse,
     Sample,
+    SessionKey,
     Stop,
     TracedProcess,
 )
@@ -112,7 +112,7 @@ class ScriptedChannel:
         self._stopped = asyncio.Event()
         self.acked = 0
         self.stop_reason = ""
-        self.rendezvous: Rendezvous | None = None
+        self.session_key: SessionKey | None = None
         self.closed = False
         self.broken = False
         self.hold: Callable[[], Awaitable[object]] | None = None
@@ -136,8 +136,8 @@ class ScriptedChannel:
             content = decode(frame)
             if isinstance(content, Ack):
                 self.acked = content.seq
-            elif isinstance(content, Rendezvous):
-                self.rendezvous = content
+            elif isinstance(content, SessionKey):
+                self.session_key = content
             elif isinstance(content, Stop):
                 self.stop_reason = content.reason
                 self._stopped.set()
@@ -182,14 +182,14 @@ class JoinableChannel(ScriptedChannel):
         decoder = FrameDecoder()
         decoder.receive_data(data)
         for message in map(decode, decoder.frames_received()):
-            if isinstance(message, Knock):
-                where = self._runtime.channel.rendezvous
+            if isinstance(message, RejoinHello):
+                where = self._runtime.channel.session_key
                 assert where is not None
                 self._joiner = RejoinHandshake(
                     where.session, bytes.fromhex(where.secret), "0c" * 16
                 )
                 self._say(self._joiner.receive(message))
-            elif isinstance(message, Join):
+            elif isinstance(message, RejoinResponse):
                 assert self._joiner is not None
                 assert self._joiner.proves(message)
                 self.joined_at = message.seq

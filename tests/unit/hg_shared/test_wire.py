@@ -8,7 +8,16 @@ from hg_shared import wire
 from hg_shared.batch import Batch
 from hg_shared.errors import BadPayload
 from hg_shared.framing import FLAG_ZLIB, Frame, FrameDecoder, FrameType
-from hg_shared.messages import Ack, Event, Heartbeat, Join, Knock, Ping, Rendezvous, Stop
+from hg_shared.messages import (
+    Ack,
+    Event,
+    Heartbeat,
+    Ping,
+    RejoinHello,
+    RejoinResponse,
+    SessionKey,
+    Stop,
+)
 
 
 def through(data: bytes) -> Frame:
@@ -34,7 +43,7 @@ def test_every_frame_type_but_records_has_one_message() -> None:
     assert len(wire.FRAME_TYPES) == len(wire.MESSAGE_TYPES)
     assert Heartbeat in wire.OUTSIDE_SEQUENCE
     for cls, number in wire.FRAME_TYPES.items():
-        from_gatherer = cls in (Ack, Join, Knock, Ping, Rendezvous, Stop)
+        from_gatherer = cls in (Ack, RejoinResponse, RejoinHello, Ping, SessionKey, Stop)
         assert (number >= 32) == from_gatherer
 
 

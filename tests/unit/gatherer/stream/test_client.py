@@ -53,8 +53,8 @@ async def test_the_stream_goes_on_where_it_broke(tmp_path: Path) -> None:
     assert (second.joined_at, third.joined_at) == (4, 6)
     assert third.acked == len(FRAMES)
     assert all(channel.closed for channel in (runtime.channel, second, third))
-    assert runtime.channel.rendezvous is not None
-    assert runtime.sessions == [runtime.channel.rendezvous.session] * 3
+    assert runtime.channel.session_key is not None
+    assert runtime.sessions == [runtime.channel.session_key.session] * 3
     reconnects = [fields for _, event, _, fields in view.events if event == "reconnect"]
     assert [(f["attempts"], f["missing_frames"], f["cause"]) for f in reconnects] == [
         (2, 0, "the connection broke"), (1, 0, "the connection broke")

@@ -19,17 +19,24 @@ from gatherer.stream.events import (
     StreamEvent,
 )
 from gatherer.stream.protocol import StreamProtocol
-from gatherer.stream.rejoin import SessionKey
 from gatherer.stream.states import TRANSITIONS, State, Trigger
 from gatherer.target.values import Exit
 from gatherer.timeouts import Timeouts
 from hg_shared.framing import Frame, FrameDecoder, FrameType
-from hg_shared.messages import Ack, Challenge, Join, Joined, Knock, Rendezvous, Stop
+from hg_shared.messages import (
+    Ack,
+    Joined,
+    RejoinChallenge,
+    RejoinHello,
+    RejoinResponse,
+    SessionKey,
+    Stop,
+)
 from hg_shared.wire import Content, decode, encode
 from hunter.stream.rejoin import RejoinHandshake
 from tests.unit.gatherer.scripted import HELLO, batch, goodbye, process, stream
 
-KEY = SessionKey("5e" * 16, b"s" * 32)
+KEY = SessionKey("5e" * 16, "73" * 32)
 TIMEOUTS = Timeouts()
 LINGER = 10.0
 SILENCE = 4.2
@@ -97,17 +104,17 @@ class Peer:
             The last sequence number that gatherer says it has.
         """
         assert self.protocol.state is State.REJOINING
-        joiner = RejoinHandshake(KEY.session, KEY.secret, "0a" * 16)
+        joiner = RejoinHandshake(KEY.session, bytes.fromhex(KEY.secret), "0a" * 16)
         self.protocol.channel_opened()
         self.sent.clear()
         self.step()
-        [knock] = self.sent
-        assert isinstance(knock, Knock)
-        challenge = joiner.receive(knock)
-        assert isinstance(challenge, Challenge)
+        [hello] = self.sent
+        assert isinstance(hello, RejoinHello)
+        challenge = joiner.receive(hello)
+        assert isinstance(challenge, RejoinChallenge)
         self._in_pieces(encode(challenge), cut)
         join = self.sent[-1]
-        assert isinstance(join, Join)
+        assert isinstance(join, RejoinResponse)
         assert joiner.proves(join)
         self._in_pieces(encode(Joined(join.seq + 1)) + b"".join(frames), cut)
         return join.seq
@@ -131,7 +138,7 @@ def test_a_whole_stream() -> None:
     peer = Peer().start()
     assert peer.protocol.state is State.CONNECTING
     peer.step()
-    assert peer.sent == [Rendezvous(KEY.session, KEY.secret.hex())]
+    assert peer.sent == [KEY]
     peer.receive(FRAMES[0])
     assert peer.protocol.state is State.OPEN
     peer.receive(*FRAMES[1:])
@@ -326,7 +333,7 @@ def test_a_stranger_on_the_socket_is_refused() -> None:
     peer.protocol.channel_opened()
     peer.step()
     with pytest.raises(StreamError, match="does not know the secret"):
-        peer.receive(encode(Challenge("0b" * 16, "00" * 32)))
+        peer.receive(encode(RejoinChallenge("0b" * 16, "00" * 32)))
     with pytest.raises(StreamError, match="ended the attempt"):
         peer.protocol.receive_eof(peer.now)
 

@@ -6,22 +6,22 @@ import pytest
 
 from gatherer.errors import StreamError
 from gatherer.stream.receiver import Receiver
-from gatherer.stream.rejoin import MAX_BEFORE, RejoinHandshake, SessionKey
+from gatherer.stream.rejoin import MAX_BEFORE, RejoinHandshake, new_session_key
 from hg_shared.framing import Frame, FrameDecoder, FrameType
-from hg_shared.messages import Challenge, Join, Joined, Knock, Rendezvous
+from hg_shared.messages import Joined, RejoinChallenge, RejoinHello, RejoinResponse, SessionKey
 from hg_shared.wire import decode, encode
 from hunter.stream.rejoin import RejoinHandshake as HunterHandshake
 from tests.unit.gatherer.scripted import HELLO, batch, goodbye, process, stream
 
-KEY = SessionKey("5e" * 16, b"s" * 32)
+KEY = SessionKey("5e" * 16, "73" * 32)
 
 
 class Hunter:
     """Hunter's half."""
 
     def __init__(self, key: SessionKey = KEY) -> None:
-        self.joiner = HunterHandshake(key.session, key.secret, "0a" * 16)
-        self.join: Join | None = None
+        self.joiner = HunterHandshake(key.session, bytes.fromhex(key.secret), "0a" * 16)
+        self.join: RejoinResponse | None = None
         self._decoder = FrameDecoder()
 
     def receive(self, data: bytes) -> bytes:
@@ -29,11 +29,11 @@ class Hunter:
         answer = b""
         for frame in self._decoder.frames_received():
             message = decode(frame)
-            if isinstance(message, Join):
+            if isinstance(message, RejoinResponse):
                 assert self.joiner.proves(message)
                 self.join = message
             else:
-                assert isinstance(message, Knock)
+                assert isinstance(message, RejoinHello)
                 challenge = self.joiner.receive(message)
                 assert challenge is not None
                 answer += encode(challenge)
@@ -59,20 +59,20 @@ def joined(
 
 
 def test_the_secret_travels_once() -> None:
-    frame = decode(_only(KEY.rendezvous()))
-    assert frame == Rendezvous("5e" * 16, (b"s" * 32).hex())
+    frame = decode(_only(encode(KEY)))
+    assert frame == KEY
     handshake, hunter = RejoinHandshake(KEY, 7), Hunter()
     challenge = hunter.receive(handshake.hello())
     said = handshake.hello() + challenge + handshake.receive_data(challenge)
-    assert KEY.secret not in said
-    assert KEY.secret.hex().encode() not in said
+    assert bytes.fromhex(KEY.secret) not in said
+    assert KEY.secret.encode() not in said
 
 
-def test_appointments_are_never_the_same() -> None:
-    one, other = SessionKey.make(), SessionKey.make()
+def test_session_keys_are_never_the_same() -> None:
+    one, other = new_session_key(), new_session_key()
     assert one.session != other.session
     assert one.secret != other.secret
-    assert (len(one.session), len(one.secret)) == (32, 32)
+    assert (len(one.session), len(one.secret)) == (32, 64)
 
 
 @pytest.mark.parametrize("cut", [1, 7, 50, 1 << 20])
@@ -106,14 +106,14 @@ def test_frames_before_the_proof_are_not_believed() -> None:
 
 def test_who_does_not_know_the_secret_is_not_hunter() -> None:
     handshake = RejoinHandshake(KEY, 3)
-    stranger = Hunter(SessionKey(KEY.session, b"g" * 32))
+    stranger = Hunter(SessionKey(KEY.session, "67" * 32))
     with pytest.raises(StreamError, match="does not know the secret"):
         handshake.receive_data(stranger.receive(handshake.hello()))
     with pytest.raises(StreamError, match="does not know the secret"):
-        RejoinHandshake(KEY, 3).receive_data(encode(Challenge("00" * 16, "00" * 32)))
+        RejoinHandshake(KEY, 3).receive_data(encode(RejoinChallenge("00" * 16, "00" * 32)))
 
 
-def test_an_answer_to_another_knock_is_no_proof() -> None:
+def test_an_answer_to_another_hello_is_no_proof() -> None:
     first, second, hunter = RejoinHandshake(KEY, 3), RejoinHandshake(KEY, 3), Hunter()
     with pytest.raises(StreamError, match="does not know the secret"):
         second.receive_data(hunter.receive(first.hello()))
@@ -127,7 +127,7 @@ def test_a_stranger_cannot_talk_for_ever() -> None:
         handshake.receive_data(b"x")
 
 
-@pytest.mark.parametrize("number", [FrameType.CHALLENGE, FrameType.JOINED])
+@pytest.mark.parametrize("number", [FrameType.REJOIN_CHALLENGE, FrameType.JOINED])
 def test_an_answer_that_cannot_be_read(number: int) -> None:
 
     handshake, hunter = RejoinHandshake(KEY, 3), Hunter()
@@ -145,17 +145,17 @@ def test_hunter_may_not_begin_before_what_has_arrived() -> None:
 
 
 def test_hunter_asks_for_the_right_proof() -> None:
-    joiner = HunterHandshake(KEY.session, KEY.secret, "0b" * 16)
-    assert not joiner.proves(Join("00" * 32, 3))
-    joiner.receive(Knock("00" * 16))
-    assert not joiner.proves(Join("00" * 32, 3))
+    joiner = HunterHandshake(KEY.session, bytes.fromhex(KEY.secret), "0b" * 16)
+    assert not joiner.proves(RejoinResponse("00" * 32, 3))
+    joiner.receive(RejoinHello("00" * 16))
+    assert not joiner.proves(RejoinResponse("00" * 32, 3))
     handshake, hunter = RejoinHandshake(KEY, 3), Hunter()
     answer = decode(_only(handshake.receive_data(hunter.receive(handshake.hello()))))
-    assert isinstance(answer, Join)
+    assert isinstance(answer, RejoinResponse)
     assert hunter.joiner.proves(answer)
     # Nor may anybody else's number stand under it.
-    assert not hunter.joiner.proves(Join(answer.proof, 4))
-    assert not hunter.joiner.proves(Join(answer.proof, -3))
+    assert not hunter.joiner.proves(RejoinResponse(answer.proof, 4))
+    assert not hunter.joiner.proves(RejoinResponse(answer.proof, -3))
 
 
 def _only(data: bytes):  # type: ignore[no-untyped-def]

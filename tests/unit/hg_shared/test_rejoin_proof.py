@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 
-from hg_shared.joining import gatherer_proof, hunter_proof, same
+from hg_shared.rejoin_proof import gatherer_proof, hunter_proof, same
 
 SECRET = bytes(range(32))
 
@@ -22,8 +22,8 @@ def test_a_proof_is_what_the_standard_library_says(secret: bytes) -> None:
 
 def test_every_part_counts() -> None:
     proofs = {
-        gatherer_proof(secret, session, knock, challenge, seq)
-        for secret, session, knock, challenge, seq in product(
+        gatherer_proof(secret, session, hello, challenge, seq)
+        for secret, session, hello, challenge, seq in product(
             (SECRET, b"other"), ("a", "ab"), ("b", "bc"), ("c", "cd"), (1, 11)
         )
     }

@@ -24,29 +24,29 @@ NONCE_BYTES = 16
 SECRET_BYTES = 32
 
 
-def hunter_proof(secret: bytes, session: str, knock: str, challenge: str) -> str:
-    """Returns what `Challenge.proof` must be.
+def hunter_proof(secret: bytes, session: str, hello: str, challenge: str) -> str:
+    """Returns what `RejoinChallenge.proof` must be.
 
     Args:
         secret: of the session.
         session: its name.
-        knock: nonce of the `Knock`.
-        challenge: nonce of the `Challenge`.
+        hello: nonce of the `RejoinHello`.
+        challenge: nonce of the `RejoinChallenge`.
     """
-    return _hmac(secret, "hunter", session, knock, challenge)
+    return _hmac(secret, "hunter", session, hello, challenge)
 
 
-def gatherer_proof(secret: bytes, session: str, knock: str, challenge: str, seq: int) -> str:
-    """Returns what `Join.proof` must be.
+def gatherer_proof(secret: bytes, session: str, hello: str, challenge: str, seq: int) -> str:
+    """Returns what `RejoinResponse.proof` must be.
 
     Args:
         secret: of the session.
         session: its name.
-        knock: nonce of the `Knock`.
-        challenge: nonce of the `Challenge`.
-        seq: of the `Join`.
+        hello: nonce of the `RejoinHello`.
+        challenge: nonce of the `RejoinChallenge`.
+        seq: of the `RejoinResponse`.
     """
-    return _hmac(secret, "gatherer", session, knock, challenge, str(seq))
+    return _hmac(secret, "gatherer", session, hello, challenge, str(seq))
 
 
 def same(one: str, other: str) -> bool:
