@@ -50,6 +50,10 @@ class AnswerCutShort(ValueError):
     """An answer ended before its end."""
 
 
+class NotHttp(ValueError):
+    """What answered does not speak HTTP/1.1."""
+
+
 @dataclass(frozen=True)
 class RawAnswer:
     """An answer that the API server passed on.

@@ -20,7 +20,7 @@ def connection_error(
         error: what the socket, the name resolution or TLS raised, with its causes chained.
         proxy: on the way to it: what the network then says is about the proxy alone.
     """
-    cause = _root_cause(error)
+    cause = root_cause(error)
     if proxy is not None and (not isinstance(cause, ssl.SSLError) or _is_of(error, proxy)):
         return _proxied(server, cause, proxy)
     prefix = f"no connection to the API server {server}"
@@ -128,8 +128,12 @@ def _reason(error: ssl.SSLError) -> str:
     return one_line(getattr(error, "reason", None) or str(error))
 
 
-def _root_cause(error: BaseException) -> BaseException:
-    """Follows the chain to what the operating system or TLS said."""
+def root_cause(error: BaseException) -> BaseException:
+    """Returns what the operating system or TLS said, at the end of a chain of errors.
+
+    Args:
+        error: with its causes chained, as sockets, aiohttp and websockets raise it.
+    """
     seen: list[BaseException] = []
     current: BaseException | None = error
     telling = (ssl.SSLError, socket.gaierror, ConnectionRefusedError, TimeoutError)
@@ -137,7 +141,7 @@ def _root_cause(error: BaseException) -> BaseException:
         # aiohttp's connection errors derive from OSError and hold the real one in an attribute.
         inner = getattr(current, "certificate_error", None) or getattr(current, "os_error", None)
         if isinstance(inner, BaseException):
-            return _root_cause(inner)
+            return root_cause(inner)
         if isinstance(current, telling):
             return current
         seen.append(current)

@@ -12,11 +12,15 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from gatherer.kube.answers import AnswerTooBig, RawAnswer
+from gatherer.kube.answers import AnswerCutShort, AnswerTooBig, NotHttp, RawAnswer
 from gatherer.kube.connectors import make_connector
 from gatherer.kube.proxies import Proxy
 
 _CHUNK = 1 << 16  # bytes
+
+
+class NoAnswer(Exception):
+    """No answer came; the cause is what aiohttp or the socket raised."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,36 @@ class HttpClient:
             proxy=None if proxy is None else proxy.address,
             proxy_headers=None if proxy is None else proxy.headers,
         )
+
+    async def exchange(
+        self, request: Request, limit: int, credentials: Mapping[str, str] | None = None
+    ) -> RawAnswer:
+        """Sends a request and returns the whole answer, whatever its status.
+
+        Args:
+            request: what is sent.
+            limit: bytes of the body that are taken.
+            credentials: headers.
+
+        Raises:
+            NoAnswer: there was no connection, or it ended too soon.
+            NotHttp: what answers does not speak HTTP, or the proxy refused.
+            AnswerTooBig: there is more than `limit`.
+            AnswerCutShort: the answer broke off.
+            TimeoutError: it took too long.
+        """
+        answer = None
+        try:
+            answer = await self.send(request, credentials)
+            return await read_answer(answer, limit)
+        except TimeoutError:
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            if answer is not None:
+                raise AnswerCutShort("the answer broke off") from error
+            if isinstance(error, aiohttp.ClientResponseError):
+                raise NotHttp(error.message) from error
+            raise NoAnswer(str(error)) from error
 
     async def aclose(self) -> None:
         """Closes the connections."""

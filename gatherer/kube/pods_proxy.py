@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-import aiohttp
-
-from gatherer.kube.answers import AnswerCutShort, RawAnswer, answer_error
+from gatherer.kube.answers import NotHttp, RawAnswer, answer_error
 from gatherer.kube.auth.access import ClusterAccess
-from gatherer.kube.http_client import Request, read_answer
+from gatherer.kube.http_client import NoAnswer, Request
 from gatherer.kube.transport import cluster_client, request_error
 
 
@@ -83,16 +81,10 @@ class PodsProxy:
         await self._client.aclose()
 
     async def _send(self, request: Request, credentials: dict[str, str], limit: int) -> RawAnswer:
-        answer = None
         try:
-            answer = await self._client.send(request, credentials)
-            return await read_answer(answer, limit)
-        except TimeoutError:
-            raise
-        except (aiohttp.ClientError, OSError) as error:
-            if answer is not None:
-                raise AnswerCutShort("the answer broke off") from error
-            raise request_error(self._access, error) from error
+            return await self._client.exchange(request, limit, credentials)
+        except (NoAnswer, NotHttp) as error:
+            raise request_error(self._access, error.__cause__ or error) from error
 
 
 def proxy_path(namespace: str, pod: str, port: int, path: str) -> str:

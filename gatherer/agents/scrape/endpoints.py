@@ -5,7 +5,6 @@ Every failure is a `ScrapeError` that says what to do.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import ssl
 from collections.abc import Sequence
@@ -13,20 +12,21 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from gatherer.agents.scrape.http import HttpExchange, NotHttp
+from gatherer.agents.scrape.http import HttpExchange
 from gatherer.errors import (
     Forbidden,
     GathererError,
     PortForwardError,
     ScrapeError,
 )
-from gatherer.kube.answers import AnswerCutShort, AnswerTooBig, RawAnswer
+from gatherer.kube.answers import AnswerCutShort, AnswerTooBig, NotHttp, RawAnswer
 from gatherer.kube.auth.access import ClusterAccess
+from gatherer.kube.connection_errors import root_cause
+from gatherer.kube.http_client import HttpClient, NoAnswer, Request
 from gatherer.kube.pods_proxy import PodsProxy, proxy_path
-from gatherer.text import printable
+from gatherer.text import one_line, printable
 from gatherer.timeouts import within
 
-READ_SIZE = 1 << 16
 UNREACHABLE = "error trying to reach service"
 
 
@@ -244,21 +244,18 @@ class UrlEndpoint:
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        self._tls = parts.scheme == "https"
-        self._host = parts.hostname or ""
-        self._port = parts.port or (443 if self._tls else 80)
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        self._netloc = host if parts.port is None else f"{host}:{parts.port}"
+        self._server = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self.path = (parts.path or "/metrics") + (f"?{parts.query}" if parts.query else "")
-        self._authorization = ""
+        self._authorization: dict[str, str] = {}
         if parts.username is not None:
             pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            self._authorization = "Basic " + base64.b64encode(pair.encode()).decode()
+            basic = base64.b64encode(pair.encode()).decode()
+            self._authorization = {"Authorization": f"Basic {basic}"}
 
     @property
     def where(self) -> str:
         """Scheme, host and port; never a password."""
-        return f"{'https' if self._tls else 'http'}://{self._netloc}"
+        return self._server
 
     async def fetch(
         self, method: str, path: str, *, body: bytes = b"", accept: str = "*/*", limits: Limits
@@ -268,58 +265,21 @@ class UrlEndpoint:
         Raises:
             ScrapeError: nothing usable came.
         """
-        request = HttpExchange(
-            method,
-            self._netloc,
-            path,
-            body=body,
-            accept=accept,
-            authorization=self._authorization,
-            limit=limits.size,
-        )
+        headers = {"Accept": accept, **self._authorization}
+        if method == "POST":
+            headers["Content-Type"] = "text/plain"
+        request = Request(method, path, limits.seconds, headers, body, verbatim=True)
+        client = HttpClient(self._server)
         try:
-            async with within(limits.seconds):
-                reader, writer = await asyncio.open_connection(
-                    self._host, self._port, ssl=self._tls or None
-                )
-                return await exchange(SocketStream(reader, writer), request)
+            return await client.exchange(request, limits.size)
+        except NoAnswer as error:
+            raise _no_connection(root_cause(error), limits) from error
         except TimeoutError as error:
             raise _timed_out(limits) from error
-        except ssl.SSLError as error:
-            reason = getattr(error, "verify_message", "") or error.reason or str(error)
-            raise ScrapeError(
-                f"TLS failed: {printable(reason, 120)}",
-                "give an http URL, or one whose certificate this machine trusts",
-            ) from error
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise ScrapeError(
-                f"no connection: {printable(reason, 120)}",
-                "check the URL given with --agent",
-            ) from error
         except ValueError as error:
             raise _unusable(error, limits) from error
-
-
-class SocketStream:
-    """A TCP connection as a `Stream`."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    async def send(self, data: bytes) -> None:
-        """Writes."""
-        self._writer.write(data)
-        await self._writer.drain()
-
-    async def receive(self) -> bytes:
-        """Returns the next bytes, b"" at the end."""
-        return await self._reader.read(READ_SIZE)
-
-    async def aclose(self) -> None:
-        """Ends it, whatever waits to be written."""
-        self._writer.transport.abort()
+        finally:
+            await client.aclose()
 
 
 async def exchange(stream: Stream, request: HttpExchange) -> RawAnswer:
@@ -344,6 +304,23 @@ class _PortClosed(Exception):
     """A port is closed, by one of the routes."""
 
 
+def _no_connection(cause: BaseException, limits: Limits) -> ScrapeError:
+    if isinstance(cause, TimeoutError):
+        return _timed_out(limits)
+    if isinstance(cause, ssl.SSLError):
+        reason = getattr(cause, "verify_message", "") or cause.reason or str(cause)
+        return ScrapeError(
+            f"TLS failed: {printable(reason, 120)}",
+            "give an http URL, or one whose certificate this machine trusts",
+        )
+    if isinstance(cause, OSError):
+        return ScrapeError(
+            f"no connection: {printable(cause.strerror or str(cause), 120)}",
+            "check the URL given with --agent",
+        )
+    return _unusable(AnswerCutShort("the connection ended without an answer"), limits)
+
+
 def _timed_out(limits: Limits) -> ScrapeError:
     return ScrapeError(
         f"no answer within {limits.seconds:g} s",
@@ -361,6 +338,7 @@ def _unusable(error: ValueError, limits: Limits) -> ScrapeError:
         return ScrapeError(str(error), "see whether the agent restarts: `kubectl get pod`")
     if isinstance(error, NotHttp):
         return ScrapeError(
-            f"what answers does not speak HTTP: {printable(str(error), 80)}", "check the port"
+            f"what answers does not speak HTTP: {printable(one_line(str(error)), 80)}",
+            "check the port",
         )
     return ScrapeError(printable(str(error), 200), "check port and path of the agent")

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import h11
 
-from gatherer.kube.answers import AnswerCutShort, AnswerTooBig, RawAnswer
+from gatherer.kube.answers import AnswerCutShort, AnswerTooBig, NotHttp, RawAnswer
 
 _MAX_HEAD = 64 << 10  # bytes of status line and headers
-
-
-class NotHttp(ValueError):
-    """What answered does not speak HTTP/1.1."""
 
 
 class HttpExchange:
@@ -22,7 +18,6 @@ class HttpExchange:
         path: with the query, encoded.
         body: of a POST, as text/plain.
         accept: content types that are wanted.
-        authorization: value of that header, empty for none.
         limit: bytes of the answer that are taken.
     """
 
@@ -34,7 +29,6 @@ class HttpExchange:
         *,
         body: bytes = b"",
         accept: str = "*/*",
-        authorization: str = "",
         limit: int,
     ) -> None:
         self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
@@ -49,8 +43,6 @@ class HttpExchange:
             ("Accept-Encoding", "identity"),
             ("Connection", "close"),
         ]
-        if authorization:
-            headers.append(("Authorization", authorization))
         if method == "POST":
             headers += [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]
         request = h11.Request(method=method, target=path, headers=headers)
