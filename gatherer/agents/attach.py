@@ -33,7 +33,7 @@ class AgentAttacher:
 
         def open_access() -> ClusterAccess:
             # Imported here: a capture without node agents needs none of it.
-            from gatherer.kube.auth.credentials import load_access
+            from gatherer.kube.auth.configuration import load_access
 
             return load_access(target.kubeconfig, target.context)
 

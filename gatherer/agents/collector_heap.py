@@ -182,7 +182,7 @@ def serve(connection: Connection) -> None:
 
 async def _serve(connection: Connection, request: ProfileRequest) -> None:
     # Imported here: tests need none of it.
-    from gatherer.kube.auth.credentials import load_access
+    from gatherer.kube.auth.configuration import load_access
 
     def report(message: object) -> None:
         try:

@@ -34,7 +34,7 @@ def run_doctor(target: TargetConfig, stdout: TextIO, *, as_json: bool = False) -
     """
     # Loaded here, Ctrl-C still ends the program at once.
     import gatherer.kube.api
-    import gatherer.kube.auth.credentials  # noqa: F401
+    import gatherer.kube.auth.configuration  # noqa: F401
 
     report = evaluate(event_loop.run(examine(target)))
     if as_json:
@@ -60,7 +60,7 @@ async def examine(target: TargetConfig) -> TargetFacts:
     """
     # aiohttp takes longer to load than --help may take.
     from gatherer.kube.api import KubernetesApi
-    from gatherer.kube.auth.credentials import load_access
+    from gatherer.kube.auth.configuration import load_access
 
     try:
         access = load_access(target.kubeconfig, target.context)

@@ -6,7 +6,7 @@ import asyncio
 
 from gatherer.kube.api import KubernetesApi
 from gatherer.kube.auth.access import ClusterAccess
-from gatherer.kube.auth.credentials import load_access
+from gatherer.kube.auth.configuration import load_access
 
 
 class ClusterConnection:

@@ -116,7 +116,7 @@ class KubernetesRuntime:
         """
         # Imported here: aiohttp takes longer to load than --help may take.
         from gatherer.kube.api import KubernetesApi
-        from gatherer.kube.auth.credentials import load_access
+        from gatherer.kube.auth.configuration import load_access
 
         if self._access is None:
             self._access = load_access(self._kubeconfig, self._context)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gatherer.kube.auth.access import ClusterAccess
-from gatherer.kube.auth.credentials import load_access
+from gatherer.kube.auth.configuration import load_access
 from gatherer.kube.exec.channels import SUBPROTOCOLS, ExecEnd, StreamData
 from gatherer.kube.exec.session import ExecSession, open_exec
 from tests.cluster.standin.harness import StandInCluster

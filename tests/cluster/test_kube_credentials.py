@@ -16,7 +16,7 @@ import pytest
 from gatherer.errors import ClusterUnreachable
 from gatherer.kube.api import KubernetesApi
 from gatherer.kube.auth.access import ClusterAccess
-from gatherer.kube.auth.credentials import load_access
+from gatherer.kube.auth.configuration import load_access
 from gatherer.kube.auth.exec_credential import API_VERSIONS
 from gatherer.kube.exec.channels import ExecExited
 from tests.cluster.kube_access import edited_kubeconfig, execute, finish, user_named

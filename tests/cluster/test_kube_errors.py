@@ -23,7 +23,7 @@ from gatherer.errors import (
     Unauthorized,
 )
 from gatherer.inject.plan import InjectionConfig
-from gatherer.kube.auth.credentials import load_access
+from gatherer.kube.auth.configuration import load_access
 from gatherer.runtimes.kubernetes import KubernetesRuntime
 from gatherer.target.values import HunterImage
 from tests.cluster.kube_access import access_to, edited_kubeconfig, execute

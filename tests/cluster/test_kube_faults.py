@@ -14,7 +14,7 @@ from gatherer.errors import ClusterUnreachable, ExecError, GathererError, Server
 from gatherer.kube import api
 from gatherer.kube.api import KubernetesApi
 from gatherer.kube.auth.access import ClusterAccess
-from gatherer.kube.auth.credentials import load_access
+from gatherer.kube.auth.configuration import load_access
 from gatherer.kube.exec import session as exec_session
 from gatherer.kube.exec import websocket
 from gatherer.kube.exec.channels import STDOUT, V5, ExecExited, ExecInterrupted, StreamData

@@ -20,7 +20,7 @@ import trustme
 from gatherer.errors import GathererError
 from gatherer.kube.api import KubernetesApi
 from gatherer.kube.auth.access import ClusterAccess
-from gatherer.kube.auth.credentials import load_access
+from gatherer.kube.auth.configuration import load_access
 from tests.cluster.kube_access import execute, finish
 from tests.cluster.kubectl_rows import ROWS, Row
 from tests.cluster.proxies import Asked, RecordingProxy

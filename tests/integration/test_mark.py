@@ -59,7 +59,7 @@ from hg_shared.mark import set_mark
 set_mark()
 from gatherer.errors import GathererError
 from gatherer.kube.auth.exec_credential import API_VERSIONS, run_plugin
-from gatherer.kube.auth.kubeconfig import Cluster, ExecPlugin
+from gatherer.kube.auth.selection import Cluster, ExecPlugin
 plugin = ExecPlugin(sys.argv[1], API_VERSIONS[0])
 try:
     asyncio.run(run_plugin(plugin, Cluster("https://127.0.0.1")))

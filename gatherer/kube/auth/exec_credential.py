@@ -14,8 +14,8 @@ from datetime import datetime, timezone
 
 from gatherer.errors import ClusterUnreachable, GathererError
 from gatherer.kube.auth import plugin_process
-from gatherer.kube.auth.kubeconfig import Cluster, ExecPlugin
 from gatherer.kube.auth.kubeconfig_file import parse_yaml
+from gatherer.kube.auth.selection import Cluster, ExecPlugin
 from gatherer.text import one_line
 
 API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")

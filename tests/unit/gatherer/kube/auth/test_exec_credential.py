@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gatherer.errors import ClusterUnreachable
 from gatherer.kube.auth.exec_credential import API_VERSIONS, parse_credential
-from gatherer.kube.auth.kubeconfig import ExecPlugin
+from gatherer.kube.auth.selection import ExecPlugin
 
 PLUGIN = ExecPlugin("login", API_VERSIONS[0])
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from gatherer.errors import ClusterUnreachable
-from gatherer.kube.auth.kubeconfig import Material, Selection, select_context
+from gatherer.kube.auth.kubeconfig import select_context
+from gatherer.kube.auth.selection import Material, Selection
 
 PLUGIN = {
     "apiVersion": "client.authentication.k8s.io/v1",

@@ -14,7 +14,7 @@ import trustme
 
 from gatherer.errors import ClusterUnreachable
 from gatherer.kube.auth.access import ClusterAccess
-from gatherer.kube.auth.credentials import load_access
+from gatherer.kube.auth.configuration import load_access
 
 
 @pytest.fixture(scope="module")
