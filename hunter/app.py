@@ -25,7 +25,7 @@ from hunter.config import QUEUE_EIGHTHS, Config
 from hunter.control.reports import Reports
 from hunter.control.traced_processes import TracedProcesses
 from hunter.errors import HunterError, NoHeadroom, NothingToTrace
-from hunter.memory import procfs
+from hunter.memory import cgroup_files, procfs
 from hunter.memory.container import Container
 from hunter.memory.cpu_limit import cpu_limit
 from hunter.memory.evidence import Evidence
@@ -66,7 +66,7 @@ class Hunter:
     def __init__(self, config: Config, watchdog: Watchdog) -> None:
         self._config = config
         self._watchdog = watchdog
-        self._mount = procfs.memory_mount()
+        self._mount = cgroup_files.memory_mount()
         self._rights = rights.parse_rights(
             procfs.status_fields("self"), procfs.read_text("/proc/sys/kernel/yama/ptrace_scope")
         )
@@ -232,7 +232,7 @@ class Hunter:
             self._writer.put(Event(time.monotonic_ns(), "little_cpu", None, fields))
 
     def _check_headroom(self) -> None:
-        memory = procfs.container_memory("self", self._mount)
+        memory = cgroup_files.container_memory("self", self._mount)
         own = self._own_bytes()
         left = headroom(memory.limit, memory.limited_usage, own)
         if left is not None and left < HEADROOM_BYTES and not self._config.force:

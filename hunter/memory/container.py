@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from hunter.memory import cgroup, procfs
+from hunter.memory import cgroup, cgroup_files, procfs
 from hunter.memory.cgroup import Mount
-from hunter.memory.procfs import ContainerMemory
+from hunter.memory.cgroup_files import ContainerMemory
 
 SPEC = "the pod's spec"
 POD_SPEC = "the pod's spec, limit of the whole pod"
@@ -39,7 +39,7 @@ class _Kills:
 
     def __init__(self, group: Group) -> None:
         self._group = group
-        self._counts = [procfs.oom_kills(each, group.version) for each in group.directories]
+        self._counts = [cgroup_files.oom_kills(each, group.version) for each in group.directories]
         self.last_ns = -KILL_WINDOW_NS
 
     def update(self, now_ns: int) -> int:
@@ -47,7 +47,7 @@ class _Kills:
         found = 0
         told = False
         for at, directory in enumerate(self._group.directories):
-            before, count = self._counts[at], procfs.oom_kills(directory, self._group.version)
+            before, count = self._counts[at], cgroup_files.oom_kills(directory, self._group.version)
             if count is not None:
                 self._counts[at] = count
             if count is None or told:
@@ -101,7 +101,7 @@ class Container:
             self._path_of_init = path if path != self._own else ""
 
     def _id_is_seen(self) -> bool:
-        return any(self._id in self._path(procfs.membership(pid)) for pid in procfs.pids())
+        return any(self._id in self._path(cgroup_files.membership(pid)) for pid in procfs.pids())
 
     def _path(self, text: str) -> str:
         paths = cgroup.parse_membership(text)
@@ -145,10 +145,10 @@ class Container:
         if parent in self._groups:
             self._groups[pid] = self._groups[parent]
             return
-        text = procfs.membership(pid)
+        text = cgroup_files.membership(pid)
         if not text:
             return
-        directories = procfs.group_directories(text, self._mount)
+        directories = cgroup_files.group_directories(text, self._mount)
         group = self._groups[pid] = Group(tuple(directories), self._mount.version)
         if group not in self._kills:
             self._kills[group] = _Kills(group)
@@ -195,7 +195,7 @@ class Container:
             return False
         if self._id or self._first is None or self._mount is None:
             return True
-        own = procfs.group_directories(procfs.membership("self"), self._mount)
+        own = cgroup_files.group_directories(cgroup_files.membership("self"), self._mount)
         return self._first.directories[0] in own
 
     def memory(self, pid: Optional[int] = None) -> ContainerMemory:
@@ -214,13 +214,13 @@ class Container:
     def _read(self, pid: Optional[int]) -> ContainerMemory:
         if not self._outside:
             if pid is None and not self._id and self._first is not None:
-                return procfs.group_memory(list(self._first.directories), self._first.version)
-            return procfs.container_memory("self" if pid is None else pid, self._mount)
+                return cgroup_files.group_memory(list(self._first.directories), self._first.version)
+            return cgroup_files.container_memory("self" if pid is None else pid, self._mount)
         if pid is None:
             pid = self._any_member()
-        mount = procfs.memory_mount(pid) if pid else None
+        mount = cgroup_files.memory_mount(pid) if pid else None
         if pid and mount is not None:
-            memory = procfs.container_memory(pid, mount)
+            memory = cgroup_files.container_memory(pid, mount)
             if memory.usage is not None:
                 return memory
         version = self._mount.version if self._mount is not None else 0
@@ -229,10 +229,10 @@ class Container:
 
     def _any_member(self) -> int:
         """Returns a process of the container, the same one while it lives; 0 when there is none."""
-        if self._member and self.includes(procfs.membership(self._member)):
+        if self._member and self.includes(cgroup_files.membership(self._member)):
             return self._member
         for pid in sorted(procfs.pids()):
-            if self.includes(procfs.membership(pid)):
+            if self.includes(cgroup_files.membership(pid)):
                 self._member = pid
                 return pid
         return 0

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Dict, Optional, Set
 
 from hg_shared.messages import Sample
-from hunter.memory import procfs
+from hunter.memory import cgroup_files, procfs
+from hunter.memory.cgroup_files import ContainerMemory
 from hunter.memory.container import Container
 from hunter.memory.holds import HOLDS
-from hunter.memory.procfs import ContainerMemory
 
 # Pss needs a walk of all page tables, for which the target's mmap and munmap wait: of a process
 # that is larger it is read once at the beginning and once at the end, if at all.
@@ -111,7 +111,7 @@ class Sampler:
         latest = self._latest
         if self._near or latest.limit is None or latest.usage is None:
             return self._near
-        usage = procfs.group_usage(latest.directory, latest.version)
+        usage = cgroup_files.group_usage(latest.directory, latest.version)
         return usage is not None and usage - latest.usage >= GROWTH_SHARE * latest.limit
 
     def was_killed(self, pid: int, time_ns: int) -> bool:
@@ -129,7 +129,7 @@ class Sampler:
         return HOLDS.forget(pid)
 
 
-def _is_near(memory: procfs.ContainerMemory) -> bool:
+def _is_near(memory: cgroup_files.ContainerMemory) -> bool:
     if memory.limit is None or memory.limited_usage is None:
         return False
     return memory.limited_usage >= NEAR_SHARE * memory.limit

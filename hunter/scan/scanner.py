@@ -7,7 +7,7 @@ import time
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple, Union
 
 from hunter.config import Config
-from hunter.memory import procfs
+from hunter.memory import cgroup_files, procfs
 from hunter.memory.container import Container
 from hunter.memory.procfs import ProcessKey
 from hunter.scan import policy, recognition
@@ -227,7 +227,7 @@ class Scanner:
     def _group(self, pid: int | str) -> str:
         key = self._groups.get(pid)
         if key is None:
-            key = self._groups[pid] = procfs.membership(pid)
+            key = self._groups[pid] = cgroup_files.membership(pid)
         return key
 
     def _evaluate(self, pid: int, rss: int, elapsed: float) -> Optional[MatchedProcess]:

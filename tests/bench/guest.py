@@ -28,10 +28,10 @@ import sys, time
 sys.path.insert(0, sys.argv[1])
 from hunter.cli import parse
 from hunter.container import Container
-from hunter.memory import procfs
+from hunter.memory import cgroup_files, procfs
 from hunter.processes import Scanner
 config = parse(["--memory", "1000000000000", "--frequency", "2"])
-scanner = Scanner(config, Container(mount=procfs.memory_mount()))
+scanner = Scanner(config, Container(mount=cgroup_files.memory_mount()))
 for _ in range(int(sys.argv[2])):
     start = time.perf_counter()
     seen = scanner.scan(set()).processes

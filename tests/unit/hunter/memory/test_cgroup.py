@@ -6,7 +6,7 @@ from typing import Dict
 
 import pytest
 
-from hunter.memory import cgroup, procfs
+from hunter.memory import cgroup, cgroup_files, procfs
 from hunter.memory.cgroup import Mount, directories, parse_limit, parse_membership, parse_mounts
 
 V1 = (
@@ -138,7 +138,7 @@ def test_the_lowest_limit_of_all_levels_counts(monkeypatch: pytest.MonkeyPatch) 
             f"{point}/memory.max": "9000\n",
         },
     )
-    memory = procfs.container_memory(7, Mount(2, "/", point))
+    memory = cgroup_files.container_memory(7, Mount(2, "/", point))
     assert memory[:6] == (2, 8192, f"{point}/pod/memory.max of a parent cgroup", 5000, 300, 1)
     # What the pod uses is not told here: its container's usage is the least it can be.
     assert (memory.directory, memory.limited_usage) == (f"{point}/pod/container", 4700)
@@ -156,7 +156,7 @@ def test_version_1_in_a_container_without_a_namespace(monkeypatch: pytest.Monkey
             f"{POINT}/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n",
         },
     )
-    memory = procfs.container_memory(7, Mount(1, "/kubepods/pod1/c1", POINT))
+    memory = cgroup_files.container_memory(7, Mount(1, "/kubepods/pod1/c1", POINT))
     assert memory[:6] == (1, 128 << 20, f"{POINT}/memory.limit_in_bytes", 5000, 300, 3)
 
 
@@ -172,7 +172,7 @@ def test_the_siblings_count_against_the_limit_of_a_parent(monkeypatch: pytest.Mo
             "/sys/fs/cgroup/pod/memory.stat": "inactive_file 100\n",
         },
     )
-    memory = procfs.container_memory(7, Mount(2, "/", "/sys/fs/cgroup"))
+    memory = cgroup_files.container_memory(7, Mount(2, "/", "/sys/fs/cgroup"))
     assert (memory.limit, memory.usage, memory.limited_usage) == (8192, 5000, 7900)
 
 
@@ -191,7 +191,7 @@ def test_version_1_tells_a_limit_above_what_is_mounted(
             f"{POINT}/memory.stat": "hierarchical_memory_limit 134217728\ntotal_rss 4\n",
         },
     )
-    memory = procfs.container_memory(7, Mount(1, "/kubepods/pod1/c1", POINT))
+    memory = cgroup_files.container_memory(7, Mount(1, "/kubepods/pod1/c1", POINT))
     assert memory.limit == 128 << 20
     assert memory.source == (
         f"{POINT}/memory.stat hierarchical_memory_limit of a parent cgroup not visible here"
@@ -208,7 +208,7 @@ def test_version_1_without_any_limit_above(monkeypatch: pytest.MonkeyPatch) -> N
             f"{POINT}/memory.stat": "hierarchical_memory_limit 134217728\n",
         },
     )
-    memory = procfs.container_memory(7, Mount(1, "/c1", POINT))
+    memory = cgroup_files.container_memory(7, Mount(1, "/c1", POINT))
     assert (memory.limit, memory.source) == (128 << 20, f"{POINT}/memory.limit_in_bytes")
 
 
@@ -221,7 +221,7 @@ def test_without_a_limit_the_innermost_file_is_named(monkeypatch: pytest.MonkeyP
             f"{POINT}/memory.limit_in_bytes": "9223372036854771712\n",
         },
     )
-    memory = procfs.container_memory("self", Mount(1, "/", POINT))
+    memory = cgroup_files.container_memory("self", Mount(1, "/", POINT))
     assert (memory.limit, memory.source) == (None, f"{POINT}/a/memory.limit_in_bytes")
     assert (memory.usage, memory.oom_kills) == (None, None)
 
@@ -233,12 +233,12 @@ def test_a_group_that_is_not_mounted_here_is_read_at_the_mount(
         monkeypatch,
         {"/proc/7/cgroup": "0::/host/path\n", "/sys/fs/cgroup/memory.max": "4096\n"},
     )
-    memory = procfs.container_memory(7, Mount(2, "/", "/sys/fs/cgroup"))
+    memory = cgroup_files.container_memory(7, Mount(2, "/", "/sys/fs/cgroup"))
     assert (memory.limit, memory.source) == (4096, "/sys/fs/cgroup/memory.max")
 
 
 def test_no_hierarchy_is_no_limit() -> None:
-    assert procfs.container_memory("self", None)[:6] == (0, None, "", None, 0, None)
+    assert cgroup_files.container_memory("self", None)[:6] == (0, None, "", None, 0, None)
 
 
 @pytest.mark.parametrize(
@@ -250,5 +250,5 @@ def test_the_hierarchy_that_accounts_memory(
 ) -> None:
     files = {"/proc/self/mountinfo": mountinfo, "/sys/fs/cgroup/cgroup.controllers": controllers}
     Files(monkeypatch, files)
-    mount = procfs.memory_mount()
+    mount = cgroup_files.memory_mount()
     assert (mount.version if mount else 0) == version

@@ -6,9 +6,9 @@ from typing import Dict, Optional
 
 import pytest
 
-from hunter.memory import procfs
+from hunter.memory import cgroup_files
+from hunter.memory.cgroup_files import ContainerMemory
 from hunter.memory.container import Container
-from hunter.memory.procfs import ContainerMemory
 from hunter.memory.sampler import NEAR_INTERVAL_NS, Sampler
 
 MIB = 1 << 20
@@ -20,7 +20,7 @@ class Group:
         self.usage: Optional[int] = 50 * MIB
         self.limit: Optional[int] = 128 * MIB
         monkeypatch.setattr(Container, "memory", lambda _: self.memory())
-        monkeypatch.setattr(procfs, "group_usage", lambda directory, version: self.usage)
+        monkeypatch.setattr(cgroup_files, "group_usage", lambda directory, version: self.usage)
 
     def memory(self) -> ContainerMemory:
         return ContainerMemory(
