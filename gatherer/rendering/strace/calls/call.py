@@ -106,7 +106,17 @@ class CallRenderer:
         if forms is None:
             rows = self.descriptors is None
             forms = self._forms[abi] = Forms(lambda nr: self._compile(abi, nr, rows))
-            self._decoding[abi] = Forms(lambda nr: self._compile(abi, nr, rows=False))
+        return forms
+
+    def decoding_forms(self, abi: int) -> Forms:
+        """Returns the forms of an ABI that decode all captures; what cannot be decoded raises.
+
+        Args:
+            abi: an `Abi`.
+        """
+        forms = self._decoding.get(abi)
+        if forms is None:
+            forms = self._decoding[abi] = Forms(lambda nr: self._compile(abi, nr, rows=False))
         return forms
 
     def row(self, head: Head, captures: bytes, width: int) -> str:
@@ -149,7 +159,7 @@ class CallRenderer:
     def _decoded(self, head: Head, text: Callable[[Form], _T], returned: bool = True) -> _T:
         """The text of a call whose captures alone are not enough for it, raw if nothing is."""
         try:
-            return text(self._decoding[head[_ABI]][head[_NR]])
+            return text(self.decoding_forms(head[_ABI])[head[_NR]])
         except Exception:
             # One call a decoder cannot take must not cost the log of a process.
             self.undecoded += returned  # each call once

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import CodeType
 from typing import Any
 
 from gatherer.rendering.strace.args import (
@@ -213,9 +215,14 @@ def compile_form(signature: Signature, kinds: Kinds, rows: bool) -> Form:
         f"def resumed(h, c):\n r = h[2]\n{memory}{ok}{behind}"
         f" return f'<... {signature.name} resumed>{{t}}', f'{{{value}}}'\n"
     )
-    # The source is made of kinds and argument numbers only; nothing of a trace gets into it.
-    exec(compile(source, f"<{signature.name}>", "exec"), names)  # noqa: S102
+    exec(_code(signature.name, source), names)  # noqa: S102
     return Form(names["row"], names["entering"], names["resumed"])
+
+
+@lru_cache(maxsize=512)
+def _code(name: str, source: str) -> CodeType:
+    # The source is made of kinds and argument numbers only; nothing of a trace gets into it.
+    return compile(source, f"<{name}>", "exec")
 
 
 def _parts(

@@ -93,8 +93,8 @@ class Timeline:
         self._waiting: list[Entry] = []
         self._ends: list[Entry] = []
         self._open: dict[int, Entry] = {}
-        self._announced: set[tuple[int, int]] = set()
-        self._returned: set[tuple[int, int]] = set()
+        self._announced: dict[tuple[int, int], int] = {}
+        self._returned: set[int] = set()
         self._execs = Execs()
         self._narrow: dict[int, str] = {}
         self._taken = 0
@@ -172,7 +172,7 @@ class Timeline:
             if len(self._announced) + len(self._open) >= MAX_OPEN:
                 self.skipped += 1  # It is printed when it returns.
             elif (tid, start) not in self._announced and (known is None or known[0] != start):
-                self._announced.add((tid, start))
+                self._announced[tid, start] = entry[2]
                 self._waiting.append(entry)
         elif kind in _PRINTED:
             self._waiting.append(entry)
@@ -189,8 +189,9 @@ class Timeline:
             del self._open[tid]
             self._push(entry)
             return
-        if (tid, start) in self._announced:
-            self._returned.add((tid, start))
+        place = self._announced.pop((tid, start), None)
+        if place is not None:
+            self._returned.add(place)
         self._waiting.append(entry)
 
     def _push(self, entry: Entry) -> None:
@@ -301,15 +302,9 @@ class Timeline:
 
     def _drop_returned(self) -> None:
         """Removes announcements whose call has returned before they were printed."""
-        returned = self._returned
-        if returned:
-            self._waiting[:] = [
-                entry
-                for entry in self._waiting
-                if entry[3][12] != Kind.IN_FLIGHT or (entry[1], entry[0]) not in returned
-            ]
-            self._announced.difference_update(returned)
-            self._returned = set()
+        if self._returned:
+            self._waiting[:] = [entry for entry in self._waiting if entry[2] not in self._returned]
+            self._returned.clear()
 
     def _print_other(self, entry: Entry, following: Entry, watermark: int) -> bool:
         """Prints what is not a whole call; returns False to wait for what follows."""
@@ -347,17 +342,17 @@ class Timeline:
         ):
             kind = following[3][12]
             if kind == Kind.EXITED:
-                self._announced.discard((tid, start))
+                self._announced.pop((tid, start), None)
                 self._line(start, tid, self._abandoned(head, captures), " = ?")
                 return True
             if kind == Kind.DETACHED:
-                self._announced.discard((tid, start))
+                self._announced.pop((tid, start), None)
                 self._line(start, tid, f"{self._calls.entering(head, captures)} <detached ...>")
                 return True
         ended = watermark == FOREVER or not self._interrupted(start, following, watermark)
         if ended and not due:
             return False
-        self._announced.discard((tid, start))
+        self._announced.pop((tid, start), None)
         self._unfinished(entry, tid)
         self._open[tid] = entry
         return True

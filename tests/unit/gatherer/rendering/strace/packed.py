@@ -32,18 +32,28 @@ class OrderedLines:
 
     Args:
         offset: CLOCK_REALTIME minus CLOCK_MONOTONIC.
+        calls: renderer of calls; None for one of its own.
         pid: process id.
         command: name of the process.
         timestamps: style of the times.
     """
 
     def __init__(
-        self, offset: int, pid: int = 0, command: str = "", timestamps: str = "time"
+        self,
+        offset: int,
+        calls: CallRenderer | None = None,
+        pid: int = 0,
+        command: str = "",
+        timestamps: str = "time",
     ) -> None:
         self._out: list[str] = []
         moment = stamp(timestamps, offset)
         self.timeline = Timeline(
-            CallRenderer(), lambda ns, tid: f"{tid:<5} {moment(ns)}", self._out, pid, command
+            calls or CallRenderer(),
+            lambda ns, tid: f"{tid:<5} {moment(ns)}",
+            self._out,
+            pid,
+            command,
         )
 
     def feed_rows(self, heads: bytes, captures: bytes, watermark: int) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from random import Random
 
 import pytest
@@ -16,19 +15,19 @@ from gatherer.rendering.strace.lines.stamps import SECOND
 from hg_shared.records import Abi, Kind, Record, encode_capture
 from hg_shared.syscalls import numbers
 from tests.unit.gatherer.rendering.strace.packed import OrderedLines, packed
-from tests.unit.gatherer.rendering.strace.test_arbitrary import records as any_records
+from tests.unit.gatherer.rendering.strace.test_arbitrary import SEEDS, SOAK, any_record
 
-SOAK = os.environ.get("HYPOTHESIS_PROFILE") == "soak"
 EPOCH = 1_790_000_000 * SECOND
 NR = numbers(Abi.X86_64)
 P = 0x7FFE1000
+CALLS = CallRenderer()
 Feed = tuple[list[Record], int]
 
 
 def both(feeds: list[Feed], offset: int = EPOCH, **options: object) -> list[bytes]:
     """Feeds both paths alike; returns the output of each feed, and asserts that they are equal."""
-    ordered = OrderedLines(offset, 7, "cat", **options)  # type: ignore[arg-type]
-    lines = ProcessLines(offset, pid=7, command="cat", **options)  # type: ignore[arg-type]
+    ordered = OrderedLines(offset, CALLS, 7, "cat", **options)  # type: ignore[arg-type]
+    lines = ProcessLines(offset, CALLS, 7, "cat", **options)  # type: ignore[arg-type]
     out = []
     for records, watermark in feeds:
         out.append(ordered.feed_rows(*packed(records), watermark))
@@ -148,41 +147,50 @@ def test_plausible_streams(feeds: list[Feed]) -> None:
     both(feeds)
 
 
-@given(
-    stream=st.lists(any_records(st.sampled_from([0, 0, 0, 0, 1, 2, 9])), max_size=12),
-    cuts=st.lists(st.integers(0, 2**41), min_size=1, max_size=5),
-    ordered=st.booleans(),
-    offset=st.sampled_from([0, EPOCH, -(2**40), 2**63]),
-)
-def test_arbitrary_streams(
-    stream: list[Record], cuts: list[int], ordered: bool, offset: int
-) -> None:
-    if ordered:
+@given(SEEDS)
+def test_arbitrary_streams(seed: int) -> None:
+    random = Random(seed)
+    stream = [any_record(random, [0, 0, 0, 0, 1, 2, 9]) for _ in range(random.randrange(13))]
+    if random.random() < 0.5:
         stream = sorted(record._replace(duration=record.duration % 1000) for record in stream)
+    cuts = sorted(random.randrange(2**41) for _ in range(random.randrange(1, 6)))
     size = -(-len(stream) // len(cuts))
-    both([(stream[n * size : n * size + size], cut) for n, cut in enumerate(sorted(cuts))], offset)
+    feeds = [(stream[n * size : n * size + size], cut) for n, cut in enumerate(cuts)]
+    both(feeds, random.choice([0, EPOCH, -(2**40), 2**63]))
+
+
+@given(SEEDS)
+def test_records_of_a_few_moments(seed: int) -> None:
+    random = Random(seed)
+    time, threads = SECOND, random.choice([1, 1, 2, 3])
+    feeds: list[Feed] = []
+    for _ in range(random.randrange(1, 6)):
+        batch = []
+        for serial in range(random.randrange(8)):
+            duration = random.choice([0, 0, 1, 3])
+            kind = random.choice([Kind.SYSCALL] * 9 + [Kind.IN_FLIGHT, Kind.SIGNAL, Kind.LOST])
+            tid = 5 + random.randrange(threads)
+            batch.append(call(time, duration, args=(len(feeds), serial), tid=tid, kind=kind))
+            time += random.choice([0, 0, 0, duration, duration, duration + 1, 5, -1])
+        if random.random() < 0.3:
+            random.shuffle(batch)
+        feeds.append((batch, time))
+    for place in range(len(feeds)):
+        later = [record.start for records, _ in feeds[place + 1 :] for record in records]
+        final = min([feeds[place][1], *later]) - random.choice([0, 0, 1, 3, 10])
+        feeds[place] = feeds[place][0], max([0, final, *(mark for _, mark in feeds[:place])])
+    both(feeds)
 
 
 @pytest.mark.parametrize("abi", [Abi.X86_64, Abi.AARCH64, Abi.I386, Abi.X32, 255])
-@pytest.mark.parametrize("size", [0, 9, 300] if SOAK else [9])
-def test_every_call_of_every_abi(abi: int, size: int) -> None:
-    random = Random(size)
-    time, stream = SECOND, []
-    for nr in range(480):
-        for count in (0, 1, 6) if SOAK else (6,):
-            data = random.randbytes(size)
-            captures = b"".join(
-                encode_capture(arg, hop, data, random.choice([size, size + 40]), at_entry)
-                for arg in range(count)
-                for hop in range(3)
-                for at_entry in (False, True)
-            )
-            args = tuple(random.choice([0, 1, 3, size, 2**32 - 1, 2**63]) for _ in range(6))
-            rval = random.choice([-38, -512, 0, 5, 2**40, -(2**40)])
-            stream.append(Record(time, 7, rval, args, 9, 1, nr, 0, abi, captures))  # type: ignore[arg-type]
-            time += 10
+def test_calls_of_every_abi(abi: int) -> None:
+    random = Random(abi)
+    stream = [
+        any_record(random, [0])._replace(start=SECOND + nr * 10, duration=7, nr=nr, tid=9, abi=abi)
+        for nr in range(0, 480, 1 if SOAK else 9)
+    ]
     notes = 1 if abi in (Abi.I386, Abi.X32) else 0
-    assert both([(stream, time)])[0].count(b"\n") == len(stream) + notes
+    assert both([(stream, 2 * SECOND)])[0].count(b"\n") == len(stream) + notes
 
 
 def test_what_is_not_final_waits_in_rows_and_comes_in_order() -> None:
@@ -250,6 +258,16 @@ def test_notes_and_calls_of_one_moment_keep_their_order() -> None:
         both([([first, second], 200)])
         both([([first], 50), ([second], 60), ([], 200)])
         both([([first], 50), ([call(300, kind=Kind.DETACHED)], 60), ([second], 60), ([], 400)])
+
+
+def test_a_call_that_begins_where_the_call_before_was_announced_is_another() -> None:
+    """Both take no time, so the moment alone does not tell them apart."""
+    first = call(100, 0, kind=Kind.IN_FLIGHT)
+    second = call(100, 1, args=(4,), kind=Kind.IN_FLIGHT)
+    for watermarks in ((99, 100, 100), (99, 99, 100), (100, 100, 100)):
+        feeds = [([first, call(100, 0)], watermarks[0]), ([second], watermarks[1])]
+        out = both([*feeds, ([call(101, 0)], watermarks[2])])
+        assert b"close(4 <unfinished ...>" in b"".join(out)
 
 
 def test_styles_of_time_and_long_thread_ids() -> None:
