@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gatherer.clock import CaptureClock
+from gatherer.stream.receiver import Receiver
 from gatherer.target.values import TargetEnd
 from gatherer.text import byte_count, how_often, printable
 from hg_shared.linux_abi import signal_name
@@ -88,6 +89,9 @@ class ContainerRun:
         lost: records that did not.
         wire_bytes: bytes received.
         record_bytes: record bytes after decompression.
+        undecoded: calls whose lines have their arguments in hexadecimal.
+        unknown_frames: frames of types that are not known here.
+        repeated_frames: frames that came twice, as after a reconnect.
         discrepancies: what does not add up in its stream, a sentence each.
         totals_unknown: nobody knows what hunter saw after the last that was received.
     """
@@ -109,8 +113,16 @@ class ContainerRun:
     lost: int = 0
     wire_bytes: int = 0
     record_bytes: int = 0
+    undecoded: int = 0
+    unknown_frames: int = 0
+    repeated_frames: int = 0
     discrepancies: list[str] = field(default_factory=list)
     totals_unknown: bool = False
+
+    def count_frames(self, receiver: Receiver) -> None:
+        """Takes what is known of the frames of its stream that are in no log."""
+        self.unknown_frames = receiver.unknown_frames
+        self.repeated_frames = receiver.repeated_frames
 
     def disagree(self, sentence: str) -> None:
         """Takes a sentence about what does not add up; beyond the first twenty they are left."""

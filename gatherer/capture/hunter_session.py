@@ -369,6 +369,7 @@ class Session:
         )
         conclusion = conclude(evidence)
         document.reconcile(settlement)
+        instance.count_frames(receiver)
         instance.end = end
         instance.end_reason = conclusion.end_reason
         instance.tail_unknown_ms = unknown_ms

@@ -16,7 +16,7 @@ from gatherer.clock import CaptureClock, local_zone, rfc3339
 from gatherer.errors import GathererError
 from gatherer.rendering.accounting import Accounts, Reconciliation, known_sum
 from gatherer.target.values import Target
-from gatherer.text import printable
+from gatherer.text import counted, printable
 from gatherer.view.status import CaptureStatus
 from gatherer.view.summary import Summary
 from hg_shared.messages import Goodbye, Heartbeat, Hello, Sample
@@ -119,6 +119,11 @@ class SessionDocument:
         """Records that did not arrive from all instances."""
         return sum(instance.lost for instance in self._instances)
 
+    @property
+    def undecoded(self) -> int:
+        """Calls of all instances whose lines have their arguments in hexadecimal."""
+        return sum(instance.undecoded for instance in self._instances)
+
     def begin_instance(self, target: Target) -> ContainerRun:
         """Goes over to the next instance of the target, whose hunter counts from one again.
 
@@ -193,6 +198,7 @@ class SessionDocument:
         """Takes what arrived so far from the present instance."""
         instance = self.instance
         instance.record_bytes = accounts.bytes
+        instance.undecoded = accounts.undecoded
         self.processes.count(accounts.processes)
         instance.received = sum(account.received for account in accounts.processes.values())
         instance.lost = (
@@ -285,7 +291,7 @@ class SessionDocument:
             records["lost"],
             self.end_reason,
             self.complete,
-            tuple(self.discrepancies),
+            (*self.discrepancies, *self._remarks()),
             self._peak_pss,
             self._cpu_seconds,
             spool,
@@ -296,6 +302,23 @@ class SessionDocument:
             self.incomplete,
             self.hidden,
         )
+
+    def _remarks(self) -> list[str]:
+        """What is told in numbers, where it is not nothing, and makes no capture incomplete."""
+        unknown = sum(instance.unknown_frames for instance in self._instances)
+        remarks: list[str] = []
+        if self.undecoded:
+            remarks.append(
+                f"{counted(self.undecoded, 'call')} could not be decoded:"
+                " their arguments are in hexadecimal"
+            )
+        if unknown:
+            verb = "was" if unknown == 1 else "were"
+            remarks.append(
+                f"{counted(unknown, 'frame')} of a kind that this gatherer does not know {verb}"
+                " left out"
+            )
+        return remarks
 
     def records(self) -> dict[str, int | None]:
         """Returns what all hunters saw, as session.json has it: null where it is not known."""
@@ -363,7 +386,11 @@ class SessionDocument:
             "processes": self.processes.as_json(),
             "records": self.records(),
             "reconnects": self.reconnects,
-            "lines": {"dropped": self.processes.dropped_lines},
+            "lines": {"dropped": self.processes.dropped_lines, "undecoded": self.undecoded},
+            "frames": {
+                "unknown": sum(instance.unknown_frames for instance in self._instances),
+                "repeated": sum(instance.repeated_frames for instance in self._instances),
+            },
             "bytes": {
                 "wire": sum(instance.wire_bytes for instance in self._instances),
                 "records": sum(instance.record_bytes for instance in self._instances),

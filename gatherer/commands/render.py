@@ -289,6 +289,7 @@ class Finishing:
     ) -> Conclusion:
         settlement = rendering.settlement()
         document.reconcile(settlement)
+        document.instance.count_frames(receiver)
         evidence = EndFacts(
             "interrupted",
             document.goodbye,
@@ -363,7 +364,7 @@ class Finishing:
             for name in ("seen", "received", "lost")
         }
         dropped = (_count(entry, "dropped_lines") or 0 for entry in merged["processes"])
-        merged["lines"] = {"dropped": sum(dropped)}
+        merged["lines"] = {**merged["lines"], "dropped": sum(dropped)}
 
 
 def _objects(document: dict[str, Any], name: str) -> list[dict[str, Any]]:

@@ -47,6 +47,7 @@ class Accounts:
         damage: batches that could not be read, or whose records are not what they should be.
         undeclared: records of processes that hunter never declared; they are in no log.
         bytes: record bytes after decompression.
+        undecoded: calls that were printed raw because their memory could not be made sense of.
     """
 
     processes: dict[int, ProcessAccount] = field(default_factory=dict)
@@ -55,6 +56,7 @@ class Accounts:
     damage: Damage = field(default_factory=Damage)
     undeclared: int = 0
     bytes: int = 0
+    undecoded: int = 0
     _next: dict[int, int] = field(default_factory=dict)
 
     def follows(self, batch: Batch) -> bool:
@@ -104,6 +106,7 @@ class Accounts:
             self.damage.copy(),
             self.undeclared,
             self.bytes,
+            self.undecoded,
             dict(self._next),
         )
 

@@ -112,18 +112,18 @@ class WatermarkBuffer:
         limit: bytes of records in an epoch.
 
     Attributes:
-        floor: up to this moment everything is printed whatever the watermark, CLOCK_MONOTONIC ns.
+        watermark: up to this moment everything is printed whatever hunter says, CLOCK_MONOTONIC ns.
     """
 
     def __init__(self, limit: int) -> None:
-        self.floor = 0
+        self.watermark = 0
         self._limit = limit
         self._bytes = 0
         self._latest = 0
         self._epoch = 0
 
-    def take(self, batch: Batch, watermark: int) -> int:
-        """Takes a batch and returns the watermark that holds for it, ns.
+    def add(self, batch: Batch, watermark: int) -> int:
+        """Counts a batch and returns the watermark that holds for it, ns.
 
         Args:
             batch: decoded.
@@ -136,6 +136,6 @@ class WatermarkBuffer:
         if watermark >= self._epoch:
             self._bytes, self._epoch = 0, self._latest
         elif self._bytes > self._limit:
-            self.floor = self._epoch = self._latest
+            self.watermark = self._epoch = self._latest
             self._bytes = 0
-        return max(watermark, self.floor)
+        return max(watermark, self.watermark)

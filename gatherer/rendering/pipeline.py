@@ -46,6 +46,11 @@ class Lines(Protocol):
     table: DescriptorTable | None
 
     @property
+    def undecoded(self) -> int:
+        """Calls printed raw because their memory could not be made sense of."""
+        ...
+
+    @property
     def waits(self) -> bool:
         """Whether a later watermark alone could let lines out."""
         ...
@@ -278,6 +283,8 @@ class Rendering:
             offset: bytes of the spool that were received.
         """
         losses, self._losses = tuple(self._losses.values()), {}
+        lines = [process.lines for process in self._by_key.values()]
+        self.accounts.undecoded = sum(each.undecoded for each in lines)
         drops = tuple(
             Drop(process.whole_to, process.ordinal, process.dropped)
             for process in self._by_key.values()
@@ -335,19 +342,21 @@ class Rendering:
         if batch.heads:
             self._last[batch.source] = batch.heads
         watermark = self._watermarks.advance(batch.source, batch.watermark)
-        watermark = self._held.take(batch, watermark)
+        watermark = self._held.add(batch, watermark)
         undeclared = 0
-        for ordinal, share in by_process(batch, repeated).items():
+        for ordinal, records in by_process(batch, repeated).items():
             process = self._processes.get(ordinal)
             if process is None:
                 # A hostile stream could name four billion of them.
-                self.accounts.undeclared += share.count
-                undeclared += share.count
+                self.accounts.undeclared += records.count
+                undeclared += records.count
                 continue
-            self.accounts.received(ordinal, share.count - self._take_notes(ordinal, share))
+            self.accounts.received(ordinal, records.count - self._take_notes(ordinal, records))
             process.fed_to = watermark
             self._waiting[process.name] = process
-            self._append(process, process.lines.feed_rows(share.heads, share.captures, watermark))
+            self._append(
+                process, process.lines.feed_rows(records.heads, records.captures, watermark)
+            )
         if undeclared:
             words = f"{counted(undeclared, 'record')} of processes that hunter never declared"
             self.accounts.damage.note(f"frame {frame.seq}: {words}")
@@ -367,12 +376,12 @@ class Rendering:
                 words = f"{counted(len(unknown), 'record')} of the unknown {noun} {unknown[0]}"
                 accounts.damage.note(f"frame {frame.seq}: {words}")
 
-    def _take_notes(self, ordinal: int, share: ProcessRecords) -> int:
+    def _take_notes(self, ordinal: int, records: ProcessRecords) -> int:
         """Takes what is told about the stream itself, and returns how many records that is."""
-        kinds = share.heads[_KIND::HEAD_SIZE]
+        kinds = records.heads[_KIND::HEAD_SIZE]
         notes = sum(kinds.count(kind) for kind in NOTES)
         if notes and Kind.LOST in kinds:
-            for record in iter_records(share.heads, share.captures):
+            for record in iter_records(records.heads, records.captures):
                 if record.kind == Kind.LOST:
                     self._take_loss(ordinal, record)
         return notes
@@ -413,7 +422,7 @@ class Rendering:
 
     def _advance(self) -> None:
         """Lets processes that had no records in the last batches write what waits."""
-        watermark = max(self._watermarks.now, self._held.floor)
+        watermark = max(self._watermarks.now, self._held.watermark)
         for process in list(self._waiting.values()):
             if process.fed_to < watermark:
                 process.fed_to = watermark

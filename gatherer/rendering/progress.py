@@ -104,6 +104,7 @@ class Reporter:
                 "damaged": [accounts.damage.places, accounts.damage.named],
                 "undeclared": accounts.undeclared,
                 "bytes": accounts.bytes,
+                "undecoded": accounts.undecoded,
                 "processes": changed,
                 "losses": [[loss.time_ns, loss.ordinal, loss.count] for loss in progress.losses],
                 "drops": [[drop.time_ns, drop.ordinal, drop.lines] for drop in progress.drops],
@@ -178,6 +179,7 @@ class ReportedProgress:
         accounts.damage = Damage(places, named)
         accounts.undeclared = report["undeclared"]
         accounts.bytes = report["bytes"]
+        accounts.undecoded = report["undecoded"]
         self._losses += [Loss(*loss) for loss in report["losses"]]
         self._drops = tuple(Drop(*drop) for drop in report["drops"])
         self._written = report["written"]

@@ -105,6 +105,7 @@ class _Unwritten:
 
     table: DescriptorTable | None = None
     waits = False
+    undecoded = 0
     written = 0
 
     def append(self, name: str, data: bytes) -> None:

@@ -44,6 +44,11 @@ class Selected:
         self.finish = lines.finish
 
     @property
+    def undecoded(self) -> int:
+        """Calls that were printed raw; see pipeline.Lines."""
+        return self._lines.undecoded
+
+    @property
     def waits(self) -> bool:
         """Whether a later watermark alone could let lines out."""
         return self._lines.waits

@@ -312,6 +312,7 @@ class NumberedLines:
         self._pid = process.pid
         self._held = b""
         self.table = None
+        self.undecoded = 0
 
     def feed_rows(self, heads: bytes, captures: bytes, watermark: int) -> bytes:
         lines = [self._line(record) for record in iter_records(heads, captures)]

@@ -31,6 +31,7 @@ class ProcessLines:
     Attributes:
         table: as given.
         lines: lines returned so far.
+        undecoded: calls that were printed raw because their memory could not be made sense of.
     """
 
     def __init__(
@@ -45,9 +46,10 @@ class ProcessLines:
     ) -> None:
         self.table = table
         self.lines = 0
+        self.undecoded = 0
         self._pid = pid
         self._out: list[str] = []
-        calls = calls or CallRenderer()
+        self._calls = calls = calls or CallRenderer()
         shown = stamp(timestamps, realtime_offset_ns, zone)
         self._sequential: SequentialCalls | None = None
         if timestamps in ("time", "unix"):
@@ -61,11 +63,6 @@ class ProcessLines:
         self._timeline = Timeline(calls, self._prefix, self._out, pid, command, table)
         self._fast = self._sequential is not None
 
-    @property
-    def skipped(self) -> int:
-        """Records of kinds that are not known here."""
-        return self._timeline.skipped
-
     def feed_rows(self, heads: bytes, captures: bytes, watermark: int) -> bytes:
         """Takes records as a batch holds them and returns the lines that are final now.
 
@@ -75,17 +72,23 @@ class ProcessLines:
             watermark: CLOCK_MONOTONIC ns; nothing that starts before it follows, but the end of
                 calls that were announced as in flight.
         """
+        undecoded = self._calls.undecoded
+        self._feed(heads, captures, watermark)
+        self.undecoded += self._calls.undecoded - undecoded
+        return self._flush()
+
+    def _feed(self, heads: bytes, captures: bytes, watermark: int) -> None:
         sequential, timeline = self._sequential, self._timeline
         if sequential is None:
             timeline.take(heads, captures)
             starts = memoryview(heads).cast("Q")[:: HEAD_SIZE // 8]
             if watermark > timeline.printed or (heads and min(starts) <= watermark):
                 timeline.print(watermark)
-            return self._flush()
+            return
         sequential.add(heads, captures)
         if self._fast:
             if sequential.print(watermark, self._out):
-                return self._flush()
+                return
             self._fast = False
         if watermark > timeline.printed or sequential.due(watermark):
             self._order(watermark)
@@ -96,7 +99,6 @@ class ProcessLines:
                 sequential.start(watermark + 1 if timeline.in_call else 0)
                 sequential.put_back(*waiting)
                 self._fast = True
-        return self._flush()
 
     def _order(self, watermark: int) -> None:
         """Puts what is final where it can be sorted."""
@@ -122,7 +124,9 @@ class ProcessLines:
         """Returns everything that was held back; calls that did not return stay unfinished."""
         self._fast = False
         self._order(FOREVER)
+        undecoded = self._calls.undecoded
         self._timeline.finish()
+        self.undecoded += self._calls.undecoded - undecoded
         return self._flush()
 
     def _flush(self) -> bytes:

@@ -27,7 +27,6 @@ from hg_shared.records import HEAD, Abi, Kind, Record
 _PRINTED = frozenset(
     (Kind.SIGNAL, Kind.STOPPED, Kind.EXITED, Kind.EXEC, Kind.DETACHED, Kind.LOST, Kind.WINDOW)
 )
-_SILENT = frozenset((Kind.THREAD, Kind.ATTACHED))
 _CALLS = frozenset((Kind.SYSCALL, Kind.IN_FLIGHT))
 _NOTES: dict[int, tuple[Callable[[Record], str], bool]] = {
     Kind.SIGNAL: (signal_line, False),
@@ -70,7 +69,6 @@ class Timeline:
 
     Attributes:
         printed: the last watermark, -1 before the first.
-        skipped: records of kinds that are not known here.
     """
 
     def __init__(
@@ -83,7 +81,6 @@ class Timeline:
         table: DescriptorTable | None = None,
     ) -> None:
         self.printed = -1
-        self.skipped = 0
         self._calls = calls
         self._prefix = prefix
         self._out = out
@@ -164,22 +161,20 @@ class Timeline:
         self._taken = place
 
     def _take_other(self, entry: Entry) -> None:
-        """Adds what is no finished call."""
+        """Adds what is no finished call; attaches and unknown kinds print nothing."""
         kind = entry[3][12]
         if kind == Kind.IN_FLIGHT:
             start, tid = entry[:2]
             known = self._open.get(tid)
             if len(self._announced) + len(self._open) >= MAX_OPEN:
-                self.skipped += 1  # It is printed when it returns.
-            elif (tid, start) not in self._announced and (known is None or known[0] != start):
+                return  # It is printed when it returns.
+            if (tid, start) not in self._announced and (known is None or known[0] != start):
                 self._announced[tid, start] = entry[2]
                 self._waiting.append(entry)
         elif kind in _PRINTED:
             self._waiting.append(entry)
             if kind == Kind.EXEC:
                 self._execs.take(_record(entry))
-        elif kind not in _SILENT:
-            self.skipped += 1
 
     def _take_return(self, entry: Entry) -> None:
         """Adds a return whose call may have been announced, or printed, before."""

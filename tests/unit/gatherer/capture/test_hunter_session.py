@@ -222,6 +222,7 @@ async def test_repeated_frames_count_once(tmp_path: Path) -> None:
     summary = await session(tmp_path, ScriptedRuntime(frames)).run()
     assert (summary.received, summary.exit_code, summary.complete) == (5, 0, True)
     assert log_numbers(tmp_path) == [0, 1, 2, 3, 4]
+    assert document(tmp_path)["frames"] == {"unknown": 0, "repeated": 1}
 
 
 async def test_eof_without_goodbye_is_a_broken_stream(tmp_path: Path) -> None:
@@ -267,6 +268,8 @@ async def test_unknown_frames_are_kept_and_skipped(tmp_path: Path) -> None:
     ]  # fmt: skip
     summary = await session(tmp_path, ScriptedRuntime(frames)).run()
     assert (summary.exit_code, summary.received, summary.complete) == (0, 2, True)
+    assert document(tmp_path)["frames"] == {"unknown": 1, "repeated": 0}
+    assert summary.notes == ("1 frame of a kind that this gatherer does not know was left out",)
 
 
 async def test_hello_of_another_version_cannot_start(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gatherer.config import LinesConfig
 from gatherer.rendering.accounting import Accounts
-from gatherer.rendering.progress import Progress, Reporter
+from gatherer.rendering.progress import Progress, ReportedProgress, Reporter
 from gatherer.rendering.worker_client import FAIR_BACKLOG, MAX_BACKLOG, RendererProcess
 
 
@@ -25,3 +25,10 @@ def test_all_spools_share_the_room_and_small_ones_always_have_some(tmp_path: Pat
     loud.take(json.loads(report))
     assert process.backlog == MAX_BACKLOG
     assert (loud.full, quiet.full) == (False, False)
+
+
+def test_calls_that_could_not_be_decoded_are_reported() -> None:
+    report = Reporter(1).report(Progress(1, Accounts(undecoded=3), (), (), 0))
+    reported = ReportedProgress()
+    reported.take(json.loads(report))
+    assert reported.progress().accounts.undecoded == 3

@@ -6,7 +6,9 @@ from datetime import timedelta, timezone
 
 import pytest
 
+from gatherer.rendering.strace.calls import call as call_module
 from gatherer.rendering.strace.calls.call import CallRenderer
+from gatherer.rendering.strace.calls.compiler import Form
 from gatherer.rendering.strace.lines.process_lines import ProcessLines
 from gatherer.rendering.strace.lines.stamps import SECOND, stamp
 from hg_shared.records import Abi, Kind, LossCause, Record, encode_capture
@@ -270,7 +272,6 @@ def test_silent_and_unknown_kinds() -> None:
         note(77, 1, 25),  # type: ignore[arg-type]
     ]
     assert fed(lines, records, 100) == ["1     13:00:00.000010 close(3)          = 0 <0.000030>"]
-    assert lines.skipped == 1
 
 
 def test_stops_are_shown() -> None:
@@ -338,3 +339,18 @@ def test_a_thread_in_32_bit_mode_is_noted_as_strace_notes_it() -> None:
     x32 = call(7, 10, 1)._replace(abi=Abi.X32)
     assert fed(process(), [x32], 100)[0].endswith("[ Process PID=7 runs in x32 mode. ]")
     assert len(fed(process(), [call(7, 10, 1)._replace(abi=255)], 100)) == 1
+
+
+def test_calls_that_cannot_be_decoded_are_counted_for_their_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: object) -> Form:
+        raise ZeroDivisionError
+
+    calls = CallRenderer()
+    lines, other = (ProcessLines(EPOCH, calls, zone=UTC) for _ in range(2))
+    assert len(fed(other, [call(1, 1, 1)], 100)) == 1
+    monkeypatch.setattr(call_module, "compile_form", fails)
+    [line] = fed(lines, [call(1, 1, 1, "dup")], 100)
+    assert "dup(0x3, 0, 0, 0, 0, 0) = 0" in line
+    assert (lines.undecoded, other.undecoded) == (1, 0)
