@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,12 +75,3 @@ def test_every_package_says_what_does_not_belong_there() -> None:
 
 def test_few_modules_are_in_no_room() -> None:
     assert {path.stem for path in (ROOT / "gatherer").glob("*.py")} == TOP_LEVEL
-
-
-def test_a_guest_is_one_file_of_the_standard_library() -> None:
-    for path, tree in sources("gatherer/guest"):
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                first = node.names[0].name if isinstance(node, ast.Import) else node.module or ""
-                # Until 3.12 _sha2 was of another name.
-                assert first.partition(".")[0] in {*sys.stdlib_module_names, "_sha2"}, path
