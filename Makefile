@@ -144,7 +144,7 @@ bundle: $(STAMP)  ## dist/hunter-bundle-ARCH.zip, the Python for containers with
 	$(BIN)/python build/make_bundle.py
 
 .PHONY: native
-native: $(STAMP)  ## rebuild the hot loop in C for every architecture
+native: $(STAMP)  ## rebuild what hunter has in C: the hot loop, the BPF programs
 	$(BIN)/python build/make_native.py
 
 .PHONY: clean

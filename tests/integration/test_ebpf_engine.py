@@ -18,14 +18,11 @@ from hg_shared import rights
 from hg_shared.messages import Hello
 from hg_shared.records import Kind, Record, decode_captures
 from hg_shared.syscalls import lookup
-from hunter.engines.ebpf import layout, loading, maps
-from hunter.engines.ebpf.engine import ring_sizes
-from hunter.engines.ebpf.plan_table import plan_table
-from hunter.engines.ebpf.program import PidNamespace, Settings, kernel_of
-from hunter.engines.ebpf.tracepoints import Tracepoints
+from hunter.engines.ebpf import loading
 from hunter.memory import procfs
 from tests.integration.hunter_session import HunterSession, wait_until
 from tests.integration.tracee import Tracee
+from tests.kernels import verifier
 
 Start = Callable[..., Tracee]
 Hunt = Callable[..., HunterSession]
@@ -203,17 +200,6 @@ def test_in_a_pid_namespace_tids_are_its_own(hunter_pyz: Path) -> None:
     assert ran.stdout.split() == ["ebpf", "write", "traced", "exited"]
 
 
-@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-@pytest.mark.parametrize("initial", [True, False])
-def test_the_verifier_takes_the_programs_of_both_machines(machine: str, initial: bool) -> None:
-    """What a program reads of registers differs by machine; what the verifier checks does not."""
-    kernel = kernel_of(machine, (6, 1))
-    plans = plan_table(int(kernel.abi), 32, None)
-    fds = maps.create(plans, ring_sizes(1 << 20))
-    space = os.stat("/proc/self/ns/pid")
-    namespace = PidNamespace(space.st_dev, space.st_ino, initial)
-    tracepoints = Tracepoints(Settings(fds, kernel, namespace, layout.slot_sizes(32), True))
-    tracepoints.attach()  # waits for the verifier; a refusal there is an error of its thread
-    tracepoints.detach()
-    for fd in fds.values():
-        os.close(fd)
+@pytest.mark.parametrize("case", verifier.CASES, ids=str)
+def test_the_verifier_takes_all_programs_for_all_settings(case: verifier.Case) -> None:
+    assert verifier.refusals(case) == []

@@ -36,7 +36,9 @@ def boot(kernel: Path, archive: Path, only: str = "") -> list[judging.Told]:
         only: names of scenarios, with commas; empty for all.
     """
     told: list[judging.Told] = []
-    words = f"console=ttyS0 quiet panic=-1 rdinit=/init{f' only={only}' if only else ''}"
+    # A busy host may not give the machine a tick of its timer in time, which ends 5.10's boot.
+    words = "console=ttyS0 quiet panic=-1 no_timer_check rdinit=/init"
+    words += f" only={only}" if only else ""
     command = [
         *("qemu-system-x86_64", "-cpu", "max", "-accel", "tcg,thread=multi", "-m", "3000"),
         *("-smp", "2", "-nographic", "-no-reboot", "-net", "none"),
@@ -120,7 +122,7 @@ def main() -> int:
     return 1 if wrong or bad else 0
 
 
-_SCENARIOS = 17
+_SCENARIOS = 18
 
 if __name__ == "__main__":
     sys.exit(main())

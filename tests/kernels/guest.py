@@ -324,8 +324,23 @@ def machine() -> dict[str, Any]:
     }
 
 
+def verifier() -> dict[str, Any]:
+    """All programs of the ebpf engine, for all settings."""
+    sys.path.insert(0, "/hg/gatherer/_data/hunter.pyz")
+    from verifier import CASES, refusals
+
+    refused: list[str] = []
+    slowest = 0.0
+    for case in CASES:
+        began = time.monotonic()
+        refused += refusals(case)
+        slowest = max(slowest, time.monotonic() - began)
+    return {"cases": len(CASES), "refused": refused, "slowest_s": round(slowest, 1)}
+
+
 SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "machine": machine,
+    "verifier": verifier,
     "probe-root": lambda: probe(0),
     "probe-user": lambda: probe(1000),
     "ptrace": lambda: counted("ptrace", ["--engine", "ptrace"]),

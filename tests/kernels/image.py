@@ -74,7 +74,8 @@ def build(work: Path) -> Path:
     target = work / "target"
     subprocess.run(["gcc", "-O2", "-pthread", "-o", target, HERE / "target.c"], check=True)
     _install(target, tree, Path("bin/target"))
-    shutil.copy2(HERE / "guest.py", tree / "guest.py")
+    for name in ("guest.py", "verifier.py"):
+        shutil.copy2(HERE / name, tree / name)
     (tree / "probe.py").write_text(python_program())
     (tree / "init").write_text(_INIT.format(python=python))
     (tree / "init").chmod(0o755)

@@ -109,6 +109,10 @@ def _out_of_memory(_name: str, told: Told) -> list[str]:
     return found
 
 
+def _verified(_name: str, told: Told) -> list[str]:
+    return list(told["refused"]) if told["cases"] else ["nothing was loaded"]
+
+
 _JUDGES: dict[str, Callable[[str, Told], list[str]]] = {
     "ptrace": _counted,
     "ptrace-python": _counted,
@@ -124,4 +128,5 @@ _JUDGES: dict[str, Callable[[str, Told], list[str]]] = {
     "killed-ebpf": _killed,
     "threshold": _threshold,
     "oom": _out_of_memory,
+    "verifier": _verified,
 }

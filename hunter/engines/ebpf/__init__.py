@@ -1,1 +1,1 @@
-"""The `ebpf` engine: programs assembled in pure Python, run by the kernel at raw tracepoints."""
+"""The `ebpf` engine: programs in C, committed as bytecode, run by the kernel at raw tracepoints."""

@@ -13,44 +13,12 @@ from struct import unpack_from
 from typing import NamedTuple, Tuple
 
 from hunter.engines.ebpf import loader
-from hunter.engines.ebpf.assembler import FP, R0, R1, R2, R3, R6, R7, R9
-from hunter.engines.ebpf.layout import CALIBRATION, TASK_SIZE
-from hunter.engines.ebpf.program import (
-    CURRENT_PID_TGID,
-    KTIME_GET_NS,
-    NS_PID,
-    Program,
-    Settings,
-)
+from hunter.engines.ebpf.layout import CALIBRATION
 from hunter.memory import procfs
 
 _SIGCHLD = 17
 _CODE = 0x5B
 _SPAN = 1024
-
-
-def calibrate(settings: Settings) -> bytes:
-    """Returns the program that copies the task_struct of the process named in `calibration`.
-
-    The map's value is `layout.CALIBRATION` and the copy.
-    """
-    p = Program(settings)
-    p.mov(R6, R1)
-    p.call(CURRENT_PID_TGID)
-    p.mov(R7, R0)
-    p.namespace_tid()
-    p.map_value(R9, p.fds["calibration"])
-    p.load(4, R1, R9)
-    p.load(4, R2, FP, NS_PID)
-    p.jump_if("ne", R1, R2, "out")
-    p.store(8, R9, 8, R7)
-    p.call(KTIME_GET_NS)
-    p.store(8, R9, 16, R0)
-    p.load(8, R3, R6, 0)
-    p.read_kernel(R9, CALIBRATION.size, TASK_SIZE)
-    p.jump_if("ne", R0, 0, "out")
-    p.store(4, R9, 4, 1)
-    return p.end()
 
 
 def find_offsets(task: bytes, pid: int, tgid: int, code: int) -> Tuple[int, int]:
@@ -117,7 +85,7 @@ def measure(calibration: int, program: int) -> Measured:
 
     Args:
         calibration: the map.
-        program: the one of `calibrate`.
+        program: `copy_task` of src/offsets.bpf.c.
     """
     read, write = os.pipe()
     child = os.fork()
@@ -128,9 +96,7 @@ def measure(calibration: int, program: int) -> Measured:
     os.close(read)
     link = -1
     try:
-        size = CALIBRATION.size + TASK_SIZE
-        value = CALIBRATION.pack(child, 0, 0, 0).ljust(size, b"\0")
-        loader.update(calibration, bytes(4), value)
+        loader.update(calibration, bytes(4), CALIBRATION.pack(child, 0, 0, 0, b""))
         link = loader.attach_raw_tracepoint("sched_process_exit", program)
     finally:
         before = time.monotonic_ns()
@@ -142,13 +108,13 @@ def measure(calibration: int, program: int) -> Measured:
         after = time.monotonic_ns()
         if link >= 0:
             os.close(link)
-    found = loader.lookup(calibration, bytes(4), size) or bytes(size)
-    _, done, pid_tgid, kernel_ns = CALIBRATION.unpack_from(found)
+    found = loader.lookup(calibration, bytes(4), CALIBRATION.size) or bytes(CALIBRATION.size)
+    _, done, pid_tgid, kernel_ns, task = CALIBRATION.unpack(found)
     if not done:
         return Measured()
     pid, tgid = pid_tgid & 0xFFFFFFFF, pid_tgid >> 32
     told = procfs.read_text("/proc/self/timens_offsets")
     return Measured(
-        *find_offsets(found[CALIBRATION.size :], pid, tgid, _CODE),
+        *find_offsets(task, pid, tgid, _CODE),
         clock_offset(kernel_ns, before, after, told),
     )

@@ -32,8 +32,8 @@ from hunter.engines.ebpf.outgoing import BATCH_BYTES, Outgoing
 from hunter.engines.ebpf.pauses import Pauses
 from hunter.engines.ebpf.plan_table import plan_table
 from hunter.engines.ebpf.process import Process
-from hunter.engines.ebpf.program import PidNamespace, Settings, kernel_of
 from hunter.engines.ebpf.ring import HEADER_SIZE, Ring
+from hunter.engines.ebpf.settings import settings_of
 from hunter.engines.ebpf.slots import Slots
 from hunter.engines.ebpf.tracepoints import Tracepoints
 from hunter.errors import HunterError
@@ -45,7 +45,6 @@ IDLE_NS = 150_000_000
 DRAIN_BYTES = 1 << 19
 # How long the writer may leave the rings alone: at 2 million records a second this is 3 MB.
 BUSY_INTERVAL = 0.01
-INITIAL_PID_NAMESPACE = 0xEFFFFFFC
 
 
 def ring_sizes(buffer_bytes: int) -> Dict[str, int]:
@@ -101,27 +100,22 @@ class EbpfEngine:
         sizes = ring_sizes(buffer_bytes)
         fds = maps.create(plans, sizes, follow_forks)
         space = os.stat("/proc/self/ns/pid")
-        initial = space.st_ino == INITIAL_PID_NAMESPACE
-        slots = layout.slot_sizes(string_size)
-        settings = Settings(
-            fds,
-            kernel_of(machine, release),
-            PidNamespace(space.st_dev, space.st_ino, initial),
-            slots,
+        settings = settings_of(
+            machine,
+            release,
+            (space.st_dev, space.st_ino),
+            string_size,
             wanted is not None,
             follow_forks,
         )
-        self._tracepoints = Tracepoints(settings)
+        self._tracepoints = Tracepoints(settings, fds)
+        slot = HEADER_SIZE + HEAD_SIZE
         self._rings = [
-            (Ring(fds["small"], sizes["small"]), HEADER_SIZE + HEAD_SIZE + slots.small),
-            (Ring(fds["large"], sizes["large"]), HEADER_SIZE + HEAD_SIZE + slots.large),
+            (Ring(fds["small"], sizes["small"]), slot + settings.small),
+            (Ring(fds["large"], sizes["large"]), slot + layout.LARGE_CAPTURES),
         ]
         self._third = Ring(fds["events"], sizes["events"])
-        table = Slots(
-            loader.map_memory(
-                fds["state"], layout.FOLLOW_STATE_SIZE if follow_forks else layout.STATE_SIZE
-            )
-        )
+        table = Slots(loader.map_memory(fds["state"], maps.state_size(follow_forks)))
         self._outgoing = outgoing = Outgoing(int(abi), source)
         self._in_flight = InFlight(
             OpenCalls(fds["threads"], fds["entries"]),
@@ -133,7 +127,7 @@ class EbpfEngine:
         )
         self._children = Children(table, fds["spares"] if follow_forks else -1)
         self._members = Members(
-            self._tracepoints, table, fds, outgoing, self._in_flight, self._children, initial
+            self._tracepoints, table, fds, outgoing, self._in_flight, self._children, settings
         )
         self._events = Events(self._members, self._children, self._in_flight, outgoing)
         self._pauses = Pauses(

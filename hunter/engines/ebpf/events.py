@@ -50,7 +50,7 @@ class Events:
         process = self._processes.get(ordinal)
         if process is None and ordinal in self._children:
             process = self._members.adopt(ordinal, tid)
-        if process is None and kind in (Kind.SIGNAL, layout.SENT):
+        if process is None and kind in (Kind.SIGNAL, layout.KIND_SENT):
             # Sent while the kernel closed the files of a process that had ended, or was let go.
             return
         if process is None or kind == Kind.SYSCALL:
@@ -72,7 +72,7 @@ class Events:
             return
         elif kind == Kind.EXEC:
             record = self._executed(process, head, record[HEAD_SIZE:], now)
-        elif kind == layout.SENT:
+        elif kind == layout.KIND_SENT:
             process.signals[head[11]] = record
             process.stops.sent(head[11], start)
             return

@@ -196,14 +196,15 @@ def load_program(kind: int, name: str, code: bytes) -> int:
 
     try:
         fd = _bpf(_PROG_LOAD, attributes(0, 0), f"bpf(BPF_PROG_LOAD, {name})")
-    except NotPermitted:
-        raise
     except HunterError as error:
-        log = ctypes.create_string_buffer(1 << 20)
+        log = ctypes.create_string_buffer(1 << 24)
         try:
             fd = _bpf(_PROG_LOAD, attributes(_address(log), len(log)), name)
         except HunterError:
             lines: List[str] = log.value.decode("ascii", "replace").strip().splitlines()
+            if not lines:
+                raise error from error.__cause__
+            # The verifier, which says EACCES too.
             said = " / ".join(lines[-int(os.environ.get("HUNTER_VERIFIER_LINES", "2")) :])
             raise HunterError(f"{error}: {said}") from error
     os.set_inheritable(fd, False)

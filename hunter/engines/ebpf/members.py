@@ -13,6 +13,7 @@ from hunter.engines.ebpf.children import Children
 from hunter.engines.ebpf.in_flight import InFlight
 from hunter.engines.ebpf.outgoing import Outgoing
 from hunter.engines.ebpf.process import Process
+from hunter.engines.ebpf.settings import Settings
 from hunter.engines.ebpf.slots import Slots
 from hunter.engines.ebpf.tracepoints import Tracepoints
 from hunter.errors import HunterError, ProcessGone
@@ -32,7 +33,7 @@ class Members:
         outgoing: where records go.
         in_flight: notes open calls of processes that are let go.
         children: the slots in store for children.
-        initial: hunter is in the initial PID namespace.
+        settings: what the programs are made for.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Members:
         outgoing: Outgoing,
         in_flight: InFlight,
         children: Children,
-        initial: bool,
+        settings: Settings,
     ) -> None:
         self._tracepoints = tracepoints
         self._slots = slots
@@ -51,8 +52,8 @@ class Members:
         self._outgoing = outgoing
         self._in_flight = in_flight
         self._children = children
-        self._initial_namespace = initial
-        self._follows = tracepoints.settings.follow
+        self._initial_namespace = settings.pid_ns_initial
+        self._follows = settings.follow
         self._last_look = 0
         self.processes: Dict[int, Process] = {}
         """By ordinal."""

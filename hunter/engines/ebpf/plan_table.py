@@ -8,13 +8,25 @@ from hg_shared.records import Abi
 from hunter.calls import capture_plan as forms
 from hunter.calls.capture_plan import Item, Items
 from hunter.engines.ebpf import layout
-
-# How the length of what an item points to is found; these also tell the programs what to do.
-BY_ARGUMENT, BY_INT_ARGUMENT, BY_RETURN, BY_POINTER, AS_STRING, BY_BITS, BY_PAGES = range(1, 8)
-SIGSET, VECTOR, MESSAGE, STRINGS, ENTRIES, SIGFRAME = range(8, 14)
-
-# Which program reads a plan; index in the map `routes`. 0 at exit: the program at the tracepoint.
-ENTRY_SIMPLE, ENTRY_STRINGS, EXIT_VECTORS, EXIT_ENTRIES = 0, 1, 2, 3
+from hunter.engines.ebpf.layout import (
+    AS_STRING,
+    BY_ARGUMENT,
+    BY_BITS,
+    BY_INT_ARGUMENT,
+    BY_PAGES,
+    BY_POINTER,
+    BY_RETURN,
+    ENTRIES,
+    ENTRY_SIMPLE,
+    ENTRY_STRINGS,
+    EXIT_ENTRIES,
+    EXIT_VECTORS,
+    MESSAGE,
+    SIGFRAME,
+    SIGSET,
+    STRINGS,
+    VECTOR,
+)
 
 _PATH_MAX = 4096
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import mmap
 from collections import deque
-from struct import Struct
 from typing import Deque
 
 from hunter.engines.ebpf import layout
 from hunter.errors import HunterError
-
-_SLOT = Struct("<IIQQQQ16x")
 
 
 class Slots:
     """The value of the map `state`, mapped into hunter.
 
     Args:
-        memory: `layout.STATE_SIZE` or `FOLLOW_STATE_SIZE` bytes that the programs see.
+        memory: as many bytes as `maps.state_size` says, which the programs see.
     """
 
     def __init__(self, memory: mmap.mmap) -> None:
@@ -26,7 +23,7 @@ class Slots:
         self._longs = memoryview(memory).cast("Q")
         # Oldest first: a program that still runs for the former owner has ended long before.
         self._free: Deque[int] = deque(
-            range(1, (len(memory) - layout.PROCESSES) // layout.PROCESS_SIZE - 1)
+            range(1, (len(memory) - layout.STATE_PROCESSES) // layout.PROCESS_SIZE - 1)
         )
         self._most = len(self._free)
 
@@ -42,8 +39,8 @@ class Slots:
         if not self._free:
             raise HunterError(f"more than {self._most} processes at a time")
         slot = self._free.popleft()
-        at = layout.PROCESSES + slot * layout.PROCESS_SIZE
-        _SLOT.pack_into(self._memory, at, 0, ordinal, 0, 0, 0, 0)
+        at = layout.STATE_PROCESSES + slot * layout.PROCESS_SIZE
+        layout.PROCESS.pack_into(self._memory, at, 0, ordinal, 0, 0, 0, 0, b"")
         return slot
 
     def begin(self, slot: int, since: int) -> None:
@@ -53,7 +50,7 @@ class Slots:
             slot: its slot.
             since: start of those, CLOCK_MONOTONIC ns.
         """
-        at = layout.PROCESSES + slot * layout.PROCESS_SIZE + layout.PROCESS_SINCE
+        at = layout.STATE_PROCESSES + slot * layout.PROCESS_SIZE + layout.PROCESS_SINCE
         self._longs[at // 8] = since
 
     def set_epoch(self, since: int) -> None:
@@ -62,11 +59,11 @@ class Slots:
         Args:
             since: start of those in which threads are found, CLOCK_MONOTONIC ns; 0 for none.
         """
-        self._longs[layout.EPOCH // 8] = since
+        self._longs[layout.STATE_EPOCH // 8] = since
 
     def set_learning(self, on: bool) -> None:
         """Has the programs look for processes whose number is not known, or not any more."""
-        self._words[layout.LEARNING // 4] = int(on)
+        self._words[layout.STATE_LEARNING // 4] = int(on)
 
     def has_place(self, slot: int) -> bool:
         """Tells whether the programs find the process of a slot in the table."""
@@ -77,11 +74,11 @@ class Slots:
     @property
     def crowded(self) -> bool:
         """Whether some thread found no room: of such a one it is not known what it is in."""
-        return bool(self._words[layout.CROWDED // 4])
+        return bool(self._words[layout.STATE_CROWDED // 4])
 
     def forget_crowd(self) -> None:
         """Takes note that no thread is known any more."""
-        self._words[layout.CROWDED // 4] = 0
+        self._words[layout.STATE_CROWDED // 4] = 0
 
     @property
     def free(self) -> int:
@@ -130,12 +127,12 @@ class Slots:
 
     def lost(self, slot: int) -> int:
         """Returns how many records of the process found no room."""
-        at = layout.PROCESSES + slot * layout.PROCESS_SIZE + layout.PROCESS_LOST
+        at = layout.STATE_PROCESSES + slot * layout.PROCESS_SIZE + layout.PROCESS_LOST
         return self._longs[at // 8]
 
     def born(self, slot: int) -> tuple[int, int, bytes]:
         """Returns when a followed child was started, ns, the ordinal of who did, and its comm."""
-        at = layout.PROCESSES + slot * layout.PROCESS_SIZE
+        at = layout.STATE_PROCESSES + slot * layout.PROCESS_SIZE
         since = self._longs[(at + layout.PROCESS_SINCE) // 8]
         creator = self._words[self._word(slot, layout.PROCESS_CREATOR)]
         comm = self._memory[at + layout.PROCESS_COMM : at + layout.PROCESS_COMM + layout.COMM_SIZE]
@@ -143,9 +140,9 @@ class Slots:
 
     def missed(self, slot: int) -> int:
         """Returns how many children of the process found no slot."""
-        at = layout.PROCESSES + slot * layout.PROCESS_SIZE + layout.PROCESS_MISSED
+        at = layout.STATE_PROCESSES + slot * layout.PROCESS_SIZE + layout.PROCESS_MISSED
         return self._longs[at // 8]
 
     @staticmethod
     def _word(slot: int, field: int) -> int:
-        return (layout.PROCESSES + slot * layout.PROCESS_SIZE + field) // 4
+        return (layout.STATE_PROCESSES + slot * layout.PROCESS_SIZE + field) // 4

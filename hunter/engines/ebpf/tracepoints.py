@@ -5,17 +5,29 @@ from __future__ import annotations
 import os
 import threading
 from struct import Struct
-from typing import Dict
+from typing import Dict, Mapping
 
-from hunter.engines.ebpf import loader, plan_table
-from hunter.engines.ebpf.calibration import calibrate, measure
-from hunter.engines.ebpf.program import Settings
-from hunter.engines.ebpf.programs import signals, sys_enter, sys_exit, tasks
+from hunter.engines.ebpf import layout, loader
+from hunter.engines.ebpf.calibration import measure
+from hunter.engines.ebpf.program import compiled
+from hunter.engines.ebpf.settings import Settings
 from hunter.errors import HunterError
 
 _INDEX = Struct("<I")
 ENTRIES, EXITS = "sys_enter", "sys_exit"
 CALLS = (ENTRIES, EXITS)
+# Calls last, so that a thread's first record finds everything else in place; exits before entries,
+# so that no call is seen to begin and not to end.
+_NAMES = (
+    *("sched_process_exit", "sched_process_exec", "task_newtask"),
+    *("signal_deliver", "signal_generate", EXITS, ENTRIES),
+)
+_ROUTES = {
+    layout.ENTRY_SIMPLE: "entry_simple",
+    layout.ENTRY_STRINGS: "entry_strings",
+    layout.EXIT_VECTORS: "exit_vectors",
+    layout.EXIT_ENTRIES: "exit_entries",
+}
 
 
 class Tracepoints:
@@ -23,53 +35,44 @@ class Tracepoints:
 
     Args:
         settings: what the programs are made for; offsets in it are not used but measured.
+        fds: descriptors of the maps by name.
 
     Raises:
         NotPermitted: CAP_BPF or CAP_PERFMON is missing.
         HunterError: the kernel refuses a program.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, fds: Mapping[str, int]) -> None:
         self._links: Dict[str, int] = {}
         self._calls = True
-        load = loader.load_program
-        copying = load(loader.RAW_TRACEPOINT, "hunter_offsets", calibrate(settings))
-        found = measure(settings.fds["calibration"], copying)
+        self._compiled = compiled()
+        self._fds, self._settings = fds, settings
+        copying = self._load("copy_task")
+        found = measure(fds["calibration"], copying)
         os.close(copying)
         if settings.follow and not found.pid_offset:
             raise HunterError("children cannot be followed: where the kernel keeps pids is unknown")
-        kernel = settings.kernel._replace(**found._asdict())
-        self.settings = settings = settings._replace(kernel=kernel)
-        made = {
-            "sched_process_exit": tasks.exited(settings),
-            "sched_process_exec": tasks.executed(settings),
-            "task_newtask": tasks.new_task(settings),
-            "signal_deliver": signals.signal_delivered(settings),
-        }
-        if found.pid_offset:
-            made["signal_generate"] = signals.signal_generated(settings)
-        # Last, so that a thread's first record finds everything else in place; exits first, so that
-        # no call is seen to begin and not to end.
-        made[EXITS] = sys_exit.leave(settings)
-        made[ENTRIES] = sys_enter.enter(settings)
-        self._programs: Dict[str, int] = {
-            name: load(loader.RAW_TRACEPOINT, f"hunter_{name}"[:15], code)
-            for name, code in made.items()
-        }
-        self._route(plan_table.ENTRY_SIMPLE, sys_enter.entry_captures(settings, False))
+        self._settings = settings._replace(**found._asdict())
+        names = list(_NAMES)
+        if not found.pid_offset:
+            names.remove("signal_generate")
+        self._programs: Dict[str, int] = {name: self._load(name) for name in names}
+        self._route(layout.ENTRY_SIMPLE)
         # These have loops, which the verifier follows for a tenth of a second.
         self._slow = threading.Thread(target=self._load_slow, name="verifier", daemon=True)
         self._slow.start()
 
-    def _route(self, index: int, code: bytes) -> None:
-        fd = loader.load_program(loader.RAW_TRACEPOINT, f"hunter_route{index}", code)
-        loader.update(self.settings.fds["routes"], _INDEX.pack(index), _INDEX.pack(fd))
+    def _load(self, name: str) -> int:
+        code = self._compiled[name].link(self._fds, self._settings)
+        return loader.load_program(loader.RAW_TRACEPOINT, f"hunter_{name}"[:15], code)
+
+    def _route(self, route: int) -> None:
+        fd = self._load(_ROUTES[route])
+        loader.update(self._fds["routes"], _INDEX.pack(route), _INDEX.pack(fd))
 
     def _load_slow(self) -> None:
-        settings = self.settings
-        self._route(plan_table.ENTRY_STRINGS, sys_enter.entry_captures(settings, True))
-        for route in (plan_table.EXIT_VECTORS, plan_table.EXIT_ENTRIES):
-            self._route(route, sys_exit.leave(settings, route))
+        for route in (layout.ENTRY_STRINGS, layout.EXIT_VECTORS, layout.EXIT_ENTRIES):
+            self._route(route)
 
     def attach(self) -> None:
         """Puts the programs at their tracepoints, as far as they are not there.

@@ -5,26 +5,22 @@ from __future__ import annotations
 import mmap
 import struct
 from struct import Struct
-from typing import Dict
+from typing import Tuple
 
 import pytest
 
 from hg_shared.records import Abi
 from hunter.engines.choose import choose, without_ptrace
 from hunter.engines.ebpf import layout, loading
-from hunter.engines.ebpf.calibration import calibrate, clock_offset, find_offsets
+from hunter.engines.ebpf.calibration import clock_offset, find_offsets
 from hunter.engines.ebpf.engine import ring_sizes
-from hunter.engines.ebpf.maps import RINGS
+from hunter.engines.ebpf.maps import RINGS, state_size
 from hunter.engines.ebpf.open_calls import parse_syscall
-from hunter.engines.ebpf.program import PidNamespace, Settings, kernel_of
-from hunter.engines.ebpf.programs import signals, sys_enter, sys_exit, tasks
+from hunter.engines.ebpf.settings import settings_of
 from hunter.engines.ebpf.slots import Slots
 from hunter.errors import HunterError
 
 ALL = ["BPF", "PERFMON"]
-NAMES = (
-    "state zeroes calls plans selections threads resumed entries scratch wanted routes calibration"
-).split()
 
 
 @pytest.mark.parametrize(
@@ -93,27 +89,27 @@ def test_how_far_hunters_clock_is_ahead(kernel_ns: int, told: str, offset: int) 
 
 
 def test_what_the_programs_are_told_in_the_state() -> None:
-    memory = mmap.mmap(-1, layout.STATE_SIZE)
+    memory = mmap.mmap(-1, state_size(False))
     slots = Slots(memory)
     slot = slots.take(7)
-    at = layout.PROCESSES + slot * layout.PROCESS_SIZE
+    at = layout.STATE_PROCESSES + slot * layout.PROCESS_SIZE
     assert struct.unpack_from("<IIQQ", memory, at) == (0, 7, 0, 0)
     slots.begin(slot, 99)
     assert struct.unpack_from("<IIQQ", memory, at) == (0, 7, 0, 99)
     slots.set_epoch(5)
     slots.set_learning(True)
-    assert struct.unpack_from("<QII", memory, layout.EPOCH) == (5, 1, 0)
+    assert struct.unpack_from("<QII", memory, layout.STATE_EPOCH) == (5, 1, 0)
     assert not slots.crowded
-    struct.pack_into("<I", memory, layout.CROWDED, 1)
+    struct.pack_into("<I", memory, layout.STATE_CROWDED, 1)
     assert slots.crowded
     slots.forget_crowd()
     slots.set_learning(False)
     slots.set_epoch(0)
-    assert struct.unpack_from("<QII", memory, layout.EPOCH) == (0, 0, 0)
+    assert struct.unpack_from("<QII", memory, layout.STATE_EPOCH) == (0, 0, 0)
 
 
 def test_a_number_that_a_program_has_learned_has_a_place_or_not() -> None:
-    memory = mmap.mmap(-1, layout.STATE_SIZE)
+    memory = mmap.mmap(-1, state_size(False))
     slots = Slots(memory)
     slot = slots.take(1)
     assert not slots.has_place(slot)
@@ -141,7 +137,7 @@ def test_the_call_in_which_a_thread_sleeps() -> None:
 
 
 def test_the_table_finds_room_and_gives_it_back() -> None:
-    memory = mmap.mmap(-1, layout.STATE_SIZE)
+    memory = mmap.mmap(-1, state_size(False))
     slots = Slots(memory)
     like = [4711 + number * layout.TABLE_SIZE for number in range(layout.PROBES + 1)]
     taken = []
@@ -163,7 +159,7 @@ def test_the_table_finds_room_and_gives_it_back() -> None:
 
 
 def test_more_processes_than_slots() -> None:
-    slots = Slots(mmap.mmap(-1, layout.STATE_SIZE))
+    slots = Slots(mmap.mmap(-1, state_size(False)))
     for ordinal in range(layout.SLOTS - 1):
         slots.take(ordinal)
     with pytest.raises(HunterError, match="more than 254"):
@@ -171,12 +167,12 @@ def test_more_processes_than_slots() -> None:
 
 
 def test_slots_of_children() -> None:
-    memory = mmap.mmap(-1, layout.FOLLOW_STATE_SIZE)
+    memory = mmap.mmap(-1, state_size(True))
     slots = Slots(memory)
     taken = [slots.take(ordinal) for ordinal in range(1, 1001)]
     assert slots.free == layout.FOLLOW_SLOTS - 2 - 1000
     last = taken[-1]
-    at = layout.PROCESSES + last * layout.PROCESS_SIZE
+    at = layout.STATE_PROCESSES + last * layout.PROCESS_SIZE
     # What the kernel writes when a child is born, and when another finds no slot.
     Struct("<I").pack_into(memory, at + layout.PROCESS_TGID, 4711)
     Struct("<QIIQ16s").pack_into(memory, at + layout.PROCESS_SINCE, 55, 7, 0, 3, b"kid")
@@ -186,41 +182,21 @@ def test_slots_of_children() -> None:
     assert not any(memory[: layout.TABLE_SIZE + layout.PROBES])
 
 
-@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-@pytest.mark.parametrize("initial", [True, False])
-@pytest.mark.parametrize("filtered", [True, False])
-@pytest.mark.parametrize("follow", [True, False])
-def test_programs_of_both_machines_assemble(
-    machine: str, initial: bool, filtered: bool, follow: bool
+@pytest.mark.parametrize(
+    ("machine", "release", "told"),
+    [
+        ("x86_64", (5, 10), (Abi.X86_64, 8, 2)),
+        ("x86_64", (5, 11), (Abi.X86_64, 16, 2)),
+        ("aarch64", (5, 11), (Abi.AARCH64, 0, 1 << 22)),
+    ],
+)
+def test_compat_calls_are_told_by_machine_and_kernel(
+    machine: str, release: Tuple[int, int], told: Tuple[int, int, int]
 ) -> None:
-    fds: Dict[str, int] = {name: at for at, name in enumerate((*NAMES, *RINGS), 3)}
-    if follow:
-        fds.update(members=50, spares=51)
-    kernel = kernel_of(machine, (6, 1))._replace(pid_offset=2400, exit_code_offset=2300)
-    space = PidNamespace(4, 0xF0001234, initial)
-    settings = Settings(fds, kernel, space, layout.slot_sizes(32), filtered, follow)
-    made = [
-        sys_enter.enter(settings),
-        sys_enter.entry_captures(settings, True),
-        sys_enter.entry_captures(settings, False),
-        *(sys_exit.leave(settings, route) for route in (0, 2, 3)),
-        tasks.new_task(settings),
-        tasks.executed(settings),
-        tasks.exited(settings),
-        signals.signal_delivered(settings),
-        signals.signal_generated(settings),
-        calibrate(settings),
-    ]
-    for code in made:
-        assert len(code) % 8 == 0
-        assert 10 < len(code) // 8 < 4096
-        assert code[-8:] == bytes.fromhex("9500000000000000")
-
-
-def test_compat_calls_are_told_by_kernel_version() -> None:
-    assert kernel_of("x86_64", (5, 10)).compat_offset == 8
-    assert kernel_of("x86_64", (5, 11)).compat_offset == 16
-    assert kernel_of("aarch64", (5, 11)).abi == Abi.AARCH64
+    settings = settings_of(machine, release, (4, 0xEFFFFFFC), 32, False, False)
+    assert (settings.abi, settings.compat_offset, settings.compat_bit) == told
+    assert settings.pid_ns_initial
+    assert not settings_of(machine, release, (4, 0xF0001234), 32, False, False).pid_ns_initial
 
 
 def test_after_a_hunter_that_was_stuck_ptrace_is_not_used() -> None:

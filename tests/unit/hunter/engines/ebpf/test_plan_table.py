@@ -10,16 +10,17 @@ from hg_shared.records import Abi
 from hg_shared.syscalls import numbers
 from hunter.calls import capture_plan
 from hunter.engines.ebpf import layout, plan_table
-from hunter.engines.ebpf.programs.reading import most_items
+from hunter.engines.ebpf.settings import small_captures
 
-ROUTES: Dict[Tuple[int, int], Tuple[int, ...]] = {
-    (0, plan_table.ENTRY_SIMPLE): (plan_table.SIGSET, plan_table.SIGFRAME),
-    (0, plan_table.ENTRY_STRINGS): (plan_table.STRINGS,),
-    (1, 0): (plan_table.SIGSET,),
-    (1, plan_table.EXIT_VECTORS): (plan_table.VECTOR, plan_table.MESSAGE),
-    (1, plan_table.EXIT_ENTRIES): (plan_table.ENTRIES,),
+# Which forms beyond the simple ones a program reads (src/*.bpf.c), and of how many items.
+ROUTES: Dict[Tuple[int, int], Tuple[Tuple[int, ...], int]] = {
+    (0, layout.ENTRY_SIMPLE): ((layout.SIGSET, layout.SIGFRAME), layout.MAX_ITEMS),
+    (0, layout.ENTRY_STRINGS): ((layout.STRINGS,), layout.STRINGS_ITEMS),
+    (1, 0): ((layout.SIGSET,), layout.MAX_ITEMS),
+    (1, layout.EXIT_VECTORS): ((layout.VECTOR, layout.MESSAGE), layout.VECTORS_ITEMS),
+    (1, layout.EXIT_ENTRIES): ((layout.ENTRIES,), layout.ENTRIES_ITEMS),
 }
-SIMPLE = range(plan_table.BY_ARGUMENT, plan_table.BY_PAGES + 1)
+SIMPLE = range(layout.BY_ARGUMENT, layout.BY_PAGES + 1)
 
 
 def items(plan: bytes) -> List[Tuple[int, ...]]:
@@ -54,9 +55,9 @@ def test_every_plan_fits_the_program_that_reads_it(abi: Abi) -> None:
 
 
 def check(plan: bytes, stop: int, route: int) -> None:
-    forms = ROUTES[stop, route]
+    forms, most = ROUTES[stop, route]
     found = items(plan)
-    assert 0 < len(found) <= most_items(forms)
+    assert 0 < len(found) <= most
     for form, arg, length, out, _, _, bound in found:
         assert form in SIMPLE or form in forms
         assert arg < 6
@@ -80,15 +81,11 @@ def test_all_items_of_the_capture_plan_are_read_but_those_of_two_forms() -> None
 
 def test_known_calls() -> None:
     table = plan_table.plan_table(Abi.X86_64, 32, None)
-    assert items(table.plans[call(table, "openat")[3]]) == [
-        (plan_table.AS_STRING, 1, 0, 0, 0, 0, 4096)
-    ]
-    assert items(table.plans[call(table, "write")[3]]) == [
-        (plan_table.BY_ARGUMENT, 1, 2, 0, 1, 0, 32)
-    ]
-    assert items(table.plans[call(table, "read")[3]]) == [(plan_table.BY_RETURN, 1, 0, 1, 1, 0, 32)]
+    assert items(table.plans[call(table, "openat")[3]]) == [(layout.AS_STRING, 1, 0, 0, 0, 0, 4096)]
+    assert items(table.plans[call(table, "write")[3]]) == [(layout.BY_ARGUMENT, 1, 2, 0, 1, 0, 32)]
+    assert items(table.plans[call(table, "read")[3]]) == [(layout.BY_RETURN, 1, 0, 1, 1, 0, 32)]
     assert call(table, "close")[2:4] == (0, 0)
-    assert call(table, "execve")[4] == plan_table.ENTRY_STRINGS
+    assert call(table, "execve")[4] == layout.ENTRY_STRINGS
 
 
 def test_a_filter_marks_calls_of_both_abis() -> None:
@@ -102,11 +99,7 @@ def test_a_filter_marks_calls_of_both_abis() -> None:
     assert all(each & layout.CALL_WANTED for each in everything)
 
 
-def test_sizes_of_the_layout() -> None:
-    assert layout.THREAD.size == layout.THREAD_CAPTURES
-    assert layout.CALL.size == layout.CALL_SIZE
-    assert layout.ITEM.size == layout.ITEM_SIZE
-    assert layout.slot_sizes(32) == (40, 296)
-    assert layout.slot_sizes(0).small == 40
-    assert layout.slot_sizes(65000).small == 136
-    assert layout.slot_sizes(33).small % 8 == 0
+def test_bytes_of_captures_in_the_first_ring() -> None:
+    assert small_captures(32) == small_captures(0) == layout.SMALL_MIN == 40
+    assert small_captures(65000) == layout.SMALL_MAX == 136
+    assert small_captures(33) % 8 == 0
