@@ -22,7 +22,8 @@ for version in 3.8 3.9; do
       touch "$venv/.installed" || { status=1; continue; }
   fi
   echo "CPython $version:"
-  "$venv/bin/python" -m pytest -q -c tests/unit/floor.ini --rootdir . \
-    --junitxml="$reports/unit-$version.xml" tests/unit/hunter tests/unit/hg_shared tests/unit/gatherer/guest || status=1
+  "$venv/bin/python" -m pytest -q -c tests/unit/floor.ini --rootdir . --confcutdir tests \
+    --junitxml="$reports/unit-$version.xml" \
+    tests/unit/hunter tests/unit/hg_shared tests/unit/gatherer/guest || status=1
 done
 exit $status
