@@ -51,7 +51,7 @@ class AnswerCutShort(ValueError):
 
 
 class NotHttp(ValueError):
-    """What answered does not speak HTTP/1.1."""
+    """The other side does not speak HTTP/1.1."""
 
 
 @dataclass(frozen=True)
@@ -230,11 +230,11 @@ def exec_error(status: Status, command: str) -> ExecError:
         command: the program that was to run.
     """
     message = status.message
-    # The runtime's own words come last: `… failed to exec in container: … : exec: "x": <why>`.
+    # The runtime's own message comes last: `… failed to exec in container: … : exec: "x": <why>`.
     found = re.search(
         r"(?:OCI runtime exec failed: |exec failed: )(?!.*exec failed: )(.*)", message
     )
-    words = one_line(found[1] if found else message) or "no reason given"
+    reason = one_line(found[1] if found else message) or "no reason given"
     if is_missing_program(status):
         remedy = "the container has no such program"
     elif "permission denied" in message:
@@ -243,11 +243,11 @@ def exec_error(status: Status, command: str) -> ExecError:
         remedy = "the container has ended: see `kubectl describe pod`"
     else:
         remedy = "see the events of the pod and the log of the kubelet"
-    return ExecError(f"{command!r} could not be run in the container: {words}", remedy)
+    return ExecError(f"{command!r} could not be run in the container: {reason}", remedy)
 
 
 def is_missing_program(status: Status) -> bool:
-    """Whether an exec failed because its program does not exist, in any runtime's words."""
+    """Whether an exec failed because its program does not exist, as any runtime says it."""
     message = status.message.lower()
     return ("executable file" in message and "not found" in message) or "no such file" in message
 
@@ -266,12 +266,12 @@ def is_refused_program(status: Status) -> bool:
     node that fails, are something else.
     """
     message = status.message.lower()
-    if any(words in message for words in _ENDED_CONTAINER):
+    if any(part in message for part in _ENDED_CONTAINER):
         return False
     return (
         is_missing_program(status)
         or is_not_executable(status)
-        or any(words in message for words in _NOT_RUN)
+        or any(part in message for part in _NOT_RUN)
     )
 
 

@@ -49,7 +49,7 @@ def connection_error(
             f"{prefix}: it did not answer in time", "check the network, the VPN and firewalls"
         )
     return ClusterUnreachable(
-        f"{prefix}: {_words(cause)}", "check the server's URL in the kubeconfig and the network"
+        f"{prefix}: {_message(cause)}", "check the server's URL in the kubeconfig and the network"
     )
 
 
@@ -85,19 +85,19 @@ def proxy_refusal(proxy: Proxy, status: int) -> ClusterUnreachable:
 
 def _proxied(server: str, cause: BaseException, proxy: Proxy) -> ClusterUnreachable:
     if isinstance(cause, socket.gaierror):
-        words = f"its name cannot be resolved ({cause.strerror})"
+        problem = f"its name cannot be resolved ({cause.strerror})"
     elif isinstance(cause, ConnectionRefusedError):
-        words = "connection refused"
+        problem = "connection refused"
     elif isinstance(cause, TimeoutError):
-        words = "it did not answer in time"
+        problem = "it did not answer in time"
     elif isinstance(cause, ssl.SSLCertVerificationError):
-        words = f"its certificate is not trusted: {_distrust(cause)}"
+        problem = f"its certificate is not trusted: {_distrust(cause)}"
     elif isinstance(cause, ssl.SSLError):
-        words = f"TLS with the proxy failed: {_reason(cause)}"
+        problem = f"TLS with the proxy failed: {_reason(cause)}"
     else:
-        words = _words(cause)
+        problem = _message(cause)
     return ClusterUnreachable(
-        f"no connection through the proxy {proxy} to the API server {server}: {words}",
+        f"no connection through the proxy {proxy} to the API server {server}: {problem}",
         _remedy(proxy),
     )
 
@@ -118,7 +118,7 @@ def _distrust(error: ssl.SSLCertVerificationError) -> str:
     return one_line(getattr(error, "verify_message", "").rstrip(".") or _reason(error))
 
 
-def _words(cause: BaseException) -> str:
+def _message(cause: BaseException) -> str:
     if str(getattr(cause, "message", "")).startswith(("Bad status line", "Got more than")):
         return "what answers does not speak HTTP"
     return one_line(getattr(cause, "strerror", None) or str(cause) or type(cause).__name__)

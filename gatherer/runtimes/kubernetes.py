@@ -263,7 +263,7 @@ class KubernetesRuntime:
         if self._seen is None:
             self._seen = LastSeen(self._api, pod)
             self._seen.start()
-        self._seen.see(pod)
+        self._seen.update(pod)
 
     def _check_made_anew(self) -> None:
         """Tells a pod that its StatefulSet makes anew from one that is gone.
@@ -287,7 +287,7 @@ class KubernetesRuntime:
         except NotFound:
             return None
         if self._seen is not None:
-            self._seen.see(pod)
+            self._seen.update(pod)
         return pod
 
     async def _node_end(self, instance: Instance) -> TargetEnd | None:

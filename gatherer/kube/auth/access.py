@@ -24,7 +24,7 @@ class Credentials(Protocol):
         ...
 
     def refused(self) -> bool:
-        """Takes note that the server answered 401.
+        """Learns that the server answered 401.
 
         Returns:
             Whether the next call of `headers` may give something better.

@@ -173,7 +173,7 @@ class TokenFileCredentials:
 
 
 class ExecPluginCredentials:
-    """What a plugin prints, kept until it expires or is refused.
+    """The credential that a plugin prints, kept until it expires or is refused.
 
     Args:
         plugin: to run.

@@ -26,7 +26,7 @@ _INTERACTIVE_TIMEOUT = 600.0  # seconds: somebody logs in with a browser
 
 @dataclass(frozen=True)
 class ExecCredential:
-    """What a plugin printed.
+    """The credential that a plugin printed.
 
     Attributes:
         token: bearer token, empty when it gave a certificate alone.

@@ -106,7 +106,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class KubeconfigFile:
-    """What one file says.
+    """The entries of one file.
 
     Attributes:
         current_context: empty when it names none.
@@ -184,7 +184,7 @@ def parse_yaml(data: bytes) -> object:
         # AttributeError: PyYAML's answer to `!!timestamp x`.
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""
-        # Only words of the parser: what is in the file may be a password.
+        # Only the parser's own text: what is in the file may be a password.
         problem = getattr(error, "problem", None) or "it is not YAML"
         if isinstance(error, yaml.reader.ReaderError):
             problem = "it is no text in UTF-8, or in UTF-16 with a byte order mark"
@@ -216,8 +216,8 @@ def _loader() -> Any:
         return str(loader.construct_scalar(node)) in _TRUE
 
     tag = "tag:yaml.org,2002:"
-    words = re.compile("(?:" + "|".join((*_TRUE, *_FALSE)) + ")$")
-    Loader.add_implicit_resolver(f"{tag}bool", words, list("yYnNtTfFoO"))
+    truth_values = re.compile("(?:" + "|".join((*_TRUE, *_FALSE)) + ")$")
+    Loader.add_implicit_resolver(f"{tag}bool", truth_values, list("yYnNtTfFoO"))
     Loader.add_implicit_resolver(
         f"{tag}null", re.compile(r"(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""]
     )

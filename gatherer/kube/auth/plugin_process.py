@@ -28,7 +28,7 @@ EXEC_INFO = "KUBERNETES_EXEC_INFO"
 """The variable that tells a plugin what it is asked; whatever it starts has it too."""
 
 QUIET_SECONDS = 2.0
-"""After how long it is said that a plugin is waited for."""
+"""Time after which it is said that a plugin is waited for."""
 
 MAX_STDOUT = 1 << 20  # bytes
 _MAX_PASSED_ON = 64 << 10  # bytes of stderr that are shown
@@ -49,7 +49,7 @@ class PluginTooSlow(Exception):
 
 @dataclass(frozen=True)
 class Printed:
-    """What a plugin that has ended left.
+    """The result of a plugin that has ended.
 
     Attributes:
         code: exit code, negative for the signal that ended it.
@@ -183,7 +183,7 @@ async def _read(pipe: IO[bytes], sink: _Stdout | _Stderr) -> None:
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), copy)
     try:
         while data := await reader.read(1 << 16):
-            sink.take(data)
+            sink.receive(data)
     finally:
         transport.close()
 
@@ -192,7 +192,7 @@ class _Stdout:
     def __init__(self) -> None:
         self.data = bytearray()
 
-    def take(self, data: bytes) -> None:
+    def receive(self, data: bytes) -> None:
         self.data += data
         if len(self.data) > MAX_STDOUT:
             raise PluginTooLoud(f"more than {MAX_STDOUT >> 20} MiB to stdout")
@@ -207,7 +207,7 @@ class _Stderr:
         self._line = bytearray()
         self._last = ""
 
-    def take(self, data: bytes) -> None:
+    def receive(self, data: bytes) -> None:
         self._taken += len(data)
         if self._taken > _MAX_STDERR:
             raise PluginTooLoud(f"more than {_MAX_STDERR >> 20} MiB to stderr")

@@ -58,7 +58,7 @@ class ExecPlugin:
         api_version: of ExecCredential.
         arguments: command line.
         environment: what is added to it.
-        install_hint: the words to show when the program is missing.
+        install_hint: text to show when the program is missing.
         provide_cluster_info: whether it is told about the cluster.
         interactive_mode: `Never`, `IfAvailable` or `Always`.
     """

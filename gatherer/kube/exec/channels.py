@@ -112,7 +112,7 @@ class ExecChannels:
 
     @property
     def end(self) -> ExecExited | ExecFailed | None:
-        """How the process ended, None while no Status has come."""
+        """The end of the process, None while no Status has come."""
         return self._end
 
     @property

@@ -19,7 +19,7 @@ DATA, ERROR = range(2)
 MESSAGE_SIZE = 32 * 1024
 """Bytes of data in one message."""
 MAX_REFUSAL = 4096
-"""Bytes of the kubelet's words that are kept."""
+"""Bytes of the kubelet's message that are kept."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Refused:
     """The kubelet could not connect, or lost the connection.
 
     Attributes:
-        words: its own.
+        message: the kubelet's own.
     """
 
-    words: str
+    message: str
 
 
 ForwardEvent = Union[Received, Refused]

@@ -47,7 +47,7 @@ class PortForward:
             event = self._channels.receive_message(message)
             if isinstance(event, Refused):
                 raise PortForwardError(
-                    f"port {self._port} cannot be reached: {one_line(event.words)}",
+                    f"port {self._port} cannot be reached: {one_line(event.message)}",
                     "see which port it listens on",
                 )
             if event is not None:
@@ -59,7 +59,7 @@ class PortForward:
             for message in self._channels.send_data(data):
                 await self._connection.send(message)
         except ConnectionClosed:
-            pass  # The kubelet's words about it may still wait to be received.
+            pass  # The kubelet's message about it may still wait to be received.
 
     async def aclose(self) -> None:
         """Ends the connection."""

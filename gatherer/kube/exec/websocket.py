@@ -186,7 +186,7 @@ def describe_close(closed: ConnectionClosed) -> str:
     frame = closed.rcvd or closed.sent
     if frame is None:
         cause = closed.__cause__
-        words = one_line(str(cause)) if cause is not None else ""
-        return f"the connection broke ({words})" if words else "the connection broke"
-    words = one_line(frame.reason)
-    return f"close code {int(frame.code)}" + (f" ({words})" if words else "")
+        reason = one_line(str(cause)) if cause is not None else ""
+        return f"the connection broke ({reason})" if reason else "the connection broke"
+    reason = one_line(frame.reason)
+    return f"close code {int(frame.code)}" + (f" ({reason})" if reason else "")

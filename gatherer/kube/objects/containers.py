@@ -1,4 +1,4 @@
-"""Which container of a pod is meant, and whether it can be traced now. Pure."""
+"""The container of a pod that is meant, and whether it can be traced now. Pure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _HOPELESS = ("InvalidImageName", "ErrImageNeverPull")
 FIRST_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 10, 300
 """The kubelet's pauses before restarts (KubeletConfiguration crashLoopBackOff, defaults)."""
 ALL_CONTAINERS = "*"
-_MAX_MESSAGE = 300  # characters of the kubelet's words
+_MAX_MESSAGE = 300  # characters of the kubelet's message
 
 
 def choose_container(pod: Pod, requested: str | None) -> Container:
@@ -141,8 +141,8 @@ def check_running(pod: Pod, container: Container) -> None:
 def _refuse_deleted(pod: Pod) -> NoReturn:
     cause = f"pod {pod.name!r} is being deleted"
     if pod.owner.kind == "StatefulSet":
-        words = f"StatefulSet {pod.owner.name!r} makes it anew"
-        raise TargetNotRunning(f"{cause}, and {words}", _WAITS, "Deleted", words)
+        message = f"StatefulSet {pod.owner.name!r} makes it anew"
+        raise TargetNotRunning(f"{cause}, and {message}", _WAITS, "Deleted", message)
     raise TargetNotFound(cause, "name a pod that runs: `kubectl get pods`")
 
 
@@ -167,22 +167,22 @@ def _refuse_terminated(pod: Pod, container: Container, name: str) -> NoReturn:
 def _refuse_waiting(pod: Pod, container: Container, name: str) -> NoReturn:
     state = container.state
     reason = state.reason or pod.phase or "Unknown"
-    words = f": {_shorten(state.message)}" if state.message else ""
+    message = f": {_shorten(state.message)}" if state.message else ""
     hopeless = reason in _HOPELESS
     remedy = _WAITING_REMEDIES.get(reason, "see the events with `kubectl describe pod {pod}`")
     remedy = remedy.format(pod=pod.name, container=container.name)
     first = _init_container(pod, container)
     if first is not None:
-        told = _init_words(first)
-        words = f"{words}: {told}" if not state.message else f"{words}, {told}"
+        told = _init_state(first)
+        message = f"{message}: {told}" if not state.message else f"{message}, {told}"
         if first.state.reason in _HOPELESS:
             hopeless, remedy = True, _WAITING_REMEDIES[first.state.reason]
     last = container.last_state
     before = f", it last ended with {_ending(last)}" if last.kind == "terminated" else ""
-    cause = f"{name} is not running, it is waiting ({reason}){words}".rstrip(".") + before
+    cause = f"{name} is not running, it is waiting ({reason}){message}".rstrip(".") + before
     if hopeless:
         raise TargetNotFound(cause, remedy)
-    raise TargetNotRunning(cause, remedy, reason, f"{words.lstrip(': ')}{before}".lstrip(", "))
+    raise TargetNotRunning(cause, remedy, reason, f"{message.lstrip(': ')}{before}".lstrip(", "))
 
 
 def _init_container(pod: Pod, container: Container) -> Container | None:
@@ -200,17 +200,17 @@ def _init_container(pod: Pod, container: Container) -> Container | None:
     return None
 
 
-def _init_words(container: Container) -> str:
+def _init_state(container: Container) -> str:
     state = container.state
     name = f"init container {container.name!r}"
     if state.kind == "running":
         return f"{name} runs"
     if state.kind == "terminated":
         return f"{name} ended with {_ending(state)}"
-    words = f", {_shorten(state.message)}" if state.message else ""
+    message = f", {_shorten(state.message)}" if state.message else ""
     last = container.last_state
     before = f", it last ended with {_ending(last)}" if last.kind == "terminated" else ""
-    return f"{name} is waiting ({state.reason or 'not started'}){words}{before}"
+    return f"{name} is waiting ({state.reason or 'not started'}){message}{before}"
 
 
 def backoff_seconds(container: Container) -> int:

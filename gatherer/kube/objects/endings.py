@@ -1,4 +1,4 @@
-"""How a container instance ended, and who takes a pod's place: read from the API's objects. Pure.
+"""The end of a container instance, and the successor of a pod, by the API's objects. Pure.
 
 A container that runs again has another `containerID`, and the end of the instance before is in its
 `lastState`. What concerns the whole pod (eviction, deletion, preemption) is told by the phase's
@@ -105,8 +105,8 @@ def node_end(node: Node | None) -> TargetEnd | None:
     ready = condition(node.conditions, "Ready")
     if ready.status != "Unknown":
         return None
-    words = ready.message or "the node does not report any more"
-    return TargetEnd(NODE_LOST, words, certain=False)
+    message = ready.message or "the node does not report any more"
+    return TargetEnd(NODE_LOST, message, certain=False)
 
 
 def sibling_selector(pod: Pod) -> str:
@@ -185,8 +185,8 @@ def _termination(instance: Instance, container: Container) -> ContainerState | N
     if not container.container_id:
         return None
     if container.state.kind == "running" and container.last_state.kind == "terminated":
-        words = f"it ran again meanwhile and last ended with {container.last_state.reason}"
-        return ContainerState("terminated", RESTARTED, words)
+        message = f"it ran again meanwhile and last ended with {container.last_state.reason}"
+        return ContainerState("terminated", RESTARTED, message)
     return ContainerState("terminated", RESTARTED)
 
 

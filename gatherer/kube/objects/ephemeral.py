@@ -81,10 +81,10 @@ def is_running(pod: Pod, name: str) -> bool:
     if state.kind == "running":
         return True
     if state.kind == "terminated":
-        words = one_line(state.message) or state.reason or "it did not say why"
+        message = one_line(state.message) or state.reason or "it did not say why"
         raise DeployError(
             f"ephemeral container {name!r} of image {container.image!r} ended at once, exit code"
-            f" {state.exit_code}: {words[:_MAX_MESSAGE]}",
+            f" {state.exit_code}: {message[:_MAX_MESSAGE]}",
             _NAME_A_PYTHON,
         )
     if not _on_its_way(container):
@@ -128,7 +128,7 @@ def check_earlier(container: Container) -> None:
     state = container.state
     raise DeployError(
         f"ephemeral container {container.name!r} of an earlier try with image"
-        f" {container.image!r} is still there and cannot start ({state.reason}): {_words(state)}",
+        f" {container.image!r} is still there and cannot start ({state.reason}): {_message(state)}",
         "the kubelet goes on trying, and the entry goes with the pod only: "
         + (
             "see to it that the node can pull the image, or name another with --image"
@@ -157,7 +157,8 @@ def never_started(pod: Pod, name: str, seconds: float) -> DeployError:
 
 def _hopeless(container: Container) -> DeployError:
     state = container.state
-    cause = f"ephemeral container {container.name!r} cannot start ({state.reason}): {_words(state)}"
+    name = f"ephemeral container {container.name!r}"
+    cause = f"{name} cannot start ({state.reason}): {_message(state)}"
     if _concerns_image(state.reason):
         return DeployError(cause, "name an image that the node has or can pull with --image")
     if _lacks_python(state):
@@ -176,8 +177,8 @@ def _concerns_image(reason: str) -> bool:
 def _lacks_python(state: ContainerState) -> bool:
     """Tells whether the runtime did not find the program, as it says it after exec(2)."""
     text = state.message.lower()
-    return any(words in text for words in ("executable file not found", "no such file"))
+    return any(part in text for part in ("executable file not found", "no such file"))
 
 
-def _words(state: ContainerState) -> str:
+def _message(state: ContainerState) -> str:
     return one_line(state.message)[:_MAX_MESSAGE].rstrip(".") or "no reason given"

@@ -47,7 +47,7 @@ class Status:
 
     Attributes:
         success: the `status` field is `Success`.
-        message: the server's words.
+        message: the server's.
         reason: such as `Forbidden` or `NonZeroExitCode`.
         code: HTTP status code, 0 when absent.
         causes: details of the failure.
@@ -80,12 +80,12 @@ class Status:
 
 @dataclass(frozen=True)
 class ContainerState:
-    """What a container does, or how it ended.
+    """The state of a container: running, waiting, or how it ended.
 
     Attributes:
         kind: `running`, `waiting`, `terminated`, or empty when the kubelet has not said yet.
         reason: such as `CrashLoopBackOff` or `OOMKilled`.
-        message: the kubelet's or runtime's words.
+        message: the kubelet's or the runtime's.
         exit_code: of a terminated container, else None.
         signal: that ended it, 0 when none is told.
         started_at: RFC 3339 time, empty when unknown.
@@ -165,7 +165,7 @@ class Condition:
         type: such as `Ready` or `DisruptionTarget`.
         status: `True`, `False` or `Unknown`.
         reason: in a word, such as `EvictionByEvictionAPI`.
-        message: the words to the reason.
+        message: to the reason.
     """
 
     type: str
@@ -200,7 +200,7 @@ class Pod:
         node: name of the node, empty while unscheduled.
         phase: `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
         reason: such as `Evicted`.
-        message: the words to the reason, or why it is unscheduled.
+        message: to the reason, or why it is unscheduled.
         annotations: of the pod.
         containers: of `spec.containers`, in their order.
         init_containers: of `spec.initContainers`.

@@ -10,17 +10,17 @@ from gatherer.kube.objects.models import Condition, conditions_of
 
 @dataclass(frozen=True)
 class Node:
-    """What kind of machine runs a pod.
+    """The machine that runs a pod.
 
     Attributes:
         name: of the node.
-        architecture: in Go's words, such as `amd64`; empty when unknown.
+        architecture: as Go names it, such as `amd64`; empty when unknown.
         os: such as `linux` or `windows`; empty when unknown.
         kernel: kernel release, such as `6.1.0-18-amd64`.
         runtime: container runtime and version, such as `containerd://1.6.20`.
         kubelet: version, such as `v1.36.2`.
         ready: status of the condition Ready, None when it is not told.
-        message: the words to that condition.
+        message: of that condition.
         conditions: all of them; the status of Ready is `Unknown` once the kubelet is silent.
     """
 

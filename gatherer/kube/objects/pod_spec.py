@@ -1,4 +1,4 @@
-"""What a pod's spec says about the rights and the health checks of its containers. Pure.
+"""Rights and health checks of containers, by a pod's spec. Pure.
 
 Like in `models`, nothing is required: what is missing or of a wrong type is the empty value.
 """
@@ -40,7 +40,7 @@ class SecurityContext:
 
     @property
     def profile(self) -> str:
-        """What the spec calls the seccomp profile, empty when it says nothing."""
+        """The seccomp profile as the spec names it, empty when it names none."""
         return f"{self.seccomp} {self.seccomp_file}".strip()
 
     @classmethod
@@ -70,7 +70,7 @@ class SecurityContext:
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """A liveness probe: what the kubelet does, and when it loses patience.
+    """A liveness probe: what the kubelet does, and after how many failures it restarts.
 
     Attributes:
         action: such as `GET /healthz on port 8080`, `TCP port 8080`, `gRPC port 9000`, `exec`.
@@ -107,8 +107,8 @@ def _action(probe: Mapping[str, Any]) -> str:
     if grpc:
         return f"gRPC port {grpc.get('port', '?')}"
     command = as_mapping(probe.get("exec")).get("command")
-    words = [word for word in command if isinstance(word, str)] if isinstance(command, list) else []
-    return "exec " + " ".join(words) if words else "exec"
+    arguments = command if isinstance(command, list) else []
+    return " ".join(("exec", *(argument for argument in arguments if isinstance(argument, str))))
 
 
 def _capabilities(names: object) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What `-p` names: a pod, or TYPE/NAME with the names kubectl has for the types. Pure."""
+"""The values of `-p`: a pod, or TYPE/NAME with the names kubectl has for the types. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was last seen of one pod: a pod that is deleted takes with it what its status told.
+"""The last known state of one pod: one that is deleted takes with it what its status told.
 
 Between the end of a container and the end of its pod there may be less than a second. A watch sees
 both, and why; where watching is not allowed, what is asked for at the end must do.
@@ -18,11 +18,11 @@ from gatherer.kube.watch.watch_events import WatchEvent
 from gatherer.timeouts import within
 
 WATCH_SECONDS = 300
-"""How long one watch may last; then there is another one."""
+"""Longest time of one watch; then there is another one."""
 PAUSE_SECONDS = 5.0
 """Time before the next watch when one has failed, or ended before it was told anything."""
 POLL_SECONDS = 0.5
-"""Time between two looks where no watch works."""
+"""Time between two reads where no watch works."""
 GRACE_SECONDS = 1.0
 """A watch that has not failed for so long works, though nothing has been told."""
 FROM_ANY = "0"
@@ -30,7 +30,7 @@ FROM_ANY = "0"
 
 
 class WatchApi(Protocol):
-    """What is asked of the API server; see `gatherer.kube.api`."""
+    """Requests to the API server; see `gatherer.kube.api`."""
 
     def watch_pods(
         self, namespace: str, selector: str, version: str, seconds: int, name: str = ""
@@ -62,7 +62,7 @@ class LastSeen:
         """Begins to watch."""
         self._task = asyncio.ensure_future(self._watch())
 
-    def see(self, pod: Pod) -> None:
+    def update(self, pod: Pod) -> None:
         """Takes the pod as it was answered to somebody else's request."""
         if pod.uid == self.pod.uid:
             self.pod = pod
@@ -107,7 +107,7 @@ class LastSeen:
                     failed = False
                     self._told, version = True, event.version or version
                     if event.pod is not None:
-                        self.see(event.pod)
+                        self.update(event.pod)
                         self._news.set()
                 else:
                     failed = False

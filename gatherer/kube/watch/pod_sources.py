@@ -1,4 +1,4 @@
-"""Where the pods of a capture come from: a name, a workload, a selector."""
+"""Sources of the pods of a capture: a name, a workload, a selector."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from gatherer.kube.objects.workloads import Workload
 from gatherer.kube.watch.last_seen import LastSeen
 from gatherer.kube.watch.pod_watch import PodApi, PodChange, PodWatch
 
-Note = Callable[[str], None]
-LOOK_SECONDS = 5.0
-"""Time between two looks at a pod of which the watch tells nothing."""
+Warn = Callable[[str], None]
+READ_SECONDS = 5.0
+"""Time between two reads of a pod of which the watch tells nothing."""
 
 
 class WorkloadApi(PodApi, Protocol):
-    """What is asked of the API server; see `gatherer.kube.api`."""
+    """Requests to the API server; see `gatherer.kube.api`."""
 
     async def read_pod(self, namespace: str, name: str) -> Pod:
         """Returns a pod."""
@@ -83,7 +83,7 @@ class NamedPod:
         seen.start()
         try:
             while True:
-                await seen.changed(LOOK_SECONDS)
+                await seen.changed(READ_SECONDS)
                 try:
                     now = await self._api.read_pod(self._namespace, self._name)
                 except NotFound:
@@ -115,14 +115,14 @@ class SelectedPods:
         api: the API server.
         namespace: of the pods.
         selector: labelSelector.
-        note: takes sentences about what does not work as it should.
+        warn: takes sentences about what does not work as it should.
     """
 
     live = True
 
-    def __init__(self, api: WorkloadApi, namespace: str, selector: str, note: Note) -> None:
-        self._watch = PodWatch(api, namespace, selector, note)
-        self._words = f"no pod in namespace {namespace!r} has labels that fit {selector!r}"
+    def __init__(self, api: WorkloadApi, namespace: str, selector: str, warn: Warn) -> None:
+        self._watch = PodWatch(api, namespace, selector, warn)
+        self._problem = f"no pod in namespace {namespace!r} has labels that fit {selector!r}"
 
     async def changes(self) -> AsyncIterator[tuple[PodChange, ...]]:
         """Yields the pods there are, then every change.
@@ -134,7 +134,7 @@ class SelectedPods:
         async for changes in self._watch.changes():
             if first and not changes:
                 raise TargetNotFound(
-                    self._words, "check the selector: `kubectl get pods --show-labels`"
+                    self._problem, "check the selector: `kubectl get pods --show-labels`"
                 )
             first = False
             yield changes
@@ -151,16 +151,16 @@ class WorkloadPods:
         api: the API server.
         namespace: of the workload.
         reference: its type and name.
-        note: takes sentences about what does not work as it should.
+        warn: takes sentences about what does not work as it should.
     """
 
     live = True
 
-    def __init__(self, api: WorkloadApi, namespace: str, reference: Reference, note: Note) -> None:
+    def __init__(self, api: WorkloadApi, namespace: str, reference: Reference, warn: Warn) -> None:
         self._api = api
         self._namespace = namespace
         self._reference = reference
-        self._note = note
+        self._warn = warn
         self._replica_sets: set[str] | None = set()
         self._foreign: set[str] = set()
 
@@ -176,7 +176,7 @@ class WorkloadPods:
                 f"{self._reference} has no selector", "give its pods with -p POD or -l SELECTOR"
             )
         first = True
-        watch = PodWatch(self._api, self._namespace, workload.selector, self._note)
+        watch = PodWatch(self._api, self._namespace, workload.selector, self._warn)
         async for changes in watch.changes():
             own = tuple([change for change in changes if await self._owns(workload, change.pod)])
             if first and not own:
@@ -209,11 +209,11 @@ class WorkloadPods:
             try:
                 listed = await self._api.list_replica_sets(self._namespace, workload.selector)
             except Forbidden as error:
-                self._note(f"{error.cause}; every pod that the selector takes is traced")
+                self._warn(f"{error.cause}; every pod that the selector takes is traced")
                 self._replica_sets = None
                 return True
             except GathererError as error:
-                self._note(f"pod {pod.name!r} may belong to {self._reference}: {error.cause}")
+                self._warn(f"pod {pod.name!r} may belong to {self._reference}: {error.cause}")
                 return True
             self._replica_sets = {one.uid for one in listed if one.controller == workload.uid}
             if pod.controller not in self._replica_sets:
@@ -221,15 +221,15 @@ class WorkloadPods:
         return pod.controller in self._replica_sets
 
 
-def pod_source(api: WorkloadApi, namespace: str, reference: Reference, note: Note) -> PodSource:
+def pod_source(api: WorkloadApi, namespace: str, reference: Reference, warn: Warn) -> PodSource:
     """Returns where the pods of a reference come from.
 
     Args:
         api: the API server.
         namespace: of the object.
         reference: a pod or a workload.
-        note: takes sentences about what does not work as it should.
+        warn: takes sentences about what does not work as it should.
     """
     if reference.resource == POD:
         return NamedPod(api, namespace, reference.name)
-    return WorkloadPods(api, namespace, reference, note)
+    return WorkloadPods(api, namespace, reference, warn)

@@ -13,7 +13,7 @@ from gatherer.kube.objects.models import Pod
 from gatherer.kube.watch.watch_events import GONE, PodList, WatchEvent
 
 WATCH_SECONDS = 120
-"""How long one watch may last; a connection that died unseen is noticed by then."""
+"""Longest time of one watch; a connection that died unseen is noticed by then."""
 POLL_SECONDS = 5.0
 """Time between two lists where watching is not allowed."""
 MIN_BACKOFF, MAX_BACKOFF = 1.0, 30.0  # seconds
@@ -22,7 +22,7 @@ QUICK_SECONDS = 5.0
 
 
 class PodApi(Protocol):
-    """What is asked of the API server; see `gatherer.kube.api`."""
+    """Requests to the API server; see `gatherer.kube.api`."""
 
     async def list_pods(self, namespace: str, selector: str) -> PodList:
         """Returns the pods that a selector takes."""
@@ -55,7 +55,7 @@ class PodWatch:
         api: the API server.
         namespace: of the pods.
         selector: labelSelector; empty for all pods of the namespace.
-        note: takes sentences about what does not work as it should.
+        warn: takes sentences about what does not work as it should.
         sleep: waits.
     """
 
@@ -64,25 +64,25 @@ class PodWatch:
         api: PodApi,
         namespace: str,
         selector: str,
-        note: Callable[[str], None],
+        warn: Callable[[str], None],
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._api = api
         self._namespace = namespace
         self._selector = selector
-        self._note = note
+        self._warn = warn
         self._sleep = sleep
         self._pods: dict[str, Pod] = {}
         self._version = ""
         self._backoff = MIN_BACKOFF
-        self._complained = False
+        self._warned = False
 
     async def changes(self) -> AsyncIterator[tuple[PodChange, ...]]:
         """Yields the pods there are, possibly none, then every change; never ends by itself.
 
         Raises:
-            GathererError: the pods cannot be listed at the start. Later errors are noted, and it
-                is tried again, ever more slowly.
+            GathererError: the pods cannot be listed at the start. Later it warns of errors, and
+                tries again, ever more slowly.
         """
         yield self._replace(await self._api.list_pods(self._namespace, self._selector))
         while True:
@@ -96,32 +96,32 @@ class PodWatch:
                         message = event.status.message if event.status is not None else ""
                         raise ApiError(f"the watch ended: {message or code}", "", code)
                     events += 1
-                    self._works()
+                    self._reset()
                     change = self._apply(event)
                     if change is not None:
                         yield (change,)
                 if not events and time.monotonic() - began < QUICK_SECONDS:
-                    await self._rest()
+                    await self._back_off()
             except Forbidden as error:
                 if error.verb == "list":
-                    await self._complain(error)
+                    await self._warn_once(error)
                 else:
                     async for changes in self._poll(error):
                         yield changes
             except ApiError as error:
                 if error.status != GONE:
-                    await self._complain(error)
+                    await self._warn_once(error)
                 else:
-                    await self._rest()
+                    await self._back_off()
                 changes = await self._list_again()
                 if changes:
                     yield changes
             except GathererError as error:
-                await self._complain(error)
+                await self._warn_once(error)
 
     async def _poll(self, error: Forbidden) -> AsyncIterator[tuple[PodChange, ...]]:
         """Lists again and again, instead of a watch that is not allowed."""
-        self._note(f"{error.cause}; pods are listed every {POLL_SECONDS:g} s instead")
+        self._warn(f"{error.cause}; pods are listed every {POLL_SECONDS:g} s instead")
         while True:
             await self._sleep(POLL_SECONDS)
             changes = await self._list_again()
@@ -133,9 +133,9 @@ class PodWatch:
         try:
             listed = await self._api.list_pods(self._namespace, self._selector)
         except GathererError as error:
-            await self._complain(error)
+            await self._warn_once(error)
             return ()
-        self._complained = False
+        self._warned = False
         return self._replace(listed)
 
     def _replace(self, listed: PodList) -> tuple[PodChange, ...]:
@@ -156,16 +156,16 @@ class PodWatch:
         self._pods[pod.uid] = pod
         return PodChange(pod)
 
-    def _works(self) -> None:
-        self._backoff, self._complained = MIN_BACKOFF, False
+    def _reset(self) -> None:
+        self._backoff, self._warned = MIN_BACKOFF, False
 
-    async def _complain(self, error: GathererError) -> None:
+    async def _warn_once(self, error: GathererError) -> None:
         """Says once that it does not work, and waits."""
-        if not self._complained:
-            self._complained = True
-            self._note(f"pods that appear now are not noticed: {error.cause}; trying again")
-        await self._rest()
+        if not self._warned:
+            self._warned = True
+            self._warn(f"pods that appear now are not noticed: {error.cause}; trying again")
+        await self._back_off()
 
-    async def _rest(self) -> None:
+    async def _back_off(self) -> None:
         backoff, self._backoff = self._backoff, min(2 * self._backoff, MAX_BACKOFF)
         await self._sleep(backoff)

@@ -56,7 +56,7 @@ def test_another_subprotocol_is_refused(subprotocol: str | None) -> None:
 def test_a_long_refusal_is_cut() -> None:
     event = announced().receive_message(b"\x01" + b"x" * 100_000)
     assert isinstance(event, Refused)
-    assert len(event.words) == 4096
+    assert len(event.message) == 4096
 
 
 @given(st.binary(max_size=3 * MESSAGE_SIZE + 1))
