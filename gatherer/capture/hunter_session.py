@@ -27,7 +27,14 @@ from gatherer.rendering.pipeline import Renderer
 from gatherer.rendering.stored_stream import received
 from gatherer.storage.spool import SpoolWriter, spool_name
 from gatherer.stream.client import HunterStream
-from gatherer.stream.events import Reconnected
+from gatherer.stream.events import (
+    Disconnected,
+    FramesReceived,
+    Heard,
+    Quiet,
+    Reconnected,
+    StreamEvent,
+)
 from gatherer.stream.hunter_exit import stuck
 from gatherer.stream.receiver import Arrival
 from gatherer.target.runtime import Runtime
@@ -73,7 +80,7 @@ class Session:
         image: hunter.
         renderer: makes what renders the spool.
         view: shows the capture.
-        chronicle: keeps the record of the capture; its present instance is this one.
+        recorder: keeps the record of the capture; its present instance is this one.
         timeouts: limits of time.
         on_hello: called when hunter has said Hello.
         without_ptrace: hunter traces with an engine that never stops its target, or not at all.
@@ -86,7 +93,7 @@ class Session:
         image: HunterImage,
         renderer: RendererFactory,
         view: View,
-        chronicle: CaptureRecorder,
+        recorder: CaptureRecorder,
         timeouts: Timeouts,
         on_hello: Callable[[], None],
         without_ptrace: bool = False,
@@ -94,9 +101,9 @@ class Session:
         self._config = config
         self._runtime = runtime
         self._view = view
-        self._chronicle = chronicle
-        self._document = chronicle.document
-        self._instance = chronicle.document.instance
+        self._recorder = recorder
+        self._document = recorder.document
+        self._instance = recorder.document.instance
         self._timeouts = timeouts
         self._on_hello = on_hello
         self._stream = HunterStream(
@@ -194,7 +201,22 @@ class Session:
 
     # As listener of the stream.
 
-    def received(self, arrivals: list[Arrival]) -> None:
+    def on_event(self, event: StreamEvent) -> None:
+        """Keeps received frames; writes and shows that hunter is out of reach, or there again."""
+        match event:
+            case FramesReceived():
+                self._keep(event.arrivals)
+            case Quiet():
+                self._recorder.quiet(event.seconds)
+            case Heard():
+                self._recorder.heard(event.seconds)
+            case Disconnected():
+                lost = f"the connection to hunter is lost ({event.cause}); trying to come back"
+                self._view.note(lost)
+            case Reconnected():
+                self._recorder.reconnected(event)
+
+    def _keep(self, arrivals: list[Arrival]) -> None:
         """Spools the sequenced frames and acts on the messages; the first is the Hello."""
         spool = self._spool or self._begin()
         frames = [a.frame.wire for a in arrivals if a.frame.seq or _is_hello(a)]
@@ -207,8 +229,8 @@ class Session:
         self._document.container = self._stream.container
         for arrival in arrivals:
             if arrival.frame.type == FrameType.RECORDS:
-                self._chronicle.known_at = time.monotonic()
-            self._chronicle.take(arrival)
+                self._recorder.known_at = time.monotonic()
+            self._recorder.take(arrival)
             self._check_rights()
             if isinstance(arrival.message, Hello):
                 self._hello_received = True
@@ -222,7 +244,7 @@ class Session:
 
     def _begin(self) -> SpoolWriter:
         """Makes the spool: from now on there is something to write."""
-        self._chronicle.begin()
+        self._recorder.begin()
         self._spool = SpoolWriter(self._spool_path)
         self._renderer.open()
         return self._spool
@@ -233,22 +255,6 @@ class Session:
             if not self._renderer.full or self._renderer.done.done():
                 return
             await asyncio.sleep(self._timeouts.tick)
-
-    def disconnected(self, cause: str) -> None:
-        """Shows that hunter is out of reach."""
-        self._view.note(f"the connection to hunter is lost ({cause}); trying to come back")
-
-    def quiet(self, seconds: float) -> None:
-        """Writes and shows that hunter says nothing."""
-        self._chronicle.quiet(seconds)
-
-    def heard(self, seconds: float) -> None:
-        """Writes and shows that it does again."""
-        self._chronicle.heard(seconds)
-
-    def reconnected(self, reconnected: Reconnected) -> None:
-        """Writes and shows that hunter is there again."""
-        self._chronicle.reconnected(reconnected)
 
     def _check_rights(self) -> None:
         """Ends the capture where a process may not be traced, if that was not to be put up with."""
@@ -286,10 +292,10 @@ class Session:
         while True:
             paused = pauses.look(self._timeouts.tick)
             if paused:
-                self._chronicle.paused(paused)
+                self._recorder.paused(paused)
             progress = self._renderer.progress()
-            self._chronicle.look(progress)
-            self._chronicle.show(
+            self._recorder.look(progress)
+            self._recorder.show(
                 self._spool.size - progress.offset if self._spool is not None else 0,
                 bool(self._stop_reason),
                 self._stream.attempts,
@@ -297,7 +303,7 @@ class Session:
             if self._syncing is not None and self._syncing.done():
                 self._syncing.result()
             if odd:
-                self._chronicle.write()
+                self._recorder.write()
             odd = not odd
             await asyncio.sleep(self._timeouts.tick)
 
@@ -322,8 +328,8 @@ class Session:
         self, ended: Exit, end: TargetEnd | None, failure: GathererError | None, cancelled: bool
     ) -> Outcome:
         """Settles the books of this instance and writes down how it ended."""
-        document, chronicle, instance = self._document, self._chronicle, self._instance
-        chronicle.ended_at = self._stream.ended_at
+        document, recorder, instance = self._document, self._recorder, self._instance
+        recorder.ended_at = self._stream.ended_at
         if cancelled and not self._hello_received:
             failure = Interrupted("interrupted before hunter had started")
         if failure is not None and not self._hello_received:
@@ -335,7 +341,7 @@ class Session:
         counted = accounts is not None
         progress = replace(progress, accounts=accounts or progress.accounts)
         try:
-            chronicle.look(progress)
+            recorder.look(progress)
         except LogWriteError as error:
             failure = failure or error
         receiver = self._stream.receiver
@@ -348,7 +354,7 @@ class Session:
         failure = failure or self._denied or hunter_failure(instance.goodbye, ended)
         unknown_ms: float = 0
         if instance.goodbye is None:
-            unknown_ms = round(1000 * (self._stream.ended_at - chronicle.known_at), 3)
+            unknown_ms = round(1000 * (self._stream.ended_at - recorder.known_at), 3)
         evidence = EndFacts(
             self._stop_reason,
             instance.goodbye,
@@ -375,9 +381,9 @@ class Session:
         instance.tail_unknown_ms = unknown_ms
         instance.totals_unknown = evidence.totals_unknown
         if instance.goodbye is None:
-            instance.ended = rfc3339(chronicle.ended_ns())
+            instance.ended = rfc3339(recorder.ended_ns())
             document.processes.close(instance.ended, fate(end), evidence.totals_unknown)
-        chronicle.close_instance()
+        recorder.close_instance()
         spool = self._spool_path if self._kept_spool else None
         return Outcome(conclusion, end, failure, cancelled, spool, why_stuck(evidence))
 

@@ -9,16 +9,9 @@ from typing import Any, Protocol, TypeVar
 
 from gatherer.config import DEFAULT_BUFFER
 from gatherer.errors import GathererError, HunterGone
-from gatherer.stream.events import (
-    Disconnected,
-    FramesReceived,
-    Heard,
-    Quiet,
-    Reconnected,
-    StreamEvent,
-)
+from gatherer.stream.events import FramesReceived, StreamEvent
 from gatherer.stream.protocol import StreamProtocol
-from gatherer.stream.receiver import Arrival, Receiver
+from gatherer.stream.receiver import Receiver
 from gatherer.stream.states import CONNECTED, DISCONNECTED, State
 from gatherer.target.runtime import HunterChannel, Runtime
 from gatherer.target.values import Exit, HunterImage
@@ -33,30 +26,14 @@ OUTSIDE_THE_TARGET = ("ephemeral", "sidecar")
 
 
 class Listener(Protocol):
-    """The consumer of what hunter says, and of whether it is there."""
+    """The consumer of a stream's events."""
 
-    def received(self, arrivals: list[Arrival]) -> None:
-        """Takes frames; when it returns they are on disk, or it raises."""
+    def on_event(self, event: StreamEvent) -> None:
+        """Takes an event; when it returns, received frames are on disk, or it raises."""
         ...
 
     async def wait_for_room(self) -> None:
         """Returns when more can be taken."""
-        ...
-
-    def disconnected(self, cause: str) -> None:
-        """The channel to hunter is lost."""
-        ...
-
-    def quiet(self, seconds: float) -> None:
-        """Hunter has said nothing for a while, over a channel that is there."""
-        ...
-
-    def heard(self, seconds: float) -> None:
-        """It says something again."""
-        ...
-
-    def reconnected(self, reconnected: Reconnected) -> None:
-        """It is there again."""
         ...
 
 
@@ -158,27 +135,15 @@ class HunterStream:
     def _step(self) -> None:
         """Carries out what the protocol says after something was given to it."""
         for event in self._protocol.events_received():
-            self._tell(event)
+            self._listener.on_event(event)
+            if isinstance(event, FramesReceived):
+                self._protocol.durable(event, time.monotonic())
         if self._protocol.state in CONNECTED:
             self._outgoing += self._protocol.data_to_send(time.monotonic())
         if self._outgoing:
             self._writable.set()
         if self._protocol.next_deadline() < self._wakes_at:
             self._wake.set()
-
-    def _tell(self, event: StreamEvent) -> None:
-        match event:
-            case FramesReceived():
-                self._listener.received(event.arrivals)
-                self._protocol.durable(event, time.monotonic())
-            case Quiet():
-                self._listener.quiet(event.seconds)
-            case Heard():
-                self._listener.heard(event.seconds)
-            case Disconnected():
-                self._listener.disconnected(event.cause)
-            case Reconnected():
-                self._listener.reconnected(event)
 
     async def _wait(self) -> None:
         """Waits for something to happen, or the next deadline."""
