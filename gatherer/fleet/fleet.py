@@ -215,7 +215,7 @@ class Fleet:
                 )
                 self._refuse(found, error)
 
-    def _patience(self, found: Found) -> float:
+    def _time_left(self, found: Found) -> float:
         """Returns how long a container may still be waited for if it does not run after all."""
         _, since = self._waits.pop(found.key, (found, time.monotonic()))
         return max(0.0, self._config.wait - (time.monotonic() - since))
@@ -235,7 +235,7 @@ class Fleet:
             fleet=None,
             output=self._config.output / name.directory,
             duration=None,
-            wait=self._patience(found),
+            wait=self._time_left(found),
         )
         self._starts[found.key] = self._starts.get(found.key, 0) + 1
         member = Member(name, found.uid, found.container.container_id, found.live)

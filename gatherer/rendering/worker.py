@@ -165,7 +165,7 @@ class Renderings:
         self._spools: dict[int, GrowingSpool] = {}
 
     @property
-    def patience(self) -> float | None:
+    def timeout(self) -> float | None:
         """How long orders may be waited for: seconds until something is to be done, or None."""
         if any(spool.behind for spool in self._spools.values()):
             return 0.0
@@ -249,7 +249,7 @@ def serve(orders: Orders, renderings: Renderings) -> None:
     """
     try:
         while not orders.ended:
-            for order in orders.read(renderings.patience):
+            for order in orders.read(renderings.timeout):
                 renderings.take(*order)
             renderings.work()
     finally:

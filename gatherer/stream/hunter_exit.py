@@ -13,13 +13,13 @@ _ERROR_PREFIX = "hunter: error: "
 _STUCK_PREFIX = "hunter: stuck: "
 
 
-def no_hello(receiver: Receiver, ended: Exit, patience: float) -> GathererError:
+def no_hello(receiver: Receiver, ended: Exit, waited: float) -> GathererError:
     """Returns the error for a hunter that never introduced itself.
 
     Args:
         receiver: what came instead.
         ended: how its process ended; code None without a message while it runs.
-        patience: seconds it was waited for.
+        waited: seconds it was waited for.
     """
     said = hunter_error(ended.stderr)
     if said:
@@ -37,7 +37,7 @@ def no_hello(receiver: Receiver, ended: Exit, patience: float) -> GathererError:
     words = f": {printable(last[0], 200)}" if last else ""
     if ended.code is None and not ended.message:
         return DeployError(
-            f"hunter said nothing for {patience:g} s"
+            f"hunter said nothing for {waited:g} s"
             f"{' while it loaded its engine' if receiver.loading else ''}{words}",
             "see whether the target is out of CPU or memory",
         )

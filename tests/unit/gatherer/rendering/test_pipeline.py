@@ -157,7 +157,7 @@ def test_a_spool_is_rendered_to_its_end_and_reported(
     spool, size = spool_in(tmp_path / "a", HELLO, process(), *(batch(n * 9, 9) for n in range(40)))
     for order in (open_order(1, spool), ("to", 1, str(size)), ("end", 1, "")):
         renderings.take(*order)
-    while renderings.patience == 0.0:
+    while renderings.timeout == 0.0:
         renderings.work()
     log = spool.parent / "leak-4711.log"
     assert [int(line.split()[1]) for line in log.read_text().splitlines()] == list(range(360))
@@ -194,7 +194,7 @@ def test_a_spool_that_nobody_wants_stops_where_it_is(
     renderings.take("to", 1, str(size))
     renderings.work()
     renderings.take("close", 1, "")
-    assert renderings.patience is None
+    assert renderings.timeout is None
     renderings.take("to", 1, str(size))
     renderings.work()
     reported = reports(said.read_bytes())[1]
@@ -210,7 +210,7 @@ def test_an_error_ends_its_own_spool_alone(
         renderings.take(*open_order(number, path))
         renderings.take("to", number, str(size))
         renderings.take("end", number, "")
-    while renderings.patience == 0.0:
+    while renderings.timeout == 0.0:
         renderings.work()
     found = {}
     for line in said.read_bytes().splitlines():
