@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gatherer.errors import ClusterUnreachable, DeployError, GathererError, LogWriteError
+from gatherer.storage.spool import SpoolWriter
 from gatherer.target.values import Exit, TargetEnd
 from hg_shared.framing import Frame
 from hg_shared.messages import Heartbeat
@@ -137,6 +138,20 @@ async def test_bytes_may_be_cut_anywhere(tmp_path: Path) -> None:
     runtime = ScriptedRuntime([data[n : n + 7] for n in range(0, len(data), 7)])
     summary = await session(tmp_path, runtime).run()
     assert (summary.exit_code, summary.received) == (0, 5)
+
+
+@pytest.mark.parametrize(("seconds", "at_events"), [(0.0, True), (1e9, False)])
+async def test_events_bring_the_spool_to_the_disk_but_not_each_of_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, at_events: bool
+) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr(SpoolWriter, "sync", lambda spool: sizes.append(spool.size))
+    frames = stream(HELLO, process(), event("attach"), batch(0, 1), goodbye(1))
+    await session(tmp_path, ScriptedRuntime(frames), timeouts=replace(QUICK, sync=seconds)).run()
+    at_the_end = sum(map(len, frames))
+    assert sizes[-1] == at_the_end
+    assert (sizes[0] < at_the_end) == at_events
+    assert len(sizes) == (2 if at_events else 1)
 
 
 async def test_stop_is_sent_and_the_goodbye_awaited(tmp_path: Path) -> None:
@@ -544,7 +559,8 @@ async def test_lines_over_the_limit_are_told_everywhere(tmp_path: Path) -> None:
     assert any(f"{dropped} lines dropped (log size limit)" in line for line in summary.lines())
 
 
-ENDING = replace(QUICK, stop=0.02, silence=60.0, progress=60.0, slack_bytes=0)
+ENDING = replace(QUICK, stop=0.02, silence=60.0)
+ENDING_BUSY = replace(ENDING, progress=60.0, slack_bytes=0)
 
 
 async def test_a_hunter_that_does_not_end_is_left(tmp_path: Path) -> None:
@@ -565,14 +581,14 @@ async def test_one_that_sends_what_it_has_may_take_longer(tmp_path: Path) -> Non
         await asyncio.sleep(0.002)
 
     runtime.channel.hold = slow_link
-    summary = await session(tmp_path, runtime, duration=0.001, timeouts=ENDING).run()
+    summary = await session(tmp_path, runtime, duration=0.001, timeouts=ENDING_BUSY).run()
     assert (summary.exit_code, summary.complete, summary.received) == (0, True, 53)
 
 
 async def test_one_that_sends_without_end_is_left_too(tmp_path: Path) -> None:
     rest = stream(*(batch(3 + 40 * n, 40) for n in range(3000)), start=4)
     runtime = ScriptedRuntime(stream(HELLO, process(), batch(0, 3)), after_stop=rest)
-    settings = {"duration": 0.001, "timeouts": ENDING, "buffer": 1 << 16}
+    settings = {"duration": 0.001, "timeouts": ENDING_BUSY, "buffer": 1 << 16}
     summary = await session(tmp_path, runtime, **settings).run()
     assert summary.exit_code == 4
     assert "did not end within" in summary.end_reason

@@ -90,6 +90,17 @@ async def test_the_end_of_the_container_is_told_everywhere(tmp_path: Path) -> No
     assert log.endswith("+++ GAP from here on (hunter's last words did not arrive) +++\n")
 
 
+async def test_what_an_earlier_container_run_has_lost_is_in_the_exit_code(tmp_path: Path) -> None:
+    first = stream(HELLO, process(), batch(0, 5), batch(5, 5), batch(10, 5))
+    del first[3]
+    second = stream(HELLO, process(), batch(0, 3), goodbye(3))
+    runtime = ScriptedRuntime(first, KILLED, end=OOM, restarts=[(second, None)])
+    summary = await session(tmp_path, runtime).run()
+    assert (summary.exit_code, summary.complete) == (4, False)
+    runtime = ScriptedRuntime(first_life(), KILLED, end=OOM, restarts=[(second, None)])
+    assert (await session(tmp_path / "whole", runtime).run()).exit_code == 0
+
+
 async def test_a_restarted_container_is_traced_again_in_new_logs(tmp_path: Path) -> None:
     view = RecordingView()
     second = stream(HELLO, process(), batch(0, 3), goodbye(3))
