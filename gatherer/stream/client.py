@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
 from gatherer.config import DEFAULT_BUFFER
@@ -320,13 +320,19 @@ class HunterStream:
         leaving.add_done_callback(self._leaving.discard)
 
     async def _drop(self, channel: HunterChannel, stop: bool) -> None:
-        try:
-            async with within(self._timeouts.close):
-                if stop:
-                    await channel.send(encode(Stop("error")))
-                await channel.aclose()
-        except (TimeoutError, GathererError):
-            pass  # Without its gatherer hunter ends by itself.
+        # Without its gatherer hunter ends by itself. A channel that takes nothing is closed too.
+        if stop:
+            await _tried(channel.send(encode(Stop("error"))), self._timeouts.close / 2)
+        await _tried(channel.aclose(), self._timeouts.close)
+
+
+async def _tried(action: Awaitable[None], seconds: float) -> None:
+    """Does something that may fail, or not be done in time."""
+    try:
+        async with within(seconds):
+            await action
+    except (TimeoutError, GathererError):
+        pass
 
 
 async def _cancelled(*tasks: asyncio.Task[Any]) -> None:

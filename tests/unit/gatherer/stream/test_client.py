@@ -143,6 +143,20 @@ async def test_stop_is_said_again_over_the_new_channel(tmp_path: Path) -> None:
     assert (summary.exit_code, summary.end_reason, summary.received) == (0, "interrupted", 80)
 
 
+async def test_a_channel_that_takes_nothing_is_closed_all_the_same(tmp_path: Path) -> None:
+    runtime = ScriptedRuntime(FRAMES[:4])
+    runtime.channel.hold = asyncio.Event().wait
+    runtime.channel.send = _hang  # type: ignore[method-assign]
+    timeouts = replace(QUICK, stop=0.01, progress=0.01, close=0.01)
+    summary = await session(tmp_path, runtime, duration=0.001, timeouts=timeouts).run()
+    assert summary.received == 20
+    assert runtime.channel.closed
+
+
+async def _hang(data: bytes) -> None:
+    await asyncio.Event().wait()
+
+
 async def test_a_goodbye_needs_no_other_channel(tmp_path: Path) -> None:
     runtime = broken(*FRAMES)
     summary = await session(tmp_path, runtime).run()
