@@ -29,15 +29,15 @@ PODS = 3
 LINGER = 2.0
 GATHERER = """
 import os, sys
-from gatherer import transmission
+from gatherer.stream import sender
 from gatherer.commands import cli
 from hg_shared.messages import Ack
-encode = transmission.encode
+encode = sender.encode
 def told(message, *more):
     if isinstance(message, Ack):
         os.write(int(sys.argv[1]), b"%d\\n" % message.seq)
     return encode(message, *more)
-transmission.encode = told
+sender.encode = told
 sys.exit(cli.main(sys.argv[2:]))
 """
 """gatherer that tells a descriptor what it acknowledges, before hunter hears it."""
