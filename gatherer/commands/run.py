@@ -56,7 +56,6 @@ def _load(config: CaptureConfig) -> None:
         import gatherer.preflight.before
         import gatherer.runtimes.kubernetes
     if config.view.style == "live":
-        import gatherer.view.fleet_live
         import gatherer.view.live  # noqa: F401
 
 
@@ -243,7 +242,7 @@ async def _run_fleet(config: CaptureConfig, stdout: TextIO) -> int:
     from gatherer.preflight.before import CheckedRuntime, check_rights
     from gatherer.preflight.target_facts import TargetRef
     from gatherer.runtimes.kubernetes import KubernetesRuntime
-    from gatherer.view.fleet_view import make_fleet_view
+    from gatherer.view.styles import make_fleet_view
 
     fleet_config, target = config.fleet, config.target
     assert fleet_config is not None

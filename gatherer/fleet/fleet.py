@@ -27,9 +27,10 @@ from gatherer.storage.capture_directory import TargetDirectory
 from gatherer.storage.earlier_capture import TARGETS
 from gatherer.storage.output_directory import OutputDirectory, replace_json
 from gatherer.timeouts import within
+from gatherer.view.base import FleetView
 from gatherer.view.fleet_summary import FleetSummary, joint_error, worst
-from gatherer.view.fleet_view import FleetView, TargetView
 from gatherer.view.status import FleetStatus, TargetStatus, Waiting
+from gatherer.view.target_view import TargetView
 
 TICK_SECONDS = 0.5
 WRITE_TICKS = 4
@@ -189,7 +190,7 @@ class Fleet:
         _, since = self._waits.setdefault(found.key, (found, now))
         seconds, limit = now - since, self._config.wait
         reason, message = found.waits.reason, found.waits.message
-        self._view.waiting(found.name, Waiting(reason, message, seconds, limit or None))
+        self._view.waiting(Waiting(reason, message, seconds, limit or None), found.name)
         if limit and seconds >= limit:
             self._waiting -= 1
             del self._waits[found.key]

@@ -16,8 +16,8 @@ from gatherer.storage.capture_directory import CaptureDirectory
 from gatherer.target.values import TargetName
 from gatherer.view.base import View
 from gatherer.view.fleet_summary import TargetOutcome
-from gatherer.view.fleet_view import TargetView
 from gatherer.view.summary import Summary
+from gatherer.view.target_view import TargetView
 
 
 class Capture(Protocol):

@@ -1,11 +1,13 @@
-"""The interface of a view of one capture."""
+"""The interfaces of a view: of one capture, and of all that one command makes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from gatherer.view.status import CaptureStatus, Start, Waiting
+from gatherer.target.values import TargetName
+from gatherer.view.fleet_summary import FleetSummary
+from gatherer.view.status import CaptureStatus, FleetStatus, Start, Waiting
 from gatherer.view.summary import Summary
 
 
@@ -38,6 +40,52 @@ class View(Protocol):
 
     def summary(self, summary: Summary) -> None:
         """The capture has ended."""
+        ...
+
+    def close(self) -> None:
+        """Gives the terminal back; may be called twice."""
+        ...
+
+
+class FleetView(Protocol):
+    """Shows any number of captures; one without a target is the only one, and a `View`.
+
+    What has a target names it; status and summary are of all of them.
+    """
+
+    def waiting(self, waiting: Waiting, target: TargetName | None = None) -> None:
+        """A target does not run; at once when the reason changes, and every now and then."""
+        ...
+
+    def started(self, start: Start, target: TargetName | None = None) -> None:
+        """The hunter of a target runs."""
+        ...
+
+    def event(
+        self,
+        time: str,
+        event: str,
+        pid: int | None,
+        fields: Mapping[str, Any],
+        target: TargetName | None = None,
+    ) -> None:
+        """Something happened in a target; the values are those of its events.jsonl."""
+        ...
+
+    def note(self, text: str, target: TargetName | None = None) -> None:
+        """Something gatherer has to say, about one target or all of them."""
+        ...
+
+    def status(self, status: CaptureStatus | FleetStatus) -> None:
+        """The state of things, about once a second."""
+        ...
+
+    def rendering(self, done: int, total: int) -> None:
+        """Bytes of all spools rendered, after the streams have ended."""
+        ...
+
+    def summary(self, summary: Summary | FleetSummary) -> None:
+        """All captures have ended."""
         ...
 
     def close(self) -> None:

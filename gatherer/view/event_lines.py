@@ -56,7 +56,7 @@ class EventLines:
         if len(self._waiting) > MAX_WAITING:
             self.flush()
 
-    def reconcile(self) -> None:
+    def write_due(self) -> None:
         """Shows what has waited long enough."""
         before = clock.monotonic() - SETTLE_SECONDS
         ready = max((each[0] for each in self._waiting if each[2] <= before), default="")

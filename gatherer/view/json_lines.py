@@ -8,8 +8,10 @@ from dataclasses import asdict
 from typing import Any, TextIO
 
 from gatherer.clock import rfc3339
+from gatherer.target.values import TargetName
 from gatherer.text import json_line
-from gatherer.view.status import CaptureStatus, Start, Waiting, WaitingNews
+from gatherer.view.fleet_summary import FleetSummary
+from gatherer.view.status import CaptureStatus, FleetStatus, Start, Waiting, WaitingNews
 from gatherer.view.summary import Summary
 
 WAITING_SECONDS = 10.0
@@ -56,7 +58,7 @@ def event_object(
     event: str,
     pid: int | None,
     fields: Mapping[str, Any],
-    more: Mapping[str, Any] | None = None,
+    about: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Returns an event as one object; its own fields cannot take the place of the first ones.
 
@@ -65,25 +67,25 @@ def event_object(
         event: its name.
         pid: the process concerned, None for none.
         fields: its own fields.
-        more: what stands before them.
+        about: what stands before them: which target it is about, where there are many.
     """
-    head: dict[str, Any] = {"time": when, "event": event, **(more or {})}
+    head: dict[str, Any] = {"time": when, "event": event, **about}
     if pid is not None:
         head["pid"] = pid
     return head | {key: fields[key] for key in fields if key not in head}
 
 
-def waiting_object(waiting: Waiting, target: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def waiting_object(waiting: Waiting, about: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the object that says why a target does not run.
 
     Args:
         waiting: its state.
-        target: its name, where there are many.
+        about: which target it is about, where there are many.
     """
     return {
         "time": rfc3339(time.time_ns()),
         "event": "waiting",
-        **({"target": target} if target is not None else {}),
+        **about,
         "reason": waiting.reason,
         "message": waiting.message or None,
         "seconds": round(waiting.seconds, 3),
@@ -94,6 +96,8 @@ def waiting_object(waiting: Waiting, target: Mapping[str, Any] | None = None) ->
 class JsonView:
     """Writes what events.jsonl gets, `waiting`, `start`, `note`, `status`, `rendering`, `summary`.
 
+    Of many targets each of these that concerns one names it.
+
     Args:
         stream: where to.
     """
@@ -102,34 +106,71 @@ class JsonView:
         self._lines = JsonLines(stream)
         self._waits = WaitingNews()
 
-    def waiting(self, waiting: Waiting) -> None:
+    def waiting(self, waiting: Waiting, target: TargetName | None = None) -> None:
         """Writes `waiting`, when the reason changes and every 10 s."""
-        if self._waits.worth(waiting, WAITING_SECONDS):
-            self._lines.write(waiting_object(waiting))
+        if self._waits.worth(waiting, WAITING_SECONDS, target):
+            self._lines.write(waiting_object(waiting, _about(target)))
 
-    def started(self, start: Start) -> None:
-        """Writes `start`."""
+    def started(self, start: Start, target: TargetName | None = None) -> None:
+        """Writes `start`; its target has the fields of session.json."""
         self._lines.write(start_object(start))
 
-    def event(self, time: str, event: str, pid: int | None, fields: Mapping[str, Any]) -> None:
-        """Writes the event as events.jsonl has it."""
-        self._lines.write(event_object(time, event, pid, fields))
+    def event(
+        self,
+        time: str,
+        event: str,
+        pid: int | None,
+        fields: Mapping[str, Any],
+        target: TargetName | None = None,
+    ) -> None:
+        """Writes the event as events.jsonl has it, and its target."""
+        self._lines.write(event_object(time, event, pid, fields, _about(target)))
 
-    def note(self, text: str) -> None:
-        """Writes `note`."""
-        self._lines.write({"event": "note", "text": text})
+    def note(self, text: str, target: TargetName | None = None) -> None:
+        """Writes `note`; of many targets one that names none is about all of them."""
+        self._lines.write({"event": "note", **_about(target), "text": text})
 
-    def status(self, status: CaptureStatus) -> None:
-        """Writes `status`."""
-        self._lines.write({"event": "status", **asdict(status)})
+    def status(self, status: CaptureStatus | FleetStatus) -> None:
+        """Writes `status`; of many targets totals, and the state of each."""
+        self._lines.write({"event": "status", **status_object(status)})
 
     def rendering(self, done: int, total: int) -> None:
         """Writes `rendering`."""
         self._lines.write({"event": "rendering", "done_bytes": done, "total_bytes": total})
 
-    def summary(self, summary: Summary) -> None:
+    def summary(self, summary: Summary | FleetSummary) -> None:
         """Writes `summary`."""
         self._lines.write({"event": "summary", **summary.as_json()})
 
     def close(self) -> None:
         """Does nothing: the stream is not the view's own."""
+
+
+def status_object(status: CaptureStatus | FleetStatus) -> dict[str, Any]:
+    """Returns the state of one capture, or of all of them.
+
+    Args:
+        status: the state.
+    """
+    if isinstance(status, CaptureStatus):
+        return asdict(status)
+    return {
+        "seconds": status.seconds,
+        "received": status.received,
+        "lost": status.lost,
+        "backlog_bytes": status.backlog_bytes,
+        "waiting": status.waiting,
+        "stopping": status.stopping,
+        "targets": [
+            {
+                "target": target.name.as_json(),
+                "state": target.state,
+                **(asdict(target.status) if target.status is not None else {}),
+            }
+            for target in status.targets
+        ],
+    }
+
+
+def _about(target: TargetName | None) -> dict[str, Any]:
+    return {"target": target.as_json()} if target is not None else {}

@@ -6,10 +6,12 @@ import os
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from gatherer.target.values import TargetName
 from gatherer.text import fitted, printable
 from gatherer.view.event_lines import EventLines
-from gatherer.view.sentences import start_lines, status_line, waiting_line
-from gatherer.view.status import CaptureStatus, Start, Waiting, WaitingNews
+from gatherer.view.fleet_summary import FleetSummary
+from gatherer.view.sentences import first_lines, prefix, status_line, waiting_line
+from gatherer.view.status import CaptureStatus, FleetStatus, Start, Waiting, WaitingNews
 from gatherer.view.summary import Summary
 
 STATUS_SECONDS = 10.0
@@ -37,7 +39,6 @@ class PlainLines:
         self._said_at = 0.0
         self._said = ""
         self._percent = -1
-        self._waits = WaitingNews()
 
     def write(self, lines: tuple[str, ...] | list[str]) -> None:
         """Writes lines, whatever the verbosity; when nobody reads any more, it does nothing."""
@@ -78,7 +79,7 @@ class PlainLines:
             seconds: since the capture began.
             line: the same time, a colon and the state.
         """
-        self.events.reconcile()
+        self.events.write_due()
         if seconds - self._said_at < self._status_seconds:
             return
         self._said_at = seconds
@@ -86,15 +87,6 @@ class PlainLines:
         if said != self._said:
             self._said = said
             self.say(line)
-
-    def waiting(self, waiting: Waiting) -> None:
-        """Writes why a target does not run, when that changes and every 30 s.
-
-        Args:
-            waiting: the target's state.
-        """
-        if self._waits.worth(waiting, WAITING_SECONDS):
-            self.say(waiting_line(waiting))
 
     def rendering(self, done: int, total: int) -> None:
         """Writes every tenth percent.
@@ -111,7 +103,7 @@ class PlainLines:
 
 
 class PlainView:
-    """Writes a line for everything that happens.
+    """Writes a line for everything that happens; of many targets with its target in front.
 
     Args:
         stream: where to.
@@ -120,24 +112,33 @@ class PlainView:
 
     def __init__(self, stream: TextIO, verbosity: int = 0) -> None:
         self._lines = PlainLines(stream, verbosity)
+        self._waits = WaitingNews()
 
-    def waiting(self, waiting: Waiting) -> None:
-        """Writes why it is waited, when that changes and every 30 s."""
-        self._lines.waiting(waiting)
+    def waiting(self, waiting: Waiting, target: TargetName | None = None) -> None:
+        """Writes why a target does not run, when that changes and every 30 s."""
+        if self._waits.worth(waiting, WAITING_SECONDS, target):
+            self._lines.say(prefix(target) + waiting_line(waiting))
 
-    def started(self, start: Start) -> None:
-        """Writes the first lines."""
-        self._lines.say(*start_lines(start))
+    def started(self, start: Start, target: TargetName | None = None) -> None:
+        """Writes the first lines, of many targets one for each."""
+        self._lines.say(*first_lines(start, target))
 
-    def event(self, time: str, event: str, pid: int | None, fields: Mapping[str, Any]) -> None:
+    def event(
+        self,
+        time: str,
+        event: str,
+        pid: int | None,
+        fields: Mapping[str, Any],
+        target: TargetName | None = None,
+    ) -> None:
         """Writes the event."""
-        self._lines.events.add(time, event, pid, fields)
+        self._lines.events.add(time, event, pid, fields, prefix(target))
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, target: TargetName | None = None) -> None:
         """Writes the note."""
-        self._lines.say(printable(text, 500))
+        self._lines.say(prefix(target) + printable(text, 500))
 
-    def status(self, status: CaptureStatus) -> None:
+    def status(self, status: CaptureStatus | FleetStatus) -> None:
         """Writes a status line, every 10 s and only when something changed but the time."""
         self._lines.status(status.seconds, status_line(status))
 
@@ -145,7 +146,7 @@ class PlainView:
         """Writes every tenth percent."""
         self._lines.rendering(done, total)
 
-    def summary(self, summary: Summary) -> None:
+    def summary(self, summary: Summary | FleetSummary) -> None:
         """Writes the summary, whatever the verbosity."""
         self.close()
         self._lines.write(summary.lines())

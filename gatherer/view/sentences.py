@@ -82,13 +82,17 @@ def waiting_line(waiting: Waiting) -> str:
     )
 
 
-def prefix(target: TargetName) -> str:
+def prefix(target: TargetName | None) -> str:
     """Returns what stands before lines about one of many targets, as kubectl logs has it."""
-    return printable(f"[pod/{target.pod}/{target.container}] ", 200)
+    return printable(f"[pod/{target.pod}/{target.container}] ", 200) if target is not None else ""
 
 
-def target_line(start: Start) -> str:
-    """Returns the first lines in one, for one of many targets."""
+def first_lines(start: Start, target: TargetName | None) -> list[str]:
+    """Returns what there is to say when a hunter runs, of one of many targets in one line."""
+    return start_lines(start) if target is None else [prefix(target) + _target_line(start)]
+
+
+def _target_line(start: Start) -> str:
     hello = start.hello
     engine = printable(hello.engine or "none", 40)
     line = (
@@ -106,21 +110,27 @@ def target_line(start: Start) -> str:
     return line
 
 
-def fleet_status_line(status: FleetStatus) -> str:
-    """Returns the state of the captures of many targets as one line."""
+def status_line(status: CaptureStatus | FleetStatus) -> str:
+    """Returns the state of one capture, or of all of them, as one line."""
+    line = _capture_line(status) if isinstance(status, CaptureStatus) else _fleet_line(status)
+    if status.backlog_bytes > 1 << 20:
+        line += f", {byte_count(status.backlog_bytes)} to render"
+    if isinstance(status, CaptureStatus) and status.attempts:
+        line += f", hunter is out of reach (attempt {status.attempts})"
+    return line
+
+
+def _fleet_line(status: FleetStatus) -> str:
     counts = [f"{status.count('running')} of {counted(len(status.targets), 'target')} running"]
     for state in ("starting", "rendering", "failed"):
         if count := status.count(state):
             counts.append(f"{count} {state}")
     if status.waiting:
         counts.append(f"{status.waiting} wait for their container")
-    line = (
+    return (
         f"{status.seconds:.0f} s: {', '.join(counts)}, {status.traced} traced,"
         f" {counted(status.received, 'record')}, {status.lost} lost"
     )
-    if status.backlog_bytes > 1 << 20:
-        line += f", {byte_count(status.backlog_bytes)} to render"
-    return line
 
 
 def hidden_processes(fields: Mapping[str, Any]) -> str:
@@ -134,8 +144,7 @@ def hidden_processes(fields: Mapping[str, Any]) -> str:
     return f"{number} of the target, {fields.get('cause', '?')}; {fields.get('remedy', '?')}"[:1000]
 
 
-def status_line(status: CaptureStatus) -> str:
-    """Returns the state of a capture as one line."""
+def _capture_line(status: CaptureStatus) -> str:
     traced = sum(process.state == "traced" for process in status.processes)
     line = f"{status.seconds:.0f} s: {traced} traced, {counted(status.received, 'record')},"
     line += f" {status.lost} lost"
@@ -143,8 +152,4 @@ def status_line(status: CaptureStatus) -> str:
         line += f", container {byte_count(status.usage_bytes)}"
         if status.limit_bytes is not None:
             line += f" of {byte_count(status.limit_bytes)}"
-    if status.backlog_bytes > 1 << 20:
-        line += f", {byte_count(status.backlog_bytes)} to render"
-    if status.attempts:
-        line += f", hunter is out of reach (attempt {status.attempts})"
     return line

@@ -103,20 +103,21 @@ class WaitingNews:
     """Tells which of the states of a target that does not run are worth a line."""
 
     def __init__(self) -> None:
-        self._said: Waiting | None = None
+        self._said: dict[TargetName | None, Waiting] = {}
 
-    def worth(self, waiting: Waiting, seconds: float) -> bool:
+    def worth(self, waiting: Waiting, seconds: float, target: TargetName | None) -> bool:
         """Whether the reason has changed, or enough time has passed.
 
         Args:
             waiting: the state now.
             seconds: how much is enough.
+            target: which one, None for the only one.
         """
-        said = self._said
+        said = self._said.get(target)
         same = said is not None and (said.reason, said.message) == (waiting.reason, waiting.message)
         if said is not None and same and 0 <= waiting.seconds - said.seconds < seconds:
             return False
-        self._said = waiting
+        self._said[target] = waiting
         return True
 
 

@@ -123,7 +123,7 @@ class SilentView:
         self.states: list[FleetStatus] = []
         self.waits: list[tuple[str, Waiting]] = []
 
-    def waiting(self, target: TargetName, waiting: Waiting) -> None:
+    def waiting(self, waiting: Waiting, target: TargetName) -> None:
         self.waits.append((target.pod, waiting))
 
     def note(self, text: str, target: TargetName | None = None) -> None:

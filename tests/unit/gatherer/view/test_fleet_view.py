@@ -10,11 +10,12 @@ import pytest
 from gatherer.config import ViewConfig
 from gatherer.errors import DeployError
 from gatherer.target.values import Target, TargetName
-from gatherer.view.fleet_live import FleetLiveView
 from gatherer.view.fleet_summary import FleetSummary, TargetOutcome
-from gatherer.view.fleet_view import TargetView, make_fleet_view
+from gatherer.view.live import LiveView
 from gatherer.view.status import CaptureStatus, FleetStatus, ProcessStatus, Start, TargetStatus
+from gatherer.view.styles import make_fleet_view
 from gatherer.view.summary import ProcessSummary, Summary
+from gatherer.view.target_view import TargetView
 from tests.unit.gatherer.scripted import HELLO
 
 WEB, DB = TargetName("shop", "web-1", "main"), TargetName("shop", "db-0", "pg")
@@ -138,7 +139,7 @@ def test_json_objects_name_their_target() -> None:
 
 def test_the_live_table_has_a_row_for_each_target() -> None:
     stream = io.StringIO()
-    view = FleetLiveView(stream, color=False)
+    view = LiveView(stream, color=False)
     table = view.table(FLEET)
     assert table.row_count == 3
     many = FleetStatus(
@@ -158,7 +159,7 @@ def test_a_reader_that_has_gone_changes_nothing(style: str) -> None:
             raise BrokenPipeError(32, "Broken pipe")
 
     view = make_fleet_view(ViewConfig(style), Gone())
-    view.started(WEB, START)
+    view.started(START, WEB)
     view.status(FLEET)
     view.summary(SUMMARY)
     view.close()
