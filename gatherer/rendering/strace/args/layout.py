@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from struct import Struct
 
-from gatherer.rendering.strace.args.memory import Args, Memory, Place, Render, array_text
-from gatherer.rendering.strace.args.text import address
+from gatherer.rendering.strace.args.memory import Args, Place, Render, array_text, captured
 from hg_shared.records import Abi
 
 Text = Callable[[bytes], str]
@@ -39,16 +38,8 @@ def one(make: Callable[[int], tuple[int, Text]]) -> Callable[[Place], Render]:
     """
 
     def factory(place: Place) -> Render:
-        index, wanted = place.index, place.key
         size, text = make(place.abi)
-
-        def render(args: Args, memory: Memory, _rval: int) -> str:
-            found = memory.get(wanted)
-            if found is None or len(found[1]) < size:
-                return address(args[index])
-            return text(found[1])
-
-        return render
+        return captured(size)(lambda _place, _length, data, *_: text(data))(place)
 
     return factory
 
@@ -57,14 +48,11 @@ def many(make: Callable[[int], tuple[int, Text]]) -> Callable[[Place], Render]:
     """Returns the factory of a pointer to an array of structures."""
 
     def factory(place: Place) -> Render:
-        index, wanted, limit = place.index, place.key, place.limit
+        index, limit = place.index, place.limit
         size, text = make(place.abi)
 
-        def render(args: Args, memory: Memory, _rval: int) -> str:
-            found = memory.get(wanted)
-            if found is None:
-                return address(args[index])
-            length, data = found
+        @captured()
+        def array(_place: Place, length: int, data: bytes, args: Args, *_: object) -> str:
             whole = min(len(data) // size, limit)
             parts = [text(data[at * size : at * size + size]) for at in range(whole)]
             count = length // size
@@ -72,7 +60,7 @@ def many(make: Callable[[int], tuple[int, Text]]) -> Callable[[Place], Render]:
             pointer = args[index] if whole < min(count, limit) else 0
             return array_text(parts, count, limit, pointer, size)
 
-        return render
+        return array(place)
 
     return factory
 

@@ -54,6 +54,39 @@ class Place:
         return key(self.index, 0, self.direction in ("!", "+"))
 
 
+Text = Callable[[Place, int, bytes, Args, Memory, int], "str | None"]
+"""Place, true length, captured bytes, arguments, captures and return value to text; None where it
+is an address after all."""
+
+
+def captured(least: int = 0) -> Callable[[Text], Callable[[Place], Render]]:
+    """Returns the decorator that makes the factory of a pointer from the text of its memory.
+
+    Where nothing was captured, or less than is needed, the argument prints as an address.
+
+    Args:
+        least: bytes that are needed.
+    """
+
+    def decorate(text: Text) -> Callable[[Place], Render]:
+        def factory(place: Place) -> Render:
+            index, wanted = place.index, place.key
+
+            def render(args: Args, memory: Memory, rval: int) -> str:
+                found = memory.get(wanted)
+                if found is not None and len(found[1]) >= least:
+                    shown = text(place, *found, args, memory, rval)
+                    if shown is not None:
+                        return shown
+                return address(args[index])
+
+            return render
+
+        return factory
+
+    return decorate
+
+
 def key(arg: int, hop: int, at_entry: bool = False) -> int:
     """Returns a capture's key."""
     return (arg << 8 | ENTRY | hop) if at_entry else (arg << 8 | hop)

@@ -7,7 +7,7 @@ from struct import Struct
 
 from gatherer.rendering.strace.args.flags import Format, flag_text, mode_text, named
 from gatherer.rendering.strace.args.layout import Layout, Text, fields, many, one
-from gatherer.rendering.strace.args.memory import Args, Memory, Place, Render, key
+from gatherer.rendering.strace.args.memory import Args, Memory, Place, Render, captured, key
 from gatherer.rendering.strace.args.sockets import sockaddr_text
 from gatherer.rendering.strace.args.text import address, hexadecimal, quote, quote_hex
 from gatherer.rendering.strace.args.values import value_formatter
@@ -134,27 +134,24 @@ def _interface_value(command: int, data: bytes) -> str:
     )
 
 
-def interface_request(place: Place) -> Render:
+@captured(32)
+def interface_request(
+    place: Place, _length: int, data: bytes, args: Args, _memory: Memory, rval: int
+) -> str | None:
     """Struct ifreq: the name, and what the command is about once it is known."""
-    index, wanted = place.index, place.key
     size = 40 if place.word == 8 else 32
-
-    def render(args: Args, memory: Memory, rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None or len(found[1]) < size:
-            return address(args[index])
-        data = found[1][:size]
-        command = args[1] & 0xFFFFFFFF
-        name = f"ifr_name={quote(data[:16].partition(bytes(1))[0])}"
-        failed = -4096 < rval < 0
-        if command == _SIOCGIFNAME:
-            number = int.from_bytes(data[16:20], "little", signed=True)
-            return f"{{ifr_ifindex={number}}}" if failed else f"{{ifr_ifindex={number}, {name}}}"
-        if failed and command not in _SETTERS:
-            return f"{{{name}}}"
-        return f"{{{name}, {_interface_value(command, data)}}}"
-
-    return render
+    if len(data) < size:
+        return None
+    data = data[:size]
+    command = args[1] & 0xFFFFFFFF
+    name = f"ifr_name={quote(data[:16].partition(bytes(1))[0])}"
+    failed = -4096 < rval < 0
+    if command == _SIOCGIFNAME:
+        number = int.from_bytes(data[16:20], "little", signed=True)
+        return f"{{ifr_ifindex={number}}}" if failed else f"{{ifr_ifindex={number}, {name}}}"
+    if failed and command not in _SETTERS:
+        return f"{{{name}}}"
+    return f"{{{name}, {_interface_value(command, data)}}}"
 
 
 def file_handle(place: Place) -> Render:
@@ -185,22 +182,14 @@ def _handle(data: bytes) -> str:
     return f"handle_type={kind}, f_handle={quote_hex(data[8 : 8 + min(size, 128)])}"
 
 
-def _landlock_attr(place: Place) -> Render:
+@captured(8)
+def _landlock_attr(_place: Place, length: int, data: bytes, *_: object) -> str:
     """Struct landlock_ruleset_attr, as much of it as the call was given."""
-    index, wanted = place.index, place.key
     table = flag_table("landlock_fs")
     names = table.names if table else ()
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None or len(found[1]) < 8:
-            return address(args[index])
-        length, data = found
-        shown = flag_text(int.from_bytes(data[:8], "little"), names, "LANDLOCK_ACCESS_FS_???")
-        more = ", ..." if length > 8 else ""
-        return f"{{handled_access_fs={shown}{more}}}"
-
-    return render
+    shown = flag_text(int.from_bytes(data[:8], "little"), names, "LANDLOCK_ACCESS_FS_???")
+    more = ", ..." if length > 8 else ""
+    return f"{{handled_access_fs={shown}{more}}}"
 
 
 def ambient_capability(place: Place) -> Render:
@@ -216,21 +205,18 @@ def ambient_capability(place: Place) -> Render:
 
 def mapping_arguments(place: Place) -> Render:
     """The arguments of the mmap of 32-bit x86, which it takes in memory."""
-    index, wanted = place.index, place.key
     protection = value_formatter("mmap_prot", place.abi) or hexadecimal
     flags_text = value_formatter("mmap_flags", place.abi) or hexadecimal
 
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None or len(found[1]) < 24:
-            return address(args[index])
-        start, length, prot, flags, fd, offset = Struct("<IIIIiI").unpack_from(found[1])
+    @captured(24)
+    def text(_place: Place, _length: int, data: bytes, *_: object) -> str:
+        start, length, prot, flags, fd, offset = Struct("<IIIIiI").unpack_from(data)
         return (
             f"{address(start)}, {length}, {protection(prot)}, {flags_text(flags)}, {fd},"
             f" {hexadecimal(offset)}"
         )
 
-    return render
+    return text(place)
 
 
 def _futex_waiter(_abi: int) -> tuple[int, Text]:

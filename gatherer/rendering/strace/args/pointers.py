@@ -14,6 +14,7 @@ from gatherer.rendering.strace.args.memory import (
     Place,
     Render,
     array_text,
+    captured,
     key,
     whole,
 )
@@ -55,16 +56,9 @@ def _pointed(structure: str, text: Callable[[int], str]) -> Callable[[Place], Re
     """Returns the factory of a pointer to one number, printed in brackets."""
     unpack = Struct(structure)
 
-    def make(place: Place) -> Render:
-        index, wanted = place.index, place.key
-
-        def render(args: Args, memory: Memory, _rval: int) -> str:
-            found = memory.get(wanted)
-            if found is None or len(found[1]) < unpack.size:
-                return address(args[index])
-            return f"[{text(unpack.unpack_from(found[1])[0])}]"
-
-        return render
+    @captured(unpack.size)
+    def make(_place: Place, _length: int, data: bytes, *_: object) -> str:
+        return f"[{text(unpack.unpack_from(data)[0])}]"
 
     return make
 
@@ -83,21 +77,13 @@ def array(structure: str, text: Callable[[int], str]) -> Callable[[Place], Rende
     """Returns the factory of an array of numbers whose length the captures tell."""
     unpack = Struct(structure)
 
-    def make(place: Place) -> Render:
-        index, wanted, limit = place.index, place.key, place.limit
-
-        def render(args: Args, memory: Memory, _rval: int) -> str:
-            found = memory.get(wanted)
-            if found is None:
-                return address(args[index])
-            length, data = found
-            values = [v for (v,) in unpack.iter_unpack(whole(data, unpack.size))]
-            parts = [text(value) for value in values[:limit]]
-            count = length // unpack.size
-            pointer = args[index] if len(parts) < min(count, limit) else 0
-            return array_text(parts, count, limit, pointer, unpack.size)
-
-        return render
+    @captured()
+    def make(place: Place, length: int, data: bytes, args: Args, *_: object) -> str:
+        values = [v for (v,) in unpack.iter_unpack(whole(data, unpack.size))]
+        parts = [text(value) for value in values[: place.limit]]
+        count = length // unpack.size
+        pointer = args[place.index] if len(parts) < min(count, place.limit) else 0
+        return array_text(parts, count, place.limit, pointer, unpack.size)
 
     return make
 
@@ -167,36 +153,27 @@ def offset_pointer(size: int) -> Callable[[Place], Render]:
     return make
 
 
-def signal_set(place: Place) -> Render:
+@captured()
+def signal_set(place: Place, length: int, data: bytes, *_: object) -> str | None:
     """sigset_t; the kernel takes one of 8 bytes only, sigpending less of it too."""
-    index, wanted = place.index, place.key
     least = 1 if place.kind == "sigset_part" else place.word
     most = 4 if place.kind == "old_sigset" else 8
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None or not least <= found[0] <= most or len(found[1]) < found[0]:
-            return address(args[index])
-        return sigset_text(found[1])
-
-    return render
+    if not least <= length <= most or len(data) < length:
+        return None
+    return sigset_text(data)
 
 
-def signal_set_pack(place: Place) -> Render:
+@captured()
+def signal_set_pack(
+    place: Place, _length: int, data: bytes, _args: Args, memory: Memory, *_: object
+) -> str | None:
     """pselect6's pointer to a sigset_t and its size."""
-    index, word = place.index, place.word
-    pack_key, set_key = key(index, 0), key(index, 1)
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(pack_key)
-        if found is None or len(found[1]) < 2 * word:
-            return address(args[index])
-        pointer, size = WORD_PAIRS[word].unpack_from(found[1])
-        mask = memory.get(set_key)
-        shown = address(pointer) if mask is None else sigset_text(mask[1])
-        return f"{{sigmask={shown}, sigsetsize={size}}}"
-
-    return render
+    if len(data) < 2 * place.word:
+        return None
+    pointer, size = WORD_PAIRS[place.word].unpack_from(data)
+    mask = memory.get(key(place.index, 1))
+    shown = address(pointer) if mask is None else sigset_text(mask[1])
+    return f"{{sigmask={shown}, sigsetsize={size}}}"
 
 
 def signal_frame(place: Place) -> Render:
@@ -225,51 +202,30 @@ def split_number(low_first: bool, signed: bool) -> Callable[[Place], Render]:
     return make
 
 
-def cpu_set(place: Place) -> Render:
+@captured()
+def cpu_set(_place: Place, _length: int, data: bytes, *_: object) -> str:
     """CPU mask."""
-    index, wanted = place.index, place.key
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None:
-            return address(args[index])
-        return f"[{' '.join(map(str, bits(found[1], len(found[1]) * 8)))}]"
-
-    return render
+    return f"[{' '.join(map(str, bits(data, len(data) * 8)))}]"
 
 
-def node_mask(place: Place) -> Render:
+@captured()
+def node_mask(place: Place, _length: int, data: bytes, *_: object) -> str:
     """NUMA node mask, as words."""
-    index, wanted, word = place.index, place.key, place.word
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None:
-            return address(args[index])
-        width = 2 * word
-        words = [
-            f"{value:#0{width}x}" if value else "0" * width
-            for (value,) in _LONG[word].iter_unpack(whole(found[1], word))
-        ]
-        return f"[{', '.join(words[: place.limit])}]"
-
-    return render
+    width = 2 * place.word
+    words = [
+        f"{value:#0{width}x}" if value else "0" * width
+        for (value,) in _LONG[place.word].iter_unpack(whole(data, place.word))
+    ]
+    return f"[{', '.join(words[: place.limit])}]"
 
 
-def resident(place: Place) -> Render:
+@captured()
+def resident(place: Place, length: int, data: bytes, *_: object) -> str:
     """Mincore's vector: whether each page is resident."""
-    index, wanted, limit = place.index, place.key, place.limit
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None:
-            return address(args[index])
-        parts = [str(byte & 1) for byte in found[1][:limit]]
-        if found[0] > len(parts):
-            parts.append("...")
-        return f"[{', '.join(parts)}]"
-
-    return render
+    parts = [str(byte & 1) for byte in data[: place.limit]]
+    if length > len(parts):
+        parts.append("...")
+    return f"[{', '.join(parts)}]"
 
 
 def wait_status_text(status: int) -> str:
@@ -301,35 +257,23 @@ def wait_status_text(status: int) -> str:
     return f"[{text}]"
 
 
-def wait_status(place: Place) -> Render:
+@captured(4)
+def wait_status(
+    _place: Place, _length: int, data: bytes, _args: Args, _memory: Memory, rval: int
+) -> str | None:
     """Int that wait4 writes; untouched when no child was found."""
-    index, wanted = place.index, place.key
-
-    def render(args: Args, memory: Memory, rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None or rval == 0 or len(found[1]) < 4:
-            return address(args[index])
-        return wait_status_text(_UINT.unpack_from(found[1])[0])
-
-    return render
+    return wait_status_text(_UINT.unpack_from(data)[0]) if rval else None
 
 
-def semaphore_operations(place: Place) -> Render:
+@captured()
+def semaphore_operations(place: Place, length: int, data: bytes, args: Args, *_: object) -> str:
     """Struct sembuf array."""
-    index, wanted, limit = place.index, place.key, place.limit
     flags = named("semop_flags")
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None:
-            return address(args[index])
-        parts = [
-            f"{{sem_num={number}, sem_op={operation}, sem_flg={flags(flag & 0xFFFF)}}}"
-            for number, operation, flag in _SEMBUF.iter_unpack(whole(found[1], 6))
-        ]
-        return array_text(parts, found[0] // 6, limit, args[index], 6)
-
-    return render
+    parts = [
+        f"{{sem_num={number}, sem_op={operation}, sem_flg={flags(flag & 0xFFFF)}}}"
+        for number, operation, flag in _SEMBUF.iter_unpack(whole(data, 6))
+    ]
+    return array_text(parts, length // 6, place.limit, args[place.index], 6)
 
 
 _SEMBUF = Struct("<Hhh")

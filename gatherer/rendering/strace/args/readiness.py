@@ -6,8 +6,8 @@ from collections.abc import Callable
 from struct import Struct
 
 from gatherer.rendering.strace.args.flags import named
-from gatherer.rendering.strace.args.memory import Args, Memory, Place, Render, key, whole
-from gatherer.rendering.strace.args.text import address, signed32
+from gatherer.rendering.strace.args.memory import Args, Memory, Place, Render, captured, key, whole
+from gatherer.rendering.strace.args.text import signed32
 
 
 def bits(data: bytes, most: int) -> list[int]:
@@ -16,18 +16,13 @@ def bits(data: bytes, most: int) -> list[int]:
     return [bit for bit in range(min(most, len(data) * 8)) if value >> bit & 1]
 
 
-def fd_set(place: Place) -> Render:
+@captured()
+def fd_set(_place: Place, _length: int, data: bytes, args: Args, *_: object) -> str | None:
     """fd_set, as the descriptors in it."""
-    index, wanted = place.index, place.key
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        count = signed32(args[0])
-        if found is None or count <= 0:
-            return address(args[index])
-        return f"[{' '.join(map(str, bits(found[1], count)))}]"
-
-    return render
+    count = signed32(args[0])
+    if count <= 0:
+        return None
+    return f"[{' '.join(map(str, bits(data, count)))}]"
 
 
 def select_text(args: Args, memory: Memory, rval: int) -> str:

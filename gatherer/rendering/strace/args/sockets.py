@@ -14,6 +14,7 @@ from gatherer.rendering.strace.args.memory import (
     Render,
     array_text,
     buffer_text,
+    captured,
     key,
 )
 from gatherer.rendering.strace.args.text import address, escape, hexadecimal, quote, signed32
@@ -124,25 +125,19 @@ def _inet6(data: bytes) -> str:
 _ADDRESS_MAX = 2048
 
 
-def socket_address(place: Place) -> Render:
+@captured()
+def socket_address(
+    place: Place, length: int, data: bytes, _args: Args, memory: Memory, *_: object
+) -> str | None:
     """Struct sockaddr; of an out-argument no more than the caller had room for."""
-    index, wanted = place.index, place.key
     room = key(int(place.length.lstrip("*")), 0, True) if place.length[:1] == "*" else None
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None:
-            return address(args[index])
-        length, data = found
-        if not 0 <= signed32(length) <= _ADDRESS_MAX or len(data) < min(length, 128):
-            return address(args[index])
-        if room is not None:
-            before = memory.get(room)
-            if before is not None and len(before[1]) >= 4:
-                data = data[: max(_INT.unpack_from(before[1])[0], 0)]
-        return sockaddr_text(data) or address(args[index])
-
-    return render
+    if not 0 <= signed32(length) <= _ADDRESS_MAX or len(data) < min(length, 128):
+        return None
+    if room is not None:
+        before = memory.get(room)
+        if before is not None and len(before[1]) >= 4:
+            data = data[: max(_INT.unpack_from(before[1])[0], 0)]
+    return sockaddr_text(data)
 
 
 def control_text(data: bytes, length: int, word: int) -> str | None:
@@ -251,27 +246,21 @@ def message_header(place: Place) -> Render:
     return render
 
 
-def message_headers(place: Place) -> Render:
+@captured()
+def message_headers(
+    place: Place, length: int, data: bytes, args: Args, memory: Memory, rval: int
+) -> str | None:
     """Struct mmsghdr array of sendmmsg and recvmmsg."""
     index, word, limit = place.index, place.word, place.limit
-    wanted = key(index, 0)
     size = 8 * word
-
-    def render(args: Args, memory: Memory, rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None:
-            return address(args[index])
-        length, data = found
-        parts = []
-        for i in range(min(len(data) // size, 12)):
-            head = data[i * size : i * size + 7 * word]
-            sent = _UINT.unpack_from(data, i * size + 7 * word)[0]
-            text = header_text(head, memory, index, 1 + 20 * i, word, limit, None)
-            suffix = f", msg_len={sent}" if i < rval else ""
-            parts.append(f"{{msg_hdr={text}{suffix}}}")
-        return array_text(parts, length // size, min(limit, 12), args[index], size)
-
-    return render
+    parts = []
+    for i in range(min(len(data) // size, 12)):
+        head = data[i * size : i * size + 7 * word]
+        sent = _UINT.unpack_from(data, i * size + 7 * word)[0]
+        text = header_text(head, memory, index, 1 + 20 * i, word, limit, None)
+        suffix = f", msg_len={sent}" if i < rval else ""
+        parts.append(f"{{msg_hdr={text}{suffix}}}")
+    return array_text(parts, length // size, min(limit, 12), args[index], size)
 
 
 _OPTIONS = {
@@ -304,47 +293,39 @@ def socket_option(_place: Place) -> Render:
     return lambda args, _memory, _rval: option_name(args)
 
 
-def option_value(place: Place) -> Render:
+@captured()
+def option_value(place: Place, length: int, data: bytes, args: Args, *_: object) -> str | None:
     """The value of a socket option: by its option for the known structures, else one int."""
-    index, wanted = place.index, place.key
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None:
-            return address(args[index])
-        length, data = found
-        level, option = args[1] & 0xFFFFFFFF, args[2] & 0xFFFFFFFF
-        if level == 1 and option == 13 and len(data) >= 8:
-            on, linger = Struct("<ii").unpack_from(data)
-            return f"{{l_onoff={on}, l_linger={linger}}}"
-        if level == 1 and option == 17 and len(data) >= 12:
-            pid, uid, gid = _UCRED.unpack_from(data)
-            return f"{{pid={pid}, uid={_id(uid)}, gid={_id(gid)}}}"
-        if level == 1 and option == 4 and len(data) >= 4:
-            error = _INT.unpack_from(data)[0]
-            return f"[{_error(error)}]"
-        if level == 1 and option == 9:
-            return f"[{_INT.unpack_from(data)[0]}]" if len(data) >= 4 else address(args[index])
-        if length == 4 and len(data) >= 4:
-            return f"[{_INT.unpack_from(data)[0]}]"
-        if level == 1 and option in (26, 51) and place.word == 8:
-            if len(data) < 16:
-                return address(args[index])
-            count, pointer = Struct("<H6xQ").unpack_from(data)
-            return f"{{len={count}, filter={address(pointer)}}}"
-        if level == 0 and option in (35, 36) and len(data) >= 8:
-            return (
-                f'{{imr_multiaddr=inet_addr("{_dotted(data[:4])}"),'
-                f' imr_interface=inet_addr("{_dotted(data[4:8])}")}}'
-            )
-        if level == 41 and option in (20, 21) and len(data) >= 20:
-            return (
-                f'{{inet_pton(AF_INET6, "{_inet6_text(data[:16])}", &ipv6mr_multiaddr),'
-                f" ipv6mr_interface={interface(_UINT.unpack_from(data, 16)[0])}}}"
-            )
-        return buffer_text(length, data, 32) or address(args[index])
-
-    return render
+    level, option = args[1] & 0xFFFFFFFF, args[2] & 0xFFFFFFFF
+    if level == 1 and option == 13 and len(data) >= 8:
+        on, linger = Struct("<ii").unpack_from(data)
+        return f"{{l_onoff={on}, l_linger={linger}}}"
+    if level == 1 and option == 17 and len(data) >= 12:
+        pid, uid, gid = _UCRED.unpack_from(data)
+        return f"{{pid={pid}, uid={_id(uid)}, gid={_id(gid)}}}"
+    if level == 1 and option == 4 and len(data) >= 4:
+        error = _INT.unpack_from(data)[0]
+        return f"[{_error(error)}]"
+    if level == 1 and option == 9:
+        return f"[{_INT.unpack_from(data)[0]}]" if len(data) >= 4 else None
+    if length == 4 and len(data) >= 4:
+        return f"[{_INT.unpack_from(data)[0]}]"
+    if level == 1 and option in (26, 51) and place.word == 8:
+        if len(data) < 16:
+            return None
+        count, pointer = Struct("<H6xQ").unpack_from(data)
+        return f"{{len={count}, filter={address(pointer)}}}"
+    if level == 0 and option in (35, 36) and len(data) >= 8:
+        return (
+            f'{{imr_multiaddr=inet_addr("{_dotted(data[:4])}"),'
+            f' imr_interface=inet_addr("{_dotted(data[4:8])}")}}'
+        )
+    if level == 41 and option in (20, 21) and len(data) >= 20:
+        return (
+            f'{{inet_pton(AF_INET6, "{_inet6_text(data[:16])}", &ipv6mr_multiaddr),'
+            f" ipv6mr_interface={interface(_UINT.unpack_from(data, 16)[0])}}}"
+        )
+    return buffer_text(length, data, 32)
 
 
 def _error(value: int) -> str:

@@ -11,6 +11,7 @@ from gatherer.rendering.strace.args.memory import (
     Place,
     Render,
     buffer_text,
+    captured,
     key,
     string_text,
 )
@@ -24,33 +25,22 @@ _PATH_SHOWN = 4095
 _XATTR_MAX = 65536
 
 
-def path(place: Place) -> Render:
+@captured()
+def path(_place: Place, length: int, data: bytes, *_: object) -> str:
     """A path: never cut by the string size."""
-    index, wanted = place.index, place.key
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None:
-            return address(args[index])
-        length, data = found
-        if length <= min(len(data), _PATH_SHOWN):
-            return f'"{escape(data)}"'
-        return f'"{escape(data[:_PATH_SHOWN])}"...'
-
-    return render
+    if length <= min(len(data), _PATH_SHOWN):
+        return f'"{escape(data)}"'
+    return f'"{escape(data[:_PATH_SHOWN])}"...'
 
 
 def string(place: Place) -> Render:
     """A NUL-terminated string, cut at the string size."""
-    if place.length:
-        return buffer(place)
-    index, wanted, limit = place.index, place.key, place.limit
+    return buffer(place) if place.length else _ended_string(place)
 
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        return address(args[index]) if found is None else string_text(*found, limit)
 
-    return render
+@captured()
+def _ended_string(place: Place, length: int, data: bytes, *_: object) -> str:
+    return string_text(length, data, place.limit)
 
 
 _MOUNT_CHANGES = 0x1000 | 0x2000 | 0x20000 | 0x40000 | 0x80000 | 0x100000
@@ -70,21 +60,12 @@ def mount_string(place: Place) -> Render:
     return used
 
 
-def buffer(place: Place) -> Render:
+@captured()
+def buffer(place: Place, length: int, data: bytes, *_: object) -> str | None:
     """Bytes of a known length, cut at the string size."""
-    index, wanted, limit = place.index, place.key, place.limit
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None:
-            return address(args[index])
-        length, data = found
-        if length <= limit and len(data) == length:
-            return f'"{escape(data)}"'
-        text = buffer_text(length, data, limit)
-        return address(args[index]) if text is None else text
-
-    return render
+    if length <= place.limit and len(data) == length:
+        return f'"{escape(data)}"'
+    return buffer_text(length, data, place.limit)
 
 
 def attribute(place: Place) -> Render:
@@ -114,159 +95,92 @@ def attribute_value(place: Place) -> Render:
     return ended
 
 
-def hex_buffer(place: Place) -> Render:
+@captured()
+def hex_buffer(place: Place, length: int, data: bytes, *_: object) -> str:
     """Bytes of a known length, all in hexadecimal."""
-    index, wanted, limit = place.index, place.key, place.limit
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None:
-            return address(args[index])
-        length, data = found
-        return quote_hex(data[:limit]) + ("..." if length > limit else "")
-
-    return render
+    return quote_hex(data[: place.limit]) + ("..." if length > place.limit else "")
 
 
-def c_buffer(place: Place) -> Render:
+@captured()
+def c_buffer(place: Place, length: int, data: bytes, *_: object) -> str:
     """A path written by the kernel, its NUL counted in its length (getcwd)."""
-    index, wanted, limit = place.index, place.key, place.limit
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None:
-            return address(args[index])
-        length, data = found
-        text = quote(data.partition(b"\0")[0][:limit])
-        return f"{text}..." if length - 1 > limit else text
-
-    return render
+    text = quote(data.partition(b"\0")[0][: place.limit])
+    return f"{text}..." if length - 1 > place.limit else text
 
 
-def strings(place: Place) -> Render:
+@captured()
+def strings(
+    place: Place, count: int, pointers: bytes, args: Args, memory: Memory, *_: object
+) -> str:
     """Argv: its pointers are captured with it, so that one to nothing can be shown."""
     index, limit, word = place.index, place.limit, place.word
     at_entry = place.direction == "!"
-    head = place.key
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(head)
-        if found is None:
-            return address(args[index])
-        count, pointers = found
-        parts = []
-        for i in range(min(count, limit, STRINGS_MAX)):
-            element = memory.get(key(index, 1 + i, at_entry))
-            pointer = pointers[i * word : i * word + word]
-            if element is not None:
-                parts.append(string_text(*element, limit))
-            elif pointer:
-                parts.append(address(int.from_bytes(pointer, "little")))
-            else:
-                break
-        if count == UNKNOWN_LENGTH and pointers and len(parts) < limit:
-            end = args[index] + len(parts) * word
-            return f"[{', '.join(parts)}, ... /* {address(end & U64)} */]"
-        if count > len(parts):
-            parts.append("...")
-        return f"[{', '.join(parts)}]"
-
-    return render
+    parts = []
+    for i in range(min(count, limit, STRINGS_MAX)):
+        element = memory.get(key(index, 1 + i, at_entry))
+        pointer = pointers[i * word : i * word + word]
+        if element is not None:
+            parts.append(string_text(*element, limit))
+        elif pointer:
+            parts.append(address(int.from_bytes(pointer, "little")))
+        else:
+            break
+    if count == UNKNOWN_LENGTH and pointers and len(parts) < limit:
+        end = args[index] + len(parts) * word
+        return f"[{', '.join(parts)}, ... /* {address(end & U64)} */]"
+    if count > len(parts):
+        parts.append("...")
+    return f"[{', '.join(parts)}]"
 
 
-def string_count(place: Place) -> Render:
+@captured()
+def string_count(place: Place, length: int, data: bytes, args: Args, *_: object) -> str:
     """envp, abbreviated."""
-    index, wanted = place.index, place.key
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None:
-            return address(args[index])
-        count, more = found[0], ""
-        if count == UNKNOWN_LENGTH and len(found[1]) == 4:
-            count, more = int.from_bytes(found[1], "little"), ", unterminated"
-        return f"{address(args[index])} /* {count} var{'' if count == 1 else 's'}{more} */"
-
-    return render
+    count, more = length, ""
+    if count == UNKNOWN_LENGTH and len(data) == 4:
+        count, more = int.from_bytes(data, "little"), ", unterminated"
+    return f"{address(args[place.index])} /* {count} var{'' if count == 1 else 's'}{more} */"
 
 
-def entries(place: Place) -> Render:
+@captured()
+def entries(place: Place, length: int, _data: bytes, args: Args, *_: object) -> str:
     """Directory entries, abbreviated to their count."""
-    index, wanted = place.index, place.key
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None:
-            return address(args[index])
-        count = found[0]
-        return f"{address(args[index])} /* {count} entr{'y' if count == 1 else 'ies'} */"
-
-    return render
+    return f"{address(args[place.index])} /* {length} entr{'y' if length == 1 else 'ies'} */"
 
 
-def fixed_name(place: Place) -> Render:
+@captured()
+def fixed_name(_place: Place, _length: int, data: bytes, *_: object) -> str:
     """char[16] of a thread name."""
-    index, wanted = place.index, place.key
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None:
-            return address(args[index])
-        name, end, _ = found[1].partition(b"\0")
-        return quote(name) if end else f"{quote(name[:15])}..."
-
-    return render
+    name, end, _rest = data.partition(b"\0")
+    return quote(name) if end else f"{quote(name[:15])}..."
 
 
-def message_buffer(place: Place) -> Render:
+@captured()
+def message_buffer(place: Place, length: int, data: bytes, args: Args, *_: object) -> str | None:
     """Struct msgbuf: type and text."""
-    index, wanted, limit, word = place.index, place.key, place.limit, place.word
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None or len(found[1]) < word:
-            return address(args[index])
-        kind = int.from_bytes(found[1][:word], "little", signed=True)
-        text = buffer_text(max(found[0] - word, 0), found[1][word:], limit)
-        return f"{{mtype={kind}, mtext={text or address(args[index])}}}"
-
-    return render
+    if len(data) < place.word:
+        return None
+    kind = int.from_bytes(data[: place.word], "little", signed=True)
+    text = buffer_text(max(length - place.word, 0), data[place.word :], place.limit)
+    return f"{{mtype={kind}, mtext={text or address(args[place.index])}}}"
 
 
-def key_buffer(place: Place) -> Render:
+@captured()
+def key_buffer(place: Place, length: int, data: bytes, args: Args, *_: object) -> str | None:
     """What keyctl wrote: as much of it as fits, which may be less than there is."""
-    index, wanted, limit = place.index, place.key, place.limit
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None:
-            return address(args[index])
-        room = args[index + 1]
-        return buffer_text(min(found[0], room), found[1], limit) or address(args[index])
-
-    return render
+    return buffer_text(min(length, args[place.index + 1]), data, place.limit)
 
 
-def bare_character(place: Place) -> Render:
+@captured()
+def bare_character(_place: Place, _length: int, data: bytes, *_: object) -> str:
     """A single byte, printed as a string."""
-    index, wanted = place.index, place.key
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        return address(args[index]) if found is None else quote(found[1][:1])
-
-    return render
+    return quote(data[:1])
 
 
-def character(place: Place) -> Render:
+@captured()
+def character(_place: Place, _length: int, data: bytes, *_: object) -> str:
     """A single byte."""
-    index, wanted = place.index, place.key
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        return address(args[index]) if found is None else f"[{quote(found[1][:1])}]"
-
-    return render
+    return f"[{quote(data[:1])}]"
 
 
 KINDS: dict[str, Callable[[Place], Render]] = {

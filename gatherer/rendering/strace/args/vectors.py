@@ -12,6 +12,7 @@ from gatherer.rendering.strace.args.memory import (
     Render,
     array_text,
     buffer_text,
+    captured,
     key,
     overflows,
     whole,
@@ -78,23 +79,18 @@ def local_vector(place: Place) -> Render:
     return either
 
 
-def vector_addresses(place: Place) -> Render:
+@captured()
+def vector_addresses(place: Place, _length: int, data: bytes, args: Args, *_: object) -> str | None:
     """Struct iovec array of another process: addresses only."""
-    index, wanted, limit, word = place.index, place.key, place.limit, place.word
     count_at = int(place.length)
-
-    def render(args: Args, memory: Memory, _rval: int) -> str:
-        found = memory.get(wanted)
-        if found is None or overflows(args[index], args[count_at], 2 * word):
-            return address(args[index])
-        parts: list[str] = []
-        for base, length in WORD_PAIRS[word].iter_unpack(whole(found[1], 2 * word)):
-            if len(parts) == limit:
-                break
-            parts.append(f"{{iov_base={address(base)}, iov_len={length}}}")
-        return array_text(parts, args[count_at], limit, args[index], 2 * word)
-
-    return render
+    if overflows(args[place.index], args[count_at], 2 * place.word):
+        return None
+    parts: list[str] = []
+    for base, length in WORD_PAIRS[place.word].iter_unpack(whole(data, 2 * place.word)):
+        if len(parts) == place.limit:
+            break
+        parts.append(f"{{iov_base={address(base)}, iov_len={length}}}")
+    return array_text(parts, args[count_at], place.limit, args[place.index], 2 * place.word)
 
 
 KINDS: dict[str, Callable[[Place], Render]] = {
