@@ -60,20 +60,20 @@ def _choice(selector: int, mask: int, forms: dict[int, Form], default: Form) -> 
     return Form(row, entering, resumed)
 
 
-class Forms(dict[int, Form]):
-    """The forms of one ABI by system call number, compiled when first asked for.
+class Made(dict[int, _T]):
+    """Values by number, each made when first asked for.
 
     Args:
-        make: compiles one.
+        make: makes one.
     """
 
-    def __init__(self, make: Callable[[int], Form]) -> None:
+    def __init__(self, make: Callable[[int], _T]) -> None:
         super().__init__()
         self._make = make
 
-    def __missing__(self, nr: int) -> Form:
-        form = self[nr] = self._make(nr)
-        return form
+    def __missing__(self, number: int) -> _T:
+        made = self[number] = self._make(number)
+        return made
 
 
 class CallRenderer:
@@ -85,6 +85,9 @@ class CallRenderer:
 
     Attributes:
         descriptors: as given.
+        forms: by ABI and number; their functions may raise, `row` and the others do not.
+        rows: the function `row` of each form.
+        decoding: the same forms, compiled to decode all captures.
         undecoded: calls that were printed raw because their memory could not be made sense of.
     """
 
@@ -93,31 +96,10 @@ class CallRenderer:
         self.undecoded = 0
         self._kinds = KINDS if descriptors is None else descriptors.kinds(KINDS)
         self._limit = string_size
-        self._forms: dict[int, Forms] = {}
-        self._decoding: dict[int, Forms] = {}
-
-    def forms(self, abi: int) -> Forms:
-        """Returns the forms of an ABI, whose functions may raise; `row` does not.
-
-        Args:
-            abi: an `Abi`.
-        """
-        forms = self._forms.get(abi)
-        if forms is None:
-            rows = self.descriptors is None
-            forms = self._forms[abi] = Forms(lambda nr: self._compile(abi, nr, rows))
-        return forms
-
-    def decoding_forms(self, abi: int) -> Forms:
-        """Returns the forms of an ABI that decode all captures; what cannot be decoded raises.
-
-        Args:
-            abi: an `Abi`.
-        """
-        forms = self._decoding.get(abi)
-        if forms is None:
-            forms = self._decoding[abi] = Forms(lambda nr: self._compile(abi, nr, rows=False))
-        return forms
+        rows = descriptors is None
+        self.forms = Made(lambda abi: Made(lambda nr: self._compile(abi, nr, rows)))
+        self.rows = Made(lambda abi: Made(lambda nr: self.forms[abi][nr].row))
+        self.decoding = Made(lambda abi: Made(lambda nr: self._compile(abi, nr, rows=False)))
 
     def row(self, head: Head, captures: bytes, width: int) -> str:
         """Returns `name(arguments) = value`, with the ` = ` in this column or further right.
@@ -128,7 +110,7 @@ class CallRenderer:
             width: the column.
         """
         try:
-            return self.forms(head[_ABI])[head[_NR]].row(head, captures, width)
+            return self.forms[head[_ABI]][head[_NR]].row(head, captures, width)
         except Exception:
             return self._decoded(head, lambda form: form.row(head, captures, width))
 
@@ -140,7 +122,7 @@ class CallRenderer:
             captures: of the record.
         """
         try:
-            return self.forms(head[_ABI])[head[_NR]].resumed(head, captures)
+            return self.forms[head[_ABI]][head[_NR]].resumed(head, captures)
         except Exception:
             return self._decoded(head, lambda form: form.resumed(head, captures))
 
@@ -152,14 +134,14 @@ class CallRenderer:
             captures: of the record.
         """
         try:
-            return self.forms(head[_ABI])[head[_NR]].entering(head, captures)
+            return self.forms[head[_ABI]][head[_NR]].entering(head, captures)
         except Exception:
             return self._decoded(head, lambda form: form.entering(head, captures), returned=False)
 
     def _decoded(self, head: Head, text: Callable[[Form], _T], returned: bool = True) -> _T:
         """The text of a call whose captures alone are not enough for it, raw if nothing is."""
         try:
-            return text(self.decoding_forms(head[_ABI])[head[_NR]])
+            return text(self.decoding[head[_ABI]][head[_NR]])
         except Exception:
             # One call a decoder cannot take must not cost the log of a process.
             self.undecoded += returned  # each call once

@@ -163,28 +163,39 @@ class SequentialCalls:
     def _print(self, chunk: Chunk, last: int, out: list[str]) -> None:
         """Prints the calls of a chunk that end by `last`, until one overlaps the one before it."""
         captures, at = chunk.captures, chunk.at
-        forms, prefixes = self._calls.forms(chunk.heads[ABI]), self._prefixes
+        rows, prefixes = self._calls.rows[chunk.heads[ABI]], self._prefixes
         append, before = out.append, len(out)
         # All times are relative to the second they are in: small numbers are cheaper.
         base, floor, until = -FAR, self._floor + FAR, 0
         prefix, pad, former = "", 0, -1
         for head in HEAD.iter_unpack(memoryview(chunk.heads)[chunk.index * HEAD_SIZE :]):
-            start, duration, tid, length = head[0], head[1], head[9], head[14]
-            rel = start - base
+            rel = head[0] - base
+            tid = head[9]
             if not 0 <= rel < SECOND:
                 floor += base
-                base = prefixes.move(start)
-                rel, floor, until = start - base, floor - base, last - base
+                base = prefixes.move(head[0])
+                rel, floor, until = head[0] - base, floor - base, last - base
                 if rel >= SECOND or (rel == floor and tid < former):
                     break
                 former = -1
-            end = rel + duration
-            if rel < floor or (rel == floor and tid < former) or end > until or duration >= SECOND:
+            if rel < floor or (rel == floor and tid < former):
                 break
+            duration = head[1]
+            end = rel + duration
+            if end > until:
+                break
+            took = duration // 1000
+            if took < 4096:
+                tail = DURATIONS[took]
+            elif duration < SECOND:
+                tail = duration_text(duration)
+            else:
+                break  # it prints on two lines
             floor = end
             if tid != former:
                 former = tid
                 prefix, pad = prefixes[tid]
+            length = head[14]
             if length:
                 begin = at
                 at += length
@@ -192,13 +203,11 @@ class SequentialCalls:
             else:
                 held = b""
             try:
-                text = forms[head[11]].row(head, held, pad)
+                text = rows[head[11]](head, held, pad)
             except Exception:
                 # What a decoder cannot take is rendered as far as it can be.
                 text = self._calls.row(head, held, pad)
             micros = rel // 1000
-            took = duration // 1000
-            tail = DURATIONS[took] if took < 4096 else duration_text(duration)
             append(f"{prefix}{THOUSANDS[micros // 1000]}{MICROSECONDS[micros % 1000]}{text}{tail}")
         count = len(out) - before
         if count:

@@ -18,10 +18,11 @@ from gatherer.rendering.strace.args.memory import decode
 from gatherer.rendering.strace.calls.call import CallRenderer
 from gatherer.rendering.strace.calls.compiler import Head
 from gatherer.rendering.strace.lines import notes
+from gatherer.rendering.strace.lines.entry import END, Entry, packed, record_of
 from gatherer.rendering.strace.lines.execs import Execs
 from gatherer.rendering.strace.lines.notes import MODES, NATIVE
 from gatherer.rendering.strace.lines.signals import ended_line, signal_line, stopped_line
-from gatherer.rendering.strace.lines.stamps import COLUMN, FAR, SECOND, duration_text
+from gatherer.rendering.strace.lines.stamps import COLUMN, DURATIONS, SECOND, duration_text
 from hg_shared.records import HEAD, Abi, Kind, Record
 
 _PRINTED = frozenset(
@@ -41,19 +42,7 @@ FOREVER = 1 << 64
 # Calls of a process that may be open at one time; pid_max is 4 million for all of a node.
 MAX_OPEN = 1 << 16
 
-Entry = tuple[int, int, int, Head, bytes]
-"""A record that is to be printed: time, thread id, place among all that were taken, head and
-captures; the time is its start, of a call that was printed as unfinished its end."""
-
-
-_END: Entry = (FAR, 0, 0, (0,) * 15, b"")
-"""What follows the last record."""
 _EXEC, _NATIVE = int(Kind.EXEC), int(Abi.AARCH64)
-
-
-def _record(entry: Entry) -> Record:
-    head = entry[3]
-    return Record(*head[:3], head[3:9], *head[9:14], entry[4])  # type: ignore[arg-type, call-arg]
 
 
 class Timeline:
@@ -119,8 +108,7 @@ class Timeline:
         if any(entry[3][12] for entry in self._waiting):
             return None
         waiting, self._waiting = self._waiting, []
-        heads = b"".join([HEAD.pack(*entry[3]) for entry in waiting])
-        return heads, b"".join([entry[4] for entry in waiting])
+        return packed(waiting)
 
     def finish(self) -> None:
         """Prints everything that was held back; calls that did not return stay unfinished."""
@@ -153,7 +141,7 @@ class Timeline:
                 self._take_other(entry)
                 continue
             if table is not None:
-                table.take(_record(entry))
+                table.take(record_of(entry))
             if tid in shown or (announced and (tid, start) in announced):
                 self._take_return(entry)
             else:
@@ -174,7 +162,7 @@ class Timeline:
         elif kind in _PRINTED:
             self._waiting.append(entry)
             if kind == Kind.EXEC:
-                self._execs.take(_record(entry))
+                self._execs.take(record_of(entry))
 
     def _take_return(self, entry: Entry) -> None:
         """Adds a return whose call may have been announced, or printed, before."""
@@ -209,9 +197,9 @@ class Timeline:
         self._drop_returned()
         waiting, ends, narrow = self._waiting, self._ends, self._narrow
         waiting.sort()
-        waiting.append(_END)
+        waiting.append(END)
         calls, prefix, out, table = self._calls, self._prefix, self._out, self._table
-        at, abi, forms = 0, -1, calls.forms(Abi.X86_64)
+        at, abi, rows = 0, -1, calls.rows[Abi.X86_64]
         while True:
             entry = waiting[at]
             start, tid, _, head, captures = entry
@@ -224,7 +212,7 @@ class Timeline:
                 self._describe(start, entry)
             if head[13] != abi:
                 abi = head[13]
-                forms = calls.forms(abi)
+                rows = calls.rows[abi]
             if abi > _NATIVE or narrow:
                 self._note_mode(entry)
             duration = head[1]
@@ -241,15 +229,25 @@ class Timeline:
                 before = prefix(start, tid)
                 width = COLUMN - len(before)
                 try:
-                    text = forms[head[11]].row(head, captures, width)
+                    text = rows[head[11]](head, captures, width)
                 except Exception:
                     # What a decoder cannot take is rendered as far as it can be.
                     text = calls.row(head, captures, width)
-                out.append(f"{before}{text}{duration_text(duration)}")
+                took = duration // 1000
+                out.append(
+                    f"{before}{text}{DURATIONS[took] if took < 4096 else duration_text(duration)}"
+                )
             elif following[3][12] == _EXEC and self._defer_exec(
                 entry, following, at + 1, watermark
             ):
                 continue
+            elif not head[12]:
+                if end > watermark and not self._interrupted(start, following, watermark):
+                    break
+                text = calls.entering(head, captures)
+                caller = self._execs.caller(tid, start, end)
+                out.append(f"{prefix(start, caller)}{text} <unfinished ...>\n")
+                self._push(entry)
             elif not self._print_other(entry, following, watermark):
                 break
             at += 1
@@ -302,27 +300,22 @@ class Timeline:
             self._returned.clear()
 
     def _print_other(self, entry: Entry, following: Entry, watermark: int) -> bool:
-        """Prints what is not a whole call; returns False to wait for what follows."""
+        """Prints what is no finished call; returns False to wait for what follows."""
         start, tid, _, head, _ = entry
         kind = head[12]
-        if kind == Kind.SYSCALL:
-            if start + head[1] > watermark and not self._interrupted(start, following, watermark):
-                return False
-            self._unfinished(entry, self._execs.caller(tid, start, start + head[1]))
-            self._push(entry)
-        elif kind == Kind.IN_FLIGHT:
+        if kind == Kind.IN_FLIGHT:
             return self._print_open(entry, following, watermark)
-        elif kind == Kind.EXITED:
+        if kind == Kind.EXITED:
             self._end_open(start, tid)
             self._narrow.pop(tid, None)
             self._line(start, tid, ended_line(head[2]))
         elif kind == Kind.EXEC:
-            self._executed(_record(entry))
+            self._executed(record_of(entry))
         elif kind == Kind.DETACHED:
             self._open.pop(tid, None)
         else:
             text, of_process = _NOTES[kind]
-            self._line(start, self._pid or tid if of_process else tid, text(_record(entry)))
+            self._line(start, self._pid or tid if of_process else tid, text(record_of(entry)))
         return True
 
     def _print_open(self, entry: Entry, following: Entry, watermark: int) -> bool:
@@ -409,7 +402,7 @@ class Timeline:
         table, descriptors = self._table, self._calls.descriptors
         if table is not None and descriptors is not None:
             table.advance(time)
-            descriptors.begin(table, _record(entry))
+            descriptors.begin(table, record_of(entry))
 
     def _line(self, time: int, tid: int, text: str, end: str = "") -> None:
         """Appends a line; what stands behind a call starts in column 40 at the earliest."""

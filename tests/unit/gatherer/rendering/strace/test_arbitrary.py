@@ -92,7 +92,7 @@ def test_a_call_is_printable_and_its_parts_fit(seed: int) -> None:
 def test_both_back_ends_print_every_call_alike_whatever_was_captured(abi: int, size: int) -> None:
     random = Random(size)
     rows, decoded = CallRenderer(), CallRenderer()
-    decoded.forms = decoded.decoding_forms  # type: ignore[method-assign]
+    decoded.forms = decoded.decoding
     for nr in call_numbers(abi):
         data = random.randbytes(size)
         captured = b"".join(

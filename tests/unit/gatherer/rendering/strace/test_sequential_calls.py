@@ -286,7 +286,7 @@ def test_texts_that_are_remembered_are_bounded() -> None:
             for data in [n.to_bytes(4, "little").rjust(size, b"-")]
         ]
         assert lines.feed_rows(*packed(steps), 10**9).count(b"\n") == count
-    row = calls.forms(Abi.X86_64)[NR["write"]].row
+    row = calls.forms[Abi.X86_64][NR["write"]].row
     texts = row.__globals__["f1"]
     assert 0 < len(texts) <= TEXTS_MAX
     assert max(map(len, texts)) <= CAPTURE_MAX
