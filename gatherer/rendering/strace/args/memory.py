@@ -74,10 +74,12 @@ def captured(least: int = 0) -> Callable[[Text], Callable[[Place], Render]]:
 
             def render(args: Args, memory: Memory, rval: int) -> str:
                 found = memory.get(wanted)
-                if found is not None and len(found[1]) >= least:
-                    shown = text(place, *found, args, memory, rval)
-                    if shown is not None:
-                        return shown
+                if found is not None:
+                    length, data = found
+                    if len(data) >= least:
+                        shown = text(place, length, data, args, memory, rval)
+                        if shown is not None:
+                            return shown
                 return address(args[index])
 
             return render
