@@ -22,37 +22,12 @@ from gatherer.kube.exec.channels import (
     ExecInterrupted,
     StreamData,
 )
-from gatherer.probe.interpreters import ExecStreams, Interpreter, OpenExec, interrupted
+from gatherer.probe.interpreters import Interpreter
+from gatherer.probe.run_command import ExecStreams, OpenExec, StderrTail, interrupted
 from gatherer.text import one_line
 from hg_shared import mark
 
 _START_TIMEOUT = 120.0  # seconds, for 0.1 to 1 MB over a slow link
-_MAX_STDERR = 8 * 1024  # bytes kept
-
-
-class StderrTail:
-    """The last lines of a stderr, made safe to print."""
-
-    def __init__(self) -> None:
-        self._data = bytearray()
-
-    def add(self, data: bytes) -> None:
-        """Takes more of it; the oldest bytes beyond 8 KiB are dropped."""
-        self._data += data
-        del self._data[:-_MAX_STDERR]
-
-    def remove(self, line: bytes) -> bool:
-        """Takes a line out, once. Returns whether it was there."""
-        start = self._data.find(line)
-        if start >= 0:
-            del self._data[start : start + len(line)]
-        return start >= 0
-
-    @property
-    def text(self) -> str:
-        """Its lines without control characters."""
-        lines = self._data.decode("utf-8", "replace").splitlines()
-        return "\n".join(filter(None, map(one_line, lines)))
 
 
 @dataclass(frozen=True)

@@ -38,13 +38,8 @@ from gatherer.inject.portable_python_upload import PortablePythonUploader
 from gatherer.kube.objects.models import Container, Pod
 from gatherer.probe.container_probe import PROBE_SECONDS, glance_inside, look_inside
 from gatherer.probe.facts import ContainerFacts, Memory
-from gatherer.probe.interpreters import (
-    ExecStreams,
-    Interpreter,
-    OpenExec,
-    find_python,
-    locate_python,
-)
+from gatherer.probe.interpreters import Interpreter, find_python, locate_python
+from gatherer.probe.run_command import ExecStreams, OpenExec
 from gatherer.target.values import HunterImage
 from gatherer.text import byte_count
 from gatherer.timeouts import within

@@ -24,7 +24,7 @@ from pathlib import PurePosixPath
 
 from gatherer.errors import DeployError
 from gatherer.guest.receive_python import JOIN
-from gatherer.inject.exec_start import StartedHunter, StderrTail, program_text, send_and_watch
+from gatherer.inject.exec_start import StartedHunter, program_text, send_and_watch
 from gatherer.inject.portable_python import LOADER, PROGRAM, PortablePython
 from gatherer.kube.answers import exec_error
 from gatherer.kube.exec.channels import (
@@ -35,7 +35,8 @@ from gatherer.kube.exec.channels import (
     ExecInterrupted,
     StreamData,
 )
-from gatherer.probe.interpreters import ExecStreams, Interpreter, OpenExec, interrupted
+from gatherer.probe.interpreters import Interpreter
+from gatherer.probe.run_command import ExecStreams, OpenExec, StderrTail, finish, interrupted
 from gatherer.text import one_line
 from gatherer.timeouts import within
 from hg_shared import mark
@@ -305,36 +306,13 @@ async def _run(
         await streams.aclose()
         script = f"head -c {len(data)}|{{ {script}\n}};exit $?"
         streams = await open_exec(_in_shell(shell, script), True)
-    output, said = bytearray(), StderrTail()
-    sending = asyncio.ensure_future(_feed(streams, data))
-    try:
-        while True:
-            event = await streams.receive()
-            if isinstance(event, StreamData):
-                if event.channel == STDOUT:
-                    output += event.data
-                else:
-                    said.add(event.data)
-            elif isinstance(event, ExecInterrupted):
-                raise interrupted(event)
-            elif isinstance(event, ExecFailed):
-                raise exec_error(event.status, shell)
-            elif isinstance(event, ExecExited):
-                if event.code == 0:
-                    return bytes(output)
-                words = one_line(said.text) or f"exit code {event.code}"
-                raise DeployError(
-                    f"a Python could not be brought into {container}: {words}",
-                    "use --inject ephemeral, or mount an emptyDir with room for 20 MiB at /tmp",
-                )
-    finally:
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
-        await streams.aclose()
-
-
-async def _feed(streams: ExecStreams, data: bytes | None) -> None:
-    if data is not None:
-        await streams.send_stdin(data)
-        if streams.can_close_stdin:
-            await streams.close_stdin()
+    done = await finish(streams, data)
+    if isinstance(done.end, ExecFailed):
+        raise exec_error(done.end.status, shell)
+    if done.end.code == 0:
+        return done.stdout
+    reason = one_line(done.stderr) or f"exit code {done.end.code}"
+    raise DeployError(
+        f"a Python could not be brought into {container}: {reason}",
+        "use --inject ephemeral, or mount an emptyDir with room for 20 MiB at /tmp",
+    )

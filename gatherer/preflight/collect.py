@@ -23,7 +23,7 @@ from gatherer.preflight.checks.rights import RIGHTS, missing
 from gatherer.preflight.target_facts import TargetFacts, TargetRef
 from gatherer.probe.container_probe import PROBE_SECONDS, look_inside
 from gatherer.probe.facts import ContainerFacts
-from gatherer.probe.interpreters import ExecStreams, OpenExec
+from gatherer.probe.run_command import ExecStreams, OpenExec
 from gatherer.timeouts import within
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """The probe: what is seen inside a container before anything is brought there.
 
-`program` is what runs in it, `output` reads what that prints, `facts` holds it (pure).
+`run_command` runs a command, `program` is what runs, `output` reads what that prints, `facts`
+holds it (pure).
 
 Not here: what follows from the facts (`inject.plan`, `preflight`).
 """

@@ -4,32 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from gatherer.kube.answers import exec_error, is_refused_program
-from gatherer.kube.exec.channels import STDOUT, ExecExited, ExecFailed, ExecInterrupted, StreamData
+from gatherer.kube.exec.channels import ExecExited
 from gatherer.probe.facts import ContainerFacts, Memory
-from gatherer.probe.interpreters import CANDIDATES, SHELLS, OpenExec, interrupted
+from gatherer.probe.interpreters import CANDIDATES, SHELLS
 from gatherer.probe.output import glance, interior
 from gatherer.probe.program import glance_script, python_program, shell_script
+from gatherer.probe.run_command import OpenExec, run_command
 from gatherer.text import one_line
 
-if TYPE_CHECKING:
-    pass
-
-
 PROBE_SECONDS = 60.0
-_MAX_OUTPUT = 8 << 20  # bytes: a thousand processes and as many mounts are 1 MB
 _MAX_REFUSED = 200  # characters
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """What a program that was run in the container came to.
+    """The result of a program that was run in the container.
 
     Attributes:
         output: its stdout.
-        refused: the runtime's words when it could not be run, empty when it was.
+        refused: the runtime's message when it could not be run, empty when it was.
     """
 
     output: bytes = b""
@@ -73,23 +68,11 @@ async def _run(open_exec: OpenExec, command: Sequence[str]) -> _Answer:
         ExecError: the channel broke, or the container has ended.
         ApiError: the API server refused the exec.
     """
-    streams = await open_exec(command, False)
-    output = bytearray()
-    try:
-        while True:
-            event = await streams.receive()
-            if isinstance(event, StreamData):
-                if event.channel == STDOUT and len(output) < _MAX_OUTPUT:
-                    output += event.data
-            elif isinstance(event, ExecExited):
-                return _Answer(output=bytes(output))
-            elif isinstance(event, ExecFailed):
-                if not is_refused_program(event.status):
-                    raise exec_error(event.status, command[0])
-                words = exec_error(event.status, command[0]).cause.rpartition(": unknown")[0]
-                words = words or exec_error(event.status, command[0]).cause
-                return _Answer(refused=one_line(words)[-_MAX_REFUSED:])
-            elif isinstance(event, ExecInterrupted):
-                raise interrupted(event)
-    finally:
-        await streams.aclose()
+    done = await run_command(open_exec, command)
+    if isinstance(done.end, ExecExited):
+        return _Answer(output=done.stdout)
+    error = exec_error(done.end.status, command[0])
+    if not is_refused_program(done.end.status):
+        raise error
+    reason = error.cause.rpartition(": unknown")[0] or error.cause
+    return _Answer(refused=one_line(reason)[-_MAX_REFUSED:])

@@ -1,26 +1,16 @@
-"""Which Python of a container hunter can run on.
-
-Nothing here knows where the exec comes from: an `OpenExec` starts a command in the container.
-"""
+"""The Pythons of a container, and the one that hunter can run on."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from gatherer.errors import DeployError, ExecError
+from gatherer.errors import DeployError
 from gatherer.kube.answers import exec_error, is_refused_program
-from gatherer.kube.exec.channels import (
-    STDOUT,
-    ExecEvent,
-    ExecExited,
-    ExecFailed,
-    ExecInterrupted,
-    StreamData,
-)
+from gatherer.kube.exec.channels import ExecExited, ExecFailed
+from gatherer.probe.run_command import OpenExec, run_command
 from gatherer.text import one_line
 from hg_shared import mark
 
@@ -48,7 +38,6 @@ _GLOBS = (
 )
 
 _PROBE_TIMEOUT = 60.0  # seconds
-_MAX_PROBE_OUTPUT = 64 * 1024  # bytes
 
 # Runs on Python 2 too, so that an old one can be named. Exit code 0: hunter can run on it.
 _PROBE = mark.PYTHON + (
@@ -76,35 +65,6 @@ _LOCATE_SCRIPT = (
     "done\n"
     ":"
 )
-
-
-class ExecStreams(Protocol):
-    """A command that runs in the container, as `gatherer.kube.exec.session` gives it."""
-
-    @property
-    def can_close_stdin(self) -> bool:
-        """Whether `close_stdin` works."""
-        ...
-
-    async def receive(self) -> ExecEvent:
-        """Returns the next event, an `ExecEnd` last."""
-        ...
-
-    async def send_stdin(self, data: bytes) -> None:
-        """Writes to its stdin."""
-        ...
-
-    async def close_stdin(self) -> None:
-        """Half-closes its stdin."""
-        ...
-
-    async def aclose(self) -> None:
-        """Drops it."""
-        ...
-
-
-OpenExec = Callable[[Sequence[str], bool], Awaitable[ExecStreams]]
-"""Starts a command in the container; the second argument says whether it gets a stdin."""
 
 
 @dataclass(frozen=True)
@@ -157,12 +117,12 @@ async def locate_python(open_exec: OpenExec) -> str:
         ApiError: the API server refused the exec.
     """
     for shell in SHELLS:
-        end, output = await _run(open_exec, (shell, "-c", _LOCATE_SCRIPT))
-        if isinstance(end, ExecExited):
-            found = output.decode("utf-8", "surrogateescape").strip()
+        done = await run_command(open_exec, (shell, "-c", _LOCATE_SCRIPT))
+        if isinstance(done.end, ExecExited):
+            found = done.stdout.decode("utf-8", "surrogateescape").strip()
             return found if re.fullmatch(r"/\S.{0,4094}", found) else ""
-        if not is_refused_program(end.status):
-            raise exec_error(end.status, shell)
+        if not is_refused_program(done.end.status):
+            raise exec_error(done.end.status, shell)
     found_directly = await _probe_directly(open_exec)
     return next((one.path for one in found_directly if one.usable), "")
 
@@ -175,46 +135,26 @@ async def _probe(open_exec: OpenExec) -> list[Interpreter]:
 async def _probe_with_shell(open_exec: OpenExec) -> list[Interpreter] | None:
     """Asks a shell of the container; None when it has none that can be run."""
     for shell in SHELLS:
-        end, output = await _run(open_exec, (shell, "-c", _PROBE_SCRIPT))
-        if isinstance(end, ExecFailed):
-            if is_refused_program(end.status):
+        done = await run_command(open_exec, (shell, "-c", _PROBE_SCRIPT))
+        if isinstance(done.end, ExecFailed):
+            if is_refused_program(done.end.status):
                 continue
-            raise exec_error(end.status, shell)
-        return parse_interpreters(output)
+            raise exec_error(done.end.status, shell)
+        return parse_interpreters(done.stdout)
     return None
 
 
 async def _probe_directly(open_exec: OpenExec) -> list[Interpreter]:
     found: list[Interpreter] = []
     for candidate in CANDIDATES:
-        end, output = await _run(open_exec, (candidate, "-B", "-E", "-S", "-c", _PROBE, candidate))
-        if isinstance(end, ExecExited):
-            found += parse_interpreters(output)
+        done = await run_command(open_exec, (candidate, "-B", "-E", "-S", "-c", _PROBE, candidate))
+        if isinstance(done.end, ExecExited):
+            found += parse_interpreters(done.stdout)
             if any(interpreter.usable for interpreter in found):
                 break
-        elif not is_refused_program(end.status):
-            raise exec_error(end.status, candidate)
+        elif not is_refused_program(done.end.status):
+            raise exec_error(done.end.status, candidate)
     return found
-
-
-async def _run(
-    open_exec: OpenExec, command: Sequence[str]
-) -> tuple[ExecExited | ExecFailed, bytes]:
-    """Runs a short command to its end."""
-    streams = await open_exec(command, False)
-    output = bytearray()
-    try:
-        while True:
-            event = await streams.receive()
-            if isinstance(event, StreamData):
-                if event.channel == STDOUT and len(output) < _MAX_PROBE_OUTPUT:
-                    output += event.data
-            elif isinstance(event, ExecInterrupted):
-                raise interrupted(event)
-            elif isinstance(event, (ExecExited, ExecFailed)):
-                return event, bytes(output)
-    finally:
-        await streams.aclose()
 
 
 def parse_interpreters(output: bytes) -> list[Interpreter]:
@@ -256,12 +196,4 @@ def choose_interpreter(found: Sequence[Interpreter], container: str) -> Interpre
     raise DeployError(
         f"the Python of {container} is too old: {listed}",
         f"hunter needs CPython {wanted} or later in the container's image",
-    )
-
-
-def interrupted(end: ExecInterrupted) -> ExecError:
-    """Returns the error for a channel that ended without a status."""
-    return ExecError(
-        f"the exec channel ended without a status: {end.reason}",
-        "check the network and whether the container still runs, and try again",
     )

@@ -8,14 +8,11 @@ from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gatherer.errors import DeployError, ExecError
 from gatherer.guest import receive_hunter, receive_python
 from gatherer.inject.exec_start import (
     StartedHunter,
-    StderrTail,
     bootstrap_text,
     program_text,
     start_error,
@@ -33,11 +30,11 @@ from gatherer.kube.exec.channels import (
 from gatherer.kube.objects.models import Status
 from gatherer.probe.interpreters import (
     CANDIDATES,
-    ExecStreams,
     Interpreter,
     find_python,
     locate_python,
 )
+from gatherer.probe.run_command import ExecStreams
 from gatherer.target import values
 from hg_shared import mark
 
@@ -258,15 +255,6 @@ def test_a_shell_that_finds_no_python() -> None:
 def test_a_runtime_that_fails_otherwise_is_not_taken_for_a_missing_shell() -> None:
     failed = ExecFailed(Status(success=False, message="container not running"))
     assert "container not running" in refusal(Script(lambda command: [failed]))
-
-
-@given(st.lists(st.binary(max_size=5000), max_size=8))
-def test_stderr_is_kept_bounded_and_printable(parts: list[bytes]) -> None:
-    tail = StderrTail()
-    for part in parts:
-        tail.add(part)
-    assert len(tail.text) <= 8 * 1024
-    assert all(line.isprintable() for line in tail.text.split("\n"))
 
 
 def test_a_failed_start_of_the_interpreter_itself() -> None:

@@ -12,13 +12,14 @@ import pytest
 
 from gatherer.errors import DeployError, Forbidden
 from gatherer.inject import injector as module
-from gatherer.inject.exec_start import StartedHunter, StderrTail
+from gatherer.inject.exec_start import StartedHunter
 from gatherer.inject.injector import InjectedHunter, Injector
 from gatherer.inject.plan import InjectionConfig
 from gatherer.inject.portable_python import PortablePython
 from gatherer.kube.objects.models import Container, ContainerState, Pod
 from gatherer.probe.facts import ContainerFacts, Memory, Process, WritableDir
-from gatherer.probe.interpreters import ExecStreams, Interpreter
+from gatherer.probe.interpreters import Interpreter
+from gatherer.probe.run_command import ExecStreams, StderrTail
 from gatherer.target.values import HunterImage
 from hg_shared.rights import Rights
 
