@@ -17,8 +17,8 @@ from random import Random
 from typing import Any
 
 import pytest
-from gatherer.capture.session import RendererFactory
 
+from gatherer.capture.hunter_session import RendererFactory
 from gatherer.config import CaptureConfig
 from gatherer.rendering.worker_client import RendererProcess
 from tests.cluster.captures import assert_nothing_left
