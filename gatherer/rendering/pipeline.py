@@ -334,7 +334,7 @@ class Rendering:
             self._check(frame, batch)
         except WireError as error:
             # What it held is missing before the next batch of its source.
-            self.accounts.damage.note(place_of(frame, error))
+            self.accounts.damage.record(place_of(frame, error))
             return
         missing, repeated = self.accounts.place(batch)
         if missing:
@@ -359,7 +359,7 @@ class Rendering:
             )
         if undeclared:
             words = f"{counted(undeclared, 'record')} of processes that hunter never declared"
-            self.accounts.damage.note(f"frame {frame.seq}: {words}")
+            self.accounts.damage.record(f"frame {frame.seq}: {words}")
 
     def _check(self, frame: Frame, batch: Batch) -> None:
         """Looks at what decoding a batch does not; records of unknown kinds are left out of logs.
@@ -374,7 +374,7 @@ class Rendering:
             unknown = batch.heads[offset::HEAD_SIZE].translate(None, known)
             if unknown:
                 words = f"{counted(len(unknown), 'record')} of the unknown {noun} {unknown[0]}"
-                accounts.damage.note(f"frame {frame.seq}: {words}")
+                accounts.damage.record(f"frame {frame.seq}: {words}")
 
     def _take_notes(self, ordinal: int, records: ProcessRecords) -> int:
         """Takes what is told about the stream itself, and returns how many records that is."""

@@ -22,7 +22,7 @@ class Damage:
     places: int = 0
     named: list[str] = field(default_factory=list)
 
-    def note(self, text: str) -> None:
+    def record(self, text: str) -> None:
         """Takes one more place.
 
         Args:
@@ -33,7 +33,7 @@ class Damage:
             self.named.append(text)
 
     def copy(self) -> Damage:
-        """Returns a copy that later notes do not change."""
+        """Returns a copy that does not change with it."""
         return Damage(self.places, list(self.named))
 
     def __add__(self, other: Damage) -> Damage:

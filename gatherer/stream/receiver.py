@@ -93,7 +93,7 @@ class Receiver:
 
     def _take(self) -> list[Arrival]:
         for error in self._decoder.errors:
-            self.damage.note(str(error))
+            self.damage.record(str(error))
         self._decoder.errors.clear()
         return self._arrivals(self._decoder.frames_received())
 
@@ -107,43 +107,50 @@ class Receiver:
 
     def _arrival(self, frame: Frame) -> Arrival | None:
         if self.hello is None and frame.type != FrameType.HELLO:
-            if self.loading and frame.type == FrameType.HEARTBEAT:
-                return None
-            self.damage.note(f"a frame of type {frame.type} came before the Hello")
+            if not (self.loading and frame.type == FrameType.HEARTBEAT):
+                self.damage.record(f"a frame of type {frame.type} came before the Hello")
             return None
-        if frame.seq:
-            if frame.seq <= self.last_seq:
-                self.repeated_frames += 1
-                return None
-            if frame.seq - self.last_seq > MAX_JUMP:
-                self.damage.note(f"sequence number {frame.seq} after {self.last_seq}")
-                return None
-            self.missing_frames += frame.seq - self.last_seq - 1
-            self.last_seq = frame.seq
-        message: Message | None = None
-        if frame.type != FrameType.RECORDS:
-            if frame.type not in MESSAGE_TYPES or frame.type >= FrameType.ACK:
-                self.unknown_frames += 1
-                return Arrival(frame, None)
-            try:
-                content = decode(frame)
-            except UnsupportedVersion:
-                raise
-            except WireError as error:
-                self.damage.note(place_of(frame, error))
-                # It keeps its place in the spool: another version may read more of it.
-                return Arrival(frame, None)
-            assert content is None or not isinstance(content, tuple)
-            message = content
-            if isinstance(message, Hello):
-                if message.loading and not frame.seq and self.hello is None:
-                    self.loading = True
-                    return None
-                if self.hello is not None or message.loading:
-                    self.damage.note("a second Hello")
-                    return None
-                self.hello = message
+        if frame.seq and not self._follows(frame.seq):
+            return None
+        if frame.type == FrameType.RECORDS:
+            return Arrival(frame, None)
+        if frame.type not in MESSAGE_TYPES or frame.type >= FrameType.ACK:
+            self.unknown_frames += 1
+            return Arrival(frame, None)
+        try:
+            message = decode(frame)
+        except UnsupportedVersion:
+            raise
+        except WireError as error:
+            self.damage.record(place_of(frame, error))
+            # It keeps its place in the spool: another version may read more of it.
+            return Arrival(frame, None)
+        assert not isinstance(message, tuple)
+        if isinstance(message, Hello) and not self._is_first(message, frame.seq):
+            return None
         return Arrival(frame, message)
+
+    def _follows(self, seq: int) -> bool:
+        """Takes a frame's place in the sequence; whether it has one."""
+        if seq <= self.last_seq:
+            self.repeated_frames += 1
+            return False
+        if seq - self.last_seq > MAX_JUMP:
+            self.damage.record(f"sequence number {seq} after {self.last_seq}")
+            return False
+        self.missing_frames += seq - self.last_seq - 1
+        self.last_seq = seq
+        return True
+
+    def _is_first(self, hello: Hello, seq: int) -> bool:
+        if hello.loading and not seq and self.hello is None:
+            self.loading = True
+            return False
+        if self.hello is not None or hello.loading:
+            self.damage.record("a second Hello")
+            return False
+        self.hello = hello
+        return True
 
 
 def place_of(frame: Frame, error: WireError) -> str:
