@@ -62,6 +62,7 @@ class PythonLoop(SyscallLoop):
         super().__init__(context)
         options, reader = context.options, context.reader
         self.queue = self._records = RecordQueue(options.source, options.buffer_bytes)
+        self._limit, self._pread = options.string_size, self._kernel.pread
         self._steps = _steps(reader.abi, options.decode_fds)
         self._entered: Dict[int, Entered] = {}
         self._leaving: Set[int] = set()
@@ -227,14 +228,14 @@ class PythonLoop(SyscallLoop):
     def _read_exit(self, tid: int, tracee: Tracee, begun: Entered, rval: int, step: Step) -> bytes:
         """Reads what a call leaves behind; the commonest forms with one read and no plan."""
         _, _, code, arg, length_arg = step
-        call, limit = begun[1], self._options.string_size
+        call, limit = begun[1], self._limit
         at = call[2 + arg]
         try:
             if code == _PATH:
                 if not at:
                     return begun[2]
                 room = 4096 - (at & 4095)
-                text = self._kernel.pread(tracee.memory, 256 if room > 256 else room, at)
+                text = self._pread(tracee.memory, 256 if room > 256 else room, at)
                 end = text.find(b"\0")
                 if end >= 0:
                     return CAPTURE.pack(arg, 0, end, end) + text[:end]
@@ -242,7 +243,7 @@ class PythonLoop(SyscallLoop):
                 length = rval if code == _BUF_RET else call[2 + length_arg]
                 if not at or length < 0:
                     return begun[2]
-                text = self._kernel.pread(tracee.memory, length if length < limit else limit, at)
+                text = self._pread(tracee.memory, length if length < limit else limit, at)
                 if length > UNKNOWN_LENGTH:
                     length = UNKNOWN_LENGTH
                 return CAPTURE.pack(arg, 0, len(text), length) + text
