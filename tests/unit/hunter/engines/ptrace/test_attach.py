@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from typing import Dict
+from typing import Dict, List
 
 import pytest
 
 from hunter.engines.ptrace import requests
+from hunter.errors import FewFiles
 from tests.unit.hunter.engines.ptrace.scripted_stops import OTHER, PID, THIRD, Machine, interrupted
 
 
@@ -76,6 +77,29 @@ def test_a_process_that_is_gone_is_a_notice(machine: Machine) -> None:
     machine.engine.run()
     (event,) = machine.engine.events()
     assert (event.kind, event.text) == ("attach_failed", f"process {PID} is gone")
+    assert machine.open_files == set()
+
+
+@pytest.mark.parametrize("listed", [0, 1])
+def test_no_descriptor_for_a_listing_of_threads_leaves_nothing_open(
+    machine: Machine, listed: int
+) -> None:
+    """Without one thread the process is refused; with some it is traced, and let go like others."""
+    listings = [[PID]] * listed
+
+    def thread_ids(pid: int) -> List[int]:
+        if not listings:
+            raise FewFiles("no more files")
+        return listings.pop()
+
+    machine.thread_ids = thread_ids  # type: ignore[method-assign]
+    machine.script = [interrupted(PID)] * listed
+    machine.engine.attach(1, PID)
+    machine.engine.stop()
+    machine.engine.run()
+    kinds = [(each.kind, each.text) for each in machine.engine.events()]
+    refused = [("attach_failed", "no more files")]
+    assert kinds == ([("attached", ""), ("ended", "detached")] if listed else refused)
     assert machine.open_files == set()
 
 
