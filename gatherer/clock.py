@@ -37,11 +37,6 @@ def compact_utc(ns: int) -> str:
     return utc_time(ns).strftime("%Y%m%dT%H%M%SZ")
 
 
-def local_time(ns: int) -> str:
-    """Returns nanoseconds since the epoch as local `HH:MM:SS.ffffff`, as strace's -tt prints it."""
-    return utc_time(ns).astimezone().strftime("%H:%M:%S.%f")
-
-
 def local_zone() -> str:
     """Returns the time zone of this machine: its UTC offset and abbreviation."""
     now = datetime.now().astimezone()

@@ -79,7 +79,6 @@ class ContainerFacts:
         shell: the shell, empty when the container has none that runs.
         rights: of a process that is started in the container.
         bounding: capabilities that it could have at most, without `CAP_`.
-        permitted: capabilities it could make effective.
         user_namespace: whether it is in one of its own, where no capability counts for bpf(2).
         release: of the kernel, empty when unknown.
         machine: as uname(2) says, empty when unknown.
@@ -97,7 +96,6 @@ class ContainerFacts:
     shell: str
     rights: Rights
     bounding: tuple[str, ...] = ()
-    permitted: tuple[str, ...] = ()
     user_namespace: bool = False
     release: str = ""
     machine: str = ""

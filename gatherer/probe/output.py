@@ -72,7 +72,6 @@ def interior(output: bytes, asked: str, shell: str) -> ContainerFacts | None:
         shell=shell,
         rights=rights,
         bounding=tuple(capability_names(status.get("CapBnd", ""))),
-        permitted=tuple(capability_names(status.get("CapPrm", ""))),
         user_namespace=_line(told, "users").split() not in ([], _IDENTITY_MAP),
         release=_line(told, "release"),
         machine=_line(told, "machine"),

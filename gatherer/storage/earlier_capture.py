@@ -28,7 +28,7 @@ AGENTS = "agents"
 TARGETS = "targets.json"
 MAX_DOCUMENT = 64 << 20
 """Bytes of a document, or of events, that are read."""
-_FILES = (SESSION, EVENTS, MEMORY, METRICS, TARGETS, "report.html")
+_FILES = (SESSION, EVENTS, MEMORY, METRICS, TARGETS)
 _SESSION_PARTS = {"options": dict, "gatherer": dict, "hunter": dict, "processes": list}
 _TARGETS_PARTS = {"options": dict, "targets": list, "records": dict}
 _LOG = re.compile(r"[A-Za-z0-9._-]{1,64}-(\d+)(\.restart\d+)?(\.\d+)?\.log", re.ASCII)

@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 from struct import Struct
-from typing import Iterator, List, NamedTuple, Tuple
+from typing import Iterator, NamedTuple, Tuple
 
 HEAD = Struct("<QQq6QIIHBBI")
 HEAD_SIZE = HEAD.size
@@ -98,24 +98,6 @@ class Abi(IntEnum):
     ARM = 4
 
 
-class Capture(NamedTuple):
-    """Bytes behind one pointer.
-
-    Attributes:
-        arg: argument index, 0 to 5.
-        hop: 0 for what the argument points to, then what that points to.
-        at_entry: whether it was taken before the call ran.
-        length: true length in bytes, `UNKNOWN_LENGTH` when only known to be more.
-        data: the captured bytes, None when the memory could not be read.
-    """
-
-    arg: int
-    hop: int
-    at_entry: bool
-    length: int
-    data: bytes | None
-
-
 class Record(NamedTuple):
     """One raw record; the fields are those of the module's table."""
 
@@ -147,25 +129,6 @@ def encode_capture(
     if data is None:
         return CAPTURE.pack(first, hop, UNREADABLE, length)
     return CAPTURE.pack(first, hop, len(data), length) + data
-
-
-def decode_captures(data: bytes) -> List[Capture]:
-    """Returns the captures of one record; a cut tail is dropped, never raised about.
-
-    Args:
-        data: the record's `captures`.
-    """
-    captures = []
-    at, end = 0, len(data)
-    while at + 8 <= end:
-        first, hop, got, length = CAPTURE.unpack_from(data, at)
-        at += 8
-        chunk = None
-        if got != UNREADABLE:
-            chunk = data[at : at + got]
-            at += got
-        captures.append(Capture(first & 0x7F, hop, first >= AT_ENTRY, length, chunk))
-    return captures
 
 
 def iter_records(heads: bytes, captures: bytes) -> Iterator[Record]:

@@ -16,10 +16,11 @@ import pytest
 
 from hg_shared import rights
 from hg_shared.messages import Hello
-from hg_shared.records import Kind, Record, decode_captures
+from hg_shared.records import Kind, Record
 from hg_shared.syscalls import lookup
 from hunter.engines.ebpf import loading
 from hunter.memory import procfs
+from tests.captures import decode_captures
 from tests.integration.hunter_session import HunterSession, wait_until
 from tests.integration.tracee import Tracee
 from tests.kernels import verifier

@@ -14,8 +14,9 @@ from platform import machine
 import pytest
 
 from hg_shared.messages import FdTable
-from hg_shared.records import Abi, Kind, Record, decode_captures
+from hg_shared.records import Abi, Kind, Record
 from hg_shared.syscalls import lookup, numbers
+from tests.captures import decode_captures
 from tests.integration.hunter_session import HunterSession, wait_until
 from tests.integration.tracee import Tracee, status_field
 

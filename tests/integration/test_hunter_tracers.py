@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hg_shared.records import Kind, Record, decode_captures
+from hg_shared.records import Kind, Record
 from hg_shared.syscalls import lookup
+from tests.captures import decode_captures
 from tests.integration.hunter_session import HunterSession, wait_until
 from tests.integration.tracee import Tracee, tracers
 

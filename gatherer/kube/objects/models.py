@@ -208,7 +208,6 @@ class Pod:
         deletion_timestamp: RFC 3339 time, empty unless the pod is being deleted.
         shares_process_namespace: `spec.shareProcessNamespace`.
         host_pid: `spec.hostPID`: the pod's processes are in the node's PID namespace.
-        host_users: False when `spec.hostUsers: false` gives the pod a user namespace.
         os: `spec.os.name`, such as `windows`; empty when nothing is said.
         labels: of the pod.
         owner: its controller.
@@ -234,7 +233,6 @@ class Pod:
     deletion_timestamp: str = ""
     shares_process_namespace: bool = False
     host_pid: bool = False
-    host_users: bool = True
     os: str = ""
     labels: Mapping[str, str] | None = None
     owner: Owner = Owner()
@@ -284,7 +282,6 @@ class Pod:
             deletion_timestamp=string_at(metadata, "deletionTimestamp"),
             shares_process_namespace=spec.get("shareProcessNamespace") is True,
             host_pid=spec.get("hostPID") is True,
-            host_users=spec.get("hostUsers") is not False,
             os=string_at(as_mapping(spec.get("os")), "name"),
             labels=as_strings(metadata.get("labels")),
             owner=owner_of(metadata),

@@ -18,22 +18,14 @@ class SecurityContext:
 
     Attributes:
         run_as_user: user id, None for the image's.
-        run_as_non_root: whether the kubelet refuses to start it as root.
         read_only_root: `readOnlyRootFilesystem`.
-        privileged: has all capabilities and no seccomp filter.
-        escalates: False when `allowPrivilegeEscalation: false` sets no_new_privs.
-        added: capabilities added, without `CAP_`.
         dropped: capabilities dropped, without `CAP_`; may be `ALL`.
         seccomp: `RuntimeDefault`, `Unconfined` or `Localhost`; empty when nothing is said.
         seccomp_file: name of a Localhost profile.
     """
 
     run_as_user: int | None = None
-    run_as_non_root: bool = False
     read_only_root: bool = False
-    privileged: bool = False
-    escalates: bool = True
-    added: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     seccomp: str = ""
     seccomp_file: str = ""
@@ -57,11 +49,7 @@ class SecurityContext:
         profile = as_mapping(merged.get("seccompProfile"))
         return cls(
             run_as_user=integer_at(merged, "runAsUser"),
-            run_as_non_root=merged.get("runAsNonRoot") is True,
             read_only_root=own.get("readOnlyRootFilesystem") is True,
-            privileged=own.get("privileged") is True,
-            escalates=own.get("allowPrivilegeEscalation") is not False,
-            added=_capabilities(changes.get("add")),
             dropped=_capabilities(changes.get("drop")),
             seccomp=string_at(profile, "type"),
             seccomp_file=string_at(profile, "localhostProfile"),

@@ -68,14 +68,12 @@ def test_times_are_rfc_3339_with_microseconds() -> None:
 @given(st.integers(-(1 << 100), 1 << 100))
 def test_no_time_is_out_of_range(ns: int) -> None:
     assert clock.rfc3339(ns).endswith("Z")
-    assert len(clock.local_time(ns)) == 15
 
 
-def test_log_times_are_local(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_zone_is_that_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Kolkata")
     time.tzset()
     try:
-        assert clock.local_time(REALTIME + 1_500_000) == "19:43:20.001500"
         assert clock.local_zone() == "+0530 IST"
     finally:
         monkeypatch.undo()

@@ -14,13 +14,12 @@ from hg_shared.records import (
     MAX_CAPTURE,
     UNKNOWN_LENGTH,
     Abi,
-    Capture,
     Kind,
     LossCause,
-    decode_captures,
     encode_capture,
     iter_records,
 )
+from tests.captures import Capture, decode_captures
 
 
 def test_a_head_is_the_bytes_of_the_table() -> None:

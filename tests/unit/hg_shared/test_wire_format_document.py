@@ -7,7 +7,8 @@ from hg_shared import wire
 from hg_shared.batch import SLOTS, Batch, SlotBatch
 from hg_shared.framing import FrameDecoder
 from hg_shared.messages import Ack, Event
-from hg_shared.records import Capture, Kind, decode_captures
+from hg_shared.records import Kind
+from tests.captures import Capture, decode_captures
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "wire-format.md"
 

@@ -43,11 +43,6 @@ def quote_hex(data: bytes) -> str:
     return '"' + "".join([f"\\x{byte:02x}" for byte in data]) + '"'
 
 
-def cstring(data: bytes) -> str:
-    """Returns the bytes up to the first NUL in double quotes."""
-    return quote(data.partition(b"\0")[0])
-
-
 def address(value: int) -> str:
     """Returns a pointer: `NULL` or hexadecimal."""
     return hex(value) if value else "NULL"

@@ -113,7 +113,7 @@ def test_a_capture_without_a_time_is_dated_by_its_files(tmp_path: Path, started:
 FOREIGN = (
     "session.json", "events.jsonl", "memory.jsonl", "metrics.jsonl", "targets.json", "agents",
     "records.hgs", "records.hgs.partial", "records.restart3.hgs", "session.json.partial",
-    "report.html", "server-17.log", "a-1.restart2.log", "-rf-3.2.log",
+    "server-17.log", "a-1.restart2.log", "-rf-3.2.log",
 )  # fmt: skip
 
 

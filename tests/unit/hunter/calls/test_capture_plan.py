@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hg_shared.records import UNKNOWN_LENGTH, Abi, Capture, decode_captures
+from hg_shared.records import UNKNOWN_LENGTH, Abi
 from hg_shared.syscalls import lookup, numbers
 from hunter.calls.capture_plan import (
     BUF_ARG,
@@ -22,6 +22,7 @@ from hunter.calls.capture_plan import (
     plan,
 )
 from hunter.calls.captures import RECORD_MAX, read_captures, read_in_flight, read_string
+from tests.captures import Capture, decode_captures
 
 PAGE = 4096
 

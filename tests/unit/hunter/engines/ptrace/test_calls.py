@@ -8,8 +8,9 @@ from typing import Callable, List, Tuple
 
 import pytest
 
-from hg_shared.records import Kind, Record, decode_captures
+from hg_shared.records import Kind, Record
 from hunter.engines.ptrace.stops import SYSCALL_STOP
+from tests.captures import decode_captures
 from tests.unit.hunter.engines.ptrace.scripted_stops import (
     I386,
     NR,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hg_shared.records import Kind, decode_captures
+from hg_shared.records import Kind
+from tests.captures import decode_captures
 from tests.unit.hunter.engines.ptrace.scripted_stops import (
     FIRST_MEMORY,
     NR,
