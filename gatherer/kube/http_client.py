@@ -68,10 +68,11 @@ class HttpClient:
         self._ssl_context = ssl_context
         self._tls_server_name = tls_server_name
         self._proxy = proxy
+        self._http_proxy = proxy if proxy is not None and proxy.scheme != "socks5" else None
         self._headers = [("User-Agent", "gatherer"), *headers]
-        if proxy is not None and server.startswith("http:"):
+        if self._http_proxy is not None and server.startswith("http:"):
             # Without TLS the request itself is what the proxy reads.
-            self._headers += proxy.headers.items()
+            self._headers += self._http_proxy.headers.items()
         self._session: aiohttp.ClientSession | None = None
 
     async def send(
@@ -91,7 +92,7 @@ class HttpClient:
         headers = {**(credentials or {}), **request.headers}
         if request.verbatim:
             headers["Accept-Encoding"] = "identity"
-        proxy = self._proxy if self._proxy is not None and self._proxy.scheme != "socks5" else None
+        proxy = self._http_proxy
         return await self._opened().request(
             request.method,
             self._server + request.path,

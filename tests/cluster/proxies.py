@@ -101,11 +101,17 @@ class RecordingProxy:
     ) -> None:
         first = connection.recv(1)
         if first == b"\5":
-            self._socks(connection, upstream, password)
+            self._socks(connection, upstream, plain, password)
         elif first:
             self._http(connection, first, upstream, plain, password)
 
-    def _socks(self, connection: socket.socket, upstream: tuple[str, int], password: bool) -> None:
+    def _socks(
+        self,
+        connection: socket.socket,
+        upstream: tuple[str, int],
+        plain: tuple[str, int],
+        password: bool,
+    ) -> None:
         methods = _exactly(connection, _exactly(connection, 1)[0])
         credentials = ""
         if 2 in methods:
@@ -134,7 +140,7 @@ class RecordingProxy:
             host = socket.inet_ntoa(_exactly(connection, 4))
         (port,) = struct.unpack("!H", _exactly(connection, 2))
         self.asked.append(Asked("socks5", f"{host}:{port}", credentials))
-        with socket.create_connection(upstream) as server:
+        with socket.create_connection(plain if port == plain[1] else upstream) as server:
             connection.sendall(b"\5\0\0\1\0\0\0\0\0\0")
             _join(connection, server)
 

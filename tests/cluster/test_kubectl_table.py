@@ -52,6 +52,7 @@ class Place:
             "HOST": server.netloc,
             "PLAINHOST": plain.netloc,
             "PORT": str(server.port),
+            "PLAINPORT": str(plain.port),
             "CA": authority,
             "CAPEM": base64.b64decode(authority).decode(),
             "CERT": pair["client-certificate-data"],
