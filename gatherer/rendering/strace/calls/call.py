@@ -47,9 +47,10 @@ _RAW = Form(_raw_row, _raw_entering, _raw_resumed)
 
 def _choice(selector: int, mask: int, forms: dict[int, Form], default: Form) -> Form:
     """The form of a call whose arguments depend on the value of one of them."""
+    rows, default_row = {value: form.row for value, form in forms.items()}, default.row
 
     def row(head: Head, captures: bytes, width: int) -> str:
-        return forms.get(head[selector] & mask, default).row(head, captures, width)
+        return rows.get(head[selector] & mask, default_row)(head, captures, width)
 
     def entering(head: Head, captures: bytes) -> str:
         return forms.get(head[selector] & mask, default).entering(head, captures)

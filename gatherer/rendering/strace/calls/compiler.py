@@ -189,6 +189,7 @@ def compile_form(signature: Signature, kinds: Kinds, rows: bool) -> Form:
     names: dict[str, Any] = {
         "signed32": signed32, "decode": decode, "NOTHING": NOTHING,
         "errors": Errors(signature.returned), "returned": signature.returned,
+        "values": Cached(lambda rval: signature.returned((), NOTHING, rval)),
     }  # fmt: skip
     parts, split = _parts(signature, kinds, rows, names)
     whole = f"{signature.name}({', '.join(parts)})"
@@ -199,7 +200,7 @@ def compile_form(signature: Signature, kinds: Kinds, rows: bool) -> Form:
         rest = f"{', '.join(parts[split:])})"
     value = "r if r >= 0 else errors[r]"
     if signature.returned is not plain_text:
-        value = "returned((), NOTHING, r)" if rows else "returned(a, m, r)"
+        value = "values[r]" if rows else "returned(a, m, r)"
     memory = "" if rows else " a, m = h[3:9], decode(c) if c else NOTHING\n"
     ok = " ok = not -4096 < r < 0\n" if " if ok else " in whole else ""
     if rows:
