@@ -1,4 +1,4 @@
-"""What one capture shall do, checked, and hunter's command line that follows from it."""
+"""The configuration of one capture, checked, and hunter's command line that follows from it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def this_user() -> str:
 
 @dataclass(frozen=True)
 class TargetConfig:
-    """Where hunter shall go.
+    """The target that hunter goes to.
 
     Attributes:
         runtime: `kubernetes` or `local`.
@@ -89,7 +89,7 @@ class FleetConfig:
 
 @dataclass(frozen=True)
 class ViewConfig:
-    """What is shown while capturing.
+    """The view while capturing.
 
     Attributes:
         style: `live`, `plain` or `json`.
@@ -104,7 +104,7 @@ class ViewConfig:
 
 @dataclass(frozen=True)
 class LinesConfig:
-    """How log lines look, and which calls have one.
+    """The form of log lines, and the calls that have one.
 
     Attributes:
         string_size: bytes of a string that are shown.

@@ -52,7 +52,7 @@ KILLED = 137
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a session ended.
+    """The end of a session.
 
     Attributes:
         conclusion: reason, completeness, exit code, notes.

@@ -27,7 +27,7 @@ from hg_shared.messages import Event, Goodbye, Heartbeat, Hello, Sample, TracedP
 
 
 class CaptureRecorder:
-    """Keeps the record of one capture.
+    """The record of one capture.
 
     Args:
         config: what was asked for.

@@ -1,4 +1,4 @@
-"""How a capture ended: the reason, whether it is complete, and the exit code. Pure."""
+"""The end of a capture: its reason, whether it is complete, and the exit code. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _STOPPED = {
 
 @dataclass(frozen=True)
 class EndFacts:
-    """What is known when nothing more will come.
+    """The facts that are known when nothing more will come.
 
     Attributes:
         stop_reason: why gatherer asked hunter to stop; empty when it did not.

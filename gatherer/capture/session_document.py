@@ -1,4 +1,4 @@
-"""What session.json says: the state of one capture, as a value that is written again and again."""
+"""session.json: the state of one capture, as a value that is written again and again."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PROFILE_REMEDY = (
 
 
 class AgentAccount(Protocol):
-    """What a node agent gave."""
+    """The account of what a node agent gave."""
 
     def as_json(self) -> dict[str, Any]:
         """Returns it as session.json holds it."""

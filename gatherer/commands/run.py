@@ -1,4 +1,4 @@
-"""Runs a capture: signals, time, the view, and the exit code."""
+"""A capture as a command: signals, time, the view, and the exit code."""
 
 from __future__ import annotations
 

@@ -81,8 +81,8 @@ class Fleet:
         self._cancelled = False
         self._ended_all = False
         self._started_ns = time.time_ns()
-        self._first_greeted_at: float | None = None
-        self._last_greeted_at = 0.0
+        self._first_hello_at: float | None = None
+        self._last_hello_at = 0.0
         self._began_at = time.monotonic()
         limit = config.fleet.max_execs if config.fleet is not None else DEFAULT_MAX_EXECS
         self._hunters = StartLimiter(limit)
@@ -92,7 +92,7 @@ class Fleet:
     @property
     def running(self) -> bool:
         """Whether any hunter has run."""
-        return self._first_greeted_at is not None
+        return self._first_hello_at is not None
 
     def stop(self, reason: str) -> None:
         """Asks all hunters to let every tracee go and end; what has not started does not start.
@@ -106,7 +106,7 @@ class Fleet:
         for member in self._active():
             assert member.capture is not None
             assert member.task is not None
-            if member.greeted:
+            if member.has_run:
                 member.capture.stop(reason)
             else:
                 member.task.cancel()
@@ -242,7 +242,7 @@ class Fleet:
         member = Member(name, found.uid, found.container.container_id, found.live)
         member.slot = self._hunters.slot(found.node)
         member.view = TargetView(
-            name, self._view, lambda: self._greeted(member), member.slot.release
+            name, self._view, lambda: self._on_hello(member), member.slot.release
         )
         assert self._directory is not None
         directory = TargetDirectory(config.output, self._directory)
@@ -317,18 +317,18 @@ class Fleet:
         if not self._ended_all:
             self._view.note(error, member.name)
 
-    def _greeted(self, member: Member) -> None:
+    def _on_hello(self, member: Member) -> None:
         """Notes that a hunter runs; one that comes too late is asked to end."""
         if member.slot is not None:
             member.slot.release()
-        self._last_greeted_at = time.monotonic()
-        if self._first_greeted_at is None:
-            self._first_greeted_at = self._last_greeted_at
+        self._last_hello_at = time.monotonic()
+        if self._first_hello_at is None:
+            self._first_hello_at = self._last_hello_at
             if self._directory is not None and self._directory.moved_to is not None:
                 self._view.note(f"an earlier capture was moved to {self._directory.moved_to}")
         if self._stop_reason:
             for member in self._active():
-                if member.greeted and member.capture is not None:
+                if member.has_run and member.capture is not None:
                     member.capture.stop(self._stop_reason)
         self._wake.set()
 
@@ -339,8 +339,8 @@ class Fleet:
         """
         if self._config.duration is None or self._timer is not None:
             return
-        starting = any(not member.greeted for member in self._active())
-        waited = time.monotonic() - (self._last_greeted_at or self._began_at)
+        starting = any(not member.has_run for member in self._active())
+        waited = time.monotonic() - (self._last_hello_at or self._began_at)
         waiting = self._waiting and self._config.wait
         if not self.running and (starting or waiting or waited < STRAGGLER_SECONDS):
             return
@@ -394,8 +394,8 @@ class Fleet:
         if rendered and len(rendered) == len(self._active()):
             done, total = (sum(parts) for parts in zip(*rendered, strict=True))
             self._view.rendering(done, total)
-        elif self._first_greeted_at is not None:
-            self._view.status(self._status(time.monotonic() - self._first_greeted_at))
+        elif self._first_hello_at is not None:
+            self._view.status(self._status(time.monotonic() - self._first_hello_at))
 
     def _status(self, seconds: float) -> FleetStatus:
         targets = tuple(

@@ -1,4 +1,4 @@
-"""What targets.json says: the targets of a capture, and how each of them ended."""
+"""targets.json: the targets of a capture, and how each of them ended."""
 
 from __future__ import annotations
 

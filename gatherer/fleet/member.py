@@ -88,7 +88,7 @@ class Member:
         return self.task is not None and self.ended_ns is None
 
     @property
-    def greeted(self) -> bool:
+    def has_run(self) -> bool:
         """Whether its hunter has ever run."""
         return self.capture is not None and self.capture.running
 
@@ -97,7 +97,7 @@ class Member:
         """See `TargetStatus`."""
         if not self.active:
             return "failed" if self.error is not None else "ended"
-        if not self.greeted:
+        if not self.has_run:
             return "starting"
         return "rendering" if self.view is not None and self.view.rendered else "running"
 

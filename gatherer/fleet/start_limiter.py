@@ -1,4 +1,4 @@
-"""How many hunters may be on their way in at the same time: in all, and on each node.
+"""The limit of hunters that start at the same time: in all, and on each node.
 
 A hunter that starts costs its node a second of CPU, so that many of them at once would hold up the
 node's own work and each other.

@@ -1,4 +1,4 @@
-"""Where the pods of a capture of many targets come from, followed while it runs."""
+"""The pods of a capture of many targets, followed while it runs."""
 
 from __future__ import annotations
 

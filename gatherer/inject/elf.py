@@ -1,4 +1,4 @@
-"""What a 64-bit little-endian ELF file says about how it is loaded (elf(5)). Pure."""
+"""The dynamic section of a 64-bit little-endian ELF file: how it is loaded (elf(5)). Pure."""
 
 from __future__ import annotations
 

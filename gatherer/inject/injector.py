@@ -1,4 +1,4 @@
-"""Brings hunter into a pod by the way that was asked for, or by the best one that is left.
+"""The injection of hunter into a pod, in the way that was asked for or the best one left.
 
 The order of `auto`: in the target, by its own Python, or by a bundled one; in a container that
 shares its PID namespace, when the target has no room for hunter or no right to trace; in an
@@ -106,7 +106,7 @@ class Injector:
         self._force = injection.force
         self._refused = ""
 
-    async def enter(
+    async def inject(
         self, hunter: HunterImage, arguments: Sequence[str], before: InjectedHunter | None = None
     ) -> InjectedHunter:
         """Brings hunter in and starts it.
@@ -178,7 +178,7 @@ class Injector:
             )
         except (ApiError, DeployError) as error:
             remedy = error.remedy
-            if way.crowded and "--force" not in remedy:
+            if way.lacks_headroom and "--force" not in remedy:
                 remedy = f"{remedy}, or go on with --force" if remedy else "go on with --force"
             raise DeployError(
                 f"hunter cannot run in {self._name(self._target.name)}: {reason}; nor beside it:"
@@ -275,17 +275,17 @@ class Injector:
             if way is None:
                 continue
             try:
-                entered = await self._go_in(
+                injected = await self._go_in(
                     way, interior, hunter, [*command, "--outside"], other.name
                 )
             except DeployError:
                 continue
-            return self._from_sidecar(entered, other.name, reason, way, interior)
+            return self._from_sidecar(injected, other.name, reason, way, interior)
         return None
 
     def _from_sidecar(
         self,
-        entered: InjectedHunter,
+        injected: InjectedHunter,
         name: str,
         reason: str,
         way: Injection,
@@ -294,14 +294,14 @@ class Injector:
         """Returns what was entered as the target's sidecar."""
 
         async def again(
-            entry: Injector, hunter: HunterImage, command: Sequence[str]
+            injector: Injector, hunter: HunterImage, command: Sequence[str]
         ) -> InjectedHunter:
             words = [*command, "--outside"]
-            entered = await entry._go_in(way, interior, hunter, words, name)
-            return entry._from_sidecar(entered, name, reason, way, interior)
+            injected = await injector._go_in(way, interior, hunter, words, name)
+            return injector._from_sidecar(injected, name, reason, way, interior)
 
         why = sidecar_reason(name, reason, way)
-        return replace(entered, inject="sidecar", explanation=why, again=again)
+        return replace(injected, inject="sidecar", explanation=why, again=again)
 
     def _no_sidecar(self) -> str:
         if not self._pod.shares_process_namespace:
@@ -324,9 +324,9 @@ class Injector:
         Raises:
             DeployError: it has not: what is killed then may be the target.
         """
-        crowded = "" if self._force else no_room_beside(self._pod, self._target, memory)
-        if crowded:
-            raise DeployError(crowded, "raise resources.limits.memory, or go on with --force")
+        refused = "" if self._force else no_room_beside(self._pod, self._target, memory)
+        if refused:
+            raise DeployError(refused, "raise resources.limits.memory, or go on with --force")
 
     async def _beside(
         self,
@@ -404,9 +404,9 @@ class Injector:
         join = partial(start_relay, self._exec_in(name), found)
 
         async def again(
-            entry: Injector, hunter: HunterImage, command: Sequence[str]
+            injector: Injector, hunter: HunterImage, command: Sequence[str]
         ) -> InjectedHunter:
-            return await entry._beside_with(image, found, reason, hunter, command)
+            return await injector._beside_with(image, found, reason, hunter, command)
 
         return InjectedHunter(started, "ephemeral", name, why, join, again)
 
@@ -424,7 +424,7 @@ class Injector:
 
     def _refusal(self, way: Refusal) -> DeployError:
         remedy = "leave --inject out, or use --inject ephemeral"
-        if way.crowded:
+        if way.lacks_headroom:
             remedy = "use --inject ephemeral, or go on with --force"
         return DeployError(
             f"hunter cannot run in {self._name(self._target.name)}: {way.cause}", remedy
@@ -443,7 +443,9 @@ class Injector:
 def _inside_again(way: Injection, interior: ContainerFacts | None) -> Again:
     """Returns how a way into the target is taken once more."""
 
-    async def again(entry: Injector, hunter: HunterImage, command: Sequence[str]) -> InjectedHunter:
-        return await entry._go_in(way, interior, hunter, command)
+    async def again(
+        injector: Injector, hunter: HunterImage, command: Sequence[str]
+    ) -> InjectedHunter:
+        return await injector._go_in(way, interior, hunter, command)
 
     return again

@@ -1,4 +1,4 @@
-"""How hunter gets in: the best way a container leaves open, and why. Pure.
+"""The plan of an injection: the best way a container leaves open, and why. Pure.
 
 - `copy`: the container's Python runs hunter from a file without a name, where it may write;
 - `memory`: the same from a file in memory, for read-only roots;
@@ -31,7 +31,7 @@ _SHARED_MEMORY = PurePosixPath("/dev")
 
 @dataclass(frozen=True)
 class InjectionConfig:
-    """How hunter shall get in.
+    """The injection that was asked for.
 
     Attributes:
         kind: one of `INJECTIONS`.
@@ -71,7 +71,7 @@ class Refusal:
     """
 
     cause: str
-    crowded: bool = False
+    lacks_headroom: bool = False
 
 
 def inside(
@@ -86,9 +86,9 @@ def inside(
     """
     if interior is None:
         return Refusal("it has no shell and no Python that can be run")
-    crowded = "" if force else too_crowded(interior)
-    if crowded:
-        return Refusal(crowded, crowded=True)
+    refused = "" if force else why_no_headroom(interior)
+    if refused:
+        return Refusal(refused, lacks_headroom=True)
     python = interior.python
     kind = asked
     if asked == "auto":
@@ -122,7 +122,7 @@ class InjectionPlan:
     container: str
     reason: str
     interior: ContainerFacts | None = None
-    crowded: bool = False
+    lacks_headroom: bool = False
 
 
 def plan(
@@ -149,7 +149,7 @@ def plan(
             return InjectionPlan("sidecar", other, sidecar_reason(other, reason, sidecar), seen)
     if isinstance(way, Injection):
         return InjectionPlan(way.kind, name, way.reason, interior)
-    return InjectionPlan("ephemeral", "", reason, None, way.crowded)
+    return InjectionPlan("ephemeral", "", reason, None, way.lacks_headroom)
 
 
 def goes_inside(
@@ -302,7 +302,7 @@ def free_memory(interior: ContainerFacts) -> int | None:
     return headroom(memory.limit, memory.usage, memory.inactive_file)
 
 
-def too_crowded(interior: ContainerFacts) -> str:
+def why_no_headroom(interior: ContainerFacts) -> str:
     """Returns why hunter must not add its memory to the container's, empty when it may."""
     left = free_memory(interior)
     if left is None or left >= HEADROOM_BYTES:

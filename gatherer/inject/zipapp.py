@@ -1,4 +1,4 @@
-"""Where hunter.pyz comes from: the wheel, or in a checkout the sources, built when they changed."""
+"""hunter.pyz, from the wheel, or in a checkout from the sources, built when they changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asks for the agents on the target's node, as a capture would; it scrapes none of them."""
+"""The agents on the target's node, looked for as a capture would; none of them is scraped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is checked before each capture, so that it fails early and says why as doctor would.
+"""The checks before each capture, so that it fails early and says why as doctor would.
 
 While the pod is looked up the server is asked for the rights without which nothing can start; that
 costs no time. A hunter that then does not start is worth a look inside the container.

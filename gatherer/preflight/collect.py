@@ -1,4 +1,4 @@
-"""Asks the API server and the container. Nothing is written and nothing stays."""
+"""The questions to the API server and the container. Nothing is written and nothing stays."""
 
 from __future__ import annotations
 

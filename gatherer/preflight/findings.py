@@ -1,4 +1,4 @@
-"""What the checks found: the rows of doctor's table, and the one cause that decides. Pure."""
+"""Findings of the checks: the rows of doctor's table, and the one cause that decides. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import Enum
 
 
 class Level(Enum):
-    """What a finding means for a capture."""
+    """The meaning of a finding for a capture."""
 
     OK = "ok"
     """As it should be."""

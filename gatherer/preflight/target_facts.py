@@ -1,4 +1,4 @@
-"""What was learned before any of it is judged. Pure values."""
+"""Facts about a target, before any of them is evaluated. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gatherer.probe.facts import ContainerFacts
 
 @dataclass(frozen=True)
 class TargetRef:
-    """What doctor was asked to look at.
+    """The target that doctor was asked to look at.
 
     Attributes:
         namespace: of the pod.

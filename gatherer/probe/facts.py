@@ -1,4 +1,4 @@
-"""What was seen inside a container. Pure values."""
+"""Facts seen inside a container. Pure."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Process:
 
 @dataclass(frozen=True)
 class ContainerFacts:
-    """What the probe saw inside the container.
+    """The facts that the probe saw inside the container.
 
     Attributes:
         asked: the program that answered: a shell, or a Python where there is no shell.

@@ -1,4 +1,4 @@
-"""What is run in the container to learn about it. It writes nothing and starts little.
+"""The programs that are run in a container to learn about it. They write nothing and start little.
 
 Two programs with the same output: one for a POSIX shell that may have nothing but its builtins,
 one for a Python in an image without a shell. The output is read by `gatherer.probe.output`:

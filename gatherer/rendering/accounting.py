@@ -38,7 +38,7 @@ class ProcessAccount:
 
 @dataclass
 class Accounts:
-    """What arrived, per process ordinal and per source.
+    """The records that arrived, per process and per source.
 
     Attributes:
         processes: by ordinal.

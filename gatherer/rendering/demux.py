@@ -14,7 +14,7 @@ _LENGTH_WORD = 84 // 4
 
 
 class ProcessRecords(NamedTuple):
-    """What a batch holds of one process.
+    """The records of one process in a batch.
 
     Attributes:
         heads: record heads, back to back.

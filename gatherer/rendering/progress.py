@@ -1,4 +1,4 @@
-"""How far rendering is: what the renderer's process reports and gatherer's own process adds up.
+"""The progress of rendering: reports of the renderer's process, which gatherer's own adds up.
 
 A report is one JSON object on a line. It names the spool that it is about; counts of processes are
 in it only when they changed, losses only once, everything else is the total so far.
@@ -52,7 +52,7 @@ class Drop:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the renderer is.
+    """The progress of the renderer.
 
     Attributes:
         offset: bytes of the spool that are rendered.
@@ -70,7 +70,7 @@ class Progress:
 
 
 class Reporter:
-    """Makes reports of the progress of one spool; each tells what changed since the one before.
+    """The reports of the progress of one spool; each tells what changed since the one before.
 
     Args:
         spool: its number.

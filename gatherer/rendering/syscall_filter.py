@@ -1,4 +1,4 @@
-"""Which calls are shown: a filter in front of the lines of one process."""
+"""The calls that are shown: a filter in front of the lines of one process."""
 
 from __future__ import annotations
 

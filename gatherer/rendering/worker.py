@@ -42,7 +42,7 @@ RenderingFactory = Callable[[Path, bool], Rendering]
 
 
 class Orders:
-    """What gatherer says.
+    """The orders of gatherer.
 
     Args:
         descriptor: where it says it.

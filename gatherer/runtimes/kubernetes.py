@@ -97,7 +97,7 @@ class KubernetesRuntime:
         self._target: Target | None = None
         self._instance: Instance | None = None
         self._injection = injection or InjectionConfig()
-        self._entered: InjectedHunter | None = None
+        self._injected: InjectedHunter | None = None
         self._fresh_pod: Pod | None = None
         self._began_at = 0.0
         self._seen: LastSeen | None = None
@@ -214,14 +214,14 @@ class KubernetesRuntime:
         async with self._cluster.starts if self._cluster is not None else nullcontext():
             pod, self._fresh_pod = self._fresh_pod, None
             # A second attempt in the same instance does not rely on what the first one did.
-            before = self._entered if pod is not None else None
+            before = self._injected if pod is not None else None
             if pod is None:
                 pod = await self._api.read_pod(target.namespace, target.pod)
             self._began_at = time.monotonic()
             container = choose_container(pod, target.container)
-            entry = Injector(self._api, self._open_exec_in, pod, container, self._injection)
-            self._entered = await entry.enter(hunter, arguments, before)
-        return ExecHunterChannel(self._entered)
+            injector = Injector(self._api, self._open_exec_in, pod, container, self._injection)
+            self._injected = await injector.inject(hunter, arguments, before)
+        return ExecHunterChannel(self._injected)
 
     async def rejoin(self, session: str) -> HunterChannel:
         """Starts a relay to hunter's socket over another exec.
@@ -233,20 +233,20 @@ class KubernetesRuntime:
             HunterGone: nobody listens on its socket; raised by the channel's `receive`.
             GathererError: it did not work this time.
         """
-        assert self._entered is not None, "nothing was started"
+        assert self._injected is not None, "nothing was started"
         name = SOCKET_PREFIX + session
         async with self._cluster.starts if self._cluster is not None else nullcontext():
-            started = await self._entered.join(name)
-        return RelayChannel(replace(self._entered, started=started))
+            started = await self._injected.join(name)
+        return RelayChannel(replace(self._injected, started=started))
 
     async def aclose(self) -> None:
         """Closes the connections to the API server; a running hunter keeps its own.
 
         An ephemeral container is waited for: it ends a moment after hunter.
         """
-        entered = self._entered
-        if self._api is not None and entered is not None and entered.inject == "ephemeral":
-            await self._see_it_end(self._api, entered.container)
+        injected = self._injected
+        if self._api is not None and injected is not None and injected.inject == "ephemeral":
+            await self._see_it_end(self._api, injected.container)
         if self._seen is not None:
             await self._seen.aclose()
             self._seen = None
@@ -367,11 +367,11 @@ class ExecHunterChannel:
         entered: hunter as `gatherer.inject.injector` brought it in.
     """
 
-    def __init__(self, entered: InjectedHunter) -> None:
-        started = entered.started
-        self.inject = entered.inject
-        self.explanation = entered.explanation
-        self.container = entered.container
+    def __init__(self, injected: InjectedHunter) -> None:
+        started = injected.started
+        self.inject = injected.inject
+        self.explanation = injected.explanation
+        self.container = injected.container
         self.python = started.interpreter.path
         self._streams = started.streams
         self._stdout = started.stdout

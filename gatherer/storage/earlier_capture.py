@@ -1,4 +1,4 @@
-"""What an earlier capture left in a directory, told apart from everything else that is there.
+"""The files of an earlier capture in a directory, told apart from everything else there.
 
 A capture that is recognised has a session.json, or a targets.json, as gatherer writes it. Its files
 are those with the fixed names, and the logs of the processes that it lists. Nobody else's file is
@@ -39,7 +39,7 @@ _STARTED = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d+)?Z", re
 
 @dataclass(frozen=True)
 class EarlierCapture:
-    """What an earlier capture left.
+    """The files that an earlier capture left.
 
     Attributes:
         path: the directory it is in.
@@ -131,7 +131,7 @@ def target_directories(path: Path) -> list[Path]:
 
 
 class _Logs:
-    """Which logs an earlier capture wrote.
+    """The logs that an earlier capture wrote.
 
     Args:
         path: its directory.

@@ -14,7 +14,7 @@ SILENT = 101
 
 @dataclass(frozen=True)
 class Target:
-    """What is captured, as session.json names it.
+    """The container or machine that is captured, as session.json names it.
 
     Attributes:
         runtime: `kubernetes` or `local`.
@@ -68,7 +68,7 @@ class TargetName:
 
 @dataclass(frozen=True)
 class TargetEnd:
-    """How an instance of the target ended, as its runtime tells it.
+    """The end of an instance of the target, as its runtime tells it.
 
     Attributes:
         reason: in a word: `OOMKilled`, `Error`, `Completed`, `Evicted`, `Deleted`, `NodeLost`, …
@@ -113,7 +113,7 @@ class HunterImage:
 
 @dataclass(frozen=True)
 class Exit:
-    """How hunter's process ended.
+    """The end of hunter's process.
 
     Attributes:
         code: exit code, 128 + signal for a signal; None when the channel broke before it was told.

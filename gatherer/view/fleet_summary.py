@@ -1,4 +1,4 @@
-"""How the captures of many targets ended, as one summary."""
+"""The summary of the captures of many targets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WORST_FIRST = (1, 3, 4)
 
 @dataclass(frozen=True)
 class TargetOutcome:
-    """How one target ended.
+    """The end of one target.
 
     Attributes:
         name: of the target.

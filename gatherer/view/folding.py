@@ -24,7 +24,7 @@ TELL_SECONDS = 5.0
 
 
 class Folding:
-    """Tells which events are worth a line, and counts the others. Pure.
+    """The choice of events that are worth a line, and the count of the others. Pure.
 
     Args:
         now: CLOCK_MONOTONIC seconds.

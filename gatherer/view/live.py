@@ -21,7 +21,7 @@ from gatherer.view.tables import RecordRates, process_rows, target_rows
 
 
 class LiveView:
-    """Keeps a table under the lines of what happened: of processes, or of many targets.
+    """A table under the lines of what happened: of processes, or of many targets.
 
     Args:
         stream: a terminal.

@@ -11,7 +11,7 @@ from hg_shared.messages import Hello
 
 @dataclass(frozen=True)
 class Start:
-    """What is known when hunter has said Hello.
+    """The facts when hunter has said Hello.
 
     Attributes:
         target: what is captured.
@@ -100,7 +100,7 @@ class Waiting:
 
 
 class WaitingNews:
-    """Tells which of the states of a target that does not run are worth a line."""
+    """The states of targets that do not run: which of them are worth a line."""
 
     def __init__(self) -> None:
         self._said: dict[TargetName | None, Waiting] = {}

@@ -1,4 +1,4 @@
-"""How a capture ended, as people read it."""
+"""The end of a capture, as people read it."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class TargetView:
     Args:
         name: of the target.
         fleet: shows all of them.
-        greeted: called when its hunter runs.
+        on_hello: called when its hunter runs.
         rested: called when its container does not run, nor will at once.
 
     Attributes:
@@ -29,14 +29,14 @@ class TargetView:
         self,
         name: TargetName,
         fleet: FleetView,
-        greeted: Callable[[], None],
+        on_hello: Callable[[], None],
         rested: Callable[[], None] = lambda: None,
     ) -> None:
         self.latest: CaptureStatus | None = None
         self.rendered: tuple[int, int] | None = None
         self._name = name
         self._fleet = fleet
-        self._greeted = greeted
+        self._on_hello = on_hello
         self._rested = rested
 
     def waiting(self, waiting: Waiting) -> None:
@@ -47,7 +47,7 @@ class TargetView:
     def started(self, start: Start) -> None:
         """Passes the start on."""
         self._fleet.started(start, self._name)
-        self._greeted()
+        self._on_hello()
 
     def event(self, time: str, event: str, pid: int | None, fields: Mapping[str, Any]) -> None:
         """Passes the event on."""

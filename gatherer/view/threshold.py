@@ -1,4 +1,4 @@
-"""Which processes are traced, said in one sentence with numerator, denominator and source."""
+"""The threshold of tracing, in one sentence with numerator, denominator and source."""
 
 from __future__ import annotations
 

@@ -31,18 +31,18 @@ def findings(evidence: TargetFacts) -> list[Finding]:
         later = " (if a bundled Python can be had, else ephemeral)" if bundle else ""
         return [Finding("way in", f"{chosen.inject}: {chosen.reason}{later}", "")]
     allowed = evidence.rights.get(PATCH_EPHEMERAL)
-    crowded = "" if evidence.question.force else _crowded(evidence)
-    if crowded:
+    refused = "" if evidence.question.force else _no_room(evidence)
+    if refused:
         return [
             Finding(
                 "way in",
-                f"none: {chosen.reason}; {crowded}",
+                f"none: {chosen.reason}; {refused}",
                 "hunter runs neither in the container nor beside it",
                 Level.STOPS,
                 "raise resources.limits.memory of the container, or go on all the same with"
                 " --force",
                 cause=f"hunter can run neither in container {evidence.container.name!r}:"
-                f" {chosen.reason}; nor beside it: {crowded}",
+                f" {chosen.reason}; nor beside it: {refused}",
             )
         ]
     if allowed is not False:
@@ -56,7 +56,7 @@ def findings(evidence: TargetFacts) -> list[Finding]:
             )
         ]
     remedy = "allow patch pods/ephemeralcontainers, or add CPython 3.8 or later to the image"
-    if chosen.crowded:
+    if chosen.lacks_headroom:
         remedy = (
             "allow patch pods/ephemeralcontainers, raise resources.limits.memory of the container,"
             " or go on all the same with --force"
@@ -74,7 +74,7 @@ def findings(evidence: TargetFacts) -> list[Finding]:
     ]
 
 
-def _crowded(evidence: TargetFacts) -> str:
+def _no_room(evidence: TargetFacts) -> str:
     """Returns why the pod has no room for an ephemeral container, empty when it has."""
     assert evidence.pod is not None
     assert evidence.container is not None

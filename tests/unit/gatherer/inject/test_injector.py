@@ -127,21 +127,21 @@ class World:
     async def locate_python(self, open_exec: Any) -> str:
         return ""
 
-    def enter(
+    def inject(
         self,
         pod: Pod = POD,
         inject: str = "auto",
         before: InjectedHunter | None = None,
         **more: Any,
     ) -> InjectedHunter:
-        entry = Injector(
+        injector = Injector(
             None,  # type: ignore[arg-type]
             self.open_exec,
             pod,
             APP,
             InjectionConfig(inject, **more),
         )
-        return asyncio.run(entry.enter(HUNTER, ["--frequency", "5"], before))
+        return asyncio.run(injector.inject(HUNTER, ["--frequency", "5"], before))
 
 
 class ScriptedPorter:
@@ -174,23 +174,23 @@ ABOUT = ["--container-id", "abc123", "--spec-limit", str(128 << 20)]
 
 def test_a_python_in_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, app=FULL)
-    entered = world.enter()
+    injected = world.inject()
     assert world.done == [("probe", "app"), ("copy", "app")]
     assert world.commands == [["--frequency", "5", "--sha256", HUNTER.sha256, *ABOUT]]
-    assert (entered.inject, entered.container) == ("copy", "app")
+    assert (injected.inject, injected.container) == ("copy", "app")
 
 
 def test_hunter_is_told_of_a_limit_of_the_whole_pod(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, app=FULL)
-    world.enter(replace(POD, memory_limit=1 << 30))
+    world.inject(replace(POD, memory_limit=1 << 30))
     assert world.commands[0][-4:] == [*ABOUT[-2:], "--pod-limit", str(1 << 30)]
 
 
 def test_no_python_brings_one(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, app=BARE)
-    entered = world.enter()
+    injected = world.inject()
     assert world.done[-1] == ("bundle", "app", "/tmp")
-    assert entered.explanation == (
+    assert injected.explanation == (
         "it has no Python; Python 3.12.1 of 8.0 MiB was brought to /tmp and removed once it was"
         " loaded"
     )
@@ -199,7 +199,7 @@ def test_no_python_brings_one(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_place_without_room_is_followed_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     places = (WritableDir("/full", True), WritableDir("/data", True))
     world = World(monkeypatch, app=replace(BARE, places=places))
-    world.enter()
+    world.inject()
     assert world.done[1:] == [("bundle", "app", "/full"), ("bundle", "app", "/data")]
 
 
@@ -207,8 +207,8 @@ def test_a_tmpfs_counts_as_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     crowd = Memory(2, 128 << 20, 75 << 20, 0)  # 53 MiB are left: enough for hunter alone
     places = (WritableDir("/tmp", True, True),)
     world = World(monkeypatch, app=replace(BARE, places=places, memory=crowd))
-    assert world.enter().inject == "ephemeral"
-    assert world.enter(force=True).inject == "bundle"
+    assert world.inject().inject == "ephemeral"
+    assert world.inject(force=True).inject == "bundle"
 
 
 @pytest.mark.parametrize(
@@ -222,27 +222,27 @@ def test_what_cannot_be_entered_is_traced_from_beside(
     monkeypatch: pytest.MonkeyPatch, seen: ContainerFacts | None, reason: str
 ) -> None:
     world = World(monkeypatch, app=seen)
-    entered = world.enter()
+    injected = world.inject()
     assert world.done[1:] == [("beside", "app", "python:3.13-slim", "python3"),
                               ("memory", "hunter-1")]  # fmt: skip
     assert world.commands[-1][-5:] == [*ABOUT, "--outside"]
-    assert entered.explanation.startswith(reason)
-    assert (entered.inject, entered.container) == ("ephemeral", "hunter-1")
+    assert injected.explanation.startswith(reason)
+    assert (injected.inject, injected.container) == ("ephemeral", "hunter-1")
 
 
 def test_without_a_bundle_too(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, app=BARE)
     world.no_bundle = True
-    entered = world.enter()
-    assert entered.inject == "ephemeral"
-    assert "no Python; there is no bundled Python for x86_64" in entered.explanation
+    injected = world.inject()
+    assert injected.inject == "ephemeral"
+    assert "no Python; there is no bundled Python for x86_64" in injected.explanation
 
 
 def test_without_headroom_the_targets_own_image_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, app=TIGHT)
-    world.enter()
+    world.inject()
     assert world.done[1] == ("beside", "app", "app:1", "/usr/bin/python3")
-    world.enter(image="mine:2")
+    world.inject(image="mine:2")
     assert world.done[-2] == ("beside", "app", "mine:2", "python3")
 
 
@@ -252,43 +252,43 @@ def test_without_headroom_and_rights_both_causes_are_told(
     world = World(monkeypatch, app=TIGHT)
     world.no_ephemeral = True
     with pytest.raises(DeployError) as caught:
-        world.enter()
+        world.inject()
     assert str(caught.value) == (
         "hunter cannot run in container 'app' of pod 'web-1': only 8.0 MiB are left below its"
         " memory limit of 128.0 MiB, 48.0 MiB are asked for; nor beside it: cannot patch"
         " pods/ephemeralcontainers; ask for the right, or go on with --force"
     )
-    assert world.enter(force=True).inject == "copy"
+    assert world.inject(force=True).inject == "copy"
 
 
 def test_a_sidecar_comes_before_an_ephemeral_container(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, app=SEALED, tools=FULL)
-    entered = world.enter(SHARED)
+    injected = world.inject(SHARED)
     assert world.done[1:] == [("probe", "tools"), ("copy", "tools")]
     assert world.commands[-1][-1] == "--outside"
-    assert (entered.inject, entered.container) == ("sidecar", "tools")
-    assert "container 'tools' shares the PID namespace (it has no Python" in entered.explanation
-    assert world.enter(POD).inject == "ephemeral"
+    assert (injected.inject, injected.container) == ("sidecar", "tools")
+    assert "container 'tools' shares the PID namespace (it has no Python" in injected.explanation
+    assert world.inject(POD).inject == "ephemeral"
 
 
 def test_a_sidecar_without_python_can_have_the_right(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, app=DENIED, tools=BARE)
-    entered = world.enter(SHARED)
+    injected = world.inject(SHARED)
     assert world.done[1:] == [("probe", "tools"), ("bundle", "tools", "/tmp")]
-    assert "nothing may be traced from inside it" in entered.explanation
+    assert "nothing may be traced from inside it" in injected.explanation
 
 
 def test_a_sidecar_that_may_not_trace_is_no_help(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, app=DENIED, tools=DENIED)
-    assert world.enter(SHARED).inject == "copy"
+    assert world.inject(SHARED).inject == "copy"
     world = World(monkeypatch, app=SEALED, tools=DENIED)
-    assert world.enter(SHARED).inject == "ephemeral"
+    assert world.inject(SHARED).inject == "ephemeral"
 
 
 def test_denied_tracing_alone_makes_no_ephemeral_container(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert World(monkeypatch, app=DENIED).enter().inject == "copy"
+    assert World(monkeypatch, app=DENIED).inject().inject == "copy"
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def test_a_way_that_is_asked_for_and_closed(
 ) -> None:
     world = World(monkeypatch, app=seen)
     with pytest.raises(DeployError) as caught:
-        world.enter(inject=inject)
+        world.inject(inject=inject)
     assert words in str(caught.value)
 
 
@@ -323,12 +323,12 @@ def test_asked_for_beside_the_target_its_own_image_is_taken_where_that_has_a_pyt
     monkeypatch: pytest.MonkeyPatch, seen: ContainerFacts | None, image: str | None, beside: Any
 ) -> None:
     world = World(monkeypatch, app=seen)
-    entered = world.enter(inject="ephemeral", image=image)
+    injected = world.inject(inject="ephemeral", image=image)
     assert world.done == [("glance", "app"), ("beside", "app", *beside), ("memory", "hunter-1")]
-    assert entered.explanation.startswith(
+    assert injected.explanation.startswith(
         f"asked for; container 'hunter-1' of image {beside[0]!r} runs"
     )
-    assert entered.explanation.endswith("Kubernetes keeps its entry in the pod's spec")
+    assert injected.explanation.endswith("Kubernetes keeps its entry in the pod's spec")
 
 
 def test_an_own_image_whose_python_lies_on_a_volume_is_followed_by_the_default_one(
@@ -336,14 +336,14 @@ def test_an_own_image_whose_python_lies_on_a_volume_is_followed_by_the_default_o
 ) -> None:
     world = World(monkeypatch, app=FULL)
     world.unfit = "app:1"
-    assert "of image 'python:3.13-slim'" in world.enter(inject="ephemeral").explanation
+    assert "of image 'python:3.13-slim'" in world.inject(inject="ephemeral").explanation
     assert world.done[1:3] == [
         ("beside", "app", "app:1", "/usr/bin/python3"),
         ("beside", "app", "python:3.13-slim", "python3"),
     ]
     world.unfit = "mine:2"
     with pytest.raises(DeployError, match="ended at once"):
-        world.enter(inject="ephemeral", image="mine:2")
+        world.inject(inject="ephemeral", image="mine:2")
 
 
 def test_what_keeps_programs_from_running_is_told_with_the_way_that_is_taken(
@@ -351,7 +351,7 @@ def test_what_keeps_programs_from_running_is_told_with_the_way_that_is_taken(
 ) -> None:
     world = World(monkeypatch, app=None)
     world.refused = 'exec: "sh": exec format error'
-    assert world.enter().explanation.startswith(
+    assert world.inject().explanation.startswith(
         'it has no shell and no Python that can be run (exec: "sh": exec format error);'
     )
 
@@ -373,18 +373,18 @@ def test_the_next_instance_is_entered_the_same_way_without_a_look(
     monkeypatch: pytest.MonkeyPatch, pod: Pod, seen: dict[str, ContainerFacts | None], inject: str
 ) -> None:
     world = World(monkeypatch, **seen)
-    first = world.enter(pod, inject)
+    first = world.inject(pod, inject)
     steps, commands = world.done[:], world.commands[:]
     world.done.clear()
     world.commands.clear()
-    entered = first
+    injected = first
     for _ in range(2):
-        entered = world.enter(pod, inject, entered)
+        injected = world.inject(pod, inject, injected)
         assert not any(step[0] in ("probe", "glance") for step in world.done)
         assert world.done[-1] == steps[-1]
         assert world.commands[-1] == commands[-1]
         facts = ("inject", "container", "explanation")
-        assert [getattr(entered, name) for name in facts] == [
+        assert [getattr(injected, name) for name in facts] == [
             getattr(first, name) for name in facts
         ]
 
@@ -393,10 +393,10 @@ def test_a_way_that_does_not_lead_in_any_more_is_looked_for_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = World(monkeypatch, app=FULL)
-    first = world.enter()
+    first = world.inject()
     world.spoiled = True
     world.seen["app"] = BARE
-    assert world.enter(before=first).inject == "bundle"
+    assert world.inject(before=first).inject == "bundle"
     assert [step[0] for step in world.done] == ["probe", "copy", "copy", "probe", "bundle"]
 
 
@@ -409,18 +409,18 @@ def test_beside_a_target_whose_pod_has_no_room_either_nothing_is_added(
 ) -> None:
     world = World(monkeypatch, app=TIGHT)
     with pytest.raises(DeployError) as caught:
-        world.enter(ALONE, inject)
+        world.inject(ALONE, inject)
     assert str(caught.value).endswith(
         "an ephemeral container counts against the pod's memory limit of 128.0 MiB, of which only"
         " 8.0 MiB are left, 48.0 MiB are asked for; raise resources.limits.memory, or go on with"
         " --force"
     )
     assert not any(step[0] == "beside" for step in world.done)
-    assert world.enter(ALONE, inject, force=True).inject in ("copy", "ephemeral")
+    assert world.inject(ALONE, inject, force=True).inject in ("copy", "ephemeral")
 
 
 def test_beside_a_target_with_room_in_its_pod(monkeypatch: pytest.MonkeyPatch) -> None:
-    explained = World(monkeypatch, app=FULL).enter(ALONE, "ephemeral").explanation
+    explained = World(monkeypatch, app=FULL).inject(ALONE, "ephemeral").explanation
     assert "outside the target's memory limit, within the pod's of 128.0 MiB, and" in explained
-    sealed = World(monkeypatch, app=None).enter(ALONE)
+    sealed = World(monkeypatch, app=None).inject(ALONE)
     assert sealed.inject == "ephemeral"

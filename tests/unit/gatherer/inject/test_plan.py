@@ -15,7 +15,7 @@ from gatherer.inject.plan import (
     may_trace,
     on_disk,
     room_beside,
-    too_crowded,
+    why_no_headroom,
 )
 from gatherer.kube.objects.models import Container, Pod
 from gatherer.probe.facts import ContainerFacts, Memory, Process, WritableDir
@@ -80,7 +80,7 @@ def test_no_way_leads_in(changes: dict[str, Any], words: str) -> None:
     way = inside(seen(**changes))
     assert isinstance(way, Refusal)
     assert words in way.cause
-    assert way.crowded is ("memory" in changes)
+    assert way.lacks_headroom is ("memory" in changes)
 
 
 def test_a_container_in_which_nothing_runs() -> None:
@@ -112,9 +112,9 @@ def test_force_overrides_the_want_of_headroom(asked: str) -> None:
 
 def test_headroom_counts_the_inactive_page_cache_as_free() -> None:
     # 100 - (60 - 8) = 48 MiB: just enough.
-    assert too_crowded(seen(memory=Memory(1, 100 << 20, 60 << 20, 8 << 20))) == ""
-    assert too_crowded(seen(memory=Memory(1, 100 << 20, 60 << 20, (8 << 20) - 1))) != ""
-    assert too_crowded(seen(memory=Memory(1, 100 << 20, None, 0))) == ""
+    assert why_no_headroom(seen(memory=Memory(1, 100 << 20, 60 << 20, 8 << 20))) == ""
+    assert why_no_headroom(seen(memory=Memory(1, 100 << 20, 60 << 20, (8 << 20) - 1))) != ""
+    assert why_no_headroom(seen(memory=Memory(1, 100 << 20, None, 0))) == ""
 
 
 def test_a_bundle_goes_to_a_disk_before_it_goes_to_memory() -> None:

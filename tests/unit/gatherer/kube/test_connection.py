@@ -38,7 +38,7 @@ async def test_no_more_hunters_are_brought_in_at_once_than_the_limit_says(
         started = SimpleNamespace(interpreter=interpreter, streams=None, stdout=b"", stderr=None)
         return SimpleNamespace(started=started, inject="copy", explanation="", container="main")
 
-    monkeypatch.setattr(Injector, "enter", enter)
+    monkeypatch.setattr(Injector, "inject", enter)
     runtimes = [KubernetesRuntime(f"web-{number}", cluster=cluster) for number in range(10)]
     for runtime in runtimes:
         runtime._target = Target("kubernetes", pod="web", container="main")

@@ -595,9 +595,9 @@ def test_a_sidecar_that_may_not_trace_either_is_not_taken() -> None:
 
 
 def test_an_ephemeral_container_traces_what_its_target_may_not() -> None:
-    crowded = evaluate(inside("cgroup2-tight"))
-    assert row(crowded, "way in").finding.startswith("ephemeral: only ")
-    assert row(crowded, "tracing").finding == "ptrace: an ephemeral container has SYS_PTRACE"
+    tight = evaluate(inside("cgroup2-tight"))
+    assert row(tight, "way in").finding.startswith("ephemeral: only ")
+    assert row(tight, "tracing").finding == "ptrace: an ephemeral container has SYS_PTRACE"
     yama3 = inside("yama3-root-sys-ptrace")
     assert yama3.interior is not None
     memory = seen("cgroup2-tight").memory
