@@ -20,7 +20,7 @@ from gatherer.probe.program import python_program
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 # What gatherer imports with `--runtime local --agent none`.
-PACKAGES = ("click", "psutil", "rich", "pygments", "markdown_it", "mdurl")
+PACKAGES = ("aiofiles", "click", "psutil", "rich", "pygments", "markdown_it", "mdurl")
 _LEFT_OUT = shutil.ignore_patterns(
     "__pycache__", "test", "tests", "ensurepip", "idlelib", "tkinter", "lib2to3", "turtledemo",
     "site-packages", "config-*", "*.a",

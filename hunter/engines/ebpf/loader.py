@@ -26,6 +26,8 @@ _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _PROG_LOAD = 0, 1, 2, 3, 5
 _RAW_TRACEPOINT_OPEN, _MAP_LOOKUP_BATCH = 17, 24
 HASH, ARRAY, PROG_ARRAY, PERCPU_ARRAY, QUEUE, RINGBUF = 1, 2, 3, 6, 22, 27
 RAW_TRACEPOINT = 17
+KINDS = {"raw_tp": RAW_TRACEPOINT}
+"""Types of programs by the name that their source gives them."""
 MMAPABLE = 1 << 10
 _ANY = 0
 

@@ -63,8 +63,9 @@ class Tracepoints:
         self._slow.start()
 
     def _load(self, name: str) -> int:
-        code = self._compiled[name].link(self._fds, self._settings)
-        return loader.load_program(loader.RAW_TRACEPOINT, f"hunter_{name}"[:15], code)
+        program = self._compiled[name]
+        code = program.link(self._fds, self._settings)
+        return loader.load_program(loader.KINDS[program.kind], f"hunter_{name}"[:15], code)
 
     def _route(self, route: int) -> None:
         fd = self._load(_ROUTES[route])

@@ -20,7 +20,6 @@
 // Kept as it is written: what hunter or another CPU writes or reads meanwhile.
 #define READ_ONCE(x) (*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, value) (*(volatile __typeof__(x) *)&(x) = (value))
-#define unlikely(condition) __builtin_expect(!!(condition), 0)
 #define barrier() __asm__ volatile("" ::: "memory")
 // Hides from the compiler what it knows of a variable, so that a loop or a bound stays as written.
 #define opaque(variable) __asm__ volatile("" : "+r"(variable))

@@ -24,7 +24,7 @@ INLINE struct process *process_at(u32 slot) {
 
 // Returns the process of a tgid of the initial PID namespace, NULL when it is not traced.
 INLINE struct process *find_process(u32 tgid) {
-    if (unlikely(SETTING(follow))) {
+    if (SETTING(follow)) {
         // A hash map costs others more than the table, but two CPUs may enter children at once.
         u32 key = tgid, *slot = bpf_map_lookup_elem(&members, &key);
         return slot ? process_at(*slot) : 0;
