@@ -210,7 +210,7 @@ class CaptureConfig:
 
     @property
     def lines(self) -> LinesConfig:
-        """How the logs look.
+        """The form of the logs.
 
         Hunter records no other calls than those that were asked for, but where descriptors are
         decoded: then those that make and close them too.

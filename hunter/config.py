@@ -1,4 +1,4 @@
-"""What hunter was asked to do: one frozen value, made from the command line."""
+"""The configuration of hunter: one frozen value, made from the command line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ QUEUE_EIGHTHS = 5
 
 
 class Threshold(NamedTuple):
-    """When a process is traced; `-m`, `--of` and `--growth` of gatherer.
+    """The size or growth from which a process is traced; `-m`, `--of` and `--growth` of gatherer.
 
     Attributes:
         percent: of the denominator, None when `size` counts.

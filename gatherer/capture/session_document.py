@@ -101,7 +101,7 @@ class SessionDocument:
 
     @property
     def restarts(self) -> int:
-        """How many more instances of the target were traced after the first."""
+        """The number of instances of the target that were traced after the first."""
         return sum(not instance.again for instance in self._instances) - 1
 
     @property
@@ -304,7 +304,7 @@ class SessionDocument:
         )
 
     def _remarks(self) -> list[str]:
-        """What is told in numbers, where it is not nothing, and makes no capture incomplete."""
+        """Numbers that are told where they are not 0, and make no capture incomplete."""
         unknown = sum(instance.unknown_frames for instance in self._instances)
         remarks: list[str] = []
         if self.undecoded:

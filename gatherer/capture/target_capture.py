@@ -92,7 +92,7 @@ class TargetCapture:
 
     @property
     def failure(self) -> GathererError | None:
-        """What ended the capture before its time, after it had begun."""
+        """The error that ended the capture before its time, after it had begun."""
         return self._failure
 
     def stop(self, reason: str) -> None:

@@ -81,7 +81,7 @@ class TargetWait:
 
     @property
     def seconds(self) -> float:
-        """How long it has taken so far."""
+        """The time that it has taken so far."""
         return time.monotonic() - self._began_at
 
     async def until(

@@ -30,7 +30,7 @@ class Capture(Protocol):
 
     @property
     def failure(self) -> GathererError | None:
-        """What ended it before its time, after it had begun."""
+        """The error that ended it before its time, after it had begun."""
         ...
 
     def stop(self, reason: str) -> None:

@@ -63,7 +63,7 @@ class Injection:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why hunter cannot run in a container.
+    """A reason why hunter cannot run in a container.
 
     Attributes:
         cause: what stands in the way.

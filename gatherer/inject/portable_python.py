@@ -58,7 +58,7 @@ class PortablePython:
 
     @cached_property
     def digest(self) -> str:
-        """What gatherer.guest.receive_python computes from the files again."""
+        """The digest that gatherer.guest.receive_python computes from the files again."""
         lines = sorted(
             f"{hashlib.sha256(data).hexdigest()} {path}\n" for path, data in self.files.items()
         )

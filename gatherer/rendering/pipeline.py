@@ -248,7 +248,7 @@ class Rendering:
 
     @property
     def known_to(self) -> int:
-        """When the last was heard of any process, CLOCK_MONOTONIC ns; 0 without any records."""
+        """The time when any process was heard last, CLOCK_MONOTONIC ns; 0 without any records."""
         rows = (row for heads in self._last.values() for row in HEAD.iter_unpack(heads))
         return max(self._watermarks.now, max((row[0] + row[1] for row in rows), default=0))
 

@@ -43,7 +43,7 @@ class StoredStream:
 
     @property
     def lines(self) -> LinesConfig:
-        """How the capture's own logs look."""
+        """The form of the capture's own logs."""
         default = LinesConfig()
         size, stamps = self._option("string_size", int), self._option("timestamps", str)
         described = bool(self._option("decode_fds", bool))

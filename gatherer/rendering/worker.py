@@ -107,7 +107,7 @@ class GrowingSpool:
 
     @property
     def report_due(self) -> float | None:
-        """When to report, CLOCK_MONOTONIC seconds; None when everything is told."""
+        """The time of the next report, CLOCK_MONOTONIC seconds; None when everything is told."""
         if self._reader.offset < self._told:
             return None
         told = self._reported == self._reader.offset
@@ -166,7 +166,7 @@ class Renderings:
 
     @property
     def timeout(self) -> float | None:
-        """How long orders may be waited for: seconds until something is to be done, or None."""
+        """The time to wait for orders: seconds until something is to be done, or None."""
         if any(spool.behind for spool in self._spools.values()):
             return 0.0
         due = [spool.report_due for spool in self._spools.values()]

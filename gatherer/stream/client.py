@@ -88,7 +88,7 @@ class HunterStream:
 
     @property
     def attempts(self) -> int:
-        """How often a lost hunter has been looked for since it was lost; 0 when it is there."""
+        """The number of attempts to reach a hunter since it was lost; 0 when it is there."""
         return self._protocol.attempts
 
     def stop(self, reason: str) -> None:

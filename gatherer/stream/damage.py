@@ -12,7 +12,7 @@ MAX_NAMED = 20
 
 @dataclass
 class Damage:
-    """What is wrong with a stream.
+    """The damage of a stream.
 
     Attributes:
         places: how many places are damaged.

@@ -1,4 +1,4 @@
-"""What hunter's process says at its end: its exit code and the last lines of its stderr. Pure."""
+"""The end of hunter's process: its exit code and the last lines of its stderr. Pure."""
 
 from __future__ import annotations
 

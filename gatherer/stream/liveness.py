@@ -1,4 +1,4 @@
-"""Whether hunter is heard over a channel that is there. Pure."""
+"""Liveness of hunter over a channel that is there: heard, or silent for too long. Pure."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class StreamProtocol:
 
     @property
     def attempts(self) -> int:
-        """How often a lost hunter has been looked for since it was lost; 0 when it is there."""
+        """The number of attempts to reach a hunter since it was lost; 0 when it is there."""
         return self._search.attempts if self._search is not None else 0
 
     @property

@@ -81,7 +81,7 @@ class Search:
 
     @property
     def cause(self) -> str:
-        """How the channel ended, in words."""
+        """The end of the channel, as text."""
         if self._ended.code is None:
             return self._ended.message
         return f"its exec ended with exit code {self._ended.code}"

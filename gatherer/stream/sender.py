@@ -1,4 +1,4 @@
-"""What hunter is told over a channel: acknowledgements, signs of life, and to stop. Pure."""
+"""Messages to hunter over a channel: acknowledgements, signs of life, and to stop. Pure."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 
 class State(Enum):
-    """Where the stream is in its life."""
+    """The state of a stream."""
 
     CONNECTING = auto()
     """Hunter was started; it has not said Hello."""
@@ -22,7 +22,7 @@ class State(Enum):
 
 
 class Trigger(Enum):
-    """What changes the state."""
+    """An event that changes the state."""
 
     HELLO = auto()
     CHANNEL_LOST = auto()

@@ -35,7 +35,7 @@ class TargetOutcome:
 
     @property
     def exit_code(self) -> int:
-        """What a capture of this target alone would have exited with."""
+        """The exit code that a capture of this target alone would have had."""
         if self.summary is not None:
             return self.summary.exit_code
         return self.error.exit_code if self.error is not None else 0

@@ -1,4 +1,4 @@
-"""Which calls make descriptors, or change what one refers to. Pure."""
+"""Calls that make descriptors, or change what one refers to. Pure."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def unix_text(protocol: str, inode: str, described: Optional[sock_diag.Described
 
 
 class Sockets:
-    """What the sockets of one network namespace are, looked up when first asked for.
+    """The sockets of one network namespace, looked up when first asked for.
 
     Args:
         pid: a process in it.

@@ -1,4 +1,4 @@
-"""What the kernel says of a unix socket: its name and its peer (sock_diag(7))."""
+"""Unix sockets as the kernel reports them: name and peer (sock_diag(7))."""
 
 from __future__ import annotations
 

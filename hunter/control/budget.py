@@ -20,7 +20,7 @@ PROGRAM_NS = 250
 
 
 class Turn(NamedTuple):
-    """What to do now.
+    """The next thing to do.
 
     Attributes:
         tracing: whether calls are recorded from now on.

@@ -1,4 +1,4 @@
-"""What the engine tells of its processes: remembered, passed on to gatherer as events."""
+"""Events of the engine about its processes: remembered, and passed on to gatherer."""
 
 from __future__ import annotations
 

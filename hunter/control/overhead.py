@@ -1,4 +1,4 @@
-"""What tracing costs the target, and what is done about it: placement, and the overhead budget."""
+"""Overhead of tracing in the target, and what is done about it: placement, and the budget."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What hunter says of itself: at the beginning, every few seconds, and at the end."""
+"""Reports of hunter about itself: at the beginning, every few seconds, and at the end."""
 
 from __future__ import annotations
 

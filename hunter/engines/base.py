@@ -23,7 +23,7 @@ IDLE_INTERVAL = 0.5
 
 
 class EngineEvent(NamedTuple):
-    """What an engine tells the control thread about one process.
+    """An event of an engine about one process, for the control thread.
 
     Attributes:
         kind: attached, followed, unfollowed, attach_failed, exec or ended.
@@ -88,7 +88,7 @@ class Follow(Protocol):
 
 
 class Engine(Protocol):
-    """What the rest of hunter knows of a tracer."""
+    """An engine, as the rest of hunter knows it."""
 
     name: str
     follow: Optional[Follow]

@@ -1,4 +1,4 @@
-"""Which engine the rights, the machine and the kernel allow. Pure."""
+"""The choice of an engine, by rights, machine and kernel. Pure."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ MAX_BATCH_BYTES = 1 << 20
 
 
 class Queue(Protocol):
-    """What an engine needs of a queue; see `RecordQueue` for each."""
+    """A queue, as an engine needs it; see `RecordQueue` for each method."""
 
     def put(self, head: bytes, captures: bytes, process: int, now_ns: int) -> None:
         """Appends one record, or drops and counts it."""

@@ -15,7 +15,7 @@ HIERARCHICAL = "hierarchical_memory_limit"
 
 
 class Mount(NamedTuple):
-    """Where a hierarchy that accounts memory is mounted.
+    """The mount of a hierarchy that accounts memory.
 
     Attributes:
         version: 1 or 2.

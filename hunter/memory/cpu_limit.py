@@ -1,4 +1,4 @@
-"""How many CPUs hunter's own cgroup, and those above it, may use (cpu.max, cpu.cfs_quota_us)."""
+"""The CPU limit of hunter's own cgroup, and of those above it (cpu.max, cpu.cfs_quota_us)."""
 
 from __future__ import annotations
 

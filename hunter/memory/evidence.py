@@ -1,4 +1,4 @@
-"""What /proc tells of a process that may not be traced: memory over time, mappings, its end.
+"""Evidence from /proc of a process that may not be traced: memory over time, mappings, its end.
 
 The mappings are read when the process is chosen and then only after it has grown by a fifth and at
 least 16 MiB, and what is resident of them (smaps) as far as `HOLDS` allows. Those of a process that

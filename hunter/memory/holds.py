@@ -1,4 +1,4 @@
-"""How long hunter's reads hold up a process's mmap, munmap and page faults, and how long they may.
+"""Holds: the time for which hunter's reads keep a process from mmap, munmap and page faults.
 
 The kernel reads some files of /proc under the process's mmap_lock: smaps_rollup for a whole walk of
 the page tables (20 ms for a GiB of small pages), smaps and maps for a part of them at a time,

@@ -30,7 +30,7 @@ ENDED = "ZX"
 
 
 class Stat(NamedTuple):
-    """What is used of /proc/PID/stat (proc_pid_stat(5)).
+    """The fields of /proc/PID/stat that are used (proc_pid_stat(5)).
 
     Attributes:
         command: comm, at most 15 bytes, undecodable ones escaped.

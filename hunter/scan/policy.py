@@ -1,4 +1,4 @@
-"""Which processes are traced: thresholds, growth, exclusions. Pure."""
+"""The policy by which processes are traced: threshold, growth, exclusions. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hunter.config import Threshold
 
 
 class Denominator(NamedTuple):
-    """What percent is of.
+    """The size that percentages are of.
 
     Attributes:
         size: bytes.
@@ -22,7 +22,7 @@ class Denominator(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """Why a process is traced.
+    """The reason why a process is traced.
 
     Attributes:
         reason: memory, growth or pid.
@@ -116,7 +116,7 @@ def ancestors(pid: int, parents: Dict[int, int]) -> List[int]:
 
 
 class Backoff:
-    """When a process that could not be attached is tried again: after 1, 2, 4 … 64 scans.
+    """The pause until a process that could not be attached is tried again: 1, 2, 4 … 64 scans.
 
     Keys are (pid, start time), so that a new process under an old pid starts afresh.
     """

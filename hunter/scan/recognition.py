@@ -1,4 +1,4 @@
-"""Which processes are a hunter's or a gatherer's, which nobody traces, and who traces a process.
+"""Recognition of a hunter's or a gatherer's processes, which nobody traces, and of tracers.
 
 All of them carry a mark (hg_shared.mark). What a container runtime or a user's shell starts for
 gatherer has it only when its first line runs: a process that is small and has just begun is left
@@ -25,7 +25,7 @@ MAX_OWNER = 100
 
 
 class Standing(NamedTuple):
-    """What is known of who a process belongs to.
+    """The owner of a process, as far as it is known.
 
     Attributes:
         ours: it is a hunter's or a gatherer's.

@@ -1,4 +1,4 @@
-"""Which processes there are, who they are, and which of them to trace: one scan."""
+"""One scan: the processes there are, who they are, and which of them to trace."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class MatchedProcess(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """What one scan found.
+    """The findings of one scan.
 
     Attributes:
         matched: processes to attach now.

@@ -1,4 +1,4 @@
-"""Where a gatherer that was lost finds hunter again: an abstract unix socket and a handshake.
+"""The listener for a gatherer that was lost: an abstract unix socket and a handshake.
 
 Abstract sockets belong to the network namespace, which all containers of a pod share: whoever
 connects must prove that it knows the secret before it is more than a few bytes of memory here.

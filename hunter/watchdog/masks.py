@@ -29,7 +29,7 @@ def decode_mask(data: bytes) -> Mask:
 
 
 class SavedMask(NamedTuple):
-    """What a thread's mask was before it was narrowed, and to which CPU it was."""
+    """The mask of a thread before it was narrowed, and to which CPU it was."""
 
     tid: int
     pid: int

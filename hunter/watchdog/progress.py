@@ -1,4 +1,4 @@
-"""How far the tracers are, and whom they hold: shared memory that the watchdog reads.
+"""Progress of the tracers, and whom they hold: shared memory that the watchdog reads.
 
 It is there for a reader that cannot ask hunter, because hunter does not run any more. Each word is
 written by one thread alone, with one store.
@@ -155,7 +155,7 @@ class ProgramsProgress:
 
     @property
     def steps(self) -> int:
-        """How often they were looked after so far: their rings read, their processes checked."""
+        """The number of times their rings were read and their processes checked so far."""
         return int(self._words[_STEPS])
 
     def count_step(self) -> None:
@@ -192,7 +192,7 @@ class Progress:
 
     @property
     def beat(self) -> int:
-        """How often the watchdog has looked."""
+        """The number of times the watchdog has looked."""
         return int(self._words[_BEAT])
 
     def count_look(self) -> None:

@@ -1,4 +1,4 @@
-"""Whether hunter holds its target: the judgement of the watchdog. Pure.
+"""The judgement of the watchdog whether hunter is stuck and holds its target. Pure.
 
 A tracee in a ptrace-stop is held when its tracer takes no stop, and so is one that has ended: its
 parent cannot wait for it before the tracer has. It is judged by looks, a fraction
@@ -26,7 +26,7 @@ _STOP_SIGNALS = (19, 20, 21, 22)
 
 
 class ThreadStatus(NamedTuple):
-    """What /proc tells of a thread.
+    """The status of a thread, from /proc.
 
     Attributes:
         state: its letter.

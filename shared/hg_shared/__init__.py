@@ -1,4 +1,4 @@
-"""What hunter and gatherer share: records, framing, wire format, syscall tables.
+"""Code of hunter and gatherer alike: records, framing, wire format, syscall tables.
 
 Standard library only, no I/O, CPython 3.8 and newer: it is packed into hunter.pyz, which runs on
 whatever Python a container happens to have.

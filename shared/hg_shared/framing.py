@@ -41,7 +41,7 @@ HEADER_SIZE = HEADER.size + CRC.size
 
 
 class FrameType(IntEnum):
-    """What a frame carries. Types below 32 come from hunter, from 32 on from gatherer."""
+    """The contents of a frame. Types below 32 come from hunter, from 32 on from gatherer."""
 
     HELLO = 1
     RECORDS = 2

@@ -1,4 +1,4 @@
-"""How much memory must be left below a container's limit before hunter runs inside it. Pure."""
+"""Headroom: memory that must be left below a container's limit for hunter to run inside. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process inherits of signals from whoever started it, where that would be in its way.
+"""Signal masks and dispositions that a process inherits, undone where they would be in its way.
 
 execve(2) keeps blocked signals blocked and ignored ones ignored: a supervisor that does either
 passes it on to all that it starts.

@@ -1,4 +1,4 @@
-"""How many files a process may have open: the soft limit is raised to the hard one.
+"""The limit on open files (RLIMIT_NOFILE): the soft one is raised to the hard one.
 
 The usual soft limit of 1024 (256 on macOS) is for programs that use select(2): neither does.
 """

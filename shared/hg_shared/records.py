@@ -47,7 +47,7 @@ NUMBER_HOP = 255
 
 
 class Kind(IntEnum):
-    """What a record tells."""
+    """The kind of a record."""
 
     SYSCALL = 0
     """A call that returned."""
@@ -80,7 +80,7 @@ NOTES = (Kind.LOST, Kind.WINDOW)
 
 
 class LossCause(IntEnum):
-    """Why records were dropped."""
+    """The cause for which records were dropped."""
 
     QUEUE_FULL = 0
 

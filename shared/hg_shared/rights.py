@@ -1,4 +1,4 @@
-"""What a process may do: capabilities, Yama, seccomp, and why ptrace(2) is refused. Pure."""
+"""Rights of a process: capabilities, Yama, seccomp, and why ptrace(2) is refused. Pure."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def capability_names(mask: str) -> List[str]:
 
 
 class Refusal(NamedTuple):
-    """Why ptrace(2) answers EPERM, and what to do about it."""
+    """A reason why ptrace(2) answers EPERM, and what to do about it."""
 
     cause: str
     remedy: str

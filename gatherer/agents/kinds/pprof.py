@@ -21,7 +21,7 @@ _REMEDY = "take it again; see the agent's log if it stays"
 
 @dataclass(frozen=True)
 class Profile:
-    """What a profile holds.
+    """The contents of a profile.
 
     Attributes:
         samples: stacks.

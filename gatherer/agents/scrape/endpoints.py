@@ -64,7 +64,7 @@ class Endpoint(Protocol):
 
     @property
     def where(self) -> str:
-        """Where it is and how it is reached, for people."""
+        """Its address and the way to it, for people."""
         ...
 
     async def fetch(

@@ -80,7 +80,7 @@ class Source:
 
     @property
     def where(self) -> str:
-        """Where it is and how it is reached."""
+        """Its address and the way to it."""
         return self.endpoint.where
 
     async def read(self, wanted: ContainerFilter, max_age: float) -> Scrape:

@@ -14,7 +14,7 @@ MAX_SERIES = 50_000
 
 @dataclass(frozen=True)
 class Rate:
-    """How a counter moved since the scrape before.
+    """The change of a counter since the scrape before.
 
     Attributes:
         increase: by how much it grew; after a reset, what it counted since.

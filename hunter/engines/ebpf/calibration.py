@@ -45,7 +45,7 @@ def find_offsets(task: bytes, pid: int, tgid: int, code: int) -> Tuple[int, int]
 
 
 class Measured(NamedTuple):
-    """What was found out about this kernel, and hunter's place in it.
+    """Measurements of this kernel, and of hunter's place in it.
 
     Attributes:
         pid_offset: see `find_offsets`.

@@ -14,7 +14,7 @@ PATIENCE_NS = 1_000_000_000
 
 
 class GroupStops:
-    """Which threads of one process are in group-stop.
+    """The threads of one process that are in group-stop.
 
     Args:
         state: returns the state of a thread by tid as /proc/PID/stat has it, None when it is gone.

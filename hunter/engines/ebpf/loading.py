@@ -1,4 +1,4 @@
-"""Whether the ebpf engine may be used here, found out by loading it."""
+"""The test whether the ebpf engine may be used here: its programs are loaded."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ _INITIAL_PID_NAMESPACE = 0xEFFFFFFC
 
 
 class Settings(NamedTuple):
-    """What the programs are made for; `SETTING(name)` in their source.
+    """The kernel and the capture that the programs are made for; `SETTING(name)` in their source.
 
     Attributes:
         pid_ns_device: hunter's PID namespace, st_dev of /proc/self/ns/pid.

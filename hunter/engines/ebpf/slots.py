@@ -1,4 +1,4 @@
-"""Which processes are traced: the table that hunter and the programs share."""
+"""Slots: the table of traced processes that hunter and the programs share."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Slots:
 
     @property
     def free(self) -> int:
-        """How many slots are free."""
+        """The number of free slots."""
         return len(self._free)
 
     def name(self, slot: int, tgid: int) -> None:

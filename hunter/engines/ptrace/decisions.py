@@ -19,7 +19,7 @@ _NEW_PROCESS = (1, 2)
 
 
 class ThreadState(Enum):
-    """What the tracer knows of a thread that has stopped.
+    """The state of a thread that has stopped, as the tracer knows it.
 
     Attributes:
         NEW: nothing; the kernel attached it with its creator.
@@ -127,7 +127,7 @@ def decide(stop: WaitStatus, state: ThreadState) -> Tuple[Action, ...]:
 
 
 class Leaving(Enum):
-    """What becomes of the call of a thread that is detached at a syscall-stop."""
+    """The fate of the call of a thread that is detached at a syscall-stop."""
 
     BEGINS = 0
     RETURNS = 1

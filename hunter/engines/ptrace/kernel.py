@@ -24,7 +24,7 @@ from hunter.memory import procfs
 
 
 class PtraceError(Exception):
-    """What python-ptrace raises; the same constructor as its own class."""
+    """The error that python-ptrace raises; the same constructor as its own class."""
 
     def __init__(self, message: str, errno: int | None = None, pid: int | None = None) -> None:
         super().__init__(message)
@@ -246,7 +246,7 @@ def peek(tid: int, address: int, length: int) -> bytes:
 
 
 class Kernel:
-    """What a tracer asks of the kernel; a test has a kernel of its own.
+    """The kernel as far as a tracer asks it; a test has a kernel of its own.
 
     Requests of ptrace(2), waits, memory and signals, and what /proc tells of tracees. Errors are
     those of the functions of the same name.

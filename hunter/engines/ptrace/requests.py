@@ -30,7 +30,7 @@ ARM_NS = 500_000_000
 
 
 class Requests:
-    """What a tracer was asked to do and has not done yet. Makes no record.
+    """Requests to a tracer that it has not carried out yet. Makes no record.
 
     Args:
         context: what the tracer shares with its loop.

@@ -1,4 +1,4 @@
-"""Which tracer gets which thread of a process that keeps more than one CPU busy. Pure.
+"""The threads of a process that keeps more than one CPU busy, shared among tracers. Pure.
 
 One tracer on one CPU is the cheapest way for a target that uses one CPU at most. A target that
 uses more would be held to that one: its threads are shared among tracers with a CPU each.

@@ -22,7 +22,7 @@ _STOPPING = frozenset((19, 20, 21, 22))  # SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU
 
 
 class StopKind(IntEnum):
-    """What a wait status says."""
+    """The kind of a wait status."""
 
     SYSCALL = 0
     SIGNAL = 1

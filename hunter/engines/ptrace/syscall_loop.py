@@ -13,7 +13,7 @@ from hunter.watchdog.progress import TracerProgress
 
 
 class StopHandler(Protocol):
-    """What a loop hands over; all of it in the tracer's thread."""
+    """The receiver of what a loop does not do itself; called in the tracer's thread."""
 
     def other_stop(self, tid: int, status: int) -> None:
         """Answers a stop that is no syscall-stop."""
@@ -31,7 +31,7 @@ class StopHandler(Protocol):
 
 
 class TracerContext(NamedTuple):
-    """What the parts of one tracer share.
+    """Values that the parts of one tracer share.
 
     Attributes:
         options: what is recorded.

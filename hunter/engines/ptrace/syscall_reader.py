@@ -33,7 +33,7 @@ def _fd_capture(argument: int, hop: int, text: Optional[str]) -> bytes:
 
 
 class TraceOptions(NamedTuple):
-    """What is recorded of system calls, and the room for it.
+    """The choice of what is recorded of system calls, and the room for it.
 
     Attributes:
         machine: as uname(2) says, `x86_64` or `aarch64`.
@@ -53,7 +53,7 @@ class TraceOptions(NamedTuple):
 
 
 class SyscallReader:
-    """What is read of system calls and put into records, of any ABI and any number.
+    """The reader of system calls for their records, of any ABI and any number.
 
     Args:
         options: what is recorded.

@@ -61,7 +61,7 @@ class Tracee:
 
 
 class Tracees:
-    """What one tracer traces.
+    """The processes that one tracer traces.
 
     The tracer's thread changes it. The writer's thread looks for open calls in the loop and then in
     `interrupted`: a call is never in neither of the two.

@@ -1,4 +1,4 @@
-"""What a system call is: its name and the kind of every argument, by ABI and number.
+"""Syscall tables: the name of every system call and the kinds of its arguments, by ABI and number.
 
 `lookup` is the one entrance. Numbers come from generated tables (x86_64.py, aarch64.py, i386.py),
 signatures from one text by name (signatures.py); both are parsed when first asked for, because

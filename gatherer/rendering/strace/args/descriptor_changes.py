@@ -1,4 +1,4 @@
-"""What calls do to the descriptors of their process: which they make, copy, rename and close.
+"""Changes to the descriptors of a process by its calls: made, copied, renamed, closed.
 
 Where the tracer has read what a new descriptor refers to, a record says so in its captures; else
 it is made of the call's arguments, as far as they tell.

@@ -1,4 +1,4 @@
-"""What descriptors refer to: a table for each process, kept from its records.
+"""Descriptor tables: what the descriptors of each process refer to, kept from its records.
 
 A table begins with what hunter read from /proc, and follows the calls that make, copy and close
 descriptors.
@@ -17,7 +17,7 @@ MAX_DESCRIPTORS = 65536
 
 
 class DescriptorTable:
-    """What the descriptors of one process refer to, at a moment that only moves forward."""
+    """The descriptors of one process, and what they refer to, at one moment that moves forward."""
 
     def __init__(self) -> None:
         self.entries: dict[int, str] = {}

@@ -1,4 +1,4 @@
-"""What select and poll are asked for, and what they found ready."""
+"""Descriptor sets of select and poll: what is asked for, and what was found ready."""
 
 from __future__ import annotations
 

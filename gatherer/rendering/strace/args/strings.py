@@ -167,7 +167,7 @@ def message_buffer(place: Place, length: int, data: bytes, args: Args, *_: objec
 
 @captured()
 def key_buffer(place: Place, length: int, data: bytes, args: Args, *_: object) -> str | None:
-    """What keyctl wrote: as much of it as fits, which may be less than there is."""
+    """The buffer that keyctl wrote: as much of it as fits, which may be less than there is."""
     return buffer_text(min(length, args[place.index + 1]), data, place.limit)
 
 

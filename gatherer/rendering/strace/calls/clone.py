@@ -68,7 +68,7 @@ def _int_at(found: tuple[int, bytes] | None, otherwise: int) -> int:
 
 
 def _given_back(memory: Memory, rval: int) -> str:
-    """What clone3 wrote, behind its arguments."""
+    """The fields that clone3 wrote, behind its arguments."""
     found = memory.get(key(0, 0))
     if found is None or rval <= 0:
         return ""

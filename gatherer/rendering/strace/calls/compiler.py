@@ -77,7 +77,7 @@ _ON_ENTRY = (IN, AT_ENTRY, CHANGED)
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What one form of a system call prints.
+    """One form of a system call, and what it prints.
 
     Attributes:
         row: head, captures and width to `name(arguments) = value`, with the ` = ` no further left.

@@ -1,4 +1,4 @@
-"""Which threads called execve, of processes in which another thread than the leader did."""
+"""Threads that called execve, of processes in which another thread than the leader did."""
 
 from __future__ import annotations
 

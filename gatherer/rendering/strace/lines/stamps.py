@@ -1,4 +1,4 @@
-"""What stands in front of a line, thread id and time, and behind a call, its duration."""
+"""Stamps of a line: thread id and time in front of it, and a call's duration behind it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Stamp = Callable[[int], str]
 
 
 class Timestamps(Enum):
-    """How lines are stamped."""
+    """The style of the stamps of lines."""
 
     NONE = "none"
     TIME = "time"
@@ -65,7 +65,7 @@ def duration_text(ns: int) -> str:
 
 
 class Prefixes(dict[int, tuple[str, int]]):
-    """What stands in front of the lines of one second, by thread id: all but the microseconds.
+    """Prefixes of the lines of one second, by thread id: all but the microseconds.
 
     Behind it stands the width that is left up to the column of the ` = `.
 
