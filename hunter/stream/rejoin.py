@@ -78,7 +78,7 @@ class Rejoined(NamedTuple):
     seq: int
 
 
-class _Pending:
+class _Unproven:
     """A connection that has proved nothing yet."""
 
     __slots__ = ("connection", "deadline", "decoder", "handshake")
@@ -106,7 +106,7 @@ class RejoinListener:
             raise ValueError("a session is 32 hexadecimal digits, a secret 64")
         self._session = where.session
         self._secret = bytes.fromhex(where.secret)
-        self._pending: Dict[int, _Pending] = {}
+        self._pending: Dict[int, _Unproven] = {}
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
             self._listener.bind("\0" + SOCKET_PREFIX + where.session)
@@ -190,10 +190,10 @@ class RejoinListener:
             # The oldest one had its chance; a crowd must not keep gatherer out.
             self._forget(next(iter(self._pending)))
         connection.setblocking(False)
-        self._pending[connection.fileno()] = _Pending(connection, self.handshake())
+        self._pending[connection.fileno()] = _Unproven(connection, self.handshake())
 
     @staticmethod
-    def _send(pending: _Pending, message: Message) -> bool:
+    def _send(pending: _Unproven, message: Message) -> bool:
         data = wire.encode(message)
         try:
             return pending.connection.send(data) == len(data)

@@ -1,4 +1,5 @@
-"""Scrapes: the servers of agents, the ways to them, one exposition fetched and parsed.
+"""Scrapes: the servers of agents, how they are reached, one exposition fetched and parsed.
 
-What the samples mean is said in `kinds`, how they move in `series`.
+Not here: what the samples mean (`kinds`), how they move over time (`series`), when one is fetched
+(`pulling`).
 """

@@ -1,4 +1,4 @@
 """Series of samples over a capture: rates, measures, staleness. Pure.
 
-Names of metrics belong to `kinds`.
+Not here: names of metrics (`kinds`), and where samples come from (`scrape`).
 """

@@ -52,7 +52,7 @@ class PlanTable(NamedTuple):
         return (0, 0) if fields[0] & layout.CALL_SELECTS_AT_EXIT else (fields[3], fields[5])
 
 
-class _Builder:
+class _PlanTableBuilder:
     def __init__(self, string_size: int) -> None:
         self.limit = min(string_size, layout.MAX_PIECE)
         self.plans: List[bytes] = [bytes(layout.PLAN_SIZE)]
@@ -139,7 +139,7 @@ def plan_table(
         string_size: bytes of each string and buffer to keep.
         wanted: syscall numbers to record by ABI, None for all.
     """
-    builder = _Builder(string_size)
+    builder = _PlanTableBuilder(string_size)
     calls = bytearray(layout.CALLS * layout.CALL_SIZE)
     abis = [native, Abi.I386] if native == Abi.X86_64 else [native]
     maybe = set(range(512)) if wanted is None else set()
@@ -163,7 +163,7 @@ def plan_table(
     return PlanTable(bytes(calls), builder.plans, builder.selections)
 
 
-def _call(builder: _Builder, index: int, plan: forms.CallPlan, word: int) -> List[int]:
+def _call(builder: _PlanTableBuilder, index: int, plan: forms.CallPlan, word: int) -> List[int]:
     flags = argument = mask = 0
     plans, routes = [0, 0], [0, 0]
     for stop, items in enumerate(plan):

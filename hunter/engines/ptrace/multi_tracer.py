@@ -22,7 +22,7 @@ from hunter.memory import procfs
 LOOK_NS = 100_000_000
 
 
-class _Pending(NamedTuple):
+class _Requested(NamedTuple):
     """A process that is looked at before it is attached: what its threads had by then, ns."""
 
     ordinal: int
@@ -63,7 +63,7 @@ class MultiTracer:
         self._most = tracers
         self._tracers = [make(0)]
         self._threads: List[threading.Thread] = []
-        self._pending: List[_Pending] = []
+        self._pending: List[_Requested] = []
         self._shared: Dict[int, _Shared] = {}
         self._events: List[EngineEvent] = []
         self._stopping = False
@@ -129,7 +129,7 @@ class MultiTracer:
         """Asks for a process to be traced, by one tracer or, when it needs more, by several."""
         wanted = _wanted_ns(pid)
         if min(self._most, len(wanted), _cpus(pid)) > 1 and not self._stopping:
-            self._pending.append(_Pending(ordinal, pid, time.monotonic_ns(), wanted))
+            self._pending.append(_Requested(ordinal, pid, time.monotonic_ns(), wanted))
         else:
             self.first.attach(ordinal, pid)
 
@@ -145,7 +145,7 @@ class MultiTracer:
             used = {tid: (ns - each.wanted.get(tid, ns)) / elapsed for tid, ns in wanted.items()}
             self._attach_shared(each, share(used, each.pid, min(self._most, _cpus(each.pid))))
 
-    def _attach_shared(self, each: _Pending, shares: Dict[int, int]) -> None:
+    def _attach_shared(self, each: _Requested, shares: Dict[int, int]) -> None:
         numbers = {0, *shares.values()}
         if len(numbers) == 1:
             self.first.attach(each.ordinal, each.pid)

@@ -12,8 +12,8 @@ from functools import lru_cache
 from ipaddress import ip_address
 from struct import Struct
 
+from gatherer.rendering.strace.args.literals import signed32
 from gatherer.rendering.strace.args.memory import Memory, key
-from gatherer.rendering.strace.args.text import signed32
 from hg_shared.records import CWD_ARGUMENT, FD_ARGUMENT, Record
 from hg_shared.syscalls import lookup
 

@@ -8,9 +8,9 @@ from functools import lru_cache
 
 from gatherer.rendering.strace.args.descriptor_changes import AT_FDCWD, CWD, Changes
 from gatherer.rendering.strace.args.descriptor_table import DescriptorTable
+from gatherer.rendering.strace.args.literals import escape, signed32
 from gatherer.rendering.strace.args.memory import Args, Memory, Place, Render
 from gatherer.rendering.strace.args.returns import Returned
-from gatherer.rendering.strace.args.text import escape, signed32
 from hg_shared.records import Record
 
 _rights = re.compile(r"(cmsg_type=SCM_RIGHTS, cmsg_data=\[)([^\]]*)")

@@ -7,9 +7,9 @@ from struct import Struct
 
 from gatherer.rendering.strace.args.flags import file_mode, flag_text, named
 from gatherer.rendering.strace.args.layout import WIDE_ABIS, Layout, Text, fields, many, one
+from gatherer.rendering.strace.args.literals import device, hexadecimal
 from gatherer.rendering.strace.args.memory import Place, Render
 from gatherer.rendering.strace.args.readiness import poll_events
-from gatherer.rendering.strace.args.text import device, hexadecimal
 from hg_shared.abi_flags import flag_table
 from hg_shared.records import Abi
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from gatherer.rendering.strace.args.text import hexadecimal
+from gatherer.rendering.strace.args.literals import hexadecimal
 from hg_shared.abi_flags import Table, flag_table
 from hg_shared.linux_abi import signal_name
 from hg_shared.records import Abi

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 
+from gatherer.rendering.strace.args.literals import address, hexadecimal
 from gatherer.rendering.strace.args.memory import Args, Memory, Place, Render
-from gatherer.rendering.strace.args.text import address, hexadecimal
 
 _DIRECTIONS = ("_IOC_NONE", "_IOC_WRITE", "_IOC_READ", "_IOC_READ|_IOC_WRITE")
 _names: dict[int, str] = {}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from struct import Struct
 
-from gatherer.rendering.strace.args.text import address, quote
+from gatherer.rendering.strace.args.literals import address, quote
 from hg_shared.records import CAPTURE, UNREADABLE, Abi
 
 Args = Sequence[int]

@@ -7,10 +7,10 @@ from struct import Struct
 
 from gatherer.rendering.strace.args.flags import Format, flag_text, mode_text, named
 from gatherer.rendering.strace.args.layout import Layout, Text, fields, many, one
+from gatherer.rendering.strace.args.literals import address, hexadecimal, quote, quote_hex
 from gatherer.rendering.strace.args.memory import Args, Memory, Place, Render, captured, key
+from gatherer.rendering.strace.args.scalars import value_formatter
 from gatherer.rendering.strace.args.sockets import sockaddr_text
-from gatherer.rendering.strace.args.text import address, hexadecimal, quote, quote_hex
-from gatherer.rendering.strace.args.values import value_formatter
 from hg_shared.abi_flags import flag_table
 from hg_shared.records import Abi
 from hg_shared.syscalls import IN

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gatherer.rendering.strace.args.flags import U32, Format, flag_text, mode_text, named
-from gatherer.rendering.strace.args.text import hexadecimal, signed32
+from gatherer.rendering.strace.args.literals import hexadecimal, signed32
 from hg_shared.abi_flags import Table, flag_table
 
 _NONE = Table(True, "", ())

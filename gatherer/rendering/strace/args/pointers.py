@@ -7,6 +7,7 @@ from struct import Struct
 from time import localtime, strftime
 
 from gatherer.rendering.strace.args.flags import named, sigset_text
+from gatherer.rendering.strace.args.literals import address
 from gatherer.rendering.strace.args.memory import (
     WORD_PAIRS,
     Args,
@@ -19,7 +20,6 @@ from gatherer.rendering.strace.args.memory import (
     whole,
 )
 from gatherer.rendering.strace.args.readiness import bits
-from gatherer.rendering.strace.args.text import address
 from hg_shared.linux_abi import signal_name
 
 U32 = 0xFFFFFFFF

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from struct import Struct
 
 from gatherer.rendering.strace.args.flags import named
+from gatherer.rendering.strace.args.literals import signed32
 from gatherer.rendering.strace.args.memory import Args, Memory, Place, Render, captured, key, whole
-from gatherer.rendering.strace.args.text import signed32
 
 
 def bits(data: bytes, most: int) -> list[int]:

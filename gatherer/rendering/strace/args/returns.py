@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 from gatherer.rendering.strace.args import pointers, readiness, structs
 from gatherer.rendering.strace.args.flags import flag_text, mode_text, named
+from gatherer.rendering.strace.args.literals import hexadecimal
 from gatherer.rendering.strace.args.memory import Args, Memory, Place
-from gatherer.rendering.strace.args.text import hexadecimal
-from gatherer.rendering.strace.args.values import value_formatter
+from gatherer.rendering.strace.args.scalars import value_formatter
 from hg_shared.abi_flags import flag_table
 from hg_shared.linux_abi import ERRNO, RESTARTS
 from hg_shared.syscalls import CHANGED, OUT, Syscall

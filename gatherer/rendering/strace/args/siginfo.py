@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from gatherer.rendering.strace.args.text import address, hexadecimal
+from gatherer.rendering.strace.args.literals import address, hexadecimal
 from hg_shared.abi_flags import flag_table
 from hg_shared.linux_abi import ERRNO, signal_name
 from hg_shared.records import Abi

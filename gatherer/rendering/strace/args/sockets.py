@@ -7,6 +7,7 @@ from ipaddress import IPv6Address
 from struct import Struct
 
 from gatherer.rendering.strace.args.flags import named
+from gatherer.rendering.strace.args.literals import address, escape, hexadecimal, quote, signed32
 from gatherer.rendering.strace.args.memory import (
     Args,
     Memory,
@@ -17,7 +18,6 @@ from gatherer.rendering.strace.args.memory import (
     captured,
     key,
 )
-from gatherer.rendering.strace.args.text import address, escape, hexadecimal, quote, signed32
 from gatherer.rendering.strace.args.vectors import iovec_text
 from hg_shared.abi_flags import flag_table
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gatherer.rendering.strace.args.literals import address, escape, quote, quote_hex
 from gatherer.rendering.strace.args.memory import (
     U64,
     Args,
@@ -15,7 +16,6 @@ from gatherer.rendering.strace.args.memory import (
     key,
     string_text,
 )
-from gatherer.rendering.strace.args.text import address, escape, quote, quote_hex
 from hg_shared.records import UNKNOWN_LENGTH
 
 STRINGS_MAX = 250

@@ -7,10 +7,10 @@ from struct import Struct
 
 from gatherer.rendering.strace.args.flags import flag_text, named, sigset_text
 from gatherer.rendering.strace.args.layout import WIDE_ABIS, Layout, Text, fields, one
+from gatherer.rendering.strace.args.literals import address, hexadecimal, quote
 from gatherer.rendering.strace.args.memory import Args, Memory, Place, Render, key
 from gatherer.rendering.strace.args.pointers import moment
 from gatherer.rendering.strace.args.siginfo import siginfo_text, widened
-from gatherer.rendering.strace.args.text import address, hexadecimal, quote
 from hg_shared.abi_flags import flag_table
 from hg_shared.linux_abi import signal_name
 from hg_shared.records import Abi

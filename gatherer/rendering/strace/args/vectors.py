@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gatherer.rendering.strace.args.literals import address
 from gatherer.rendering.strace.args.memory import (
     WORD_PAIRS,
     Args,
@@ -17,7 +18,6 @@ from gatherer.rendering.strace.args.memory import (
     overflows,
     whole,
 )
-from gatherer.rendering.strace.args.text import address
 
 
 def vector(place: Place) -> Render:

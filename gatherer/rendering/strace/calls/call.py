@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gatherer.rendering.strace.args.descriptors import Descriptors
+from gatherer.rendering.strace.args.literals import hexadecimal
 from gatherer.rendering.strace.args.memory import NOTHING, decode, key
 from gatherer.rendering.strace.args.returns import plain_text, return_text
-from gatherer.rendering.strace.args.text import hexadecimal
 from gatherer.rendering.strace.calls.clone import clone3_form, clone_form
 from gatherer.rendering.strace.calls.compiler import KINDS, Form, Head, Signature, compile_form
 from hg_shared.records import BIG_NUMBER, NUMBER_HOP

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gatherer.rendering.strace.args import structs
+from gatherer.rendering.strace.args.literals import address
 from gatherer.rendering.strace.args.memory import NOTHING, Memory, decode, key
 from gatherer.rendering.strace.args.returns import plain_text
-from gatherer.rendering.strace.args.text import address
-from gatherer.rendering.strace.args.values import clone_flags_text
+from gatherer.rendering.strace.args.scalars import clone_flags_text
 from gatherer.rendering.strace.calls.compiler import Form, Head
 from hg_shared.syscalls import Syscall
 

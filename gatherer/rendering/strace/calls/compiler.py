@@ -28,10 +28,10 @@ from gatherer.rendering.strace.args import (
     vectors,
 )
 from gatherer.rendering.strace.args.flags import Cached
+from gatherer.rendering.strace.args.literals import address, signed32
 from gatherer.rendering.strace.args.memory import NOTHING, Place, Render, decode
 from gatherer.rendering.strace.args.returns import Returned, plain_text, stands_alone
-from gatherer.rendering.strace.args.text import address, signed32
-from gatherer.rendering.strace.args.values import value_formatter
+from gatherer.rendering.strace.args.scalars import value_formatter
 from hg_shared.syscalls import AT_ENTRY, CHANGED, IN, IN_OUT, INTERRUPTED, OUT, Arg
 
 Head = tuple[int, ...]

@@ -1,4 +1,4 @@
 """The lines of one process: their order, what stands in front of them, and those about no call.
 
-Here belongs what knows more than one record. The text of a call is in `calls`.
+Here belongs what knows more than one record; not the text of a call (`calls`).
 """

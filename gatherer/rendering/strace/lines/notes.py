@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gatherer.rendering.strace.args.text import escape
+from gatherer.rendering.strace.args.literals import escape
 from hg_shared.records import LOSS_TEXT, Abi, Record
 
 NATIVE = "64 bit"

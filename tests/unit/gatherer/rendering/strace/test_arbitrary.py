@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatherer.rendering.strace.args.literals import escape, quote
 from gatherer.rendering.strace.args.siginfo import siginfo_text
 from gatherer.rendering.strace.args.sockets import control_text, sockaddr_text
-from gatherer.rendering.strace.args.text import escape, quote
 from gatherer.rendering.strace.calls.call import CallRenderer
 from gatherer.rendering.strace.lines.process_lines import ProcessLines
 from hg_shared.records import UNKNOWN_LENGTH, Abi, Record, encode_capture

@@ -19,7 +19,7 @@ from gatherer.rendering.strace.args.flags import (
     table_format,
 )
 from gatherer.rendering.strace.args.ioctls import ioctl_text
-from gatherer.rendering.strace.args.text import address, device, hexadecimal, signed32, signed64
+from gatherer.rendering.strace.args.literals import address, device, hexadecimal, signed32, signed64
 from hg_shared.abi_flags import Table, flag_table
 from hg_shared.linux_abi import signal_name
 

@@ -1,4 +1,4 @@
-"""Strings, addresses and numbers as strace prints them.
+"""Literals as strace prints them: strings, addresses, numbers, devices.
 
 Everything here returns printable ASCII, whatever the tracee's bytes are.
 """
