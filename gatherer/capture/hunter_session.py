@@ -23,7 +23,7 @@ from gatherer.clock import rfc3339
 from gatherer.config import CaptureConfig, this_user
 from gatherer.errors import GathererError, Interrupted, LogWriteError, TracingDenied
 from gatherer.rendering.accounting import Accounts, reconcile
-from gatherer.rendering.pipeline import Renderer
+from gatherer.rendering.renderer import Renderer
 from gatherer.rendering.stored_stream import received
 from gatherer.storage.spool import SpoolWriter, spool_name
 from gatherer.stream.client import HunterStream

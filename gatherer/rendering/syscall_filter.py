@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
+from gatherer.rendering.renderer import Lines
 from hg_shared.records import HEAD, HEAD_SIZE, Abi, Kind, iter_records
 from hg_shared.syscalls.filter import syscall_set
-
-if TYPE_CHECKING:
-    from gatherer.rendering.pipeline import Lines
 
 _ABIS = (Abi.X86_64, Abi.AARCH64, Abi.I386)
 _CALLS = (Kind.SYSCALL, Kind.IN_FLIGHT)
@@ -45,7 +42,7 @@ class Selected:
 
     @property
     def undecoded(self) -> int:
-        """Calls that were printed raw; see pipeline.Lines."""
+        """Calls that were printed raw; see renderer.Lines."""
         return self._lines.undecoded
 
     @property

@@ -187,7 +187,7 @@ class RendererProcess:
 
 
 class SpoolRenderer:
-    """Renders one growing spool in another process; see `gatherer.rendering.pipeline.Renderer`.
+    """Renders one growing spool in another process; see `gatherer.rendering.renderer.Renderer`.
 
     Args:
         process: the other process.

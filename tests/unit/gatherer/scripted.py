@@ -10,8 +10,9 @@ from pathlib import Path
 from gatherer.capture.target_capture import TargetCapture
 from gatherer.config import CaptureConfig, TargetConfig
 from gatherer.errors import ExecError, GathererError, HunterGone, TargetGone
-from gatherer.rendering.pipeline import LinesFactory, Rendering
+from gatherer.rendering.pipeline import Rendering
 from gatherer.rendering.progress import Progress
+from gatherer.rendering.renderer import LinesFactory
 from gatherer.storage.logs import LogDirectory
 from gatherer.storage.spool import restart_of
 from gatherer.target.values import Exit, HunterImage, Target, TargetEnd
