@@ -275,19 +275,7 @@ class EbpfEngine:
                 for process in processes.values()
             ]
         ends = [(ring, ring.end()) for ring in self._all_rings()]
-        batches = outgoing.take_rows()
-        room = DRAIN_BYTES
-        for ring, stride in self._rings:
-            end = ring.end()
-            while room > 0:
-                slots = ring.take_slots(stride, end, BATCH_BYTES // stride)
-                if not slots:
-                    break
-                room -= len(slots)
-                ordinals = outgoing.count(slots, stride, self._members.alone)
-                if self._follows:
-                    self._children.see(ordinals, slots, stride)
-                batches.append(outgoing.batch(slots, stride))
+        batches = [*outgoing.take_rows(), *self._take_slots()]
         self._take_events(now, 16384)
         if self._follows:
             self._keep_up()
@@ -311,6 +299,23 @@ class EbpfEngine:
                 self._last_mark = now
         if batches:
             batches[-1] = batches[-1]._replace(watermark=outgoing.watermark)
+        return batches
+
+    def _take_slots(self) -> List[Union[Batch, SlotBatch]]:
+        """Returns records of the first two rings, half a MiB at most."""
+        outgoing, room = self._outgoing, DRAIN_BYTES
+        batches: List[Union[Batch, SlotBatch]] = []
+        for ring, stride in self._rings:
+            end = ring.end()
+            while room > 0:
+                slots = ring.take_slots(stride, end, BATCH_BYTES // stride)
+                if not slots:
+                    break
+                room -= len(slots)
+                ordinals = outgoing.count(slots, stride, self._members.alone)
+                if self._follows:
+                    self._children.see(ordinals, slots, stride)
+                batches.append(outgoing.batch(slots, stride))
         return batches
 
     def _keep_up(self) -> None:

@@ -84,12 +84,7 @@ class Events:
             self._note_fatal(process, head[2] & 0x7F, tid, start)
         self._add(record)
         if kind == Kind.EXITED:
-            process.forget_thread(tid)
-            status = head[2] & 0xFFFF
-            if tid == process.pid or not process.status:
-                process.status = status
-            if not process.threads:
-                self._perhaps_ended(process, now)
+            self._forget_thread(process, tid, head[2] & 0xFFFF, now)
 
     def note_stopped(self, process: Process, stopped: Set[int], now: int) -> None:
         """Notes threads that have stopped.
@@ -122,6 +117,13 @@ class Events:
             if int.from_bytes(sent[72:76], "little") not in process.threads:
                 row[72:76] = tid.to_bytes(4, "little")
             self._add(bytes(row))
+
+    def _forget_thread(self, process: Process, tid: int, status: int, now: int) -> None:
+        process.forget_thread(tid)
+        if tid == process.pid or not process.status:
+            process.status = status
+        if not process.threads:
+            self._perhaps_ended(process, now)
 
     def _perhaps_ended(self, process: Process, now: int) -> None:
         others = [tid for tid in procfs.thread_ids(process.pid) if tid != process.pid]

@@ -30,6 +30,9 @@ from hunter.engines.ebpf.layout import (
 
 _PATH_MAX = 4096
 
+Encoded = Tuple[int, int, int, int, int, int, int]
+"""Form, arg, length argument, out, factor, addend and bound of an item."""
+
 
 class PlanTable(NamedTuple):
     """Contents of the maps.
@@ -83,8 +86,8 @@ class _PlanTableBuilder:
             self.plans.append(value)
         return index, route
 
-    def _item(self, item: Item, word: int) -> Optional[Tuple[int, int, int, int, int, int, int]]:
-        """Returns form, arg, length argument, out, factor, addend and bound of an item."""
+    def _item(self, item: Item, word: int) -> Optional[Encoded]:
+        """Returns an item as the programs read it, None for one that they do not."""
         form, arg, n, m, out = item
         limit, piece = self.limit, layout.MAX_PIECE
         if form == forms.PATH:
@@ -113,8 +116,13 @@ class _PlanTableBuilder:
             return BY_PAGES, arg, n, out, 1, 0, limit
         if form == forms.SIGFRAME:
             return (SIGFRAME, arg, 0, out, 0, m, 8) if m else None
-        if word == 4:
-            return None  # pointers of 4 bytes in memory are not followed
+        # Pointers of 4 bytes in memory are not followed.
+        return self._followed(item) if word == 8 else None
+
+    def _followed(self, item: Item) -> Optional[Encoded]:
+        """Returns the same of an item whose memory has pointers in it."""
+        form, arg, n, m, out = item
+        limit = self.limit
         if form == forms.SIGSET_PACK:
             return SIGSET, arg, 0, out, 0, 0, 2 * m
         if form == forms.IOVEC:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import time
-from typing import Callable, Dict, List, Optional, Set, Tuple
+from typing import Callable, Dict, FrozenSet, List, Optional, Set, Tuple
 
 from hg_shared.records import BIG_NUMBER, CAPTURE, HEAD, UNKNOWN_LENGTH, encode_capture
 from hunter.calls import capture_plan, descriptors
@@ -64,6 +64,9 @@ class PythonLoop(SyscallLoop):
         self.queue = self._records = RecordQueue(options.source, options.buffer_bytes)
         self._limit, self._pread = options.string_size, self._kernel.pread
         self._steps = _steps(reader.abi, options.decode_fds)
+        self._wanted: Optional[FrozenSet[int]] = None
+        if options.wanted is not None:
+            self._wanted = options.wanted.get(reader.abi, frozenset())
         self._entered: Dict[int, Entered] = {}
         self._leaving: Set[int] = set()
         self._arming: Set[int] = set()
@@ -117,10 +120,8 @@ class PythonLoop(SyscallLoop):
     def run(self, handler: StopHandler, between_stops: Callable[[], None]) -> None:
         """Handles stops until no tracee is left; the hot loop."""
         waitpid, now, ptrace = self._kernel.waitpid, time.monotonic_ns, self._kernel.fast_ptrace
-        get_info, traced, free, everything = (
-            kernel.PTRACE_GET_SYSCALL_INFO, kernel.PTRACE_SYSCALL, kernel.PTRACE_CONT,
-            kernel.WAIT_ALL,
-        )  # fmt: skip
+        get_info, traced = kernel.PTRACE_GET_SYSCALL_INFO, kernel.PTRACE_SYSCALL
+        everything = kernel.WAIT_ALL
         buffer = ctypes.create_string_buffer(syscall_info.SIZE)
         reference = ctypes.byref(buffer)
         size = syscall_info.SIZE
@@ -136,39 +137,27 @@ class PythonLoop(SyscallLoop):
         queue = self._records
         heads, captured = queue.heads, queue.captures
         native, abi, steps = self._reader.arch, int(self._reader.abi), self._steps
-        wanted = None
-        if self._options.wanted is not None:
-            wanted = self._options.wanted.get(self._reader.abi, frozenset())
+        wanted = self._wanted
         no_step: Step = ((), (), _NOTHING, 0, 0)
         foreign: Step = ((), (), _OTHER, 0, 0)
         # Of the first word stops are counted, the second says that the next one is waited for.
         progress = self._progress.words
-        while True:
+        while owners:
             progress[1] = 1
             tid, status = waitpid(-1, everything)
             progress[1] = 0
             progress[0] += 1
             if status != SYSCALL_STOP:
                 handler.other_stop(tid, status)
-                if not owners:
-                    return
                 continue
             time_ns = now()
             if ptrace(get_info, tid, size, reference) < 0:
                 continue  # killed while it was stopped: the buffer still holds another stop
-            if leaving and tid in leaving:
-                handler.leave_here(tid, bytes(view), time_ns)
-                if not owners:
-                    return
-                continue
-            if arming:
-                arming.discard(tid)  # this stop stands for the one that was asked for
             op = view[0]
             resume = traced
-            if quiet:
-                resume = self._quiet_request(tid, op)
-                if resume == free and (op == 1 or tid not in entered):
-                    ptrace(free, tid, 0, 0)
+            if leaving or arming or quiet:
+                resume = self._exceptional(handler, tid, view, time_ns)
+                if not resume:
                     continue
             if op == 1:
                 call = unpack_entry(buffer)
@@ -213,16 +202,25 @@ class PythonLoop(SyscallLoop):
                 # A request to leave took it while its record was made.
                 interrupted.pop(tid, None)
 
-    def _quiet_request(self, tid: int, op: int) -> int:
-        """Returns the request that lets a thread go on while calls pass unseen.
+    def _exceptional(self, handler: StopHandler, tid: int, info: memoryview, time_ns: int) -> int:
+        """Returns the request that lets a thread go on, 0 when it needs none any more.
 
         A call that began before the quiet is still recorded, and so is the first whose entry is
         seen in it, which may have; then the thread runs free.
         """
-        quiet = self._quiet[:]
+        if tid in self._leaving:
+            handler.leave_here(tid, bytes(info), time_ns)
+            return 0
+        self._arming.discard(tid)  # this stop stands for the one that was asked for
+        quiet, op = self._quiet[:], info[0]
+        if not quiet:
+            return kernel.PTRACE_SYSCALL
         if op == syscall_info.OP_ENTRY and self._hushed.get(tid) != quiet:
             self._hushed[tid] = quiet
             return kernel.PTRACE_SYSCALL
+        if op == syscall_info.OP_ENTRY or tid not in self._entered:
+            self._kernel.fast_ptrace(kernel.PTRACE_CONT, tid, 0, 0)
+            return 0
         return kernel.PTRACE_CONT
 
     def _read_exit(self, tid: int, tracee: Tracee, begun: Entered, rval: int, step: Step) -> bytes:
