@@ -621,9 +621,8 @@ async def test_the_duration_begins_with_the_first_hunter(tmp_path: Path) -> None
 
 
 async def test_a_capture_that_waits_gives_its_place_among_those_that_start_to_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr("gatherer.fleet.start_limiter.STARTS_PER_NODE", 1)
     scene = Scene(tmp_path, ScriptedSource(pod("a"), pod("b")), max_execs=1)
     await scene.until(lambda: any(one.begun for one in scene.captures.values()))
     assert not all(one.begun for one in scene.captures.values())
