@@ -181,11 +181,11 @@ class ContainerRun:
         end = self.end
         if end is None:
             return ""
-        words = [printable(end.reason, 100)]
+        parts = [printable(end.reason, 100)]
         if end.exit_code is not None:
-            words.append(f"exit code {end.exit_code}")
+            parts.append(f"exit code {end.exit_code}")
         if signal := _signal(end):
-            words.append(signal)
+            parts.append(signal)
         memory = self.memory
         usage = self.last_usage_bytes
         if usage is not None:
@@ -193,14 +193,14 @@ class ContainerRun:
             of = f" of {byte_count(limit)}" if limit is not None else ", no limit"
             own = memory.hunter_bytes
             share = f", {byte_count(own)} of it hunter's own" if own else ""
-            words.append(f"memory at the last sample {byte_count(usage)}{of}{share}")
+            parts.append(f"memory at the last sample {byte_count(usage)}{of}{share}")
         if end.restart_count:
-            words.append(f"restarted {how_often(end.restart_count)} so far")
+            parts.append(f"restarted {how_often(end.restart_count)} so far")
         if end.message:
-            words.append(printable(end.message, 300))
+            parts.append(printable(end.message, 300))
         if end.successor:
-            words.append(f"its successor is pod {printable(end.successor, 253)}")
-        return ", ".join(words)
+            parts.append(f"its successor is pod {printable(end.successor, 253)}")
+        return ", ".join(parts)
 
     def as_json(self) -> dict[str, Any]:
         """Returns the instance as session.json lists it."""

@@ -327,7 +327,7 @@ class Session:
     def _conclude(
         self, ended: Exit, end: TargetEnd | None, failure: GathererError | None, cancelled: bool
     ) -> Outcome:
-        """Settles the books of this instance and writes down how it ended."""
+        """Reconciles the accounting of this instance and writes down how it ended."""
         document, recorder, instance = self._document, self._recorder, self._instance
         recorder.ended_at = self._stream.ended_at
         if cancelled and not self._hello_received:
@@ -348,7 +348,7 @@ class Session:
         damage = progress.accounts.damage
         broken = receiver.missing_frames or receiver.damage.places or damage.places
         spooled = self._kept_spool and not broken
-        settlement = reconcile(
+        reconciliation = reconcile(
             progress.accounts, instance.goodbye, document.processes.names(), spooled=spooled
         )
         failure = failure or self._denied or hunter_failure(instance.goodbye, ended)
@@ -363,7 +363,7 @@ class Session:
             cancelled,
             end,
             not self._kept_spool,
-            settlement,
+            reconciliation,
             receiver,
             (*instance.discrepancies, *document.processes.shortages()),
             document.processes.dropped_lines_of(instance.number),
@@ -374,7 +374,7 @@ class Session:
             counted,
         )
         conclusion = conclude(evidence)
-        document.reconcile(settlement)
+        document.reconcile(reconciliation)
         instance.count_frames(receiver)
         instance.end = end
         instance.end_reason = conclusion.end_reason

@@ -176,8 +176,8 @@ class ProcessTable:
                 cause = str(event.fields.get("cause", ""))[:MAX_CMDLINE]
                 entry.end_reason = f"detached: {cause}" if cause else "detached"
             else:
-                words = _exit_words(event.fields)
-                entry.end_reason = f"{words}, {denied}" if denied else words
+                status = _exit_status(event.fields)
+                entry.end_reason = f"{status}, {denied}" if denied else status
 
     def sampled(self, sample: Sample) -> None:
         """Takes a memory sample of a process."""
@@ -195,10 +195,10 @@ class ProcessTable:
             entry.records = sum(account.received for account in got)
             entry.lost = sum(account.lost for account in got)
 
-    def reconcile(self, books: Mapping[int, ProcessReconciliation]) -> None:
-        """Takes the final books of the present instance, by ordinal."""
+    def reconcile(self, reconciled: Mapping[int, ProcessReconciliation]) -> None:
+        """Takes the final accounting of the present instance, by ordinal."""
         for entry in self.present():
-            got = [books[o] for o in entry.ordinals if o in books]
+            got = [reconciled[o] for o in entry.ordinals if o in reconciled]
             entry.records = sum(process.received for process in got)
             entry.lost = sum(process.lost for process in got)
             reasons = [process.end_reason for process in got if process.end_reason]
@@ -342,7 +342,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _exit_words(fields: Mapping[str, Any]) -> str:
+def _exit_status(fields: Mapping[str, Any]) -> str:
     """Returns how a process ended: `exited`, or what killed it."""
     signal = fields.get("signal")
     if not isinstance(signal, str):

@@ -42,7 +42,7 @@ class EndFacts:
         cancelled: the user would not wait.
         end: how the target ended, as its runtime tells it; None when it runs on, or nobody tells.
         rendered: everything in the spool is in the logs.
-        settlement: the final books.
+        reconciliation: the final accounting.
         receiver: the state of the stream.
         discrepancies: sentences about what does not add up.
         dropped_lines: lines left out of logs that had reached their size limit.
@@ -50,7 +50,7 @@ class EndFacts:
         unknown_ms: time before the end of which nothing is known, None when nobody measured it.
         spooled: bytes of the stream that were received and kept.
         rendered_bytes: bytes of these that were rendered.
-        counted: whether all of these are in the books, rendered or not.
+        counted: whether all of these are in the accounting, rendered or not.
     """
 
     stop_reason: str
@@ -60,7 +60,7 @@ class EndFacts:
     cancelled: bool
     end: TargetEnd | None
     rendered: bool
-    settlement: Reconciliation
+    reconciliation: Reconciliation
     receiver: Receiver
     discrepancies: tuple[str, ...]
     dropped_lines: int = 0
@@ -106,7 +106,7 @@ def conclude(evidence: EndFacts) -> Conclusion:
         evidence: everything that bears on it.
     """
     notes = _notes(evidence)
-    sound = not notes and evidence.settlement.lost == 0
+    sound = not notes and evidence.reconciliation.lost == 0
     reason, code = _reason(evidence)
     if code == COMPLETE and not sound:
         code = LOST
@@ -120,7 +120,7 @@ def conclude(evidence: EndFacts) -> Conclusion:
 
 def _incomplete(evidence: EndFacts, notes: tuple[str, ...]) -> str:
     """Returns in one clause why a capture is not complete."""
-    settlement, unknown = evidence.settlement, evidence.unknown_ms
+    reconciliation, unknown = evidence.reconciliation, evidence.unknown_ms
     if evidence.failure is not None:
         return printable(evidence.failure.cause, 300)
     if why_stuck(evidence):
@@ -130,8 +130,8 @@ def _incomplete(evidence: EndFacts, notes: tuple[str, ...]) -> str:
             time = "the time" if unknown is None else f"{unknown:.0f} ms"
             return f"hunter ended with its container, nothing is known of {time} before that"
         return "hunter's totals did not arrive, what it saw after the last record is not known"
-    if settlement.lost:
-        return f"{counted(settlement.lost, 'record')} lost"
+    if reconciliation.lost:
+        return f"{counted(reconciliation.lost, 'record')} lost"
     if not evidence.rendered:
         return "not everything that was received is in the logs"
     return notes[0] if notes else "gatherer ended before hunter did"
@@ -221,7 +221,7 @@ def _notes(evidence: EndFacts) -> tuple[str, ...]:
     notes = []
     if why := why_stuck(evidence):
         notes.append(f"hunter was stuck: {why}")
-    notes += list(evidence.discrepancies) + list(evidence.settlement.discrepancies)
+    notes += list(evidence.discrepancies) + list(evidence.reconciliation.discrepancies)
     if receiver.missing_frames:
         verb = "is" if receiver.missing_frames == 1 else "are"
         notes.append(f"{counted(receiver.missing_frames, 'frame')} of the stream {verb} missing")
@@ -233,8 +233,8 @@ def _notes(evidence: EndFacts) -> tuple[str, ...]:
             f"hunter dropped {counted(evidence.goodbye.dropped_messages, 'event or sample', _MANY)}"
             " while the connection was slow or broken"
         )
-    if evidence.settlement.transit:
-        transit = evidence.settlement.transit
+    if evidence.reconciliation.transit:
+        transit = evidence.reconciliation.transit
         verb = "was" if transit == 1 else "were"
         notes.append(f"{counted(transit, 'record')} {verb} lost in transit")
     if not evidence.rendered and evidence.spooled:
@@ -242,9 +242,9 @@ def _notes(evidence: EndFacts) -> tuple[str, ...]:
             f"{byte_count(evidence.spooled)} of the stream were received and are kept, of which"
             f" {byte_count(evidence.rendered_bytes)} were rendered; gatherer render does the rest"
         )
-    if evidence.settlement.waiting:
+    if evidence.reconciliation.waiting:
         notes.append(
-            f"{evidence.settlement.waiting} of the records received are in the spool and not in"
+            f"{evidence.reconciliation.waiting} of the records received are in the spool and not in"
             " the logs; gatherer render writes them"
         )
     elif not (evidence.rendered or evidence.counted) and evidence.goodbye is None:

@@ -221,13 +221,13 @@ class SessionDocument:
         denied = self.processes.denied
         return f"denied: {denied}" if denied and not self.processes.traced else "on"
 
-    def reconcile(self, settlement: Reconciliation) -> None:
-        """Takes the final books of the present instance."""
+    def reconcile(self, reconciliation: Reconciliation) -> None:
+        """Takes the final accounting of the present instance."""
         instance = self.instance
-        instance.seen = settlement.seen
-        instance.received = settlement.received
-        instance.lost = settlement.lost
-        self.processes.reconcile(settlement.processes)
+        instance.seen = reconciliation.seen
+        instance.received = reconciliation.received
+        instance.lost = reconciliation.lost
+        self.processes.reconcile(reconciliation.processes)
 
     def conclude(
         self, conclusion: Conclusion, failure: GathererError | None, ended_ns: int

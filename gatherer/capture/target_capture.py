@@ -236,7 +236,7 @@ class TargetCapture:
         """
         if self._wait is None:
             self._wait = TargetWait(self._runtime, self._view, self._stopped, self._config.wait)
-        self._view.note(f"the container ended before hunter was in it: {end.words()}")
+        self._view.note(f"the container ended before hunter was in it: {end.text()}")
         try:
             target = await self._wait.until(self._runtime.restarted)
         except TargetGone as gone:

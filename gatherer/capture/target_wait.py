@@ -22,7 +22,7 @@ from gatherer.view.status import Waiting
 LOOK_SECONDS = 5.0
 """Time between two looks at a target of which no news comes."""
 SHOW_SECONDS = 1.0
-"""Time between two words of how long it has been waited."""
+"""Time between two reports of how long it has been waited."""
 
 
 def in_vain(seconds: float, last: GathererError | None) -> WaitedInVain:

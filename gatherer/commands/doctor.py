@@ -65,9 +65,9 @@ async def examine(target: TargetConfig) -> TargetFacts:
     try:
         access = load_access(target.kubeconfig, target.context)
     except GathererError as error:
-        question = TargetRef(target.namespace or "default", target.pod, target.container)
-        return TargetFacts(question, failure=error)
-    question = TargetRef(
+        target_ref = TargetRef(target.namespace or "default", target.pod, target.container)
+        return TargetFacts(target_ref, failure=error)
+    target_ref = TargetRef(
         target.namespace or access.namespace,
         target.pod,
         target.container,
@@ -77,11 +77,11 @@ async def examine(target: TargetConfig) -> TargetFacts:
     api = KubernetesApi(access)
     try:
         try:
-            question = await _one_pod(api, question)
+            target_ref = await _one_pod(api, target_ref)
         except GathererError as error:
-            return replace(await ask_cluster(api, question), pod_failure=error)
+            return replace(await ask_cluster(api, target_ref), pod_failure=error)
         # An agent is looked for in the pods of a node, which may be many: meanwhile.
-        evidence = await ask_cluster(api, question)
+        evidence = await ask_cluster(api, target_ref)
         inside, around = await asyncio.gather(
             ask_inside(access, evidence), ask_agents(access, evidence)
         )
@@ -90,18 +90,18 @@ async def examine(target: TargetConfig) -> TargetFacts:
         await api.aclose()
 
 
-async def _one_pod(api: KubernetesApi, question: TargetRef) -> TargetRef:
-    """Returns the question about one pod of a workload, a running one if there is any.
+async def _one_pod(api: KubernetesApi, target_ref: TargetRef) -> TargetRef:
+    """Returns a reference to one pod of a workload, a running one if there is any.
 
     Raises:
         GathererError: there is no such workload, or it has no pods.
     """
     from gatherer.kube.watch.pod_sources import pod_source
 
-    reference = parse_reference(question.pod)
+    reference = parse_reference(target_ref.pod)
     if reference.resource == POD:
-        return replace(question, pod=reference.name)
-    source = pod_source(api, question.namespace, reference, lambda _: None)
+        return replace(target_ref, pod=reference.name)
+    source = pod_source(api, target_ref.namespace, reference, lambda _: None)
     pods = [change.pod for change in await anext(source.changes())]
     pod = min(pods, key=lambda each: (each.phase != "Running", each.name))
-    return replace(question, pod=pod.name)
+    return replace(target_ref, pod=pod.name)

@@ -156,16 +156,16 @@ def _judge(stream: StoredStream, receiver: Receiver, rendering: Rendering | None
     damage, missing, lacking = receiver.damage, receiver.missing_frames, 0
     if rendering is not None:
         damage = damage + rendering.accounts.damage
-        lacking = rendering.settlement().transit
+        lacking = rendering.reconciliation().transit
     lacks = [
         counted(count, noun) for count, noun in ((missing, "frame"), (lacking, "record")) if count
     ]
-    words = [f"is {damage}"] if damage.places else []
-    words += [f"lacks {' and '.join(lacks)}"] if lacks else []
-    if not words:
+    parts = [f"is {damage}"] if damage.places else []
+    parts += [f"lacks {' and '.join(lacks)}"] if lacks else []
+    if not parts:
         return COMPLETE
     first = f", first: {printable(damage.named[0], 200)}" if damage.named else ""
-    _tell(f"{stream.path} {' and '.join(words)}{first}")
+    _tell(f"{stream.path} {' and '.join(parts)}{first}")
     return DAMAGED
 
 
@@ -287,8 +287,8 @@ class Finishing:
     def _conclude(
         self, document: SessionDocument, rendering: Rendering, receiver: Receiver
     ) -> Conclusion:
-        settlement = rendering.settlement()
-        document.reconcile(settlement)
+        reconciliation = rendering.reconciliation()
+        document.reconcile(reconciliation)
         document.instance.count_frames(receiver)
         evidence = EndFacts(
             "interrupted",
@@ -298,7 +298,7 @@ class Finishing:
             False,
             self._former_end(),
             True,
-            settlement,
+            reconciliation,
             receiver,
             (),
             document.processes.dropped_lines,

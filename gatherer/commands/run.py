@@ -87,7 +87,7 @@ def make_runtime(config: CaptureConfig) -> Runtime:
         cluster=cluster,
         injection=_injection(config),
     )
-    question = TargetRef(
+    target_ref = TargetRef(
         namespace,
         target.pod,
         target.container,
@@ -95,7 +95,7 @@ def make_runtime(config: CaptureConfig) -> Runtime:
         cluster.access.server,
         config.force,
     )
-    return CheckedRuntime(runtime, cluster, question)
+    return CheckedRuntime(runtime, cluster, target_ref)
 
 
 def _injection(config: CaptureConfig) -> InjectionConfig:
@@ -263,8 +263,8 @@ async def _run_fleet(config: CaptureConfig, stdout: TextIO) -> int:
             cluster=cluster,
             injection=_injection(config),
         )
-        question = TargetRef(name.namespace, name.pod, name.container, cluster.access.context)
-        checked = CheckedRuntime(runtime, cluster, question, allowed=True)
+        target_ref = TargetRef(name.namespace, name.pod, name.container, cluster.access.context)
+        checked = CheckedRuntime(runtime, cluster, target_ref, allowed=True)
         return TargetCapture(
             own, checked, image, renderer, own_view, attach=attach, directory=directory
         )

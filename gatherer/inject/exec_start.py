@@ -127,35 +127,35 @@ def start_error(
         container: what the message calls it.
         interpreter: that ran it.
     """
-    words = one_line(stderr)
+    message = one_line(stderr)
     if isinstance(end, ExecInterrupted):
         return interrupted(end)
     if isinstance(end, ExecFailed):
         return exec_error(end.status, interpreter.path)
     if end.code == receive_hunter.STDIN_ENDED:
         return DeployError(
-            f"hunter did not arrive whole in {container}: {words}",
+            f"hunter did not arrive whole in {container}: {message}",
             "check the network and try again",
         )
     if end.code == receive_hunter.DIGEST_DIFFERS:
         return DeployError(
-            f"hunter was damaged on its way into {container}: {words}",
+            f"hunter was damaged on its way into {container}: {message}",
             "look for a proxy that alters websockets, and try again",
         )
     if end.code == receive_hunter.NOTHING_WRITABLE:
         return DeployError(
-            f"nothing is writable in {container}: {words}",
+            f"nothing is writable in {container}: {message}",
             "use --inject memory or ephemeral, or mount an emptyDir at /tmp",
         )
     if end.code == receive_hunter.NOT_EXECUTED:
         return DeployError(
-            f"{interpreter.path} could not be run again in {container}: {words}",
+            f"{interpreter.path} could not be run again in {container}: {message}",
             "check that /proc is mounted in the container",
         )
     killed = "it was killed, perhaps for want of memory" if end.code == 137 else ""
     return DeployError(
         f"hunter did not start in {container}: {interpreter} ended with exit code {end.code}"
-        + (f": {words or killed}" if words or killed else ""),
+        + (f": {message or killed}" if message or killed else ""),
         "see the container's memory with `kubectl top pod`"
         if end.code == 137
         else "run the interpreter by hand with `kubectl exec`",

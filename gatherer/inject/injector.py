@@ -296,8 +296,8 @@ class Injector:
         async def again(
             injector: Injector, hunter: HunterImage, command: Sequence[str]
         ) -> InjectedHunter:
-            words = [*command, "--outside"]
-            injected = await injector._go_in(way, interior, hunter, words, name)
+            arguments = [*command, "--outside"]
+            injected = await injector._go_in(way, interior, hunter, arguments, name)
             return injector._from_sidecar(injected, name, reason, way, interior)
 
         why = sidecar_reason(name, reason, way)

@@ -102,18 +102,18 @@ class PortablePythonUploader:
         digest = hashlib.sha256(program).hexdigest()
         return await self._run(program, (str(len(program)), digest, JOIN, name))
 
-    async def _run(self, data: bytes, words: Sequence[str]) -> StartedHunter:
+    async def _run(self, data: bytes, arguments: Sequence[str]) -> StartedHunter:
         directory = str(PurePosixPath(self._place) / f".hunter-{os.urandom(6).hex()}")
         around = (self._open_exec, self._container, self._shell, directory, self._bundle)
         try:
             async with within(_SECONDS):
-                keeper, tools = await _make_room(*around)
+                pause, tools = await _make_room(*around)
                 try:
                     await _send_files(*around, tools)
-                    return await self._start(directory, data, words)
+                    return await self._start(directory, data, arguments)
                 finally:
                     # Its shell removes what is still there.
-                    await keeper.aclose()
+                    await pause.aclose()
         except TimeoutError as error:
             raise DeployError(
                 f"bringing a Python of {self._bundle.size >> 20} MiB into {self._container} took"
@@ -121,13 +121,13 @@ class PortablePythonUploader:
                 "use --inject ephemeral, or a faster link to the API server",
             ) from error
 
-    async def _start(self, directory: str, data: bytes, words: Sequence[str]) -> StartedHunter:
+    async def _start(self, directory: str, data: bytes, arguments: Sequence[str]) -> StartedHunter:
         major, minor, micro = (int(part) for part in self._bundle.version.split("."))
         interpreter = Interpreter(f"{directory}/{PROGRAM}", (major, minor, micro))
         command = (
             *(f"{directory}/{LOADER}", "--library-path", f"{directory}/lib"),
             *(f"{directory}/{PROGRAM}", "-I", "-B", "-S", "-c", program_text("receive_python")),
-            *(directory, self._bundle.digest, *words),
+            *(directory, self._bundle.digest, *arguments),
         )
         streams = await self._open_exec(command, True)
         try:
@@ -173,9 +173,9 @@ async def _make_room(
                 break
         line = bytes(told).split(b"\n")[0]
         if not line.startswith(_READY):
-            words = one_line(line.decode("utf-8", "replace")) or said.text or "its shell failed"
+            message = one_line(line.decode("utf-8", "replace")) or said.text or "its shell failed"
             raise DeployError(
-                f"no Python can be brought into {container}: {words}", "use --inject ephemeral"
+                f"no Python can be brought into {container}: {message}", "use --inject ephemeral"
             )
     except BaseException:
         await streams.aclose()

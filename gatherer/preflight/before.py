@@ -34,7 +34,7 @@ class CheckedRuntime:
     Args:
         runtime: of the target, on the same connection.
         cluster: the connection to ask on; closed together with the runtime.
-        question: the target in doctor's words.
+        target_ref: the target.
         allowed: the rights have been checked already, as for another target of the same capture.
     """
 
@@ -42,13 +42,13 @@ class CheckedRuntime:
         self,
         runtime: Runtime,
         cluster: ClusterConnection,
-        question: TargetRef,
+        target_ref: TargetRef,
         *,
         allowed: bool = False,
     ) -> None:
         self._runtime = runtime
         self._cluster = cluster
-        self._question = question
+        self._target_ref = target_ref
         self._allowed = allowed
 
     async def resolve(self) -> Target:
@@ -62,7 +62,8 @@ class CheckedRuntime:
         if self._allowed:
             return await self._runtime.resolve()
         refused, found = await asyncio.gather(
-            caught(check_rights(self._cluster.api, self._question)), caught(self._runtime.resolve())
+            caught(check_rights(self._cluster.api, self._target_ref)),
+            caught(self._runtime.resolve()),
         )
         if isinstance(refused, GathererError):
             raise refused
@@ -133,7 +134,7 @@ class CheckedRuntime:
         """Puts doctor's cause and remedy into an error, when there is one that stops a capture."""
         try:
             async with within(EXPLAIN_SECONDS):
-                evidence = await ask(self._cluster.access, self._cluster.api, self._question)
+                evidence = await ask(self._cluster.access, self._cluster.api, self._target_ref)
         except (TimeoutError, GathererError):
             return
         found = evaluate(evidence).stopping
@@ -141,18 +142,18 @@ class CheckedRuntime:
             error.cause, error.remedy = str(found), found.remedy or error.remedy
 
 
-async def check_rights(api: KubernetesApi, question: TargetRef) -> None:
+async def check_rights(api: KubernetesApi, target_ref: TargetRef) -> None:
     """Makes sure that the user may do what every capture does, as far as the server says.
 
     Args:
         api: of the server.
-        question: whose namespace counts.
+        target_ref: whose namespace counts.
 
     Raises:
         Forbidden: a right is missing; the message names it, and how to get it.
     """
     answers = await asyncio.gather(
-        *(caught(api.may(right, question.namespace)) for right in rights.NEEDED)
+        *(caught(api.may(right, target_ref.namespace)) for right in rights.NEEDED)
     )
     told = {
         right: answer if isinstance(answer, bool) else None
@@ -162,7 +163,7 @@ async def check_rights(api: KubernetesApi, question: TargetRef) -> None:
         return
     version, user = await asyncio.gather(caught(api.version()), caught(api.user()))
     evidence = TargetFacts(
-        question,
+        target_ref,
         version=version if isinstance(version, str) else "",
         user=user if isinstance(user, str) else "",
         rights=told,

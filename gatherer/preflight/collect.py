@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def ask(access: ClusterAccess, api: KubernetesApi, question: TargetRef) -> TargetFacts:
+async def ask(access: ClusterAccess, api: KubernetesApi, target_ref: TargetRef) -> TargetFacts:
     """Returns all that can be learned about a target; failures are part of it.
 
     Args:
         access: to the API server, for execs.
         api: of the same server.
-        question: what about.
+        target_ref: the target.
     """
-    return await ask_inside(access, await ask_cluster(api, question))
+    return await ask_inside(access, await ask_cluster(api, target_ref))
 
 
 async def ask_inside(access: ClusterAccess, evidence: TargetFacts) -> TargetFacts:
@@ -62,12 +62,12 @@ async def ask_inside(access: ClusterAccess, evidence: TargetFacts) -> TargetFact
         return evidence
     from gatherer.kube.exec.session import open_exec
 
-    question = evidence.question
+    target_ref = evidence.target_ref
 
     def execs_in(container: str) -> OpenExec:
         async def run(command: Sequence[str], stdin: bool) -> ExecStreams:
             return await open_exec(
-                access, question.namespace, question.pod, container, command, stdin=stdin
+                access, target_ref.namespace, target_ref.pod, container, command, stdin=stdin
             )
 
         return run
@@ -81,7 +81,7 @@ def wants_others(evidence: TargetFacts) -> bool:
     pod, interior = evidence.pod, evidence.interior
     if pod is None or not pod.shares_process_namespace or evidence.interior_failure is not None:
         return False
-    way = inside(interior, force=evidence.question.force)
+    way = inside(interior, force=evidence.target_ref.force)
     return not goes_inside(way, interior, shared=True)
 
 
@@ -103,26 +103,26 @@ async def ask_others(evidence: TargetFacts, execs_in: Callable[[str], OpenExec])
                 others[other.name] = (await look_inside(execs_in(other.name)))[0]
         except (TimeoutError, GathererError):
             others[other.name] = None
-        if in_sidecar(others[other.name], evidence.question.force) is not None:
+        if in_sidecar(others[other.name], evidence.target_ref.force) is not None:
             break
     return replace(evidence, others=others)
 
 
-async def ask_cluster(api: KubernetesApi, question: TargetRef) -> TargetFacts:
+async def ask_cluster(api: KubernetesApi, target_ref: TargetRef) -> TargetFacts:
     """Returns what the API server tells. All requests but that for the node go out at once.
 
     Args:
         api: of the server.
-        question: what about.
+        target_ref: the target.
     """
     version, user, pod, *rights = await asyncio.gather(
         caught(api.version()),
         caught(api.user()),
-        caught(api.read_pod(question.namespace, question.pod)),
-        *(caught(api.may(right, question.namespace)) for right in RIGHTS),
+        caught(api.read_pod(target_ref.namespace, target_ref.pod)),
+        *(caught(api.may(right, target_ref.namespace)) for right in RIGHTS),
     )
     evidence = TargetFacts(
-        question,
+        target_ref,
         failure=_common_failure((version, pod, *rights)),
         version=version if isinstance(version, str) else "",
         user=user if isinstance(user, str) else "",
@@ -169,7 +169,7 @@ async def ask_container(evidence: TargetFacts, open_exec: OpenExec) -> TargetFac
 def _choose(evidence: TargetFacts, pod: Pod) -> TargetFacts:
     """Returns the evidence with the container that is meant, and why it cannot be captured."""
     try:
-        container = choose_container(pod, evidence.question.container)
+        container = choose_container(pod, evidence.target_ref.container)
     except TargetNotFound as error:
         return replace(evidence, pod=pod, container_failure=error)
     try:

@@ -44,7 +44,7 @@ def evaluate(evidence: TargetFacts) -> Report:
     found: list[Finding] = []
     for check in CHECKS:
         found += check.findings(evidence)
-    question = evidence.question
-    container = evidence.container.name if evidence.container is not None else question.container
-    parts = (question.namespace, question.pod, container)
+    target_ref = evidence.target_ref
+    container = evidence.container.name if evidence.container is not None else target_ref.container
+    parts = (target_ref.namespace, target_ref.pod, container)
     return Report("/".join(filter(None, parts)), tuple(found))

@@ -59,7 +59,7 @@ class TargetFacts:
     """All answers; what was not asked, because an answer before made it pointless, is None.
 
     Attributes:
-        question: what was asked about.
+        target_ref: the target that was asked about.
         failure: what kept the API server from answering anything at all.
         version: of the API server, empty when it did not tell.
         user: who it takes the user for, empty when it did not tell.
@@ -77,7 +77,7 @@ class TargetFacts:
         agents: on the node, None when they were not looked for.
     """
 
-    question: TargetRef
+    target_ref: TargetRef
     failure: GathererError | None = None
     version: str = ""
     user: str = ""
@@ -96,7 +96,7 @@ class TargetFacts:
     @property
     def namespace(self) -> str:
         """Namespace of the pod."""
-        return self.question.namespace
+        return self.target_ref.namespace
 
     @property
     def machine(self) -> str:

@@ -1,4 +1,4 @@
-"""The books: every record hunter took is received, lost and known to be lost, or a discrepancy."""
+"""Accounting: every record hunter took is received, lost and known to be lost, or a discrepancy."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Accounts:
 
 @dataclass(frozen=True)
 class ProcessReconciliation:
-    """One process in the final books: seen = received + lost.
+    """One process in the final accounting: seen = received + lost.
 
     Attributes:
         seen: records its tracer took, as far as that is known.
@@ -140,7 +140,7 @@ class ProcessReconciliation:
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """The final books: seen = received + lost.
+    """The final accounting: seen = received + lost.
 
     Attributes:
         processes: by ordinal.
@@ -178,7 +178,7 @@ def reconcile(
             the accounts do not have waits there and is not lost.
 
     Returns:
-        Books in which seen = received + lost for each process and in all, whatever hunter says.
+        seen = received + lost, for each process and in all, whatever hunter says.
     """
     problems: list[str] = []
     if accounts.undeclared:

@@ -138,8 +138,8 @@ class Rendering:
         rows = (row for heads in self._last.values() for row in HEAD.iter_unpack(heads))
         return max(self._watermarks.now, max((row[0] + row[1] for row in rows), default=0))
 
-    def settlement(self) -> Reconciliation:
-        """Returns the books, which are final when the Goodbye is among what was received."""
+    def reconciliation(self) -> Reconciliation:
+        """Returns the accounting, which is final when the Goodbye is among what was received."""
         names = {
             ordinal: f"{process.command}-{process.pid}"
             for ordinal, process in self._processes.items()
@@ -154,9 +154,9 @@ class Rendering:
         if self._goodbye is None:
             return
         noted = self.accounts.missing if len(self._by_key) == 1 else 0
-        for ordinal, books in self.settlement().processes.items():
+        for ordinal, reconciled in self.reconciliation().processes.items():
             process = self._processes.get(ordinal)
-            count = books.transit - noted
+            count = reconciled.transit - noted
             if count > 0 and process is not None:
                 text = f"LOST {counted(count, 'record')} (lost in transit)"
                 note = process.lines.note(self._goodbye.time_ns, text)
@@ -244,8 +244,8 @@ class Rendering:
                 process, process.lines.feed_rows(records.heads, records.captures, watermark)
             )
         if undeclared:
-            words = f"{counted(undeclared, 'record')} of processes that hunter never declared"
-            self.accounts.damage.record(f"frame {frame.seq}: {words}")
+            finding = f"{counted(undeclared, 'record')} of processes that hunter never declared"
+            self.accounts.damage.record(f"frame {frame.seq}: {finding}")
 
     def _check(self, frame: Frame, batch: Batch) -> None:
         """Looks at what decoding a batch does not; records of unknown kinds are left out of logs.
@@ -259,8 +259,8 @@ class Rendering:
         for offset, known, noun in ((_KIND, _KINDS, "kind"), (_ABI, _ABIS, "ABI")):
             unknown = batch.heads[offset::HEAD_SIZE].translate(None, known)
             if unknown:
-                words = f"{counted(len(unknown), 'record')} of the unknown {noun} {unknown[0]}"
-                accounts.damage.record(f"frame {frame.seq}: {words}")
+                finding = f"{counted(len(unknown), 'record')} of the unknown {noun} {unknown[0]}"
+                accounts.damage.record(f"frame {frame.seq}: {finding}")
 
     def _take_notes(self, ordinal: int, records: ProcessRecords) -> int:
         """Takes what is told about the stream itself, and returns how many records that is."""

@@ -148,22 +148,22 @@ class RendererProcess:
     async def _serve(self, process: asyncio.subprocess.Process) -> None:
         """Takes the reports, of one process after the other where they end before their time."""
         while True:
-            words = await self._read(process)
+            how = await self._read(process)
             if self._process is not process:
                 return
             self._process = None
             if not any(renderer.waits for renderer in self._spools.values()):
                 return
             if self._starts >= MAX_STARTS:
-                failure = f"{words}, the last of {MAX_STARTS}"
+                failure = f"{how}, the last of {MAX_STARTS}"
                 break
             if self._note is not None:
-                self._note(f"the renderer ended early: {words}; another one renders on")
+                self._note(f"the renderer ended early: {how}; another one renders on")
             try:
                 async with self._starting:
                     process = self._process = await self._start()
             except GathererError as error:
-                failure = f"{words}; {error.cause}"
+                failure = f"{how}; {error.cause}"
                 break
             self._starts += 1
             for renderer in self._spools.values():
@@ -300,15 +300,15 @@ class SpoolRenderer:
         if self._reported.closed:
             self._end(failure)
 
-    def died(self, words: str) -> None:
+    def died(self, how: str) -> None:
         """Learns that the process has ended before its time.
 
         Args:
-            words: how.
+            how: by a signal or an exit code.
         """
         self._end(
             GathererError(
-                f"the renderer ended early: {words}",
+                f"the renderer ended early: {how}",
                 f"see whether memory is short; what was received is in {self.spool}",
             )
         )
@@ -333,5 +333,5 @@ async def _tail(stream: asyncio.StreamReader) -> str:
 
 
 def _end_words(code: int, last: str) -> str:
-    words = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-    return f"{words}, {printable(last, 200)}" if last else words
+    how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+    return f"{how}, {printable(last, 200)}" if last else how

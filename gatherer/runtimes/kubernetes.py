@@ -273,9 +273,9 @@ class KubernetesRuntime:
         """
         before = self._seen.pod if self._seen is not None else None
         if before is not None and before.owner.kind == "StatefulSet":
-            words = f"StatefulSet {before.owner.name!r} makes it anew"
+            successor = f"StatefulSet {before.owner.name!r} makes it anew"
             raise TargetNotRunning(
-                f"pod {before.name!r} was deleted, and {words}", "", "Deleted", words
+                f"pod {before.name!r} was deleted, and {successor}", "", "Deleted", successor
             )
 
     async def _look(self) -> Pod | None:

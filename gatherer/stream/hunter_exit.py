@@ -8,7 +8,7 @@ from gatherer.target.values import SILENT, Exit
 from gatherer.text import printable
 
 NOTHING_TO_TRACE = ("no process", "process ", "processes ")
-"""How hunter's words begin when it finds none of the processes it was asked for."""
+"""The beginning of hunter's message when it finds none of the processes it was asked for."""
 _ERROR_PREFIX = "hunter: error: "
 _STUCK_PREFIX = "hunter: stuck: "
 
@@ -34,15 +34,15 @@ def no_hello(receiver: Receiver, ended: Exit, waited: float) -> GathererError:
             "check what the container's python writes to stdout when it starts",
         )
     last = ended.stderr.strip().splitlines()[-1:]
-    words = f": {printable(last[0], 200)}" if last else ""
+    message = f": {printable(last[0], 200)}" if last else ""
     if ended.code is None and not ended.message:
         return DeployError(
             f"hunter said nothing for {waited:g} s"
-            f"{' while it loaded its engine' if receiver.loading else ''}{words}",
+            f"{' while it loaded its engine' if receiver.loading else ''}{message}",
             "see whether the target is out of CPU or memory",
         )
     return DeployError(
-        f"hunter ended before it began: {exit_text(ended)}{words}",
+        f"hunter ended before it began: {exit_text(ended)}{message}",
         "see whether the target is out of memory, and run again with --debug",
     )
 
@@ -83,6 +83,6 @@ def exit_text(ended: Exit) -> str:
         return "hunter ended without a word, as when it is killed"
     if ended.code > 128:
         return f"hunter was killed by signal {ended.code - 128}"
-    words = f"hunter ended with exit code {ended.code}"
+    exited = f"hunter ended with exit code {ended.code}"
     last = ended.stderr.strip().splitlines()[-1:]
-    return f"{words}, {printable(last[0], 200)}" if last else words
+    return f"{exited}, {printable(last[0], 200)}" if last else exited

@@ -72,7 +72,7 @@ class TargetEnd:
 
     Attributes:
         reason: in a word: `OOMKilled`, `Error`, `Completed`, `Evicted`, `Deleted`, `NodeLost`, …
-        message: the runtime's own words, may be empty.
+        message: the runtime's own message, may be empty.
         exit_code: of the container's first process, None when it is not told.
         signal: that ended it, 0 when none is told.
         finished_at: RFC 3339 time on the node, empty when it is not told.
@@ -92,7 +92,7 @@ class TargetEnd:
     successor: str = ""
     certain: bool = True
 
-    def words(self) -> str:
+    def text(self) -> str:
         """Returns reason and exit code for a sentence."""
         code = f", exit code {self.exit_code}" if self.exit_code is not None else ""
         return f"{printable(self.reason, 100)}{code}"
@@ -117,7 +117,7 @@ class Exit:
 
     Attributes:
         code: exit code, 128 + signal for a signal; None when the channel broke before it was told.
-        message: the runtime's own words about the end, empty when it ended well.
+        message: the runtime's own message about the end, empty when it ended well.
         stderr: the last lines hunter or its interpreter wrote to stderr.
         certain: that hunter has ended when there is a code. An exec says success when its container
             runtime is restarted, and the process in it runs on.

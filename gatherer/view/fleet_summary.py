@@ -158,8 +158,8 @@ def joint_error(targets: Iterable[TargetOutcome]) -> GathererError | None:
     assert first.error is not None
     error = first.error
     if len(outcomes) > 1:
-        words = f"{len(failed)} of {counted(len(outcomes), 'target')} failed, first {first.name}"
-        error = GathererError(f"{words}: {first.error.cause}", first.error.remedy)
+        cause = f"{len(failed)} of {counted(len(outcomes), 'target')} failed, first {first.name}"
+        error = GathererError(f"{cause}: {first.error.cause}", first.error.remedy)
     error.exit_code = code
     return error
 

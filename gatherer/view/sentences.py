@@ -74,10 +74,10 @@ def cost_line(hello: Hello, max_overhead: float | None) -> str:
 
 def waiting_line(waiting: Waiting) -> str:
     """Returns why a target does not run, and how long it has been waited for."""
-    words = f", {printable(waiting.message, 400)}" if waiting.message else ""
+    message = f", {printable(waiting.message, 400)}" if waiting.message else ""
     of = f" of {duration(waiting.limit)}" if waiting.limit is not None else ""
     return (
-        f"waiting for the container to run: {printable(waiting.reason, 100)}{words};"
+        f"waiting for the container to run: {printable(waiting.reason, 100)}{message};"
         f" {duration(waiting.seconds)}{of}"
     )
 

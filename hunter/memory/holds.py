@@ -61,7 +61,7 @@ class Holds:
         return _BASE_NS + (resident * self._ns_per_mib.get(pid, WALK_NS_PER_MIB) >> 20)
 
     def spend(self, pid: int, held_ns: int, walked: int = 0) -> None:
-        """Books a read.
+        """Charges a read.
 
         Args:
             pid: the process.
@@ -84,7 +84,7 @@ class Holds:
 
     @contextmanager
     def reading(self, pid: int, walked: int = 0) -> Iterator[None]:
-        """Books the time that passes within.
+        """Charges the time that passes within.
 
         Args:
             pid: the process that is read of.

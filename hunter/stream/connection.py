@@ -1,4 +1,4 @@
-"""Hunter's side of the conversation: whom it talks to, what it hears, and whether anybody is there.
+"""Hunter's end of the stream: whom it talks to, what it hears, and whether anybody is there.
 
 Used by the control thread; the writer's thread only tells that a connection is broken.
 """

@@ -34,7 +34,7 @@ _SECRET = re.compile(r"[0-9a-f]{64}")
 
 
 class RejoinHandshake:
-    """The conversation with somebody who wants to join, up to its proof. Pure.
+    """The handshake with somebody who wants to join, up to its proof. Pure.
 
     Args:
         session: name of the session.
@@ -117,7 +117,7 @@ class RejoinListener:
             raise
 
     def handshake(self) -> RejoinHandshake:
-        """Returns the state of one more conversation."""
+        """Returns the state of one more handshake."""
         return RejoinHandshake(
             self._session, self._secret, os.urandom(rejoin_proof.NONCE_BYTES).hex()
         )

@@ -2,7 +2,7 @@
 
 Both know the secret, which gatherer gave over hunter's first stdin; it never travels again. Each
 side proves it with HMAC-SHA-256 (RFC 2104) over its role, the session and the random numbers of
-both, so that neither a copy of an earlier conversation nor the other side's proof is one.
+both, so that neither a copy of an earlier handshake nor the other side's proof is one.
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ def _no_websocket(server: str, error: Exception) -> GathererError:
 
 
 def describe_close(closed: ConnectionClosed) -> str:
-    """Returns how a connection ended, in words.
+    """Returns how a connection ended, as text.
 
     Args:
         closed: what the connection raised.

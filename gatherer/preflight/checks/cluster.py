@@ -8,8 +8,8 @@ from gatherer.preflight.target_facts import TargetFacts
 
 def findings(evidence: TargetFacts) -> list[Finding]:
     """Returns the rows `cluster` and `user`."""
-    question = evidence.question
-    context = f" (context {question.context})" if question.context else ""
+    target_ref = evidence.target_ref
+    context = f" (context {target_ref.context})" if target_ref.context else ""
     if evidence.failure is not None:
         return [
             Finding(
@@ -17,7 +17,7 @@ def findings(evidence: TargetFacts) -> list[Finding]:
             )
         ]  # fmt: skip
     version = evidence.version or "a version it does not tell"
-    found = [Finding("cluster", f"{question.server}{context}: {version}", "it answers")]
+    found = [Finding("cluster", f"{target_ref.server}{context}: {version}", "it answers")]
     if evidence.user:
         found.append(Finding("user", evidence.user, ""))
     return found

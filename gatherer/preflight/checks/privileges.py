@@ -69,10 +69,10 @@ def _named(names: object) -> str:
         return "all"
     telling = [name for name in TELLING if name in listed]
     others = len(listed) - len(telling)
-    words = " ".join(telling)
+    named = " ".join(telling)
     if not telling:
         return f"{others} others"
-    return f"{words} and {others} others" if others else words
+    return f"{named} and {others} others" if others else named
 
 
 def profile_name(evidence: TargetFacts) -> str:

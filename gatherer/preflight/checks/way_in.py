@@ -18,7 +18,7 @@ def choice(evidence: TargetFacts) -> InjectionPlan | None:
     if interior is None and not evidence.refused:
         return None
     others = evidence.others.items() if pod.shares_process_namespace else None
-    return plan(container.name, interior, others, evidence.question.force)
+    return plan(container.name, interior, others, evidence.target_ref.force)
 
 
 def findings(evidence: TargetFacts) -> list[Finding]:
@@ -31,7 +31,7 @@ def findings(evidence: TargetFacts) -> list[Finding]:
         later = " (if a bundled Python can be had, else ephemeral)" if bundle else ""
         return [Finding("way in", f"{chosen.inject}: {chosen.reason}{later}", "")]
     allowed = evidence.rights.get(PATCH_EPHEMERAL)
-    refused = "" if evidence.question.force else _no_room(evidence)
+    refused = "" if evidence.target_ref.force else _no_room(evidence)
     if refused:
         return [
             Finding(

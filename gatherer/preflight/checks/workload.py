@@ -70,13 +70,13 @@ def _liveness(check: HealthCheck) -> Finding:
         f"{check.action} every {check.period} s, timeout {check.timeout} s, "
         f"{check.failures} failures"
     )
-    patience = check.period * (check.failures - 1) + check.timeout
+    failing = check.period * (check.failures - 1) + check.timeout
     if check.timeout >= _PATIENT:
         return Finding("liveness", finding, "leaves time for a target that is slowed down")
     return Finding(
         "liveness",
         finding,
-        f"a target slowed down past {check.timeout} s for {patience} s is restarted",
+        f"a target slowed down past {check.timeout} s for {failing} s is restarted",
         Level.NOTE,
         "keep the slowdown small with --max-overhead 10%, or trace less with -e",
     )

@@ -94,7 +94,7 @@ class Events:
             stopped: what `GroupStops.look` returned.
             now: when that was, CLOCK_MONOTONIC ns.
         """
-        for tid in process.stops.settle(stopped & process.threads, now):
+        for tid in process.stops.arrivals(stopped & process.threads, now):
             row = bytearray(self._outgoing.head(Kind.STOPPED, tid, process.ordinal, now))
             row[80:82] = process.stops.signal.to_bytes(2, "little")
             self._add(bytes(row))

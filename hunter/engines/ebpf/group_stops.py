@@ -10,7 +10,7 @@ from typing import Callable, Iterable, List, Optional, Set
 SIGCONT = 18
 # SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU.
 STOP_SIGNALS = (19, 20, 21, 22)
-PATIENCE_NS = 1_000_000_000
+WATCH_NS = 1_000_000_000
 
 
 class GroupStops:
@@ -52,7 +52,7 @@ class GroupStops:
         """
         if signal in STOP_SIGNALS:
             self.signal = signal
-            self._until = now + PATIENCE_NS
+            self._until = now + WATCH_NS
 
     def look(self, now: int, tids: Iterable[int]) -> Optional[Set[int]]:
         """Returns the threads that are stopped now, None when none is expected to be.
@@ -65,7 +65,7 @@ class GroupStops:
             return None
         return {tid for tid in tids if self._state(tid) == "T"}
 
-    def settle(self, stopped: Set[int], looked: int) -> List[int]:
+    def arrivals(self, stopped: Set[int], looked: int) -> List[int]:
         """Returns the threads that have stopped since the last time.
 
         Args:

@@ -118,7 +118,7 @@ class Slots:
         self._free.append(slot)
 
     def clear(self) -> None:
-        """Empties the table while nothing is traced, so that gravestones do not pile up."""
+        """Empties the table while nothing is traced, so that tombstones do not pile up."""
         self._memory[: layout.TABLE_SIZE + layout.PROBES] = bytes(layout.TABLE_SIZE + layout.PROBES)
 
     def tgid(self, slot: int) -> int:

@@ -73,7 +73,7 @@ class Terminal(io.StringIO):
 
 
 class Pipeline:
-    """Takes exec messages to the end and gives the books."""
+    """Takes exec messages to the end and returns the accounting."""
 
     def __init__(self) -> None:
         settings: CaptureConfig = config(Path("nowhere"))
@@ -112,7 +112,7 @@ class Pipeline:
                     self.views[1].note(str(type(arrival.message)))
 
     def finish(self) -> None:
-        """Settles the books, which must add up whatever came."""
+        """Reconciles the accounting, which must add up whatever came."""
         self.receiver.receive_eof()
         self.rendering.finish()
         report = self.reporter.report(self.rendering.progress(0), True)

@@ -188,7 +188,7 @@ def test_whatever_is_in_a_batch_the_books_are_right(data: bytes, packed: bool) -
     rendering.receive_data(b"".join(stream(HELLO, process(), batch(0, 2))))
     rendering.receive_data(frame.encode() + b"".join(tail))
     rendering.finish()
-    accounts, books = rendering.accounts, rendering.settlement()
+    accounts, books = rendering.accounts, rendering.reconciliation()
     assert books.seen == books.received + books.lost
     # Everything that was sent is in the log, or it is said that something is not.
     sound = not accounts.damage.places and not books.discrepancies and not books.transit

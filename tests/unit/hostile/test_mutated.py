@@ -1,4 +1,4 @@
-"""A million frames and exec messages that lie: nothing crashes, nothing hangs, the books add up.
+"""A million frames and exec messages that lie: nothing crashes or hangs, seen = received + lost.
 
 The whole million is tried with HYPOTHESIS_PROFILE=soak, a sample otherwise.
 """

@@ -31,7 +31,7 @@ class World:
         self.looks: list[GathererError | Target] = list(looks)
         self.notes: list[str] = []
         self.waits: list[Waiting] = []
-        self.patience: list[float] = []
+        self.timeouts: list[float] = []
         self.stopped = asyncio.Event()
 
     async def look(self) -> Target:
@@ -41,7 +41,7 @@ class World:
         return outcome
 
     async def changed(self, seconds: float) -> None:
-        self.patience.append(seconds)
+        self.timeouts.append(seconds)
         await asyncio.sleep(0)
 
     def note(self, text: str) -> None:
@@ -66,7 +66,7 @@ async def test_each_reason_is_shown_until_it_runs() -> None:
     assert world.reasons() == ["ContainerCreating", "Error"]
     assert world.waits[-1].message == "exit code 7"
     assert world.waits[-1].limit == 300
-    assert all(0 < seconds <= 5 for seconds in world.patience)
+    assert all(0 < seconds <= 5 for seconds in world.timeouts)
 
 
 async def test_what_the_first_look_said_is_shown_before_the_next() -> None:
@@ -103,7 +103,7 @@ async def test_what_never_will_run_ends_the_wait_at_once(error: GathererError) -
     world = World(CREATING, error)
     with pytest.raises(type(error)):
         await world.wait(300)
-    assert len(world.patience) == 1
+    assert len(world.timeouts) == 1
 
 
 async def test_nobody_waits_any_more() -> None:

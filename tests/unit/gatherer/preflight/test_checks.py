@@ -41,7 +41,7 @@ class Kind(NamedTuple):
 
 
 def failed(error: Exception) -> TargetFacts:
-    return TargetFacts(healthy().question, failure=error)  # type: ignore[arg-type]
+    return TargetFacts(healthy().target_ref, failure=error)  # type: ignore[arg-type]
 
 
 def pod(**spec: Any) -> TargetFacts:
@@ -608,7 +608,7 @@ def test_an_ephemeral_container_traces_what_its_target_may_not() -> None:
 
 def test_force_lets_hunter_into_a_crowded_container() -> None:
     evidence = inside("cgroup2-tight")
-    forced = replace(evidence, question=replace(evidence.question, force=True))
+    forced = replace(evidence, target_ref=replace(evidence.target_ref, force=True))
     assert row(evaluate(forced), "way in").finding.startswith("copy: ")
 
 
