@@ -250,10 +250,7 @@ def parse_interval(text: str) -> float:
     Raises:
         ValueError: not a number of seconds, or outside 1 to 3600.
     """
-    seconds = parse_seconds(text)
-    if not 1 <= seconds <= 3600:
-        raise ValueError(f"{quoted(text)} is out of range, 1 to 3600; give seconds such as 15")
-    return seconds
+    return _up_to_an_hour(text, "15")
 
 
 def parse_linger(text: str) -> float:
@@ -262,9 +259,13 @@ def parse_linger(text: str) -> float:
     Raises:
         ValueError: not a number of seconds, or outside 1 to 3600.
     """
+    return _up_to_an_hour(text, "10")
+
+
+def _up_to_an_hour(text: str, good: str) -> float:
     seconds = parse_seconds(text)
     if not 1 <= seconds <= 3600:
-        raise ValueError(f"{quoted(text)} is out of range, 1 to 3600; give seconds such as 10")
+        raise ValueError(f"{quoted(text)} is out of range, 1 to 3600; give seconds such as {good}")
     return seconds
 
 

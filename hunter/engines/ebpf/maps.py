@@ -50,7 +50,7 @@ def create(plans: PlanTable, ring_bytes: Dict[str, int], follow: bool = False) -
     if follow:
         fds["members"] = make(loader.HASH, 4, 4, layout.FOLLOW_SLOTS)
         fds["spares"] = make(loader.QUEUE, 0, 4, layout.SPARES)
-    fds["wanted"] = make(loader.HASH, 4, 4, 256)
+    fds["pid_discovery"] = make(loader.HASH, 4, 4, 256)
     fds["routes"] = make(loader.PROG_ARRAY, 4, 4, layout.ROUTES)
     fds["calibration"] = make(loader.ARRAY, 4, layout.CALIBRATION.size, 1)
     loader.update(fds["calls"], bytes(4), plans.calls)

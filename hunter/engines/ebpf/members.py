@@ -120,8 +120,8 @@ class Members:
         """Makes the programs see a process, and learn how the kernel numbers it."""
         pid, number = process.pid, process.slot.to_bytes(4, "little")
         if not self._initial_namespace:
-            loader.update(self._fds["wanted"], pid.to_bytes(4, "little"), number)
-            self._slots.set_learning(True)
+            loader.update(self._fds["pid_discovery"], pid.to_bytes(4, "little"), number)
+            self._slots.set_discovering(True)
             return
         if self._follows:
             self._slots.name(process.slot, pid)
@@ -158,9 +158,9 @@ class Members:
         self._note_missed(now)
 
     def _place(self, now: int) -> None:
-        """Ends the learning of numbers once the programs find every process under its own."""
-        learning = [each for each in self.processes.values() if not each.placed]
-        for process in learning:
+        """Ends the discovery of numbers once the programs find every process under its own."""
+        undiscovered = [each for each in self.processes.values() if not each.placed]
+        for process in undiscovered:
             slot = process.slot
             tgid = self._slots.tgid(slot) if slot else 0
             if not tgid:
@@ -175,13 +175,13 @@ class Members:
                     )
                     continue
             process.placed = True
-            loader.delete(self._fds["wanted"], process.pid.to_bytes(4, "little"))
-        if learning:
-            self._learn_on()
+            loader.delete(self._fds["pid_discovery"], process.pid.to_bytes(4, "little"))
+        if undiscovered:
+            self._discover_on()
 
-    def _learn_on(self) -> None:
+    def _discover_on(self) -> None:
         """Has the programs look for numbers only while some process is not found under its own."""
-        self._slots.set_learning(not all(each.placed for each in self.processes.values()))
+        self._slots.set_discovering(not all(each.placed for each in self.processes.values()))
 
     def _look_after(self, process: Process, now: int) -> None:
         """Ends a process whose last EXITED record was lost."""
@@ -242,11 +242,11 @@ class Members:
 
     def _forget(self, process: Process) -> None:
         self.drop(process)
-        loader.delete(self._fds["wanted"], process.pid.to_bytes(4, "little"))
+        loader.delete(self._fds["pid_discovery"], process.pid.to_bytes(4, "little"))
         process.close_memory()
         self.processes.pop(process.ordinal, None)
         if not process.placed:
-            self._learn_on()
+            self._discover_on()
         if not self.processes and not self._children.born:
             self._tracepoints.detach()
             self._slots.clear()

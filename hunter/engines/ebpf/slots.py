@@ -61,9 +61,9 @@ class Slots:
         """
         self._longs[layout.STATE_EPOCH // 8] = since
 
-    def set_learning(self, on: bool) -> None:
+    def set_discovering(self, on: bool) -> None:
         """Has the programs look for processes whose number is not known, or not any more."""
-        self._words[layout.STATE_LEARNING // 4] = int(on)
+        self._words[layout.STATE_DISCOVERING // 4] = int(on)
 
     def has_place(self, slot: int) -> bool:
         """Tells whether the programs find the process of a slot in the table."""

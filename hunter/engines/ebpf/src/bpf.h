@@ -53,7 +53,7 @@ static long (*const bpf_ringbuf_output)(const struct map *, const void *, u64 si
 
 // Maps, by descriptor. Those without which a program can do need not be there: see `Program`.
 extern const struct map threads, resumed, entries, scratches, plans, selections, members,
-    spares, wanted, routes, small, large, events;
+    spares, pid_discovery, routes, small, large, events;
 // Values of maps that have one; hunter's loader knows them by name.
 extern struct state state;
 extern const struct call calls[CALLS];

@@ -93,7 +93,7 @@ struct state {
     u8 table[TABLE_SIZE + PROBES];  // by hash of a tgid: 0, or the slot of the process, or TOMBSTONE
     u8 unused[4076];
     u64 epoch;     // since when calls are recorded, ns; 0 while they are not
-    u32 learning;  // 1 while the number of some process in the initial PID namespace is not known
+    u32 discovering;  // 1 while some process's number in the initial PID namespace is not known
     u32 crowded;   // 1 once a thread found no room in `threads`
     struct process processes[FOLLOW_SLOTS];
 };

@@ -1,4 +1,4 @@
-// The programs at sys_enter: which call began, and what must be read before it runs.
+// The programs at sys_enter: whether a call is wanted, and what must be read before it runs.
 
 #include "plans.h"
 #include "traced.h"

@@ -40,15 +40,15 @@ INLINE struct process *find_process(u32 tgid) {
 
 // Returns the current process if hunter waits to learn its number in the initial PID namespace.
 //
-// The number is noted where the programs look for it. It stays in `wanted` until hunter has seen it
-// there: another CPU may note another in the same place.
-INLINE struct process *learn(u32 tgid) {
+// The number is noted where the programs look for it. It stays in `pid_discovery` until hunter has
+// seen it there: another CPU may note another in the same place.
+INLINE struct process *discover_pid(u32 tgid) {
     struct bpf_pidns_info own;
-    if (!READ_ONCE(state.learning)) return 0;
+    if (!READ_ONCE(state.discovering)) return 0;
     if (bpf_get_ns_current_pid_tgid(SETTING(pid_ns_device), SETTING(pid_ns_inode), &own,
                                     sizeof(own)))
         return 0;
-    u32 *found = bpf_map_lookup_elem(&wanted, &own.tgid);
+    u32 *found = bpf_map_lookup_elem(&pid_discovery, &own.tgid);
     if (!found) return 0;
     u32 slot = *found;
     struct process *process = process_at(slot);
@@ -76,7 +76,7 @@ INLINE struct process *learn(u32 tgid) {
 // kernel numbers one.
 INLINE struct process *current_process(u64 id) {
     struct process *process = find_process(id >> 32);
-    if (!process && !SETTING(pid_ns_initial)) process = learn(id >> 32);
+    if (!process && !SETTING(pid_ns_initial)) process = discover_pid(id >> 32);
     return process;
 }
 

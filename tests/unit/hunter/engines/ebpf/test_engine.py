@@ -97,13 +97,13 @@ def test_what_the_programs_are_told_in_the_state() -> None:
     slots.begin(slot, 99)
     assert struct.unpack_from("<IIQQ", memory, at) == (0, 7, 0, 99)
     slots.set_epoch(5)
-    slots.set_learning(True)
+    slots.set_discovering(True)
     assert struct.unpack_from("<QII", memory, layout.STATE_EPOCH) == (5, 1, 0)
     assert not slots.crowded
     struct.pack_into("<I", memory, layout.STATE_CROWDED, 1)
     assert slots.crowded
     slots.forget_crowd()
-    slots.set_learning(False)
+    slots.set_discovering(False)
     slots.set_epoch(0)
     assert struct.unpack_from("<QII", memory, layout.STATE_EPOCH) == (0, 0, 0)
 

@@ -12,7 +12,7 @@ from hunter.engines.ebpf.program import BY_VALUE, SETTING, Program, compiled
 from hunter.engines.ebpf.settings import Settings, settings_of
 
 MAPS = BY_VALUE | frozenset(
-    "plans selections threads resumed entries scratches wanted routes members spares "
+    "plans selections threads resumed entries scratches pid_discovery routes members spares "
     "small large events".split()
 )
 SETTINGS = settings_of("x86_64", (6, 1), (4, 0xF0001234), 64, True, False)
