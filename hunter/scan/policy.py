@@ -65,7 +65,7 @@ def threshold_bytes(threshold: Threshold, against: Denominator) -> Optional[int]
     return None
 
 
-def decide(
+def evaluate(
     threshold: Threshold, against: Denominator, rss: int, growth: Optional[float]
 ) -> Optional[Decision]:
     """Returns why a process is traced, None when it is not.

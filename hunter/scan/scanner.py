@@ -247,7 +247,7 @@ class Scanner:
                         self._known[pid] = first.start_time
                 elif elapsed and pid in self._before:
                     growth = (rss - self._before[pid]) / elapsed
-            decision = policy.decide(config.threshold, against, rss, growth)
+            decision = policy.evaluate(config.threshold, against, rss, growth)
         if decision is None:
             return None
         stat = procfs.process(pid)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 
@@ -10,15 +9,15 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "architecture.md").read_text()
 
 
-def test_the_way_of_a_record_is_that_of_the_code() -> None:
-    steps = re.findall(r"^\d+\. `.*", TEXT, re.M)
-    assert 8 <= len(steps) <= 12
-    for step in steps:
-        for path, function in re.findall(r"`(\w+/[\w/]+\.py)`(?: `(\w+)`)?", step):
-            tree = ast.parse((ROOT / path).read_bytes())
-            functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-            there = {node.name for node in ast.walk(tree) if isinstance(node, functions)}
-            assert not function or function in there, (path, function)
+def test_every_file_and_function_that_is_named_is_there() -> None:
+    named = re.findall(r"`(\w+/[\w/]+\.(?:bpf\.c|py))`(?: `(\w+)`)?", TEXT)
+    assert len(named) > 20
+    for path, function in named:
+        code = (ROOT / path).read_text()
+        assert not function or re.search(rf"^ *(async )?def {function}\(", code, re.M), (
+            path,
+            function,
+        )
 
 
 def test_every_room_is_in_the_table() -> None:

@@ -12,8 +12,8 @@ from hunter.scan.policy import (
     Decision,
     Denominator,
     ancestors,
-    decide,
     denominator,
+    evaluate,
     exclusion,
     threshold_bytes,
 )
@@ -41,38 +41,38 @@ def test_what_percent_is_of(of: str, limit: Optional[int], node: int, expected: 
 def test_the_threshold_itself_is_over_it() -> None:
     half = Threshold(percent=50.0)
     assert threshold_bytes(half, LIMIT) == 64 * MIB
-    assert decide(half, LIMIT, 64 * MIB - 1, None) is None
-    assert decide(half, LIMIT, 64 * MIB, None) == Decision("memory", 64 * MIB, 50.0, None)
-    assert decide(Threshold(percent=80.0), LIMIT, 80 * MIB, None) is None
+    assert evaluate(half, LIMIT, 64 * MIB - 1, None) is None
+    assert evaluate(half, LIMIT, 64 * MIB, None) == Decision("memory", 64 * MIB, 50.0, None)
+    assert evaluate(Threshold(percent=80.0), LIMIT, 80 * MIB, None) is None
 
 
 def test_a_size_needs_no_denominator() -> None:
     threshold = Threshold(size=10 * MIB)
     nothing = Denominator(0, "", "node")
-    assert decide(threshold, nothing, 10 * MIB, None) == Decision("memory", 10 * MIB, None, None)
-    assert decide(threshold, LIMIT, 10 * MIB - 1, None) is None
+    assert evaluate(threshold, nothing, 10 * MIB, None) == Decision("memory", 10 * MIB, None, None)
+    assert evaluate(threshold, LIMIT, 10 * MIB - 1, None) is None
 
 
 def test_a_percentage_of_nothing_known_is_never_reached() -> None:
-    assert decide(Threshold(percent=2.0), Denominator(0, "", "node"), 10 * MIB, None) is None
+    assert evaluate(Threshold(percent=2.0), Denominator(0, "", "node"), 10 * MIB, None) is None
 
 
 def test_growth() -> None:
     threshold = Threshold(growth=5.0 * MIB)
-    assert decide(threshold, LIMIT, MIB, None) is None
-    assert decide(threshold, LIMIT, MIB, 5.0 * MIB - 1) is None
-    assert decide(threshold, LIMIT, 64 * MIB, 5.0 * MIB) == Decision(
+    assert evaluate(threshold, LIMIT, MIB, None) is None
+    assert evaluate(threshold, LIMIT, MIB, 5.0 * MIB - 1) is None
+    assert evaluate(threshold, LIMIT, 64 * MIB, 5.0 * MIB) == Decision(
         "growth", None, 50.0, 5.0 * MIB
     )
     both = Threshold(percent=50.0, growth=5.0)
-    decision = decide(both, LIMIT, 64 * MIB, 9.0)
+    decision = evaluate(both, LIMIT, 64 * MIB, 9.0)
     assert decision is not None
     assert decision.reason == "memory"
-    assert decide(both, LIMIT, 1, 9.0) == Decision("growth", 64 * MIB, 0.0, 9.0)
+    assert evaluate(both, LIMIT, 1, 9.0) == Decision("growth", 64 * MIB, 0.0, 9.0)
 
 
 def test_nothing_asked_for_is_nothing_traced() -> None:
-    assert decide(Threshold(), LIMIT, 1 << 50, 1e12) is None
+    assert evaluate(Threshold(), LIMIT, 1 << 50, 1e12) is None
 
 
 @pytest.mark.parametrize(
