@@ -17,7 +17,7 @@ from gatherer.config import LinesConfig
 from gatherer.errors import StreamError
 from gatherer.rendering import pipeline
 from gatherer.rendering.pipeline import Rendering, lines_factory
-from gatherer.rendering.strace.lines import execs, timeline
+from gatherer.rendering.strace.lines import stamps, timeline
 from hg_shared import framing
 from hg_shared.batch import Batch
 from hg_shared.framing import HEADER, MAX_PAYLOAD, Frame, FrameDecoder, FrameType
@@ -118,13 +118,21 @@ def test_threads_without_number_are_forgotten(
     monkeypatch: pytest.MonkeyPatch, grown: object, kind: int, more: dict[str, int]
 ) -> None:
     monkeypatch.setattr(timeline, "MAX_OPEN", 100)
-    monkeypatch.setattr(execs, "MAX_EXECS", 100)
+    monkeypatch.setattr(stamps, "MAX_PREFIXES", 100)
     target = rendering()
     for first in range(0, COUNT, 100):
         watermark = 1001 * SECOND + (first + 100) * 1000
         target.receive_data(hundred(first, kind, watermark, **more))
     assert grown() < ROOM  # type: ignore[operator]
     target.finish()
+
+
+def test_prefixes_of_threads_without_number_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stamps, "MAX_PREFIXES", 100)
+    prefixes = stamps.Prefixes(stamps.stamp("unix", 0), 0)
+    for tid in range(1000):
+        assert prefixes.text(5 * SECOND, tid) == f"{tid:<5} 5.000000 "
+        assert len(prefixes) <= 100
 
 
 def test_calls_that_never_end_are_not_kept(monkeypatch: pytest.MonkeyPatch, grown: object) -> None:

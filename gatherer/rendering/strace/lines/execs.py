@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from hg_shared.records import Record
 
-MAX_EXECS = 1 << 16
-"""Calls that are remembered at one time; each process has one at the most that goes on."""
-
 
 class Execs:
-    """EXEC records whose calling thread took the id of the leader."""
+    """EXEC records that wait to be printed, whose calling thread took the id of the leader."""
 
     def __init__(self) -> None:
         self._records: dict[int, Record] = {}
 
     def take(self, record: Record) -> None:
         """Takes an EXEC record."""
-        if record.args[0] in (0, record.tid):
-            return
-        if len(self._records) >= MAX_EXECS:
-            self._records.clear()
-        self._records[record.tid] = record
+        if record.args[0] not in (0, record.tid):
+            self._records[record.tid] = record
 
     def caller(self, tid: int, start: int, end: int) -> int:
         """Returns the tid a call was made under: execve gives its thread that of the leader.

@@ -15,6 +15,8 @@ THOUSANDS = [f"{number:03d}" for number in range(1000)]
 MICROSECONDS = [f"{number:03d} " for number in range(1000)]
 DURATIONS = [f" <0.{number:06d}>\n" for number in range(4096)]
 """What stands behind a call, by its duration in microseconds."""
+MAX_PREFIXES = 1 << 16
+"""Threads whose prefix is kept; a stream may name four billion of them within a second."""
 _LAST_SECOND = 253_402_000_000
 
 Stamp = Callable[[int], str]
@@ -91,6 +93,8 @@ class Prefixes(dict[int, tuple[str, int]]):
         return self.base
 
     def __missing__(self, tid: int) -> tuple[str, int]:
+        if len(self) >= MAX_PREFIXES:
+            self.clear()
         text = f"{tid:<5} {self._stamp(self.base)[:-7]}"
         found = self[tid] = (text, COLUMN - len(text) - 7)
         return found
