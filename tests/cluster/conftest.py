@@ -94,7 +94,9 @@ def crashpod_waits(
             return False
         ended = status["state"].get("terminated") or status["lastState"]["terminated"]
         passed = datetime.now(UTC) - datetime.fromisoformat(ended["finishedAt"])
-        first = float(pod["metadata"]["annotations"].get(BACKOFF_ANNOTATION, FIRST_BACKOFF_SECONDS))
+        first = float(
+            pod["metadata"].get("annotations", {}).get(BACKOFF_ANNOTATION, FIRST_BACKOFF_SECONDS)
+        )
         backoff = first * 2 ** (status["restartCount"] - 1)
         return passed.total_seconds() < backoff - 4
 
