@@ -67,7 +67,7 @@ class Refusal:
 
     Attributes:
         cause: what stands in the way.
-        crowded: whether it is want of memory alone, which `--force` overrides.
+        lacks_headroom: whether it is want of memory alone, which `--force` overrides.
     """
 
     cause: str
@@ -115,7 +115,7 @@ class InjectionPlan:
         container: in which hunter runs, empty for an ephemeral one.
         reason: why this way, for one line.
         interior: what the probe saw in that container; None for an ephemeral one.
-        crowded: whether want of memory alone keeps hunter out of the target.
+        lacks_headroom: whether want of memory alone keeps hunter out of the target.
     """
 
     inject: str

@@ -364,7 +364,7 @@ class ExecHunterChannel:
     """Hunter at the other end of an exec.
 
     Args:
-        entered: hunter as `gatherer.inject.injector` brought it in.
+        injected: hunter as `gatherer.inject.injector` brought it in.
     """
 
     def __init__(self, injected: InjectedHunter) -> None:

@@ -52,7 +52,6 @@ class Source:
 
     Attributes:
         kind: as given; of a URL, `prometheus` until it has answered.
-        scrapes: answers that could be read.
     """
 
     def __init__(

@@ -48,7 +48,7 @@ class RecordGroupStop(NamedTuple):
     signal: int
 
 
-class RecordBirth(NamedTuple):
+class RecordClone(NamedTuple):
     """Record the thread or child that was started, and expect its first stop.
 
     Attributes:
@@ -88,7 +88,7 @@ Action = Union[
     Adopt,
     RecordSignal,
     RecordGroupStop,
-    RecordBirth,
+    RecordClone,
     RecordExec,
     RecordExit,
     Resume,
@@ -120,7 +120,7 @@ def decide(stop: WaitStatus, state: ThreadState) -> Tuple[Action, ...]:
     if stop.kind == StopKind.GROUP:
         return RecordGroupStop(stop.signal), last
     if stop.kind == StopKind.FORK:
-        return RecordBirth(stop.event, stop.event in _NEW_PROCESS), last
+        return RecordClone(stop.event, stop.event in _NEW_PROCESS), last
     if stop.kind == StopKind.EXEC:
         return RecordExec(), last
     return (last,)
@@ -149,8 +149,8 @@ def decide_leaving(op: int, rval: int) -> Leaving:
     return Leaving.STAYS_OPEN
 
 
-class Births:
-    """The threads and children that were started: their first stops and their creators' events.
+class CloneEvents:
+    """The events of clone, fork and vfork: first stops of new threads, and their creators' events.
 
     The two come in any order, and a child can be killed before its first stop.
 

@@ -12,11 +12,11 @@ from hunter.engines.base import EngineEvent, Follow
 from hunter.engines.ptrace import syscall_info
 from hunter.engines.ptrace.decisions import (
     Adopt,
-    Births,
+    CloneEvents,
     Detach,
     Leaving,
     Listen,
-    RecordBirth,
+    RecordClone,
     RecordExec,
     RecordExit,
     RecordGroupStop,
@@ -54,7 +54,7 @@ class Tracer:
         _, self._tracees, self._reader, self._kernel, self._progress = context
         self._loop = loop
         self._drain = drain
-        self._births = Births()
+        self._clones = CloneEvents()
         self.events: Deque[EngineEvent] = deque()
         self.stopping = False
         self.follow: Optional[Follow] = None
@@ -62,7 +62,7 @@ class Tracer:
         self._execute: Dict[Type[Any], Callable[[int, Tracee, Any], None]] = {
             RecordSignal: self._record_signal,
             RecordGroupStop: self._record_group_stop,
-            RecordBirth: self._record_birth,
+            RecordClone: self._record_clone,
             RecordExec: self._record_exec,
             Resume: self._resume,
             Listen: self._listen,
@@ -119,7 +119,7 @@ class Tracer:
 
         Nobody would wait for these threads and children any more, and they would stay stopped.
         """
-        expected = self._births.expected_children
+        expected = self._clones.expected_children
         while expected:
             tid, creator = expected.popitem()
             try:
@@ -128,12 +128,12 @@ class Tracer:
                 continue  # killed before it ran, and seen
             expected[tid] = creator
             self.other_stop(tid, status)
-        self._births.clear()
+        self._clones.clear()
 
     # New threads and children.
 
     def _first_stop(self, tid: int) -> Optional[Tracee]:
-        self._births.stopped(tid)
+        self._clones.stopped(tid)
         tracee = self._adopt(tid)
         if tracee is None:
             self._kernel.detach(tid)
@@ -231,12 +231,12 @@ class Tracer:
     def _record_group_stop(self, tid: int, tracee: Tracee, action: RecordGroupStop) -> None:
         self._record(Kind.STOPPED, tid, tracee, nr=action.signal)
 
-    def _record_birth(self, tid: int, tracee: Tracee, action: RecordBirth) -> None:
+    def _record_clone(self, tid: int, tracee: Tracee, action: RecordClone) -> None:
         child = self._kernel.event_message(tid)
         self._record(Kind.THREAD, tid, tracee, nr=action.event, arg=child)
         creator = tracee.ordinal if action.is_process else 0
-        ended = self._births.announce(child, creator)
-        if child in self._births.expected_children:
+        ended = self._clones.announce(child, creator)
+        if child in self._clones.expected_children:
             # Before its creator runs on: nothing else would lead to one that is held.
             self._progress.held.add(child)
         if ended is not None and creator:
@@ -297,7 +297,7 @@ class Tracer:
 
     def _exited(self, tid: int, tracee: Optional[Tracee], status: int) -> None:
         keep = tracee is None and self.follow is not None
-        creator = self._births.exited(tid, status, keep)
+        creator = self._clones.exited(tid, status, keep)
         if tid not in self._tracees.by_pid:
             self._progress.held.discard(tid)
         if tracee is None:

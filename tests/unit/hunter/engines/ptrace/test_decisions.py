@@ -9,11 +9,11 @@ import pytest
 from hunter.engines.ptrace.decisions import (
     Action,
     Adopt,
-    Births,
+    CloneEvents,
     Detach,
     Leaving,
     Listen,
-    RecordBirth,
+    RecordClone,
     RecordExec,
     RecordExit,
     RecordGroupStop,
@@ -44,9 +44,9 @@ TABLE: List[Tuple[int, List[Action], Action, Action]] = [
     (stopped(SIGSTOP, 128), [RecordGroupStop(SIGSTOP)], Listen(), Detach(0)),
     (stopped(SIGTSTP, 128), [RecordGroupStop(SIGTSTP)], Listen(), Detach(0)),
     (INTERRUPT, [], Resume(0), Detach(0)),
-    (FORK, [RecordBirth(1, True)], Resume(0), Detach(0)),
-    (VFORK, [RecordBirth(2, True)], Resume(0), Detach(0)),
-    (CLONE, [RecordBirth(3, False)], Resume(0), Detach(0)),
+    (FORK, [RecordClone(1, True)], Resume(0), Detach(0)),
+    (VFORK, [RecordClone(2, True)], Resume(0), Detach(0)),
+    (CLONE, [RecordClone(3, False)], Resume(0), Detach(0)),
     (EXEC, [RecordExec()], Resume(0), Detach(0)),
     (stopped(SIGTRAP, 5), [], Resume(0), Detach(0)),
 ]
@@ -108,21 +108,21 @@ def test_the_call_of_a_thread_that_is_detached(op: int, rval: int, expected: Lea
 def test_first_stop_end_and_the_creator_s_event_come_in_any_order(
     steps: str, status: Optional[int], expected: dict
 ) -> None:
-    births = Births()
+    clones = CloneEvents()
     found = None
     for step in steps.split():
         if step == "event":
-            found = births.announce(7, 1)
+            found = clones.announce(7, 1)
         elif step == "stop":
-            births.stopped(7)
+            clones.stopped(7)
         elif step == "exit":
-            assert births.exited(7, 9, keep=True) == (1 if "event exit" in steps else 0)
+            assert clones.exited(7, 9, keep=True) == (1 if "event exit" in steps else 0)
         else:
-            births.clear()
-    assert (found, births.expected_children) == (status, expected)
+            clones.clear()
+    assert (found, clones.expected_children) == (status, expected)
 
 
 def test_an_end_that_matters_to_nobody_is_not_kept() -> None:
-    births = Births()
-    assert births.exited(7, 9, keep=False) == 0
-    assert births.announce(7, 1) is None
+    clones = CloneEvents()
+    assert clones.exited(7, 9, keep=False) == 0
+    assert clones.announce(7, 1) is None

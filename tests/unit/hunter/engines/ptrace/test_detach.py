@@ -137,7 +137,7 @@ def test_a_child_born_while_letting_go_does_not_stay_stopped(machine: Machine) -
         interrupted(THIRD),
     )
     assert machine.log[-2:] == [("detach", PID), ("detach", THIRD)]
-    assert machine.engine._tracer._births.expected_children == {}
+    assert machine.engine._tracer._clones.expected_children == {}
 
 
 def test_children_seen_before_and_after_their_event_are_not_waited_for(machine: Machine) -> None:
@@ -151,8 +151,8 @@ def test_children_seen_before_and_after_their_event_are_not_waited_for(machine: 
         killed(THIRD),
         exited(PID),
     )
-    births = machine.engine._tracer._births
-    assert (births.expected_children, births._stopped_early) == ({}, set())
+    clones = machine.engine._tracer._clones
+    assert (clones.expected_children, clones._stopped_early) == ({}, set())
 
 
 def test_a_process_that_dies_while_letting_go_is_exited(machine: Machine) -> None:
