@@ -42,6 +42,17 @@ class GathererError(Exception):
         self.cause = cause
         self.remedy = remedy
 
+    def replace(self, **changed: str | int) -> GathererError:
+        """Returns this error with other values of some attributes.
+
+        Args:
+            changed: the values, by attribute.
+        """
+        error = type(self).__new__(type(self), self.cause, self.remedy)
+        error.__dict__.update(self.__dict__ | changed)
+        error.__cause__ = self
+        return error
+
     def __str__(self) -> str:
         line = f"{self.cause}; {self.remedy}" if self.remedy else self.cause
         return " ".join(line.split())

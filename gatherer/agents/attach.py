@@ -16,7 +16,7 @@ from gatherer.config import CaptureConfig
 from gatherer.kube.auth.access import ClusterAccess
 from gatherer.storage.capture_directory import CaptureDirectory
 from gatherer.target.values import Target
-from gatherer.view.base import View
+from gatherer.view.base import CaptureView
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -46,7 +46,7 @@ class AgentAttacher:
         self,
         target: Target,
         directory: CaptureDirectory,
-        view: View,
+        view: CaptureView,
         document: SessionDocument,
     ) -> AgentPull:
         """Returns what pulls the node agents of a capture.

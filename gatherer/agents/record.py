@@ -15,7 +15,7 @@ from gatherer.agents.series.rates import Rate
 from gatherer.clock import CaptureClock, rfc3339
 from gatherer.errors import LogWriteError
 from gatherer.storage.capture_directory import CaptureDirectory
-from gatherer.view.base import View
+from gatherer.view.base import CaptureView
 
 MAX_WAITING = 50_000
 """Lines kept until the capture clock is known."""
@@ -38,7 +38,7 @@ class AgentRecord:
     def __init__(
         self,
         directory: CaptureDirectory,
-        view: View,
+        view: CaptureView,
         clock: Callable[[], CaptureClock | None],
     ) -> None:
         self._directory = directory

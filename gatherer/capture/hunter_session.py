@@ -40,7 +40,7 @@ from gatherer.stream.receiver import Arrival
 from gatherer.target.runtime import Runtime
 from gatherer.target.values import SILENT, Exit, HunterImage, TargetEnd
 from gatherer.timeouts import Pauses, Timeouts, within
-from gatherer.view.base import View
+from gatherer.view.base import CaptureView
 from hg_shared.framing import FrameType
 from hg_shared.messages import Event, Hello
 
@@ -92,7 +92,7 @@ class Session:
         runtime: Runtime,
         image: HunterImage,
         renderer: RendererFactory,
-        view: View,
+        view: CaptureView,
         recorder: CaptureRecorder,
         timeouts: Timeouts,
         on_hello: Callable[[], None],

@@ -11,7 +11,7 @@ from typing import Protocol
 from gatherer.capture.session_document import AgentAccount, SessionDocument
 from gatherer.storage.capture_directory import CaptureDirectory
 from gatherer.target.values import Target
-from gatherer.view.base import View
+from gatherer.view.base import CaptureView
 
 
 class NodeAgents(Protocol):
@@ -38,5 +38,5 @@ class NodeAgents(Protocol):
         ...
 
 
-NodeAgentsFactory = Callable[[Target, CaptureDirectory, View, SessionDocument], NodeAgents]
+NodeAgentsFactory = Callable[[Target, CaptureDirectory, CaptureView, SessionDocument], NodeAgents]
 """Makes the node agents of a capture."""

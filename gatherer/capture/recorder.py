@@ -19,7 +19,7 @@ from gatherer.storage.capture_directory import CaptureDirectory
 from gatherer.stream.events import Reconnected
 from gatherer.stream.receiver import Arrival
 from gatherer.text import counted
-from gatherer.view.base import View
+from gatherer.view.base import CaptureView
 from gatherer.view.sentences import hidden_processes
 from gatherer.view.status import Start
 from gatherer.view.threshold import describe_threshold
@@ -46,7 +46,7 @@ class CaptureRecorder:
         config: CaptureConfig,
         document: SessionDocument,
         directory: CaptureDirectory,
-        view: View,
+        view: CaptureView,
     ) -> None:
         self.document = document
         self.known_at = 0.0

@@ -28,7 +28,7 @@ from gatherer.storage.capture_directory import CaptureDirectory
 from gatherer.target.runtime import Runtime
 from gatherer.target.values import HunterImage, Target, TargetEnd
 from gatherer.timeouts import Timeouts, within
-from gatherer.view.base import View
+from gatherer.view.base import CaptureView
 from gatherer.view.summary import Summary
 
 STARTS = 3
@@ -61,7 +61,7 @@ class TargetCapture:
         runtime: Runtime,
         image: HunterImage,
         renderer: RendererFactory,
-        view: View,
+        view: CaptureView,
         timeouts: Timeouts | None = None,
         attach: NodeAgentsFactory | None = None,
         directory: CaptureDirectory | None = None,
@@ -80,7 +80,6 @@ class TargetCapture:
         self._running = False
         self._without_ptrace = False
         self._wait: TargetWait | None = None
-        self._failure: GathererError | None = None
         self._session: Session | None = None
         self._document: SessionDocument
         self._chronicle: CaptureRecorder
@@ -89,11 +88,6 @@ class TargetCapture:
     def running(self) -> bool:
         """Whether a hunter has said Hello."""
         return self._running
-
-    @property
-    def failure(self) -> GathererError | None:
-        """The error that ended the capture before its time, after it had begun."""
-        return self._failure
 
     def stop(self, reason: str) -> None:
         """Asks hunter to let every tracee go and end; the capture then ends by itself.
@@ -385,7 +379,6 @@ class TargetCapture:
         notes = tuple(dict.fromkeys(note for each in conclusions for note in each.notes))
         complete = all(each.complete for each in conclusions)
         incomplete = next((each.incomplete for each in conclusions if not each.complete), "")
-        self._failure = last.failure
         document.conclude(
             Conclusion(reason, complete, code, notes, incomplete),
             last.failure,
@@ -393,4 +386,5 @@ class TargetCapture:
         )
         self._chronicle.write_last()
         kept = [outcome.spool for outcome in outcomes if outcome.spool is not None]
-        return document.summary(self._config.output, kept[-1] if kept else None)
+        summary = document.summary(self._config.output, kept[-1] if kept else None)
+        return replace(summary, failure=last.failure)

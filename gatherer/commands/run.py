@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Protocol, TextIO, TypeVar
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from gatherer.capture.hunter_session import RendererFactory
 from gatherer.capture.target_capture import TargetCapture
@@ -15,17 +17,17 @@ from gatherer.errors import GathererError
 from gatherer.inject.plan import InjectionConfig
 from gatherer.inject.zipapp import hunter_image
 from gatherer.rendering.worker_client import RendererProcess
-from gatherer.target.runtime import Runtime
-from gatherer.view.base import View
+from gatherer.view.base import CaptureView, View
+from gatherer.view.fleet_summary import FleetSummary
 from gatherer.view.styles import make_view
+from gatherer.view.summary import Summary
 
 if TYPE_CHECKING:
     from gatherer.agents.attach import AgentAttacher
-    from gatherer.kube.watch.pod_sources import PodSource
+    from gatherer.fleet.fleet import Fleet
     from gatherer.storage.capture_directory import CaptureDirectory
     from gatherer.target.values import TargetName
 
-Ended = TypeVar("Ended")
 SIGTERM_SECONDS = 10.0
 """How long a clean end may take after SIGTERM; Kubernetes and systemd wait 30 and 90."""
 
@@ -59,49 +61,6 @@ def _load(config: CaptureConfig) -> None:
         import gatherer.view.live  # noqa: F401
 
 
-def make_runtime(config: CaptureConfig) -> Runtime:
-    """Returns the runtime that was asked for. Must be called where an event loop runs.
-
-    Args:
-        config: what to do.
-
-    Raises:
-        ClusterUnreachable: no usable kubeconfig.
-    """
-    target = config.target
-    if target.runtime == "local":
-        from gatherer.runtimes.local import LocalRuntime
-
-        return LocalRuntime(config.pids)
-    from gatherer.kube.connection import ClusterConnection
-    from gatherer.preflight.before import CheckedRuntime
-    from gatherer.preflight.target_facts import TargetRef
-    from gatherer.runtimes.kubernetes import KubernetesRuntime
-
-    cluster = ClusterConnection(target.kubeconfig, target.context, 1)
-    namespace = target.namespace or cluster.access.namespace
-    runtime = KubernetesRuntime(
-        target.pod,
-        target.container,
-        namespace=namespace,
-        cluster=cluster,
-        injection=_injection(config),
-    )
-    target_ref = TargetRef(
-        namespace,
-        target.pod,
-        target.container,
-        cluster.access.context,
-        cluster.access.server,
-        config.force,
-    )
-    return CheckedRuntime(runtime, cluster, target_ref)
-
-
-def _injection(config: CaptureConfig) -> InjectionConfig:
-    return InjectionConfig(config.inject, config.image, config.force)
-
-
 def renderer_factory(config: CaptureConfig, view: Notes | None = None) -> RendererFactory:
     """Returns what makes the renderers of a capture, in a process of their own.
 
@@ -126,19 +85,6 @@ def make_attacher(config: CaptureConfig) -> AgentAttacher | None:
     return AgentAttacher(config)
 
 
-class Stoppable(Protocol):
-    """A capture that can be asked to end: a `TargetCapture` or a `Fleet`."""
-
-    @property
-    def running(self) -> bool:
-        """Whether a hunter runs."""
-        ...
-
-    def stop(self, reason: str) -> None:
-        """Asks for an end in order."""
-        ...
-
-
 class Notes(Protocol):
     """The part of a view that is needed here."""
 
@@ -158,7 +104,7 @@ class Supervisor:
         view: says what is going on.
     """
 
-    def __init__(self, capture: Stoppable, view: Notes) -> None:
+    def __init__(self, capture: TargetCapture | Fleet, view: Notes) -> None:
         self._capture = capture
         self._view = view
         self._task: asyncio.Task[object] | None = None
@@ -209,91 +155,106 @@ class Supervisor:
 
 
 async def _run(config: CaptureConfig, stdout: TextIO) -> int:
-    if config.fleet is not None:
-        return await _run_fleet(config, stdout)
-    runtime = make_runtime(config)
+    """Captures one target or many; all share one connection, one renderer and one view."""
     view = make_view(config.view, stdout)
-    attacher = make_attacher(config)
-    capture = TargetCapture(
-        config,
-        runtime,
-        hunter_image(),
-        renderer_factory(config, view),
-        view,
-        attach=attacher.attach if attacher is not None else None,
-    )
-    try:
-        summary = await _supervised(capture, capture.run(), view)
-    finally:
-        view.close()
+    async with AsyncExitStack() as resources:
+        attacher = make_attacher(config)
         if attacher is not None:
-            await attacher.aclose()
-        await runtime.aclose()
+            resources.push_async_callback(attacher.aclose)
+        make_target_capture = partial(
+            TargetCapture,
+            image=hunter_image(),
+            renderer=renderer_factory(config, view),
+            attach=attacher.attach if attacher is not None else None,
+        )
+        capture: TargetCapture | Fleet
+        if config.target.runtime == "local":
+            from gatherer.runtimes.local import LocalRuntime
+
+            runtime = LocalRuntime(config.pids)
+            resources.push_async_callback(runtime.aclose)
+            capture = make_target_capture(config, runtime, view=view)
+        else:
+            capture = await _in_cluster(config, make_target_capture, view, resources)
+        resources.callback(view.close)
+        summary = await _supervised(capture, view)
     view.summary(summary)
-    return _exit_code(summary.exit_code, capture.failure)
+    if summary.failure is not None:
+        # What made it fail is worth a line of its own.
+        raise summary.failure.replace(exit_code=summary.exit_code)
+    return summary.exit_code
 
 
-async def _run_fleet(config: CaptureConfig, stdout: TextIO) -> int:
-    """Captures many targets; all share one connection, one renderer and one view."""
-    from gatherer.fleet.fleet import Fleet
+async def _in_cluster(
+    config: CaptureConfig,
+    make_target_capture: Callable[..., TargetCapture],
+    view: View,
+    resources: AsyncExitStack,
+) -> TargetCapture | Fleet:
+    """Returns the capture of the pod that was named, or of all that there may be.
+
+    Args:
+        config: what to do.
+        make_target_capture: makes the capture of one target, whose runtime and view are given.
+        view: shows all of them.
+        resources: gets what is to be closed at the end.
+
+    Raises:
+        GathererError: no usable kubeconfig, or no right to capture.
+    """
     from gatherer.kube.connection import ClusterConnection
-    from gatherer.kube.objects.references import parse_reference
-    from gatherer.kube.watch.pod_sources import SelectedPods, pod_source
-    from gatherer.preflight.before import CheckedRuntime, check_rights
+    from gatherer.preflight.before import CheckedRuntime
     from gatherer.preflight.target_facts import TargetRef
     from gatherer.runtimes.kubernetes import KubernetesRuntime
-    from gatherer.view.styles import make_fleet_view
 
-    fleet_config, target = config.fleet, config.target
-    assert fleet_config is not None
-    view = make_fleet_view(config.view, stdout)
-    cluster = ClusterConnection(target.kubeconfig, target.context, fleet_config.max_execs)
+    target = config.target
+    starts = config.fleet.max_execs if config.fleet is not None else 1
+    cluster = ClusterConnection(target.kubeconfig, target.context, starts)
     namespace = target.namespace or cluster.access.namespace
-    image, renderer = hunter_image(), renderer_factory(config, view)
-    attacher = make_attacher(config)
-    attach = attacher.attach if attacher is not None else None
+    injection = InjectionConfig(config.inject, config.image, config.force)
+    access = cluster.access
+
+    def runtime(namespace: str, pod: str, container: str | None, allowed: bool) -> CheckedRuntime:
+        return CheckedRuntime(
+            KubernetesRuntime(
+                pod, container, namespace=namespace, cluster=cluster, injection=injection
+            ),
+            cluster,
+            TargetRef(namespace, pod, container, access.context, access.server, config.force),
+            allowed=allowed,
+        )
+
+    if config.fleet is None:
+        only = runtime(namespace, target.pod, target.container, allowed=False)
+        resources.push_async_callback(only.aclose)
+        return make_target_capture(config, only, view=view)
+
+    from gatherer.fleet.fleet import Fleet
+    from gatherer.kube.objects.references import parse_reference
+    from gatherer.kube.watch.pod_sources import PodSource, SelectedPods, pod_source
+    from gatherer.preflight.before import check_rights
 
     def make_capture(
-        name: TargetName, own: CaptureConfig, own_view: View, directory: CaptureDirectory
+        name: TargetName, own: CaptureConfig, own_view: CaptureView, directory: CaptureDirectory
     ) -> TargetCapture:
-        runtime = KubernetesRuntime(
-            name.pod,
-            name.container,
-            namespace=name.namespace,
-            cluster=cluster,
-            injection=_injection(config),
-        )
-        target_ref = TargetRef(name.namespace, name.pod, name.container, cluster.access.context)
-        checked = CheckedRuntime(runtime, cluster, target_ref, allowed=True)
-        return TargetCapture(
-            own, checked, image, renderer, own_view, attach=attach, directory=directory
-        )
+        checked = runtime(name.namespace, name.pod, name.container, allowed=True)
+        return make_target_capture(own, checked, view=own_view, directory=directory)
 
-    if fleet_config.selector:
-        sources: list[PodSource] = [
-            SelectedPods(cluster.api, namespace, fleet_config.selector, view.note)
-        ]
-    else:
-        references = map(parse_reference, fleet_config.pods)
-        sources = [pod_source(cluster.api, namespace, one, view.note) for one in references]
-    fleet = Fleet(config, sources, make_capture, view)
-    try:
-        await check_rights(cluster.api, TargetRef(namespace, ""))
-        summary = await _supervised(fleet, fleet.run(), view)
-    finally:
-        view.close()
-        if attacher is not None:
-            await attacher.aclose()
-        await cluster.aclose()
-    view.summary(summary)
-    return _exit_code(summary.exit_code, summary.failure())
+    resources.push_async_callback(cluster.aclose)
+    await check_rights(cluster.api, TargetRef(namespace, ""))
+    sources: list[PodSource] = [
+        pod_source(cluster.api, namespace, parse_reference(pod), view.note)
+        for pod in config.fleet.pods
+    ]
+    if config.fleet.selector:
+        sources = [SelectedPods(cluster.api, namespace, config.fleet.selector, view.note)]
+    return Fleet(config, sources, make_capture, view)
 
 
-async def _supervised(
-    capture: Stoppable, run: Coroutine[object, object, Ended], view: Notes
-) -> Ended:
+async def _supervised(capture: TargetCapture | Fleet, view: Notes) -> Summary | FleetSummary:
     """Runs a capture to its end, signals included, and returns its summary."""
     supervisor = Supervisor(capture, view)
+    run: Coroutine[object, object, Summary | FleetSummary] = capture.run()
     task = asyncio.ensure_future(run)
     supervisor.watch(task)
     try:
@@ -302,15 +263,3 @@ async def _supervised(
         raise GathererError("interrupted before hunter had started") from None
     finally:
         supervisor.unwatch()
-
-
-def _exit_code(code: int, failure: GathererError | None) -> int:
-    """Returns the exit code of a capture that has been summed up.
-
-    Raises:
-        GathererError: what made it fail, which is worth a line of its own.
-    """
-    if failure is not None:
-        failure.exit_code = code
-        raise failure
-    return code

@@ -27,7 +27,7 @@ from gatherer.storage.capture_directory import TargetDirectory
 from gatherer.storage.earlier_capture import TARGETS
 from gatherer.storage.output_directory import OutputDirectory, replace_json
 from gatherer.timeouts import within
-from gatherer.view.base import FleetView
+from gatherer.view.base import View
 from gatherer.view.fleet_summary import FleetSummary, joint_error, worst
 from gatherer.view.status import FleetStatus, TargetStatus, Waiting
 from gatherer.view.target_view import TargetView
@@ -64,7 +64,7 @@ class Fleet:
         config: CaptureConfig,
         sources: Sequence[PodSource],
         make_capture: CaptureFactory,
-        view: FleetView,
+        view: View,
     ) -> None:
         self._config = config
         self._make_capture = make_capture
@@ -270,7 +270,7 @@ class Fleet:
         try:
             async with member.slot:
                 member.summary = await member.capture.run()
-            member.error = member.capture.failure
+            member.error = member.summary.failure
         except GathererError as error:
             if self._stop_reason or self._cancelled:
                 member.remark = "interrupted before hunter had started"

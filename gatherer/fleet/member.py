@@ -14,7 +14,7 @@ from gatherer.errors import GathererError
 from gatherer.fleet.start_limiter import StartPermit
 from gatherer.storage.capture_directory import CaptureDirectory
 from gatherer.target.values import TargetName
-from gatherer.view.base import View
+from gatherer.view.base import CaptureView
 from gatherer.view.fleet_summary import TargetOutcome
 from gatherer.view.summary import Summary
 from gatherer.view.target_view import TargetView
@@ -28,11 +28,6 @@ class Capture(Protocol):
         """Whether hunter runs."""
         ...
 
-    @property
-    def failure(self) -> GathererError | None:
-        """The error that ended it before its time, after it had begun."""
-        ...
-
     def stop(self, reason: str) -> None:
         """Asks for its end."""
         ...
@@ -42,7 +37,7 @@ class Capture(Protocol):
         ...
 
 
-CaptureFactory = Callable[[TargetName, CaptureConfig, View, CaptureDirectory], Capture]
+CaptureFactory = Callable[[TargetName, CaptureConfig, CaptureView, CaptureDirectory], Capture]
 """Makes the capture of one target, with its directory."""
 
 

@@ -70,6 +70,7 @@ async def _add(
         )
     except Forbidden as error:
         if "PodSecurity" in error.cause:
-            error.remedy = "the namespace allows no SYS_PTRACE; ask for an exemption"
+            remedy = "the namespace allows no SYS_PTRACE; ask for an exemption"
+            raise error.replace(remedy=remedy) from error
         raise
     return name

@@ -103,9 +103,10 @@ class CheckedRuntime:
         try:
             return await self._runtime.start(hunter, arguments)
         except GathererError as error:
-            if not await self._has_ended():
-                await self._explain(error)
-            raise
+            explained = None if await self._has_ended() else await self._explained(error)
+            if explained is None:
+                raise
+            raise explained from error
 
     async def rejoin(self, session: str) -> HunterChannel:
         """Opens another channel to a hunter that was started here and lost.
@@ -130,16 +131,17 @@ class CheckedRuntime:
         except GathererError:
             return False
 
-    async def _explain(self, error: GathererError) -> None:
-        """Puts doctor's cause and remedy into an error, when there is one that stops a capture."""
+    async def _explained(self, error: GathererError) -> GathererError | None:
+        """Returns an error with doctor's cause and remedy, None when doctor has none for it."""
         try:
             async with within(EXPLAIN_SECONDS):
                 evidence = await ask(self._cluster.access, self._cluster.api, self._target_ref)
         except (TimeoutError, GathererError):
-            return
+            return None
         found = evaluate(evidence).stopping
-        if found is not None:
-            error.cause, error.remedy = str(found), found.remedy or error.remedy
+        if found is None:
+            return None
+        return error.replace(cause=str(found), remedy=found.remedy or error.remedy)
 
 
 async def check_rights(api: KubernetesApi, target_ref: TargetRef) -> None:

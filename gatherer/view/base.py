@@ -1,4 +1,4 @@
-"""The interfaces of a view: of one capture, and of all that one command makes."""
+"""The interfaces of a view: what one capture tells it, and what the command does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gatherer.view.status import CaptureStatus, FleetStatus, Start, Waiting
 from gatherer.view.summary import Summary
 
 
-class View(Protocol):
+class CaptureView(Protocol):
     """Shows one capture."""
 
     def waiting(self, waiting: Waiting) -> None:
@@ -38,17 +38,9 @@ class View(Protocol):
         """Bytes of the spool rendered, after the stream has ended."""
         ...
 
-    def summary(self, summary: Summary) -> None:
-        """The capture has ended."""
-        ...
 
-    def close(self) -> None:
-        """Gives the terminal back; may be called twice."""
-        ...
-
-
-class FleetView(Protocol):
-    """Shows any number of captures; one without a target is the only one, and a `View`.
+class View(Protocol):
+    """Shows any number of captures; to the only one, which names no target, it is a `CaptureView`.
 
     What has a target names it; status and summary are of all of them.
     """

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gatherer.text import byte_count, counted, printable
+from gatherer.view.folding import Folding
 from gatherer.view.sentences import hidden_processes
 
 SETTLE_SECONDS = 0.25
@@ -18,7 +19,7 @@ _MAX_SENTENCE = 400
 
 
 class EventLines:
-    """Shows events in the order of their times.
+    """Shows events in the order of their times, and few of many alike (`Folding`).
 
     They come from hunter, from agents and from what is rendered, each at its own pace. One that
     comes too late for its place says its own time.
@@ -29,6 +30,7 @@ class EventLines:
     """
 
     def __init__(self, say: Callable[[str], None], verbose: bool = False) -> None:
+        self._folding: dict[str, Folding] = {}
         self._say = say
         self._verbose = verbose
         self._waiting: list[tuple[str, int, float, str]] = []
@@ -47,8 +49,7 @@ class EventLines:
             fields: its own fields, unchecked.
             about: what stands in front of the sentence.
         """
-        unasked = event in VERBOSE or fields.get("asked") is False
-        if unasked and not self._verbose:
+        if not self._verbose and not self._worth(event, fields, about):
             return
         self._count += 1
         line = about + event_line(event, pid, fields)
@@ -57,16 +58,35 @@ class EventLines:
             self.flush()
 
     def write_due(self) -> None:
-        """Shows what has waited long enough."""
+        """Shows what has waited long enough, and how many were left out."""
         before = clock.monotonic() - SETTLE_SECONDS
         ready = max((each[0] for each in self._waiting if each[2] <= before), default="")
         self._show([each for each in self._waiting if each[0] <= ready])
         self._waiting = [each for each in self._waiting if each[0] > ready]
+        self._tell()
 
     def flush(self) -> None:
         """Shows everything."""
         waiting, self._waiting = self._waiting, []
         self._show(waiting)
+
+    def close(self) -> None:
+        """Shows everything, and how many were left out."""
+        self.flush()
+        self._tell(last=True)
+
+    def _worth(self, event: str, fields: Mapping[str, Any], about: str) -> bool:
+        if event in VERBOSE or fields.get("asked") is False:
+            return False
+        now = clock.monotonic()
+        return self._folding.setdefault(about, Folding(now)).worth(event, now)
+
+    def _tell(self, last: bool = False) -> None:
+        now = clock.monotonic()
+        for about, folding in self._folding.items():
+            if sentence := folding.sentence(now, last):
+                self.flush()
+                self._say(about + sentence)
 
     def _show(self, events: list[tuple[str, int, float, str]]) -> None:
         for time, _, _, line in sorted(events):

@@ -120,8 +120,9 @@ class FleetSummary:
             "exit_code": self.exit_code,
         }
 
+    @property
     def failure(self) -> GathererError | None:
-        """Returns the error that stands for all there were, None when there is none."""
+        """The error that stands for all there were, None when there is none."""
         return joint_error(self.targets) or next(iter(self.not_found), None)
 
     def _records(self) -> tuple[int | None, int, int | None]:
@@ -160,8 +161,7 @@ def joint_error(targets: Iterable[TargetOutcome]) -> GathererError | None:
     if len(outcomes) > 1:
         cause = f"{len(failed)} of {counted(len(outcomes), 'target')} failed, first {first.name}"
         error = GathererError(f"{cause}: {first.error.cause}", first.error.remedy)
-    error.exit_code = code
-    return error
+    return error.replace(exit_code=code)
 
 
 _AGENT_LINES = ("  rss: ", "  oom kills: +")
@@ -178,15 +178,7 @@ def _target_lines(target: TargetOutcome) -> list[str]:
         f" {number(summary.lost)} lost, {summary.completeness()},"
         f" {printable(summary.end_reason, 300)}"
     ]
-    for process in summary.processes:
-        end = f", {printable(process.end_reason, 200)}" if process.end_reason else ""
-        if process.log is None:
-            lines.append(f"    {printable(process.command, 64)} {process.pid}: no log{end}")
-            continue
-        lines.append(
-            f"    {printable(process.log.name)}: {counted(process.records, 'record')},"
-            f" {number(process.lost)} lost, peak rss {byte_count(process.peak_rss_bytes)}{end}"
-        )
+    lines += [f"    {line}" for line in summary.process_lines(short=True)]
     if summary.spool is not None:
         lines.append(f"    what was not rendered is in {printable(summary.spool.name)}")
     # All that agents gave is in the target's session.json.

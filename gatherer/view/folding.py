@@ -2,18 +2,10 @@
 
 A target that forks, or has thousands of processes over the threshold, makes thousands of events.
 All of them are in events.jsonl; on a screen the first of a kind are shown, then one a second, and
-how many others there were.
+how many others there were, of each target.
 """
 
 from __future__ import annotations
-
-import time
-from collections.abc import Callable, Mapping
-from typing import Any
-
-from gatherer.view.base import View
-from gatherer.view.status import CaptureStatus, Start, Waiting
-from gatherer.view.summary import Summary
 
 KINDS = frozenset({"scan", "attach", "attach_failed", "smaps", "exec", "exit", "detach"})
 """Events that come once for each process."""
@@ -66,57 +58,3 @@ class Folding:
         counts = ", ".join(f"{count} {event}" for event, count in sorted(self._left_out.items()))
         self._left_out = {}
         return f"not shown: {counts}; events.jsonl has all of them"
-
-
-class FoldedView:
-    """A view to which few of many alike events get through.
-
-    Args:
-        view: the view.
-        clock: CLOCK_MONOTONIC seconds.
-    """
-
-    def __init__(self, view: View, clock: Callable[[], float] = time.monotonic) -> None:
-        self._view = view
-        self._clock = clock
-        self._folding = Folding(clock())
-
-    def waiting(self, waiting: Waiting) -> None:
-        """Passes it on."""
-        self._view.waiting(waiting)
-
-    def started(self, start: Start) -> None:
-        """Passes it on."""
-        self._view.started(start)
-
-    def event(self, time: str, event: str, pid: int | None, fields: Mapping[str, Any]) -> None:
-        """Passes the event on, or counts it."""
-        if self._folding.worth(event, self._clock()):
-            self._view.event(time, event, pid, fields)
-
-    def note(self, text: str) -> None:
-        """Passes it on."""
-        self._view.note(text)
-
-    def status(self, status: CaptureStatus) -> None:
-        """Passes it on, with what was not shown."""
-        self._tell()
-        self._view.status(status)
-
-    def rendering(self, done: int, total: int) -> None:
-        """Passes it on."""
-        self._view.rendering(done, total)
-
-    def summary(self, summary: Summary) -> None:
-        """Passes it on."""
-        self._view.summary(summary)
-
-    def close(self) -> None:
-        """Tells what was not shown, and closes the view."""
-        self._tell(last=True)
-        self._view.close()
-
-    def _tell(self, last: bool = False) -> None:
-        sentence = self._folding.sentence(self._clock(), last)
-        if sentence:
-            self._view.note(sentence)

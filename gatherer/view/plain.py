@@ -153,4 +153,4 @@ class PlainView:
 
     def close(self) -> None:
         """Writes the events that still wait; the stream is not the view's own."""
-        self._lines.events.flush()
+        self._lines.events.close()

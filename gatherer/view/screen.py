@@ -59,7 +59,7 @@ class Screen:
 
     def close(self) -> None:
         """Takes away what was drawn, and gives the terminal back; may be called twice."""
-        self.events.flush()
+        self.events.close()
         self._guarded(self._clear)
 
     def _make_live(self) -> Live:

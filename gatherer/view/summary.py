@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from gatherer.errors import GathererError
 from gatherer.text import byte_count, counted, number, printable
 
 MAX_LINES = 40
@@ -37,6 +38,25 @@ class ProcessSummary:
     end_reason: str
     log_bytes: int | None = None
 
+    def line(self, short: bool) -> str:
+        """Returns the process as a line of text.
+
+        Args:
+            short: whether its log is named without the directory.
+        """
+        end = f", {printable(self.end_reason, 200)}" if self.end_reason else ""
+        if self.log is None:
+            return f"{printable(self.command, 64)} {self.pid}: no log{end}"
+        if self.dropped_lines:
+            end = f", {counted(self.dropped_lines, 'line')} dropped (log size limit){end}"
+        if self.log_bytes is not None:
+            end = f", NOT WRITTEN TO ITS END ({byte_count(self.log_bytes)}){end}"
+        return (
+            f"{printable(self.log.name if short else str(self.log))}:"
+            f" {counted(self.records, 'record')}, {number(self.lost)} lost,"
+            f" peak rss {byte_count(self.peak_rss_bytes)}{end}"
+        )
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -60,6 +80,7 @@ class Summary:
         agents: what node agents gave, as lines.
         incomplete: why it is not complete, empty when it is.
         hidden: which processes could not be seen and why, empty when all could.
+        failure: what ended the capture before its time, None when it ended as it should.
     """
 
     directory: Path
@@ -79,6 +100,7 @@ class Summary:
     agents: tuple[str, ...] = ()
     incomplete: str = ""
     hidden: str = ""
+    failure: GathererError | None = None
 
     def lines(self) -> list[str]:
         """Returns the summary as lines of text; nothing in them can move a cursor."""
@@ -89,29 +111,7 @@ class Summary:
                 f"NO SYSTEM CALLS WERE TRACED, {printable(self.tracing, 400)};"
                 " memory.jsonl and events.jsonl have the memory evidence"
             )
-        shown, others = _most(self.processes)
-        for process in shown:
-            end = f", {printable(process.end_reason, 200)}" if process.end_reason else ""
-            if process.dropped_lines:
-                end = f", {counted(process.dropped_lines, 'line')} dropped (log size limit){end}"
-            if process.log is None:
-                lines.append(f"  {printable(process.command, 64)} {process.pid}: no log{end}")
-                continue
-            if process.log_bytes is not None:
-                end = f", NOT WRITTEN TO ITS END ({byte_count(process.log_bytes)}){end}"
-            lines.append(
-                f"  {printable(str(process.log))}: {counted(process.records, 'record')},"
-                f" {number(process.lost)} lost,"
-                f" peak rss {byte_count(process.peak_rss_bytes)}{end}"
-            )
-        if others:
-            logs = sum(process.log is not None for process in others)
-            records = counted(sum(process.records for process in others), "record")
-            lost = sum(process.lost or 0 for process in others)
-            lines.append(
-                f"  and {len(others)} more, {logs} of them with a log: {records}, {lost} lost;"
-                " session.json has all of them"
-            )
+        lines += [f"  {line}" for line in self.process_lines()]
         if not self.processes:
             lines.append("  no process was traced")
         if self.hidden:
@@ -131,6 +131,24 @@ class Summary:
         if self.spool is not None:
             lines.append(f"what was not rendered is in {printable(str(self.spool))}")
         lines.append(f"capture directory: {printable(str(self.directory))}")
+        return lines
+
+    def process_lines(self, short: bool = False) -> list[str]:
+        """Returns a line for each process, or for those that matter and one for the others.
+
+        Args:
+            short: whether logs are named without their directory.
+        """
+        shown, others = _most(self.processes)
+        lines = [process.line(short) for process in shown]
+        if others:
+            logs = sum(process.log is not None for process in others)
+            records = counted(sum(process.records for process in others), "record")
+            lost = sum(process.lost or 0 for process in others)
+            lines.append(
+                f"and {len(others)} more, {logs} of them with a log: {records}, {lost} lost;"
+                " session.json has all of them"
+            )
         return lines
 
     def completeness(self) -> str:

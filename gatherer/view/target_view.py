@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gatherer.target.values import TargetName
-from gatherer.view.base import FleetView
+from gatherer.view.base import View
 from gatherer.view.status import CaptureStatus, Start, Waiting
-from gatherer.view.summary import Summary
 
 
 class TargetView:
-    """Shows the capture of one of many targets; see `gatherer.view.base.View`.
+    """Shows the capture of one of many targets; see `gatherer.view.base.CaptureView`.
 
     Args:
         name: of the target.
@@ -28,7 +27,7 @@ class TargetView:
     def __init__(
         self,
         name: TargetName,
-        fleet: FleetView,
+        fleet: View,
         on_hello: Callable[[], None],
         rested: Callable[[], None] = lambda: None,
     ) -> None:
@@ -64,9 +63,3 @@ class TargetView:
     def rendering(self, done: int, total: int) -> None:
         """Keeps how much is rendered."""
         self.rendered = (done, total)
-
-    def summary(self, summary: Summary) -> None:
-        """Does nothing: there is one summary for all targets."""
-
-    def close(self) -> None:
-        """Does nothing: the view of all targets is closed once."""

@@ -468,7 +468,7 @@ async def test_a_log_that_cannot_be_written_fails_the_capture(tmp_path: Path) ->
     capture = session(tmp_path, runtime, lines=Failing)
     summary = await capture.run()
     assert (summary.exit_code, summary.complete) == (1, False)
-    assert str(capture.failure) == "cannot write leak-4711.log: No space left; free some space"
+    assert str(summary.failure) == "cannot write leak-4711.log: No space left; free some space"
     assert runtime.channel.closed
     assert summary.spool is not None
     final = document(tmp_path)

@@ -252,7 +252,7 @@ async def test_a_restarted_container_that_is_dead_before_hunter_is_in_it(tmp_pat
     runtime = Unstartable(first_life(), KILLED, end=OOM, restarts=[([], None)], dead=True)
     capture = session(tmp_path, runtime)
     summary = await capture.run()
-    assert (summary.exit_code, summary.end_reason, capture.failure) == (0, "OOMKilled", None)
+    assert (summary.exit_code, summary.end_reason, summary.failure) == (0, "OOMKilled", None)
     assert len(document(tmp_path)["instances"]) == 2
 
 
@@ -265,7 +265,7 @@ async def test_a_restarted_container_that_cannot_be_traced_fails(
     summary = await capture.run()
     assert (summary.exit_code, runtime.tried) == (1, 3)
     assert summary.end_reason == "failed: hunter did not start"
-    assert isinstance(capture.failure, DeployError)
+    assert isinstance(summary.failure, DeployError)
     assert document(tmp_path)["records"]["received"] == 5
 
 

@@ -24,7 +24,7 @@ from gatherer.kube.objects.models import Container, ContainerState, Pod
 from gatherer.kube.watch.pod_watch import PodChange
 from gatherer.storage.capture_directory import CaptureDirectory
 from gatherer.target.values import TargetName
-from gatherer.view.base import View
+from gatherer.view.base import CaptureView
 from gatherer.view.fleet_summary import FleetSummary, worst
 from gatherer.view.status import FleetStatus, Start, Waiting
 from gatherer.view.summary import Summary
@@ -67,12 +67,15 @@ class ScriptedCapture:
     """A capture that begins and ends as a test says."""
 
     def __init__(
-        self, name: TargetName, config: CaptureConfig, view: View, directory: CaptureDirectory
+        self,
+        name: TargetName,
+        config: CaptureConfig,
+        view: CaptureView,
+        directory: CaptureDirectory,
     ) -> None:
         self.name = name
         self.directory = directory
         self.config = config
-        self.failure: GathererError | None = None
         self.running = False
         self.begun = False
         self.stop_reason = ""
@@ -163,7 +166,11 @@ class Scene:
         self.task = asyncio.ensure_future(self.fleet.run())
 
     def _make(
-        self, name: TargetName, config: CaptureConfig, view: View, directory: CaptureDirectory
+        self,
+        name: TargetName,
+        config: CaptureConfig,
+        view: CaptureView,
+        directory: CaptureDirectory,
     ) -> ScriptedCapture:
         made = ScriptedCapture(name, config, view, directory)
         self.captures[f"{name.pod}/{name.container}"] = made
@@ -339,7 +346,7 @@ async def test_the_exit_code_is_the_worst_and_the_error_names_the_first(tmp_path
     assert summary.exit_code == 1
     assert [target.exit_code for target in summary.targets] == [0, 4, 3, 1]
     assert not summary.complete
-    assert str(summary.failure()) == (
+    assert str(summary.failure) == (
         "2 of 4 targets failed, first default/d/main: unexpected RuntimeError: boom;"
         " run again with --debug and report it"
     )
@@ -403,7 +410,7 @@ async def test_a_pod_that_goes_before_its_capture_is_no_failure(tmp_path: Path) 
     await scene.until(lambda: any("b has ended" in note for note in scene.view.notes))
     scene.fleet.stop("interrupted")
     summary = await scene.end()
-    assert (summary.exit_code, summary.complete, summary.failure()) == (0, True, None)
+    assert (summary.exit_code, summary.complete, summary.failure) == (0, True, None)
 
 
 async def test_an_instance_that_ends_under_hunters_start_is_followed_by_the_next(

@@ -13,7 +13,7 @@ from gatherer.target.values import Target, TargetName
 from gatherer.view.fleet_summary import FleetSummary, TargetOutcome
 from gatherer.view.live import LiveView
 from gatherer.view.status import CaptureStatus, FleetStatus, ProcessStatus, Start, TargetStatus
-from gatherer.view.styles import make_fleet_view
+from gatherer.view.styles import make_view
 from gatherer.view.summary import ProcessSummary, Summary
 from gatherer.view.target_view import TargetView
 from tests.unit.gatherer.scripted import HELLO
@@ -62,7 +62,7 @@ SUMMARY = FleetSummary(
 def shown(style: str, verbosity: int = 0) -> str:
     """Returns what a view writes about a whole capture."""
     stream = io.StringIO()
-    fleet = make_fleet_view(ViewConfig(style, False, verbosity), stream)
+    fleet = make_view(ViewConfig(style, False, verbosity), stream)
     greeted: list[int] = []
     view = TargetView(WEB, fleet, lambda: greeted.append(1))
     view.started(START)
@@ -158,7 +158,7 @@ def test_a_reader_that_has_gone_changes_nothing(style: str) -> None:
         def write(self, text: str) -> int:
             raise BrokenPipeError(32, "Broken pipe")
 
-    view = make_fleet_view(ViewConfig(style), Gone())
+    view = make_view(ViewConfig(style), Gone())
     view.started(START, WEB)
     view.status(FLEET)
     view.summary(SUMMARY)

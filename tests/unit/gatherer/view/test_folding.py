@@ -5,13 +5,10 @@ from __future__ import annotations
 from io import StringIO
 from pathlib import Path
 
-from gatherer.config import ViewConfig
-from gatherer.view.folding import BURST, TELL_SECONDS, FoldedView, Folding
-from gatherer.view.json_lines import JsonView
+from gatherer.target.values import TargetName
+from gatherer.view.folding import BURST, TELL_SECONDS, Folding
 from gatherer.view.plain import PlainView
-from gatherer.view.styles import make_view
 from gatherer.view.summary import MAX_LINES, ProcessSummary, Summary
-from tests.unit.gatherer.scripted import RecordingView
 
 AT = "2026-01-01T00:00:00.000000Z"
 
@@ -46,24 +43,30 @@ def test_it_is_told_how_many_were_not_shown() -> None:
     assert folding.sentence(3 * TELL_SECONDS, last=True).startswith("not shown: 1 exit;")
 
 
-def test_a_view_shows_the_first_and_the_count() -> None:
-    inner = RecordingView()
-    view = FoldedView(inner, lambda: 7.0)
-    for pid in range(9000):
-        view.event(AT, "attach", pid, {"threads": 1})
-    view.event(AT, "oom", None, {"kills": 1})
+def shown(verbosity: int, *targets: TargetName | None) -> list[str]:
+    """Returns what is written of hundreds of processes that are traced, and of an oom kill."""
+    stream = StringIO()
+    view = PlainView(stream, verbosity)
+    for target in targets:
+        for pid in range(900):
+            view.event(AT, "attach", pid, {"threads": 1}, target)
+        view.event(AT, "oom", None, {"kills": 1}, target)
     view.close()
-    assert len(inner.events) == BURST + 1
-    assert inner.notes == [f"not shown: {9000 - BURST} attach; events.jsonl has all of them"]
+    return stream.getvalue().splitlines()
 
 
-def test_which_views_fold() -> None:
-    def made(**more: object) -> object:
-        return make_view(ViewConfig(**more), StringIO())  # type: ignore[arg-type]
+def test_a_view_shows_the_first_and_the_count() -> None:
+    lines = shown(0, None)
+    assert len(lines) == BURST + 2
+    assert lines[-1] == f"not shown: {900 - BURST} attach; events.jsonl has all of them"
+    assert len(shown(1, None)) == 901
 
-    assert isinstance(made(style="plain"), FoldedView)
-    assert isinstance(made(style="plain", verbosity=1), PlainView)
-    assert isinstance(made(style="json"), JsonView)
+
+def test_the_events_of_each_of_many_targets_are_counted_apart() -> None:
+    lines = shown(0, TargetName("shop", "web", "main"), TargetName("shop", "db", "pg"))
+    assert len(lines) == 2 * (BURST + 2)
+    said = f"not shown: {900 - BURST} attach; events.jsonl has all of them"
+    assert lines[-2:] == [f"[pod/web/main] {said}", f"[pod/db/pg] {said}"]
 
 
 def process(pid: int, records: int, lost: int = 0, log: bool = True) -> ProcessSummary:

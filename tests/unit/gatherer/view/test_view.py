@@ -13,7 +13,7 @@ from gatherer.commands.option_values import parse_memory
 from gatherer.config import CaptureConfig, TargetConfig, ViewConfig
 from gatherer.target.values import Target
 from gatherer.text import fitted
-from gatherer.view.base import View
+from gatherer.view.base import CaptureView
 from gatherer.view.status import CaptureStatus, ProcessStatus, Start, Waiting
 from gatherer.view.styles import make_view
 from gatherer.view.summary import ProcessSummary, Summary
@@ -49,7 +49,7 @@ SCAN = {
 WAITING = Waiting("CrashLoopBackOff" + EVIL, "back-off 20s " + EVIL, 12.4, 300.0)
 
 
-def play(view: View) -> None:
+def play(view: CaptureView) -> None:
     view.waiting(WAITING)
     view.started(START)
     view.event("2026-09-21T14:13:22.123456Z", "scan", 7, SCAN)
@@ -211,7 +211,7 @@ def test_the_threshold_has_numerator_denominator_and_source(
     assert describe_threshold(config, replace(HELLO, memory_limit_bytes=limit)) == sentence
 
 
-def waits(view: View, *states: tuple[str, float]) -> None:
+def waits(view: CaptureView, *states: tuple[str, float]) -> None:
     for reason, seconds in states:
         view.waiting(Waiting(reason, "", seconds, 300.0))
 
