@@ -257,10 +257,10 @@ class StreamProtocol:
             GathererError: hunter did not start.
         """
         # While this process was stopped nothing could be heard: what has come is read now.
-        late = now - self._looked_at - self._timeouts.tick - self._timeouts.stopped
-        self._looked_at = now
+        passed, self._looked_at = now - self._looked_at, now
         if self.state in CONNECTED:
-            self._liveness.heard_at += max(0.0, late)
+            if passed > self._timeouts.tick + self._timeouts.stopped:
+                self._liveness.heard_at += passed
             self._check_channel(now)
         if self._search is not None:
             self._check_search(self._search, now)

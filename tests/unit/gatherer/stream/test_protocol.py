@@ -209,11 +209,11 @@ def test_quiet_is_told_once_and_when_it_is_over() -> None:
 
 
 def test_a_process_that_was_stopped_heard_nothing() -> None:
-    peer = Peer().start(*FRAMES[:3])
+    peer = Peer().start(*FRAMES[:3]).after(SILENCE - 0.2)
     peer.now += 3600
     peer.protocol.handle_timeout(peer.now)
     assert peer.protocol.state is State.OPEN
-    peer.after(SILENCE + 0.01)
+    peer.after(0.21)
     assert peer.protocol.state is State.REJOINING
 
 
