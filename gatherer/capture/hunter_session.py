@@ -230,7 +230,7 @@ class Session:
         for arrival in arrivals:
             if arrival.frame.type == FrameType.RECORDS:
                 self._recorder.known_at = time.monotonic()
-            self._recorder.take(arrival)
+            self._recorder.receive(arrival)
             self._check_rights()
             if isinstance(arrival.message, Hello):
                 self._hello_received = True
@@ -294,7 +294,7 @@ class Session:
             if paused:
                 self._recorder.paused(paused)
             progress = self._renderer.progress()
-            self._recorder.look(progress)
+            self._recorder.update(progress)
             self._recorder.show(
                 self._spool.size - progress.offset if self._spool is not None else 0,
                 bool(self._stop_reason),
@@ -341,7 +341,7 @@ class Session:
         counted = accounts is not None
         progress = replace(progress, accounts=accounts or progress.accounts)
         try:
-            recorder.look(progress)
+            recorder.update(progress)
         except LogWriteError as error:
             failure = failure or error
         receiver = self._stream.receiver

@@ -74,7 +74,7 @@ class CaptureRecorder:
         if self._directory.moved_to is not None:
             self._view.note(f"an earlier capture was moved to {self._directory.moved_to}")
 
-    def take(self, arrival: Arrival) -> None:
+    def receive(self, arrival: Arrival) -> None:
         """Writes and shows what a message says.
 
         Args:
@@ -110,7 +110,7 @@ class CaptureRecorder:
                     f" {arrival.frame.seq}"
                 )
 
-    def look(self, progress: Progress) -> None:
+    def update(self, progress: Progress) -> None:
         """Takes the renderer's progress: counts, and losses as events.
 
         Args:

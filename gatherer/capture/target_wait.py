@@ -77,7 +77,7 @@ class TargetWait:
         self._limit = limit
         self._began_at = time.monotonic()
         self._last: TargetNotRunning | None = None
-        self._trouble: GathererError | None = None
+        self._last_error: GathererError | None = None
 
     @property
     def seconds(self) -> float:
@@ -110,13 +110,13 @@ class TargetWait:
                 return await look()
             except TargetNotRunning as error:
                 self._show(error)
-                self._trouble = None
+                self._last_error = None
             except (TargetNotFound, TargetGone, NotFound):
                 raise
             except GathererError as error:
-                if self._trouble is None or str(error) != str(self._trouble):
+                if self._last_error is None or str(error) != str(self._last_error):
                     self._view.note(f"{error}; trying again")
-                self._trouble = error
+                self._last_error = error
             if self._limit is not None and self.seconds >= self._limit:
                 raise self.in_vain()
             await self._rest()
@@ -124,7 +124,7 @@ class TargetWait:
 
     def in_vain(self) -> WaitedInVain:
         """Returns the error for one that did not run in time."""
-        return in_vain(self._limit or 0.0, self._trouble or self._last)
+        return in_vain(self._limit or 0.0, self._last_error or self._last)
 
     def _show(self, error: TargetNotRunning) -> None:
         self._last = error

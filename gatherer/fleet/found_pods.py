@@ -69,7 +69,7 @@ class FoundPods:
     def __contains__(self, uid: str) -> bool:
         return uid in self._pods
 
-    def take(self, live: bool, change: PodChange) -> None:
+    def apply(self, live: bool, change: PodChange) -> None:
         """Takes what is told about a pod.
 
         Args:

@@ -114,7 +114,7 @@ class FleetSources:
         try:
             async for changes in source.changes():
                 for change in changes:
-                    self.found.take(source.live, change)
+                    self.found.apply(source.live, change)
                 self._changed.set()
                 self._unheard.discard(number)
                 self._wake()

@@ -153,7 +153,7 @@ class ReportedProgress:
         self._losses: list[Loss] = []
         self._drops: tuple[Drop, ...] = ()
 
-    def take(self, report: Mapping[str, Any]) -> None:
+    def apply(self, report: Mapping[str, Any]) -> None:
         """Takes one report.
 
         Args:

@@ -173,7 +173,7 @@ class Renderings:
         times = [time for time in due if time is not None]
         return max(0.0, min(times) - time.monotonic()) if times else None
 
-    def take(self, verb: str, number: int, argument: str) -> None:
+    def carry_out(self, verb: str, number: int, argument: str) -> None:
         """Takes an order; one about a spool that has ended means nothing any more."""
         if verb in ("open", "resume"):
             told, _, path = argument.partition(" ") if verb == "resume" else ("", "", argument)
@@ -250,7 +250,7 @@ def serve(orders: Orders, renderings: Renderings) -> None:
     try:
         while not orders.ended:
             for order in orders.read(renderings.timeout):
-                renderings.take(*order)
+                renderings.carry_out(*order)
             renderings.work()
     finally:
         renderings.close()

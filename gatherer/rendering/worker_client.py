@@ -182,8 +182,8 @@ class RendererProcess:
                 report = json.loads(line)
                 renderer = self._spools.get(report["spool"])
                 if renderer is not None:
-                    renderer.take(report)
-        return _end_words(await process.wait(), await said)
+                    renderer.apply(report)
+        return _end_text(await process.wait(), await said)
 
 
 class SpoolRenderer:
@@ -290,11 +290,11 @@ class SpoolRenderer:
         await self._process.close(self)
         self._end(None)
 
-    def take(self, report: dict[str, object]) -> None:
+    def apply(self, report: dict[str, object]) -> None:
         """Takes a report of the process."""
         failure: GathererError | None = None
         try:
-            self._reported.take(report)
+            self._reported.apply(report)
         except GathererError as error:
             failure = error
         if self._reported.closed:
@@ -332,6 +332,6 @@ async def _tail(stream: asyncio.StreamReader) -> str:
     return lines[-1] if lines else ""
 
 
-def _end_words(code: int, last: str) -> str:
+def _end_text(code: int, last: str) -> str:
     how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
     return f"{how}, {printable(last, 200)}" if last else how

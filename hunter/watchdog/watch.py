@@ -123,7 +123,7 @@ class Watch:
         return f"{where} while hunter ({self._state(hold.tracer)}) answered none"
 
     def _state(self, tid: int) -> str:
-        """Returns the state of a thread of hunter, and who holds it, in words."""
+        """Returns the state of a thread of hunter, and who holds it, as text."""
         thread = read_thread(self._hunter, tid)
         if thread is None:
             return "gone"

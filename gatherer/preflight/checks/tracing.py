@@ -111,11 +111,11 @@ def _refused_by_seccomp(evidence: TargetFacts, interior: ContainerFacts) -> Refu
         return None
     if interior.rights.seccomp:
         return Refusal(
-            f"the seccomp profile{profile} forbids ptrace(2): it answers {_words(answer)}",
+            f"the seccomp profile{profile} forbids ptrace(2): it answers {_errno_text(answer)}",
             remedy,
         )
     return Refusal(
-        f"ptrace(2) answers {_words(answer)} without a seccomp profile",
+        f"ptrace(2) answers {_errno_text(answer)} without a seccomp profile",
         "see the security module of the node (SELinux, AppArmor) and its log",
     )
 
@@ -130,7 +130,7 @@ def _ephemeral(evidence: TargetFacts) -> str:
     )
 
 
-def _words(number: int) -> str:
+def _errno_text(number: int) -> str:
     name, text = ERRNO.get(number, ("", ""))
     return f"{name} ({text})" if name else f"errno {number}"
 

@@ -48,11 +48,11 @@ class Children:
             ordinal = self.follow.reserve()
             if not ordinal:
                 break
-            slot = self._slots.take(ordinal)
+            slot = self._slots.allocate(ordinal)
             self._spares[ordinal] = slot
             loader.push(self._queue, slot.to_bytes(4, "little"))
 
-    def take(self, ordinal: int) -> int:
+    def remove(self, ordinal: int) -> int:
         """Returns the slot of a child that has been seen, which is in store no longer."""
         return self._spares.pop(ordinal)
 

@@ -208,7 +208,7 @@ class EbpfEngine:
         """Looks at records of the third ring; returns how many there were."""
         records = self._third.take_records(self._third.end(), most)
         for record in records:
-            self._events.take(record, now)
+            self._events.receive(record, now)
         return len(records)
 
     def set_tracing(self, on: bool, loss: float, now_ns: int) -> None:

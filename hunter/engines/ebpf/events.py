@@ -36,7 +36,7 @@ class Events:
         self._outgoing = outgoing
         self._add = outgoing.add
 
-    def take(self, record: bytes, now: int) -> None:
+    def receive(self, record: bytes, now: int) -> None:
         """Takes a record.
 
         Args:

@@ -98,7 +98,7 @@ class Members:
             raise HunterError(TRACED_ALREADY)
         self._children.fill()
         self._tracepoints.attach()
-        slot = self._slots.take(ordinal)
+        slot = self._slots.allocate(ordinal)
         process = Process(ordinal, pid, slot, now, threads)
         self.processes[ordinal] = process
         process.lost_before = self._outgoing.lost(ordinal)
@@ -132,7 +132,7 @@ class Members:
 
     def adopt(self, ordinal: int, pid: int) -> Process:
         """Takes in a child that the kernel traces already, from the first that is heard of it."""
-        slot = self._children.take(ordinal)
+        slot = self._children.remove(ordinal)
         born, creator, comm = self._slots.born(slot)
         process = Process(ordinal, pid, slot, born, [])
         process.threads.add(pid)

@@ -27,7 +27,7 @@ class Slots:
         )
         self._most = len(self._free)
 
-    def take(self, ordinal: int) -> int:
+    def allocate(self, ordinal: int) -> int:
         """Returns a slot for a process that is not in the table yet, of which nothing is recorded.
 
         Args:

@@ -106,8 +106,8 @@ class Pipeline:
         for arrival in self.receiver.receive_data(data):
             if arrival.frame.seq or arrival.frame.type == 1:
                 self.rendering.receive_data(arrival.frame.encode())
-            for chronicle in self.chronicles:
-                chronicle.take(arrival)
+            for recorder in self.chronicles:
+                recorder.receive(arrival)
                 if arrival.message is not None:
                     self.views[1].note(str(type(arrival.message)))
 
@@ -117,13 +117,13 @@ class Pipeline:
         self.rendering.finish()
         report = self.reporter.report(self.rendering.progress(0), True)
         reported = ReportedProgress()
-        reported.take(json.loads(report))
+        reported.apply(json.loads(report))
         progress = reported.progress()
         document = self.document
-        for chronicle in self.chronicles:
-            chronicle.look(progress)
-            chronicle.show(0, False)
-            chronicle.write()
+        for recorder in self.chronicles:
+            recorder.update(progress)
+            recorder.show(0, False)
+            recorder.write()
         instance = document.instance
         books = reconcile(progress.accounts, instance.goodbye, document.processes.names())
         document.reconcile(books)

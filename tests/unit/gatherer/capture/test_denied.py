@@ -141,12 +141,12 @@ def test_a_seccomp_profile_is_named_as_doctor_names_it(
     made = SessionDocument(target, {}, 0)
     made.container = container
     view = RecordingView()
-    chronicle = CaptureRecorder(CaptureConfig(), made, CaptureDirectory(tmp_path), view)
+    recorder = CaptureRecorder(CaptureConfig(), made, CaptureDirectory(tmp_path), view)
     denied = replace(HELLO, engine="", engine_reason=FORBIDDEN, tracing=f"denied: {FORBIDDEN}")
-    chronicle.take(Arrival(Frame(1, 1, b""), denied))
-    chronicle.take(Arrival(Frame(5, 2, b""), process(1, pid=11)))
+    recorder.receive(Arrival(Frame(1, 1, b""), denied))
+    recorder.receive(Arrival(Frame(5, 2, b""), process(1, pid=11)))
     failed = event("attach_failed", 11, cause=FORBIDDEN, denied=True)
-    chronicle.take(Arrival(Frame(3, 3, b""), failed))
+    recorder.receive(Arrival(Frame(3, 3, b""), failed))
     remedy = "; allow ptrace in it, set seccompProfile RuntimeDefault on the container, or use"
     tracing = made.tracing or ""
     assert tracing.startswith(f"denied: {expected}")

@@ -19,7 +19,7 @@ def found(
 ) -> FoundPods:
     pods = FoundPods(container, patient)
     for change in changes:
-        pods.take(live, change)
+        pods.apply(live, change)
     return pods
 
 
@@ -86,8 +86,8 @@ def test_a_pod_that_has_ended_is_none() -> None:
 
 def test_a_pod_that_is_deleted_is_gone_at_once() -> None:
     pods = found(None, PodChange(pod("web-1")), PodChange(pod("web-2")))
-    pods.take(True, PodChange(pod("web-1", deletion_timestamp="2026-11-21T10:45:01Z")))
-    pods.take(True, PodChange(pod("web-2"), gone=True))
+    pods.apply(True, PodChange(pod("web-1", deletion_timestamp="2026-11-21T10:45:01Z")))
+    pods.apply(True, PodChange(pod("web-2"), gone=True))
     assert shown(pods) == {}
     assert "uid-web-1" not in pods
     with pytest.raises(TargetNotFound, match="being deleted"):
@@ -97,7 +97,7 @@ def test_a_pod_that_is_deleted_is_gone_at_once() -> None:
 def test_who_finds_a_pod_first_keeps_it() -> None:
     waiting = PodChange(pod("web-1", state=WAITING))
     pods = found(None, waiting, live=False, patient=False)
-    pods.take(True, waiting)
+    pods.apply(True, waiting)
     assert shown(pods) == {"web-1/main": "refuse"}
 
 
@@ -107,6 +107,6 @@ def test_an_instance_runs_on_until_it_is_told_otherwise() -> None:
     pods = found(None, PodChange(first))
     assert pods.runs("uid-web-1", "main", "containerd://1")
     restarted = replace(container, container_id="containerd://2")
-    pods.take(True, PodChange(replace(first, containers=(restarted,))))
+    pods.apply(True, PodChange(replace(first, containers=(restarted,))))
     assert not pods.runs("uid-web-1", "main", "containerd://1")
     assert not pods.runs("uid-web-9", "main", "containerd://1")

@@ -120,7 +120,7 @@ def reports(data: bytes) -> dict[int, ReportedProgress]:
     reported: dict[int, ReportedProgress] = {}
     for line in data.splitlines():
         report = json.loads(line)
-        reported.setdefault(report["spool"], ReportedProgress()).take(report)
+        reported.setdefault(report["spool"], ReportedProgress()).apply(report)
     return reported
 
 
@@ -156,7 +156,7 @@ def test_a_spool_is_rendered_to_its_end_and_reported(
 ) -> None:
     spool, size = spool_in(tmp_path / "a", HELLO, process(), *(batch(n * 9, 9) for n in range(40)))
     for order in (open_order(1, spool), ("to", 1, str(size)), ("end", 1, "")):
-        renderings.take(*order)
+        renderings.carry_out(*order)
     while renderings.timeout == 0.0:
         renderings.work()
     log = spool.parent / "leak-4711.log"
@@ -175,9 +175,9 @@ def test_spools_are_rendered_in_turn(tmp_path: Path, renderings: Renderings, sai
     for number, count in ((1, 200), (2, 3)):
         contents = (batch(n * 9, 9) for n in range(count))
         spool, sizes[number] = spool_in(tmp_path / str(number), HELLO, process(), *contents)
-        renderings.take(*open_order(number, spool))
-        renderings.take("to", number, str(sizes[number]))
-        renderings.take("end", number, "")
+        renderings.carry_out(*open_order(number, spool))
+        renderings.carry_out("to", number, str(sizes[number]))
+        renderings.carry_out("end", number, "")
     renderings.work()
     while not reports(said.read_bytes())[2].done:
         renderings.work()
@@ -190,12 +190,12 @@ def test_a_spool_that_nobody_wants_stops_where_it_is(
     tmp_path: Path, renderings: Renderings, said: Path
 ) -> None:
     spool, size = spool_in(tmp_path / "a", HELLO, process(), batch(0, 50))
-    renderings.take(*open_order(1, spool))
-    renderings.take("to", 1, str(size))
+    renderings.carry_out(*open_order(1, spool))
+    renderings.carry_out("to", 1, str(size))
     renderings.work()
-    renderings.take("close", 1, "")
+    renderings.carry_out("close", 1, "")
     assert renderings.timeout is None
-    renderings.take("to", 1, str(size))
+    renderings.carry_out("to", 1, str(size))
     renderings.work()
     reported = reports(said.read_bytes())[1]
     assert (reported.done, reported.closed) == (False, True)
@@ -207,9 +207,9 @@ def test_an_error_ends_its_own_spool_alone(
     spool, size = spool_in(tmp_path / "whole", HELLO, process(), batch(0, 5))
     short, _ = spool_in(tmp_path / "short", HELLO)
     for number, path in ((1, spool), (2, short), (3, tmp_path / "none" / "spool")):
-        renderings.take(*open_order(number, path))
-        renderings.take("to", number, str(size))
-        renderings.take("end", number, "")
+        renderings.carry_out(*open_order(number, path))
+        renderings.carry_out("to", number, str(size))
+        renderings.carry_out("end", number, "")
     while renderings.timeout == 0.0:
         renderings.work()
     found = {}
@@ -265,12 +265,12 @@ def test_reports_add_up_and_tell_losses_once() -> None:
     accounts.received(1, 1)
     second = Progress(20, accounts, (), (Drop(3, 1, 4),), 120)
     reporter, reported = Reporter(4), ReportedProgress()
-    reported.take(json.loads(reporter.report(first)))
+    reported.apply(json.loads(reporter.report(first)))
     line = reporter.report(second, done=True)
     assert (json.loads(line)["spool"], json.loads(line)["processes"]) == (4, [])
     accounts.received(1, 2)
     assert json.loads(reporter.report(second))["processes"] == [[1, 8, 0]]
-    reported.take(json.loads(line))
+    reported.apply(json.loads(line))
     assert reported.done
     assert reported.progress() == Progress(20, reported.progress().accounts, (Loss(1, 2, 7),),
                                            (Drop(3, 1, 4),), 120)  # fmt: skip
@@ -281,7 +281,7 @@ def test_reports_add_up_and_tell_losses_once() -> None:
 def test_an_error_comes_over_the_pipe_as_it_was() -> None:
     error = LogWriteError("cannot write x: No space left on device", "free some space")
     with pytest.raises(LogWriteError) as caught:
-        ReportedProgress().take(json.loads(failure_report(1, error, "Traceback of it")))
+        ReportedProgress().apply(json.loads(failure_report(1, error, "Traceback of it")))
     assert str(caught.value) == str(error)
     assert "Traceback of it" in str(caught.value.__cause__)
 

@@ -22,7 +22,7 @@ def test_all_spools_share_the_room_and_small_ones_always_have_some(tmp_path: Pat
     quiet.notify(FAIR_BACKLOG + 1)
     assert (loud.full, quiet.full) == (True, True)
     report = Reporter(loud.number).report(Progress(FAIR_BACKLOG + 1, Accounts(), (), (), 0))
-    loud.take(json.loads(report))
+    loud.apply(json.loads(report))
     assert process.backlog == MAX_BACKLOG
     assert (loud.full, quiet.full) == (False, False)
 
@@ -30,5 +30,5 @@ def test_all_spools_share_the_room_and_small_ones_always_have_some(tmp_path: Pat
 def test_calls_that_could_not_be_decoded_are_reported() -> None:
     report = Reporter(1).report(Progress(1, Accounts(undecoded=3), (), (), 0))
     reported = ReportedProgress()
-    reported.take(json.loads(report))
+    reported.apply(json.loads(report))
     assert reported.progress().accounts.undecoded == 3

@@ -91,7 +91,7 @@ def test_how_far_hunters_clock_is_ahead(kernel_ns: int, told: str, offset: int) 
 def test_what_the_programs_are_told_in_the_state() -> None:
     memory = mmap.mmap(-1, state_size(False))
     slots = Slots(memory)
-    slot = slots.take(7)
+    slot = slots.allocate(7)
     at = layout.STATE_PROCESSES + slot * layout.PROCESS_SIZE
     assert struct.unpack_from("<IIQQ", memory, at) == (0, 7, 0, 0)
     slots.begin(slot, 99)
@@ -111,7 +111,7 @@ def test_what_the_programs_are_told_in_the_state() -> None:
 def test_a_number_that_a_program_has_learned_has_a_place_or_not() -> None:
     memory = mmap.mmap(-1, state_size(False))
     slots = Slots(memory)
-    slot = slots.take(1)
+    slot = slots.allocate(1)
     assert not slots.has_place(slot)
     slots.name(slot, 4711)
     assert not slots.has_place(slot), "another process was put in the same place"
@@ -142,17 +142,17 @@ def test_the_table_finds_room_and_gives_it_back() -> None:
     like = [4711 + number * layout.TABLE_SIZE for number in range(layout.PROBES + 1)]
     taken = []
     for ordinal, tgid in enumerate(like[: layout.PROBES], 1):
-        slot = slots.take(ordinal)
+        slot = slots.allocate(ordinal)
         slots.enter(slot, tgid)
         assert slots.tgid(slot) == tgid
         taken.append(slot)
     at = 4711 % layout.TABLE_SIZE
     assert list(memory[at : at + layout.PROBES]) == taken
     with pytest.raises(HunterError, match="like numbers"):
-        slots.enter(slots.take(9), like[-1])
+        slots.enter(slots.allocate(9), like[-1])
     slots.leave(taken[1])
     assert memory[at + 1] == layout.TOMBSTONE
-    slots.enter(slots.take(10), like[-1])
+    slots.enter(slots.allocate(10), like[-1])
     assert memory[at + 1] not in (0, layout.TOMBSTONE)
     slots.clear()
     assert not any(memory[: layout.TABLE_SIZE + layout.PROBES])
@@ -161,15 +161,15 @@ def test_the_table_finds_room_and_gives_it_back() -> None:
 def test_more_processes_than_slots() -> None:
     slots = Slots(mmap.mmap(-1, state_size(False)))
     for ordinal in range(layout.SLOTS - 1):
-        slots.take(ordinal)
+        slots.allocate(ordinal)
     with pytest.raises(HunterError, match="more than 254"):
-        slots.take(1)
+        slots.allocate(1)
 
 
 def test_slots_of_children() -> None:
     memory = mmap.mmap(-1, state_size(True))
     slots = Slots(memory)
-    taken = [slots.take(ordinal) for ordinal in range(1, 1001)]
+    taken = [slots.allocate(ordinal) for ordinal in range(1, 1001)]
     assert slots.free == layout.FOLLOW_SLOTS - 2 - 1000
     last = taken[-1]
     at = layout.STATE_PROCESSES + last * layout.PROCESS_SIZE
