@@ -1,4 +1,4 @@
-"""The first program that the bundled Python runs inside the target: it becomes hunter.
+"""The first program that the portable Python runs inside the target: it becomes hunter.
 
 gatherer.inject.portable_python_upload passes its text to the interpreter of the bundle,
 `-I -S -c TEXT DIRECTORY DIGEST SIZE SHA256 ARGS...`, without comments, docstrings and annotations.

@@ -1,8 +1,8 @@
-"""The upload of a bundled Python to a container that has a shell and none, and hunter's start.
+"""The upload of a portable Python to a container that has a shell and none, and hunter's start.
 
 Nothing is asked of the container but `cat`, `mkdir`, `chmod` and `rm`. Each file is the stdin of an
 exec of its own. Beside them one exec holds a shell that removes everything when its own stdin ends,
-so that a gatherer that is killed in between leaves nothing; once the bundled Python has loaded what
+so that a gatherer that is killed in between leaves nothing; once that Python has loaded what
 it needs, it removes its files itself.
 
 containerd ends the stdin of an exec as soon as no process of it holds its stdout, or its stderr. A
