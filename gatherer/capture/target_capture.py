@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from gatherer.capture.hunter_session import Outcome, RendererFactory, Session
@@ -145,13 +146,26 @@ class TargetCapture:
             if not self._config.wait:
                 raise
             why = error
-        self._wait = TargetWait(self._runtime, self._view, self._stopped, self._config.wait)
+        return await self._waited(self._runtime.resolve, why)
+
+    async def _waited(
+        self, look: Callable[[], Awaitable[Target]], why: TargetNotRunning | None = None
+    ) -> Target:
+        """Waits for the first instance that hunter gets into; see `TargetWait.until`.
+
+        Raises:
+            Interrupted: nobody waits any more; its cause says what was waited for.
+            GathererError: it does not run in time, or never will.
+        """
+        if self._wait is None:
+            self._wait = TargetWait(self._runtime, self._view, self._stopped, self._config.wait)
         try:
-            target = await self._wait.until(self._runtime.resolve, why)
+            target = await self._wait.until(look, why)
         except asyncio.CancelledError:
             target = None
         if target is None:
-            raise Interrupted("interrupted while the container was waited for")
+            interrupted = "interrupted while the container was waited for"
+            raise Interrupted(interrupted) from self._wait.in_vain()
         return target
 
     async def _finish_agents(self, outcome: Outcome) -> None:
@@ -228,17 +242,11 @@ class TargetCapture:
         Raises:
             GathererError: there is none in time.
         """
-        if self._wait is None:
-            self._wait = TargetWait(self._runtime, self._view, self._stopped, self._config.wait)
         self._view.note(f"the container ended before hunter was in it: {end.text()}")
         try:
-            target = await self._wait.until(self._runtime.restarted)
+            target = await self._waited(self._runtime.restarted)
         except TargetGone as gone:
             raise TargetNotFound(gone.cause, gone.remedy or "see `kubectl get pods`") from gone
-        except asyncio.CancelledError:
-            target = None
-        if target is None:
-            raise Interrupted("interrupted while the container was waited for")
         self._document.replace_instance(target)
 
     async def _later_instance(self) -> Outcome:

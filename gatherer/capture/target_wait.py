@@ -123,8 +123,9 @@ class TargetWait:
         return None
 
     def in_vain(self) -> WaitedInVain:
-        """Returns the error for one that did not run in time."""
-        return in_vain(self._limit or 0.0, self._last_error or self._last)
+        """Returns the error for one that has not run so far."""
+        seconds = self.seconds if self._limit is None else min(self.seconds, self._limit)
+        return in_vain(seconds, self._last_error or self._last)
 
     def _show(self, error: TargetNotRunning) -> None:
         self._last = error

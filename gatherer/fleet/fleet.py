@@ -110,7 +110,15 @@ class Fleet:
                 member.capture.stop(reason)
             else:
                 member.task.cancel()
+        if reason == "duration":
+            self._give_up_named()
         self._wake.set()
+
+    def _give_up_named(self) -> None:
+        """Counts pods that were named and still do not run as ones that could not start."""
+        for found, since in list(self._waits.values()):
+            if not found.live and found.key not in self._members:
+                self._refuse(found, in_vain(time.monotonic() - since, found.waits))
 
     async def run(self) -> FleetSummary:
         """Captures to the end.
@@ -187,7 +195,8 @@ class Fleet:
         if found.waits is None:
             return
         now = time.monotonic()
-        _, since = self._waits.setdefault(found.key, (found, now))
+        _, since = self._waits.get(found.key, (found, now))
+        self._waits[found.key] = (found, since)
         seconds, limit = now - since, self._config.wait
         reason, message = found.waits.reason, found.waits.message
         self._view.waiting(Waiting(reason, message, seconds, limit or None), found.name)
@@ -272,7 +281,10 @@ class Fleet:
                 member.summary = await member.capture.run()
             member.error = member.summary.failure
         except GathererError as error:
-            if self._stop_reason or self._cancelled:
+            waited = error.__cause__ if self._stop_reason == "duration" else None
+            if isinstance(waited, WaitedInVain) and not member.live:
+                member.error = waited
+            elif self._stop_reason or self._cancelled:
                 member.remark = "interrupted before hunter had started"
             elif member.live and not isinstance(error, WaitedInVain) and await self._went(member):
                 member.remark = f"it ended before it could be captured: {error.cause}"

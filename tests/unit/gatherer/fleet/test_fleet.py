@@ -13,10 +13,12 @@ from gatherer.errors import (
     DeployError,
     ExecError,
     GathererError,
+    Interrupted,
     LogWriteError,
     NotFound,
     OutputUnusable,
     TargetNotFound,
+    WaitedInVain,
 )
 from gatherer.fleet import fleet as fleet_module
 from gatherer.fleet.fleet import Fleet
@@ -79,6 +81,7 @@ class ScriptedCapture:
         self.running = False
         self.begun = False
         self.stop_reason = ""
+        self.fails_with = GathererError("interrupted before hunter had started")
         self._view = view
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -110,7 +113,7 @@ class ScriptedCapture:
             code = await self._ended
         except asyncio.CancelledError:
             if not self.running:
-                raise GathererError("interrupted before hunter had started") from None
+                raise self.fails_with from self.fails_with.__cause__
             code = 1
         return Summary(
             self.config.output, (), 10, 10 - code, code, self.stop_reason or "target ended",
@@ -625,6 +628,39 @@ async def test_the_duration_begins_with_the_first_hunter(tmp_path: Path) -> None
     source.tell(PodChange(pod("a")))
     await scene.captured("a/main")
     assert (await scene.end()).end_reason == "duration"
+
+
+async def test_a_named_pod_that_is_waited_for_when_the_duration_ends_is_code_3(
+    tmp_path: Path,
+) -> None:
+    named = ScriptedSource(pod("b", state=WAITING), live=False)
+    live = ScriptedSource(pod("a"), pod("c", state=WAITING))
+    scene = Scene(tmp_path, live, named, duration=0.02)
+    await scene.captured("a/main")
+    summary = await scene.end()
+    assert (summary.end_reason, summary.exit_code) == ("duration", 3)
+    [_, waited] = summary.targets
+    assert waited.name.pod == "b"
+    assert str(waited.error).startswith("waited 0s in vain: container 'main' of pod 'b' is not")
+
+
+async def test_a_named_pod_whose_capture_waits_when_the_duration_ends_is_code_3(
+    tmp_path: Path,
+) -> None:
+    source = ScriptedSource(pod("a"), pod("b"), live=False)
+    scene = Scene(tmp_path, source, duration=300.0)
+    await scene.until(lambda: "b/main" in scene.captures)
+    await scene.captured("a/main")
+    interrupted = Interrupted("interrupted while the container was waited for")
+    interrupted.__cause__ = WaitedInVain("waited 9s in vain: CrashLoopBackOff")
+    scene.captures["b/main"].fails_with = interrupted
+    await scene.until(lambda: scene.captures["b/main"].begun)
+    scene.fleet.stop("duration")
+    summary = await scene.end()
+    assert [str(target.error) for target in summary.targets if target.error] == [
+        "waited 9s in vain: CrashLoopBackOff"
+    ]
+    assert summary.exit_code == 3
 
 
 async def test_a_capture_that_waits_gives_its_place_among_those_that_start_to_others(
