@@ -39,6 +39,15 @@ DEFAULT_STRING_SIZE = 32
 DEFAULT_AGENT_INTERVAL = 15.0
 DEFAULT_MAX_LOG_SIZE = 2 << 30
 DEFAULT_MAX_EXECS = 20
+_JSON_NAMES = {
+    "growth": "growth_bytes_per_second",
+    "pids": "pid",
+    "trace_set": "trace",
+    "agents": "agent",
+    "buffer": "buffer_bytes",
+    "max_log_size": "max_log_size_bytes",
+}
+"""Fields of `CaptureConfig` that session.json calls something else."""
 
 
 def this_user() -> str:
@@ -121,7 +130,7 @@ class LinesConfig:
 
 @dataclass(frozen=True)
 class CaptureConfig:
-    """One capture.
+    """One capture: a field for each option, named and ordered as session.json has them.
 
     Attributes:
         target: where hunter goes.
@@ -151,10 +160,10 @@ class CaptureConfig:
         inject: how hunter gets into a container.
         image: for an ephemeral container, None for one that suits.
         require_trace: end with an error where a process may not be traced.
+        install: accepted and without effect: hunter is always brought along.
+        duration: seconds until the capture is stopped, None for never.
         max_log_size: bytes of lines kept of each process.
         output: the capture directory.
-        duration: seconds until the capture is stopped, None for never.
-        install: accepted and without effect: hunter is always brought along.
         fleet: which targets, None for the one of `target`; with many, the pod of `target` is empty.
     """
 
@@ -185,10 +194,10 @@ class CaptureConfig:
     require_trace: bool = False
     inject: str = "auto"
     image: str | None = None
+    install: bool = False
+    duration: float | None = None
     max_log_size: int = DEFAULT_MAX_LOG_SIZE
     output: Path = Path("strace-logs")
-    duration: float | None = None
-    install: bool = False
     fleet: FleetConfig | None = None
 
     @property
@@ -313,47 +322,23 @@ class CaptureConfig:
 
     def as_json(self) -> dict[str, object]:
         """Returns the options as session.json holds them."""
-        return {
+        written = {
+            **vars(self),
             "memory": None if self.only_pids else str(self.threshold),
-            "of": self.of,
-            "growth_bytes_per_second": self.growth,
-            "frequency": self.frequency,
-            "pid": list(self.pids),
-            "trace": self.trace_set or None,
-            "string_size": self.string_size,
-            "decode_fds": self.decode_fds,
-            "timestamps": self.timestamps,
-            "raw": self.raw,
-            "agent": [masked_text(_without_password(each)) for each in self.agents],
-            "agent_interval": self.agent_interval,
-            "agent_heap": self.agent_heap,
-            "buffer_bytes": self.buffer,
-            "linger": self.linger,
-            "wait": self.wait,
-            "restart": self.restart,
-            "follow_forks": self.follow_forks,
-            "engine": self.engine,
-            "placement": self.placement,
-            "max_overhead": self.max_overhead,
-            "force": self.force,
-            "require_trace": self.require_trace,
-            "inject": self.inject,
-            "image": self.image,
-            "install": self.install,
-            "duration": self.duration,
-            "max_log_size_bytes": self.max_log_size,
+            "pids": list(self.pids),
+            "trace_set": self.trace_set or None,
+            "agents": [masked_text(_without_password(each)) for each in self.agents],
             "output": str(self.output),
-            **(
-                {
-                    "pods": list(self.fleet.pods),
-                    "selector": self.fleet.selector or None,
-                    "container": self.target.container,
-                    "max_execs": self.fleet.max_execs,
-                }
-                if self.fleet is not None
-                else {}
-            ),
         }
+        for part in ("target", "view", "fleet"):
+            del written[part]
+        options = {_JSON_NAMES.get(name, name): value for name, value in written.items()}
+        if self.fleet is not None:
+            options["pods"] = list(self.fleet.pods)
+            options["selector"] = self.fleet.selector or None
+            options["container"] = self.target.container
+            options["max_execs"] = self.fleet.max_execs
+        return options
 
 
 def _without_password(agent: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 from typing import Any
 
 import click
@@ -199,49 +200,24 @@ def capture_config(given: dict[str, Any], terminal: bool) -> CaptureConfig:
         redrawn = terminal and not (given["plain"] or given["quiet"] or given["verbose"])
         style = "live" if redrawn else "plain"
     fleet = _fleet(given)
-    config = CaptureConfig(
-        target=TargetConfig(
-            given["runtime"],
-            given["pod"][0] if given["pod"] and fleet is None else "",
-            given["container"],
-            given["namespace"],
-            given["context"],
-            given["kubeconfig"],
-        ),
-        view=ViewConfig(style, not given["no_color"], given["verbose"] - given["quiet"]),
-        memory=given["memory"],
-        of=given["of"],
-        growth=given["growth"],
-        frequency=given["frequency"],
-        pids=tuple(dict.fromkeys(given["pid"])),
-        trace_set=given["trace"] or "",
-        string_size=given["string_size"],
-        decode_fds=given["decode_fds"],
-        timestamps=given["timestamps"],
-        raw=given["raw"],
-        agents=tuple(dict.fromkeys(given["agent"])) or ("auto",),
-        agent_interval=given["agent_interval"],
-        agent_heap=given["agent_heap"],
-        buffer=given["buffer"],
-        linger=given["linger"],
-        wait=given["wait"],
-        restart=given["restart"],
-        follow_forks=given["follow_forks"],
-        engine=given["engine"],
-        placement=given["placement"],
-        max_overhead=given["max_overhead"],
-        force=given["force"],
-        require_trace=given["require_trace"],
-        inject=given["inject"],
-        image=given["image"],
-        max_log_size=given["max_log_size"],
-        output=given["output"],
-        duration=given["duration"],
-        install=given["install"],
-        fleet=fleet,
-    )
+    target = _same_name(TargetConfig, given)
+    target["pod"] = given["pod"][0] if given["pod"] and fleet is None else ""
+    options = _same_name(CaptureConfig, given) | {
+        "target": TargetConfig(**target),
+        "view": ViewConfig(style, not given["no_color"], given["verbose"] - given["quiet"]),
+        "pids": tuple(dict.fromkeys(given["pid"])),
+        "trace_set": given["trace"] or "",
+        "agents": tuple(dict.fromkeys(given["agent"])) or ("auto",),
+        "fleet": fleet,
+    }
+    config = CaptureConfig(**options)
     config.check()
     return config
+
+
+def _same_name(config: type[TargetConfig | CaptureConfig], given: dict[str, Any]) -> dict[str, Any]:
+    """Returns the options that are fields of a configuration."""
+    return {field.name: given[field.name] for field in fields(config) if field.name in given}
 
 
 def _fleet(given: dict[str, Any]) -> FleetConfig | None:

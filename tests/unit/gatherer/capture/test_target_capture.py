@@ -393,6 +393,7 @@ async def test_ctrl_c_while_it_is_waited_for(tmp_path: Path) -> None:
         await running
     assert str(caught.value) == "interrupted while the container was waited for"
     assert caught.value.exit_code == 1
+    assert str(caught.value.__cause__).startswith("waited 0s in vain: ")
     assert not (tmp_path / "strace-logs").exists()
 
 
