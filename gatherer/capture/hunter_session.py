@@ -15,11 +15,9 @@ from gatherer.capture.result import (
     Conclusion,
     EndFacts,
     conclude,
-    fate,
     hunter_failure,
     why_stuck,
 )
-from gatherer.clock import rfc3339
 from gatherer.config import CaptureConfig, this_user
 from gatherer.errors import GathererError, Interrupted, LogWriteError, TracingDenied
 from gatherer.rendering.accounting import Accounts, reconcile
@@ -223,10 +221,10 @@ class Session:
         if frames:
             spool.append(b"".join(frames))
             self._renderer.notify(spool.size)
-        self._instance.wire_bytes = self._stream.receiver.wire_bytes
-        self._document.inject = self._stream.inject
-        self._document.explanation = self._stream.explanation
-        self._document.container = self._stream.container
+        stream = self._stream
+        self._recorder.received(
+            stream.inject, stream.explanation, stream.container, stream.receiver.wire_bytes
+        )
         for arrival in arrivals:
             if arrival.frame.type == FrameType.RECORDS:
                 self._recorder.known_at = time.monotonic()
@@ -374,16 +372,7 @@ class Session:
             counted,
         )
         conclusion = conclude(evidence)
-        document.reconcile(reconciliation)
-        instance.count_frames(receiver)
-        instance.end = end
-        instance.end_reason = conclusion.end_reason
-        instance.tail_unknown_ms = unknown_ms
-        instance.totals_unknown = evidence.totals_unknown
-        if instance.goodbye is None:
-            instance.ended = rfc3339(recorder.ended_ns())
-            document.processes.close(instance.ended, fate(end), evidence.totals_unknown)
-        recorder.close_instance()
+        recorder.end_instance(evidence, conclusion)
         spool = self._spool_path if self._kept_spool else None
         return Outcome(conclusion, end, failure, cancelled, spool, why_stuck(evidence))
 

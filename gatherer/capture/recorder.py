@@ -6,22 +6,26 @@ Hunter's messages and the worker's progress come in; files and the view are what
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from gatherer.capture.process_table import ProcessEntry
-from gatherer.capture.session_document import SessionDocument
+from gatherer.capture.result import Conclusion, EndFacts, fate
+from gatherer.capture.session_document import AgentAccount, SessionDocument
 from gatherer.clock import CaptureClock, rfc3339
 from gatherer.config import CaptureConfig
-from gatherer.errors import LogWriteError, OutputUnusable
+from gatherer.errors import GathererError, LogWriteError, OutputUnusable
 from gatherer.rendering.progress import Progress
 from gatherer.storage.capture_directory import CaptureDirectory
 from gatherer.stream.events import Reconnected
 from gatherer.stream.receiver import Arrival
+from gatherer.target.values import Target, TargetEnd
 from gatherer.text import counted
 from gatherer.view.base import CaptureView
 from gatherer.view.sentences import hidden_processes
 from gatherer.view.status import Start
+from gatherer.view.summary import Summary
 from gatherer.view.threshold import describe_threshold
 from hg_shared.messages import Event, Goodbye, Heartbeat, Hello, Sample, TracedProcess
 
@@ -31,12 +35,12 @@ class CaptureRecorder:
 
     Args:
         config: what was asked for.
-        document: what session.json says.
+        target: what is captured.
         directory: where it is written.
         view: what is shown.
 
     Attributes:
-        document: as given.
+        document: what session.json says; it is changed here alone.
         known_at: CLOCK_MONOTONIC seconds of gatherer up to which everything hunter saw is known.
         ended_at: the same of the end of the stream, 0.0 while it goes on.
     """
@@ -44,11 +48,11 @@ class CaptureRecorder:
     def __init__(
         self,
         config: CaptureConfig,
-        document: SessionDocument,
+        target: Target,
         directory: CaptureDirectory,
         view: CaptureView,
     ) -> None:
-        self.document = document
+        self.document = SessionDocument(target, config.as_json(), time.time_ns())
         self.known_at = 0.0
         self.ended_at = 0.0
         self._config = config
@@ -249,31 +253,91 @@ class CaptureRecorder:
         since = time.monotonic() - self.ended_at if self.ended_at else 0.0
         return clock.now_ns() - int(since * 1e9)
 
-    def close_instance(self) -> None:
-        """Writes down what is only known at the end of an instance of the target."""
-        instance = self.document.instance
+    def received(self, inject: str, explanation: str, container: str, wire_bytes: int) -> None:
+        """Takes how hunter got in, and how much it has sent.
+
+        Args:
+            inject: the way in.
+            explanation: why that one.
+            container: that hunter runs in, where it is not the target.
+            wire_bytes: received of the present instance.
+        """
+        document = self.document
+        document.inject, document.explanation, document.container = inject, explanation, container
+        document.instance.wire_bytes = wire_bytes
+
+    def end_instance(self, facts: EndFacts, conclusion: Conclusion) -> None:
+        """Writes down what is only known at the end of an instance of the target.
+
+        Args:
+            facts: of the end.
+            conclusion: what follows from them.
+        """
+        document, instance = self.document, self.document.instance
+        document.reconcile(facts.reconciliation)
+        instance.count_frames(facts.receiver)
+        instance.end = facts.end
+        instance.end_reason = conclusion.end_reason
+        instance.tail_unknown_ms = facts.unknown_ms
+        instance.totals_unknown = facts.totals_unknown
         instance.ended = instance.ended or rfc3339(self.ended_ns())
-        self.write_drops()
-        if instance.end is not None:
-            self.write_target_ended()
+        if instance.goodbye is None:
+            document.processes.close(instance.ended, fate(facts.end), facts.totals_unknown)
+        when = rfc3339(self.ended_ns())
+        try:
+            for entry in document.processes.present():
+                if entry.dropped_lines:
+                    self._dropped(entry, when, entry.dropped_lines)
+            if instance.end is not None:
+                self._event(when, "target_ended", None, instance.end_fields())
+        except LogWriteError as error:
+            self._view.note(str(error))
         self.write_last()
 
-    def write_drops(self) -> None:
-        """Writes an event for each log that had reached its size limit, with the final count."""
-        try:
-            for entry in self.document.processes.present():
-                if entry.dropped_lines:
-                    self._dropped(entry, rfc3339(self.ended_ns()), entry.dropped_lines)
-        except LogWriteError as error:
-            self._view.note(str(error))
+    def next_instance(self, target: Target) -> None:
+        """Goes over to the next instance of the target, whose hunter counts from one again."""
+        self.document.begin_instance(target)
 
-    def write_target_ended(self) -> None:
-        """Writes the event that closes an instance of the target, with what its runtime tells."""
-        fields = self.document.instance.end_fields()
-        try:
-            self._event(rfc3339(self.ended_ns()), "target_ended", None, fields)
-        except LogWriteError as error:
-            self._view.note(str(error))
+    def replace_instance(self, target: Target) -> None:
+        """Takes another instance in the place of the present one, of which hunter saw nothing."""
+        self.document.replace_instance(target)
+
+    def begin_again(self) -> None:
+        """Goes over to another hunter in the same instance."""
+        self.document.begin_again()
+
+    def not_started(self, cause: str) -> None:
+        """Takes that hunter could not be started in the present instance."""
+        self.document.instance.end_reason = f"not started: {cause}"
+
+    def missed(self, end: TargetEnd) -> None:
+        """Takes that the present instance has ended before hunter was in it, or what is new of it.
+
+        Args:
+            end: how.
+        """
+        self.document.instance.end = end
+
+    def conclude(
+        self,
+        conclusion: Conclusion,
+        failure: GathererError | None,
+        agents: Sequence[AgentAccount],
+        spool: Path | None,
+    ) -> Summary:
+        """Writes session.json for the last time, and returns the summary.
+
+        Args:
+            conclusion: reason, completeness, exit code.
+            failure: what made the capture end, None when it ended as it should.
+            agents: what node agents gave.
+            spool: the spool when it was kept.
+        """
+        document = self.document
+        document.agents = list(agents)
+        document.conclude(conclusion, failure, self.ended_ns())
+        self.write_last()
+        return replace(document.summary(self._config.output, spool), failure=failure)
 
     def _with_profile(self, event: Event) -> Event:
         """Returns an event whose cause names the seccomp profile that hunter can only suspect."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from gatherer.capture.hunter_session import Outcome, RendererFactory, Session
 from gatherer.capture.node_agents import NodeAgents, NodeAgentsFactory
 from gatherer.capture.recorder import CaptureRecorder
 from gatherer.capture.result import COMPLETE, FAILED, LOST, Conclusion
-from gatherer.capture.session_document import SessionDocument
+from gatherer.capture.session_document import AgentAccount
 from gatherer.capture.target_wait import TargetWait
 from gatherer.config import CaptureConfig
 from gatherer.errors import (
@@ -82,8 +82,7 @@ class TargetCapture:
         self._without_ptrace = False
         self._wait: TargetWait | None = None
         self._session: Session | None = None
-        self._document: SessionDocument
-        self._chronicle: CaptureRecorder
+        self._recorder: CaptureRecorder
 
     @property
     def running(self) -> bool:
@@ -121,14 +120,12 @@ class TargetCapture:
         try:
             if directory.warning:
                 self._view.note(f"warning: {directory.warning}")
-            self._document = SessionDocument(target, self._config.as_json(), time.time_ns())
-            self._chronicle = CaptureRecorder(self._config, self._document, directory, self._view)
+            self._recorder = CaptureRecorder(self._config, target, directory, self._view)
             if self._attach is not None:
-                self._agents = self._attach(target, directory, self._view, self._document)
+                self._agents = self._attach(target, directory, self._view, self._recorder.document)
                 self._agents.start()
             outcomes = await self._instances()
-            await self._finish_agents(outcomes[-1])
-            return self._conclude(outcomes)
+            return self._conclude(outcomes, await self._finish_agents(outcomes[-1]))
         finally:
             if self._agents is not None:
                 await self._agents.cancel()
@@ -168,12 +165,14 @@ class TargetCapture:
             raise Interrupted(interrupted) from self._wait.in_vain()
         return target
 
-    async def _finish_agents(self, outcome: Outcome) -> None:
+    async def _finish_agents(self, outcome: Outcome) -> Sequence[AgentAccount]:
+        """Returns what node agents gave."""
         if self._agents is not None and not outcome.cancelled:
             try:
-                self._document.agents = list(await self._agents.finish())
+                return await self._agents.finish()
             except asyncio.CancelledError:
                 pass  # Nobody waits for its final message; the capture itself is whole.
+        return ()
 
     async def _instances(self) -> list[Outcome]:
         """Captures one instance after the other."""
@@ -191,7 +190,7 @@ class TargetCapture:
                 target = await self._next_instance()
                 if target is None:
                     break
-                self._document.begin_instance(target)
+                self._recorder.next_instance(target)
                 outcomes.append(await self._later_instance())
         except asyncio.CancelledError:
             stopped = Conclusion("stopped at once", False, FAILED, (), "it was stopped at once")
@@ -247,7 +246,7 @@ class TargetCapture:
             target = await self._waited(self._runtime.restarted)
         except TargetGone as gone:
             raise TargetNotFound(gone.cause, gone.remedy or "see `kubectl get pods`") from gone
-        self._document.replace_instance(target)
+        self._recorder.replace_instance(target)
 
     async def _later_instance(self) -> Outcome:
         """Captures a restarted instance; it may be gone again before hunter is in it."""
@@ -263,7 +262,7 @@ class TargetCapture:
             except GathererError:
                 end = None
             if end is not None:
-                self._document.instance.end = end
+                self._recorder.missed(end)
                 why = f"an instance of the container ended before hunter was in it: {failure.cause}"
                 return Outcome(Conclusion(end.reason, False, COMPLETE, (), why), end)
             if await self._pause(MAX_POLL_SECONDS):
@@ -277,7 +276,7 @@ class TargetCapture:
             return False
         may = not (self._without_ptrace or self._stop_reason or outcome.cancelled)
         then = "another hunter goes on, without ptrace" if may else ""
-        self._chronicle.stuck(outcome.stuck, then)
+        self._recorder.stuck(outcome.stuck, then)
         return may
 
     async def _begin_again(self, outcome: Outcome) -> Outcome | None:
@@ -292,13 +291,13 @@ class TargetCapture:
         self._without_ptrace = True
         # What was asked for at the beginning is not asked of the rest.
         self._config = replace(self._config, require_trace=False)
-        self._document.begin_again()
+        self._recorder.begin_again()
         try:
             return await self._one_instance()
         except Interrupted:
             raise asyncio.CancelledError from None
         except GathererError as error:
-            self._document.instance.end_reason = f"not started: {error.cause}"
+            self._recorder.not_started(error.cause)
             self._view.note(f"no other hunter could be started: {error}")
             return None
 
@@ -320,7 +319,7 @@ class TargetCapture:
     async def _next_instance(self) -> Target | None:
         """Waits until the target runs again; None when it will not, or nobody waits any more."""
         self._view.note(
-            f"{self._document.instance.end_line()}; waiting for the container to run again"
+            f"{self._recorder.document.instance.end_line()}; waiting for the container to run again"
         )
         wait = TargetWait(self._runtime, self._view, self._stopped, None)
         try:
@@ -332,13 +331,13 @@ class TargetCapture:
 
     async def _note_successor(self) -> None:
         """Finds out who takes the place of a pod that went while its container was down."""
-        instance = self._document.instance
+        known = self._recorder.document.instance.end
         try:
             end = await self._runtime.ended()
         except GathererError:
             return
-        if end is not None and instance.end is not None:
-            instance.end = replace(instance.end, restarts=False, successor=end.successor)
+        if end is not None and known is not None:
+            self._recorder.missed(replace(known, restarts=False, successor=end.successor))
 
     async def _pause(self, seconds: float) -> bool:
         """Waits a while; returns whether the capture has been asked to stop."""
@@ -356,7 +355,7 @@ class TargetCapture:
             self._image,
             self._make_renderer,
             self._view,
-            self._chronicle,
+            self._recorder,
             self._timeouts,
             self._on_hello,
             self._without_ptrace,
@@ -375,9 +374,9 @@ class TargetCapture:
         if self._agents is not None:
             self._agents.on_hello()
 
-    def _conclude(self, outcomes: list[Outcome]) -> Summary:
+    def _conclude(self, outcomes: list[Outcome], agents: Sequence[AgentAccount]) -> Summary:
         """Puts the ends of all sessions together and writes session.json for the last time."""
-        document, last = self._document, outcomes[-1]
+        last = outcomes[-1]
         conclusions = [outcome.conclusion for outcome in outcomes]
         code, reason = last.conclusion.exit_code, last.conclusion.end_reason
         if code == COMPLETE and any(each.exit_code == LOST for each in conclusions):
@@ -387,12 +386,10 @@ class TargetCapture:
         notes = tuple(dict.fromkeys(note for each in conclusions for note in each.notes))
         complete = all(each.complete for each in conclusions)
         incomplete = next((each.incomplete for each in conclusions if not each.complete), "")
-        document.conclude(
+        kept = [outcome.spool for outcome in outcomes if outcome.spool is not None]
+        return self._recorder.conclude(
             Conclusion(reason, complete, code, notes, incomplete),
             last.failure,
-            self._chronicle.ended_ns(),
+            agents,
+            kept[-1] if kept else None,
         )
-        self._chronicle.write_last()
-        kept = [outcome.spool for outcome in outcomes if outcome.spool is not None]
-        summary = document.summary(self._config.output, kept[-1] if kept else None)
-        return replace(summary, failure=last.failure)

@@ -10,7 +10,6 @@ from typing import Any
 
 from gatherer.capture.recorder import CaptureRecorder
 from gatherer.capture.result import EndFacts, conclude
-from gatherer.capture.session_document import SessionDocument
 from gatherer.config import CaptureConfig, LinesConfig
 from gatherer.errors import GathererError
 from gatherer.kube.exec.channels import STDOUT, V5, ExecChannels, StreamData
@@ -77,11 +76,9 @@ class Pipeline:
 
     def __init__(self) -> None:
         settings: CaptureConfig = config(Path("nowhere"))
-        self.document = SessionDocument(Target("kubernetes", pod="p"), settings.as_json(), 0)
+        target = Target("kubernetes", pod="p")
         self.views = (PlainView(Terminal(), 1), JsonView(Terminal()))
-        self.chronicles = [
-            CaptureRecorder(settings, self.document, NoDirectory(), view) for view in self.views[:1]
-        ]
+        self.recorder = CaptureRecorder(settings, target, NoDirectory(), self.views[0])
         self.channels = ExecChannels(V5)
         self.receiver = Receiver()
         self.rendering = Rendering(NoLogs(), lines_factory(LinesConfig()), 1 << 20)
@@ -106,10 +103,9 @@ class Pipeline:
         for arrival in self.receiver.receive_data(data):
             if arrival.frame.seq or arrival.frame.type == 1:
                 self.rendering.receive_data(arrival.frame.encode())
-            for recorder in self.chronicles:
-                recorder.receive(arrival)
-                if arrival.message is not None:
-                    self.views[1].note(str(type(arrival.message)))
+            self.recorder.receive(arrival)
+            if arrival.message is not None:
+                self.views[1].note(str(type(arrival.message)))
 
     def finish(self) -> None:
         """Reconciles the accounting, which must add up whatever came."""
@@ -119,14 +115,12 @@ class Pipeline:
         reported = ReportedProgress()
         reported.apply(json.loads(report))
         progress = reported.progress()
-        document = self.document
-        for recorder in self.chronicles:
-            recorder.update(progress)
-            recorder.show(0, False)
-            recorder.write()
+        document = self.recorder.document
+        self.recorder.update(progress)
+        self.recorder.show(0, False)
+        self.recorder.write()
         instance = document.instance
         books = reconcile(progress.accounts, instance.goodbye, document.processes.names())
-        document.reconcile(books)
         assert books.seen == books.received + books.lost
         for process in books.processes.values():
             assert process.seen == process.received + process.lost
@@ -137,9 +131,8 @@ class Pipeline:
             tuple(instance.discrepancies), document.processes.dropped_lines,
         )  # fmt: skip
         conclusion = conclude(evidence)
-        document.conclude(conclusion, None, self.chronicles[0].ended_ns())
-        self.chronicles[0].close_instance()
-        summary = document.summary(Path("nowhere"), None)
+        self.recorder.end_instance(evidence, conclusion)
+        summary = self.recorder.conclude(conclusion, None, (), None)
         for view in self.views:
             view.summary(summary)
         assert len(json_line(document.as_json())) < 64 << 20

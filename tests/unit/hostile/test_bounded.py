@@ -167,13 +167,13 @@ def test_processes_without_end_are_an_error(monkeypatch: pytest.MonkeyPatch) -> 
 def test_command_lines_share_their_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_table, "MAX_CMDLINES", 10_000)
     pipeline = Pipeline()
-    pipeline.document.processes._room = 10_000
+    pipeline.recorder.document.processes._room = 10_000
     pipeline.receive_data(b"".join(stream(HELLO)))
     many = [
         TracedProcess(n, n, 1, 0, "c" * 1000, ["x" * 4000, "y" * 4000], 0) for n in range(1, 30)
     ]
     pipeline.receive_data(b"".join(stream(*many, start=2)))
-    kept = pipeline.document.processes.entries.values()
+    kept = pipeline.recorder.document.processes.entries.values()
     assert sum(len(word) for entry in kept for word in entry.cmdline) <= 10_000
     assert max(len(entry.command) for entry in kept) == 64
 
@@ -184,9 +184,9 @@ def test_contradictions_are_counted_and_not_collected() -> None:
     totals = [{"ordinal": "x"}] * 5000
     pipeline.receive_data(b"".join(stream(HELLO, process(), *lies)))
     pipeline.receive_data(b"".join(stream(replace(goodbye(5), processes=totals), start=203)))
-    assert len(pipeline.document.instance.discrepancies) == 20
+    assert len(pipeline.recorder.document.instance.discrepancies) == 20
     pipeline.finish()
-    notes = pipeline.document.discrepancies
+    notes = pipeline.recorder.document.discrepancies
     assert len(notes) < 50
     assert any("more contradictions" in note for note in notes)
 

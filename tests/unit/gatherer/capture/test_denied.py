@@ -138,10 +138,10 @@ def test_a_seccomp_profile_is_named_as_doctor_names_it(
     tmp_path: Path, profile: str, container: str, expected: str
 ) -> None:
     target = Target("kubernetes", container="main", seccomp=profile)
-    made = SessionDocument(target, {}, 0)
-    made.container = container
     view = RecordingView()
-    recorder = CaptureRecorder(CaptureConfig(), made, CaptureDirectory(tmp_path), view)
+    recorder = CaptureRecorder(CaptureConfig(), target, CaptureDirectory(tmp_path), view)
+    recorder.received("copy", "", container, 0)
+    made = recorder.document
     denied = replace(HELLO, engine="", engine_reason=FORBIDDEN, tracing=f"denied: {FORBIDDEN}")
     recorder.receive(Arrival(Frame(1, 1, b""), denied))
     recorder.receive(Arrival(Frame(5, 2, b""), process(1, pid=11)))
