@@ -21,9 +21,11 @@ SELECTED := -m "not long"
 # A time namespace of its own keeps apart which hunter of the node traces with eBPF.
 APART := $(shell unshare -T true 2>/dev/null && echo unshare -T --)
 suite = $(APART) $(PYTEST) $(2) $(SELECTED) -o cache_dir=.pytest_cache/$(1) --junitxml=$(REPORTS)/$(1).xml
-# The cluster tests in two parts of about the same length.
-FIRST := $(wildcard tests/cluster/test_[a-g]*.py)
-SECOND := $(filter-out $(FIRST),$(wildcard tests/cluster/test_*.py))
+# Two parts of about the same length each.
+CLUSTER_1 := $(wildcard tests/cluster/test_[a-g]*.py)
+CLUSTER_2 := $(filter-out $(CLUSTER_1),$(wildcard tests/cluster/test_*.py))
+INTEGRATION_1 := $(wildcard tests/integration/test_[a-g]*.py tests/integration/test_hunter_[a-e]*.py)
+INTEGRATION_2 := $(filter-out $(INTEGRATION_1),$(wildcard tests/integration/test_*.py))
 
 .PHONY: help
 help:  ## list these targets
@@ -47,8 +49,8 @@ demo: $(STAMP)  ## trace a small leaking program on this machine for 10 s
 test: $(STAMP) system-packages  ## all checks and tests but the long ones
 	@rm -rf $(REPORTS)
 	@$(MAKE) --no-print-directory lint types unit unit-floor
-	@status=0; $(MAKE) --no-print-directory --jobs 3 --keep-going --output-sync=target \
-	  integration cluster-first cluster-second || status=1; \
+	@status=0; $(MAKE) --no-print-directory --jobs 4 --keep-going --output-sync=target \
+	  integration-1 integration-2 cluster-1 cluster-2 || status=1; \
 	$(BIN)/python .ci/tally.py $(REPORTS) || status=1; exit $$status
 
 $(EXPORTER):
@@ -96,11 +98,15 @@ integration: $(STAMP)  ## real processes, with strace and psutil as oracles
 cluster: $(STAMP)  ## the stand-in cluster: API server over real containers
 	$(call suite,cluster,tests/cluster)
 
-.PHONY: cluster-first cluster-second
-cluster-first: $(STAMP)
-	$(call suite,cluster-first,$(FIRST))
-cluster-second: $(STAMP)
-	$(call suite,cluster-second,$(SECOND))
+.PHONY: integration-1 integration-2 cluster-1 cluster-2
+integration-1: $(STAMP)
+	$(call suite,integration-1,$(INTEGRATION_1))
+integration-2: $(STAMP)
+	$(call suite,integration-2,$(INTEGRATION_2))
+cluster-1: $(STAMP)
+	$(call suite,cluster-1,$(CLUSTER_1))
+cluster-2: $(STAMP)
+	$(call suite,cluster-2,$(CLUSTER_2))
 
 .PHONY: test-cluster
 test-cluster: $(STAMP)  ## the cluster tests on the cluster that KUBECONFIG names; what does not apply is named
