@@ -172,7 +172,9 @@ class HunterSession:
 
     def describe(self) -> str:
         """Returns what came, for the message of a failure."""
-        return f"exit code {self.process.poll()}, last messages {self.messages[-4:]}"
+        code = self.process.poll()
+        errors = "" if code is None else f", errors {self.errors()!r}"
+        return f"exit code {code}, last messages {self.messages[-4:]}{errors}"
 
     def wait_hello(self) -> Hello:
         """Waits for Hello."""

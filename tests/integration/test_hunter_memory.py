@@ -90,6 +90,7 @@ def test_it_is_sampled_at_attach_and_at_the_end_however_long_the_scans_are_apart
     target = start(compiled("mapper"), 20)
     session = hunt("--only-pids", "--pid", target.pid, "--frequency", "3600")
     session.wait_attached(target.pid)
+    session.wait_for(lambda: samples(session, target.pid), "the sample at the attach")
     session.stop()
     found = samples(session, target.pid)
     assert len(found) == 2
