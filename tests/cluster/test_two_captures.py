@@ -111,14 +111,14 @@ def both(
             process.kill()
             print(process.communicate()[0])
         raise
-    ended = []
-    for process, _ in running:
+    ended: list[tuple[int, Path]] = []
+    # The second one first: it traces the target as soon as the first one lets it go.
+    for process, output in reversed(running):
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-    for process, output in running:
         said, _ = process.communicate(timeout=60)
         print(said)
-        ended.append((process.returncode, output))
+        ended.insert(0, (process.returncode, output))
     return ended
 
 
