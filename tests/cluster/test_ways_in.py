@@ -401,7 +401,8 @@ def test_a_sidecar_with_a_python_serves_a_target_without(
     cluster: StandInCluster, make_pod: MakePod, tmp_path: Path
 ) -> None:
     make_pod(SIDECAR_POD)
-    told = run(cluster, tmp_path, "sidecarpod", "app", "-m", "0.01")
+    # One that is small and has just begun outside is left alone for two seconds.
+    told = run(cluster, tmp_path, "sidecarpod", "app", "-m", "0.01", "--duration", "4")
     assert told["hunter"]["inject"] == "sidecar"
     assert told["hunter"]["container"] == "tools"
     reason = told["hunter"]["inject_reason"]

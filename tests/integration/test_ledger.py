@@ -148,7 +148,7 @@ def test_what_is_missing_is_counted_as_lost(
     engine: str, start: Start, hunt: Hunt, compiled: Compiled, tmp_path: Path
 ) -> None:
     judged, hunter = keep_ledger(
-        start, hunt, compiled, tmp_path / "book", engine, (3, 400), ("--buffer", 65536),
+        start, hunt, compiled, tmp_path / "book", engine, (3, 3000), ("--buffer", 65536),
         lambda hunter: hunter.count(Kind.LOST) > 2,
     )  # fmt: skip
     assert judged.faults == []
