@@ -100,7 +100,10 @@ class Requests:
                     self.add("interrupt", tracee.ordinal, tid)
 
     def _would_end(self, tracee: Tracee, tid: int) -> bool:
-        text = self._kernel.read_text(f"/proc/{tracee.pid}/task/{tid}/syscall")
+        try:
+            text = self._kernel.read_text(f"/proc/{tracee.pid}/task/{tid}/syscall")
+        except FewFiles:
+            return True  # nobody knows: it is left alone until that can be told
         return unrestarted.sleeps_in_one(text, self._abi)
 
     # The tracer's thread.

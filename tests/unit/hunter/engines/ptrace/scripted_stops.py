@@ -19,7 +19,7 @@ from hunter.engines.ptrace.kernel import Kernel
 from hunter.engines.ptrace.ptrace_engine import PtraceEngine
 from hunter.engines.ptrace.stops import SYSCALL_STOP
 from hunter.engines.ptrace.syscall_reader import TraceOptions
-from hunter.errors import NotPermitted, ProcessGone
+from hunter.errors import FewFiles, NotPermitted, ProcessGone
 from hunter.memory import procfs
 
 PID, OTHER, THIRD = 100, 101, 102
@@ -77,6 +77,7 @@ class Machine(Kernel):
         listings: what the next listings of threads say, whatever `threads` holds.
         parents: of processes, 1 by default.
         text: what a file of /proc holds.
+        few_files: none of them can be opened.
         gone: threads that have been killed, unseen.
         refused: threads that may not be seized.
     """
@@ -88,6 +89,7 @@ class Machine(Kernel):
         self.listings: List[List[int]] = []
         self.parents: Dict[int, int] = {}
         self.text = "running\n"
+        self.few_files = False
         self.messages: Dict[int, int] = {}
         self.memory: Dict[int, bytes] = {}
         self.gone: set = set()
@@ -169,6 +171,8 @@ class Machine(Kernel):
         return procfs.Stat("new", "R", self.parents.get(pid, 1), 1, False)
 
     def read_text(self, path: str) -> str:
+        if self.few_files:
+            raise FewFiles("no file can be opened")
         return self.text
 
     def readlink(self, path: str) -> str:

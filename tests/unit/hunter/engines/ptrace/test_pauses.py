@@ -96,6 +96,28 @@ def test_a_thread_in_a_call_that_a_stop_would_end_is_stopped_when_it_has_left_it
     ]  # fmt: skip
 
 
+def test_a_thread_that_cannot_be_looked_at_for_want_of_descriptors_is_left_alone(
+    machine: Machine,
+) -> None:
+    def few_files() -> None:
+        machine.few_files = True
+
+    def enough_files() -> None:
+        assert machine.log.count(("interrupt", PID)) == 1
+        machine.few_files = False
+
+    poke = machine.engine.poke
+    records = machine.run(
+        interrupted(PID), turn(machine, False), enter(PID, "getppid"), leave(PID),
+        enter(PID, "epoll_wait", 3), few_files, turn(machine, True), poke, poke,
+        enough_files, poke, interrupted(PID), enter(PID, "getpid"), leave(PID),
+    )  # fmt: skip
+    assert names(records) == [
+        "WINDOW (0, 500, 0, 0)", "getppid", "WINDOW (1, 500, 1, 0)", f"WINDOW (1, 0, 0, {PID})",
+        "getpid",
+    ]  # fmt: skip
+
+
 def test_a_pause_before_it_was_told_that_tracing_goes_on_is_none(machine: Machine) -> None:
     records = machine.run(
         interrupted(PID), turn(machine, False), enter(PID, "getppid"), leave(PID),
