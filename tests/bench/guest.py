@@ -27,9 +27,9 @@ _SCANS = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from hunter.cli import parse
-from hunter.container import Container
-from hunter.memory import cgroup_files, procfs
-from hunter.processes import Scanner
+from hunter.memory import cgroup_files
+from hunter.memory.container import Container
+from hunter.scan.scanner import Scanner
 config = parse(["--memory", "1000000000000", "--frequency", "2"])
 scanner = Scanner(config, Container(mount=cgroup_files.memory_mount()))
 for _ in range(int(sys.argv[2])):

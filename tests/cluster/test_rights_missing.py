@@ -52,7 +52,6 @@ def test_memory_evidence_is_taken_all_the_same(
     assert failed["denied"] is True
 
 
-@pytest.mark.long
 def test_require_trace_makes_it_a_failure(
     cluster: StandInCluster, noptrace: str, tmp_path: Path
 ) -> None:

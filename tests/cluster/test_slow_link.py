@@ -50,7 +50,6 @@ def resident(process: psutil.Process) -> int:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("engine", "buffer"), CASES)
-@pytest.mark.long
 async def test_a_slow_link_stops_nobody(
     cluster: StandInCluster,
     make_pod: Callable[..., dict[str, Any]],

@@ -414,8 +414,16 @@ def test_a_sidecar_with_a_python_serves_a_target_without(
     assert cluster.host_pids("sidecarpod", "app").keys() == {process["pid"]}
 
 
-@pytest.mark.parametrize("inject", ["copy", "memory", "bundle", "ephemeral", "sidecar"])
-@pytest.mark.long
+@pytest.mark.parametrize(
+    "inject",
+    [
+        "ephemeral",
+        "bundle",
+        pytest.param("copy", marks=pytest.mark.long),
+        pytest.param("memory", marks=pytest.mark.long),
+        pytest.param("sidecar", marks=pytest.mark.long),
+    ],
+)
 def test_a_killed_gatherer_leaves_nothing_in_any_way(
     cluster: StandInCluster, make_pod: MakePod, tmp_path: Path, inject: str
 ) -> None:

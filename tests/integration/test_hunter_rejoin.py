@@ -128,7 +128,7 @@ def target(start: Callable[..., Tracee]) -> Tracee:
 
 @pytest.fixture
 def hunted(hunt_pid: Hunt, target: Tracee, key: SessionKey) -> Callable[..., HunterSession]:
-    """Starts hunter for the target, with an key."""
+    """Starts hunter for the target, with a session key."""
 
     def begin(*options: object) -> HunterSession:
         hunter = hunt_pid(target.pid, "--trace", "newfstatat", *options, forgets=False)

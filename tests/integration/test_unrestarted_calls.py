@@ -17,7 +17,6 @@ PAUSES = 3
 
 
 @pytest.mark.parametrize("engine", EVERY_ENGINE)
-@pytest.mark.long
 def test_pauses_end_no_call(
     engine: str,
     start: Callable[..., Tracee],

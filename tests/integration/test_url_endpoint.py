@@ -99,15 +99,8 @@ async def test_a_server_that_never_answers() -> None:
     assert told.cause == "no answer within 0.1 s"
 
 
-@pytest.mark.parametrize(
-    ("url", "cause"),
-    [
-        ("http://127.0.0.1:1/", "no connection: Connect call failed"),
-        ("http://nowhere.invalid/", "no connection: "),
-    ],
-)
-async def test_no_connection(url: str, cause: str) -> None:
+async def test_no_connection() -> None:
     with pytest.raises(ScrapeError) as caught:
-        await UrlEndpoint(url).fetch("GET", "/", limits=LIMITS)
-    assert caught.value.cause.startswith(cause)
+        await UrlEndpoint("http://127.0.0.1:1/").fetch("GET", "/", limits=LIMITS)
+    assert caught.value.cause.startswith("no connection: Connect call failed")
     assert "check the URL" in caught.value.remedy

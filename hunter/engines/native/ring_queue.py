@@ -32,7 +32,7 @@ def shared(size: int) -> Tuple[mmap.mmap, int]:
 
 
 class NativeQueue:
-    """The rings that hot_loop.c fills; see `hunter.engines.queue.RecordQueue`.
+    """The rings that hot_loop.c fills; see `hunter.engines.record_queue.RecordQueue`.
 
     Args:
         library: the loaded hot loop.
