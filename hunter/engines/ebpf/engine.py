@@ -212,7 +212,7 @@ class EbpfEngine:
         return len(records)
 
     def set_tracing(self, on: bool, loss: float, now_ns: int) -> None:
-        """Pauses tracing, or goes on with it; see `hunter.engines.ptrace.ptrace_engine.PtraceEngine`."""
+        """Pauses tracing, or goes on with it; see `ptrace_engine.PtraceEngine`."""
         with self._lock:
             self._loss = loss
             now = self._pauses.end() if on else self._pauses.begin(now_ns)

@@ -32,6 +32,7 @@ MMAPABLE = 1 << 10
 _ANY = 0
 
 _LICENSE = b"Dual MIT/GPL"
+_LOG_TAIL = 1 << 16
 _MAP = Struct("<IIIII")
 _ELEMENT = Struct("<I4xQQQ")
 _BATCH = Struct("<QQQQIIQQ")
@@ -199,11 +200,15 @@ def load_program(kind: int, name: str, code: bytes) -> int:
     try:
         fd = _bpf(_PROG_LOAD, attributes(0, 0), f"bpf(BPF_PROG_LOAD, {name})")
     except HunterError as error:
-        log = ctypes.create_string_buffer(1 << 24)
+        # The memory is the container's: of this only what the kernel writes is taken.
+        log = mmap.mmap(-1, 1 << 24)
         try:
-            fd = _bpf(_PROG_LOAD, attributes(_address(log), len(log)), name)
+            address = _address(ctypes.c_char.from_buffer(log))
+            fd = _bpf(_PROG_LOAD, attributes(address, len(log)), name)
         except HunterError:
-            lines: List[str] = log.value.decode("ascii", "replace").strip().splitlines()
+            end = log.find(b"\0")
+            text = log[max(0, end - _LOG_TAIL) : end].decode("ascii", "replace")
+            lines: List[str] = text.strip().splitlines()
             if not lines:
                 raise error from error.__cause__
             # The verifier, which says EACCES too.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from struct import Struct
-from typing import Dict, Mapping
+from typing import Dict, Mapping, Optional
 
 from hunter.engines.ebpf import layout, loader
 from hunter.engines.ebpf.calibration import measure
@@ -59,6 +59,7 @@ class Tracepoints:
         self._programs: Dict[str, int] = {name: self._load(name) for name in names}
         self._route(layout.ENTRY_SIMPLE)
         # These have loops, which the verifier follows for a tenth of a second.
+        self._refusal: Optional[HunterError] = None
         self._slow = threading.Thread(target=self._load_slow, name="verifier", daemon=True)
         self._slow.start()
 
@@ -72,20 +73,35 @@ class Tracepoints:
         loader.update(self._fds["routes"], _INDEX.pack(route), _INDEX.pack(fd))
 
     def _load_slow(self) -> None:
-        for route in (layout.ENTRY_STRINGS, layout.EXIT_VECTORS, layout.EXIT_ENTRIES):
-            self._route(route)
+        try:
+            for route in (layout.ENTRY_STRINGS, layout.EXIT_VECTORS, layout.EXIT_ENTRIES):
+                self._route(route)
+        except HunterError as error:
+            self._refusal = error
 
     def attach(self) -> None:
         """Puts the programs at their tracepoints, as far as they are not there.
 
         Those at calls only while calls are to be seen. The kernel waits for all its CPUs at each of
         them, which takes a quarter of a second together.
+
+        Raises:
+            HunterError: the kernel refuses a program, or to put it there; none stays then that was
+                not there before.
         """
-        if not self._links:
+        before = set(self._links)
+        if not before:
             self._slow.join()
-        for name, program in self._programs.items():
-            if name not in self._links and (self._calls or name not in CALLS):
-                self._links[name] = loader.attach_raw_tracepoint(name, program)
+            if self._refusal is not None:
+                raise self._refusal
+        try:
+            for name, program in self._programs.items():
+                if name not in self._links and (self._calls or name not in CALLS):
+                    self._links[name] = loader.attach_raw_tracepoint(name, program)
+        except HunterError:
+            for name in set(self._links) - before:
+                os.close(self._links.pop(name))
+            raise
 
     @property
     def attached(self) -> bool:
