@@ -25,6 +25,7 @@ from gatherer.kube.exec.channels import (
 from gatherer.probe.interpreters import Interpreter
 from gatherer.probe.run_command import ExecStreams, OpenExec, StderrTail, interrupted
 from gatherer.text import one_line
+from gatherer.timeouts import within
 from hg_shared import mark
 
 _START_TIMEOUT = 120.0  # seconds, for 0.1 to 1 MB over a slow link
@@ -77,9 +78,8 @@ async def start_hunter(
     )
     streams = await open_exec((*command, *arguments), True)
     try:
-        stdout, stderr = await asyncio.wait_for(
-            send_and_watch(streams, data, container, interpreter), _START_TIMEOUT
-        )
+        async with within(_START_TIMEOUT):
+            stdout, stderr = await send_and_watch(streams, data, container, interpreter)
     except TimeoutError as error:
         await streams.aclose()
         raise DeployError(

@@ -38,8 +38,8 @@ class _Connector(aiohttp.TCPConnector):
 
     def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
         should_close = should_close or protocol.should_close
-        if should_close:
-            protocol.abort()
+        if should_close and protocol.transport is not None:
+            protocol.transport.abort()
         super()._release(key, protocol, should_close=should_close)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from gatherer.kube.answers import exec_error, is_refused_program
 from gatherer.kube.exec.channels import ExecExited, ExecFailed
 from gatherer.probe.run_command import OpenExec, run_command
 from gatherer.text import one_line
+from gatherer.timeouts import within
 from hg_shared import mark
 
 MINIMUM_VERSION = (3, 8)
@@ -97,7 +97,8 @@ async def find_python(open_exec: OpenExec, container: str) -> Interpreter:
         DeployError: there is none; the message tells what was found.
     """
     try:
-        found = await asyncio.wait_for(_probe(open_exec), _PROBE_TIMEOUT)
+        async with within(_PROBE_TIMEOUT):
+            found = await _probe(open_exec)
     except TimeoutError as error:
         raise DeployError(
             f"looking for Python in {container} took more than {_PROBE_TIMEOUT:.0f} s",

@@ -430,7 +430,7 @@ class ExecHunterChannel:
 
 
 class RelayChannel(ExecHunterChannel):
-    """A hunter that was joined again: what ends here is the rejoin_relay."""
+    """A hunter that was joined again: what ends here is the relay to it."""
 
     def _end(self, code: int | None, message: str) -> None:
         if code == rejoin_relay.NOBODY:

@@ -24,6 +24,18 @@ class Liveness:
         """Returns when a hunter that says nothing has been silent for `limit` seconds."""
         return self.heard_at + limit if self.reading else inf
 
+    def skip(self, seconds: float, now: float) -> None:
+        """Leaves out a time in which nothing could be heard.
+
+        Args:
+            seconds: how long it was.
+            now: the time.
+        """
+        heard_at = min(self.heard_at + seconds, now)
+        if self._quiet_since == self.heard_at:
+            self._quiet_since = heard_at
+        self.heard_at = heard_at
+
     def change(self, now: float, limit: float) -> list[Quiet | Heard]:
         """Returns that hunter has fallen silent, or is heard again, when that is news.
 

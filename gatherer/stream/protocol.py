@@ -260,7 +260,7 @@ class StreamProtocol:
         passed, self._looked_at = now - self._looked_at, now
         if self.state in CONNECTED:
             if passed > self._timeouts.tick + self._timeouts.stopped:
-                self._liveness.heard_at += passed
+                self._liveness.skip(passed, now)
             self._check_channel(now)
         if self._search is not None:
             self._check_search(self._search, now)

@@ -124,6 +124,7 @@ class Search:
         if self.end is None:
             self.end = SearchEnd("its target has ended", gone=True)
             self.end_at = now + self._timeouts.outlives if outlives else now
+            self.announce_at = inf  # it is not lost: why the channel ended is known
 
     def former_ended(self, ended: Exit, stuck: bool, now: float) -> None:
         """Takes how the channel ended that was given up.

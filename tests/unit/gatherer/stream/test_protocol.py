@@ -217,6 +217,26 @@ def test_a_process_that_was_stopped_heard_nothing() -> None:
     assert peer.protocol.state is State.REJOINING
 
 
+def test_what_was_heard_as_a_stopped_process_woke_was_heard_then() -> None:
+    peer = Peer().start(*FRAMES[:3])
+    peer.now += 3600
+    peer.receive(FRAMES[3])
+    peer.protocol.handle_timeout(peer.now)
+    peer.after(SILENCE - 0.01)
+    assert peer.protocol.state is State.OPEN
+    peer.after(0.02)
+    assert peer.protocol.state is State.REJOINING
+
+
+def test_a_stop_of_the_process_is_no_word_of_a_quiet_hunter() -> None:
+    peer = Peer(linger=25.0).start(*FRAMES[:3]).after(TIMEOUTS.quiet + 3 * TIMEOUTS.tick)
+    assert len(peer.of(Quiet)) == 1
+    peer.now += 3600
+    peer.protocol.handle_timeout(peer.now)
+    peer.after(3 * TIMEOUTS.tick)
+    assert peer.of(Heard) == []
+
+
 def test_who_does_not_read_hears_nothing() -> None:
     peer = Peer().start(*FRAMES[:3])
     peer.protocol.pause_reading()
