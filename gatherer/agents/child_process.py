@@ -9,6 +9,7 @@ have gatherer wait for each child at its end.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -92,6 +93,11 @@ class ChildProcess:
             await readable.wait()
         finally:
             loop.remove_reader(descriptor)
+
+    def hang_up(self) -> None:
+        """Ends the connection: the process reads its end, and can send no more."""
+        with socket.socket(fileno=os.dup(self._connection.fileno())) as ours:
+            ours.shutdown(socket.SHUT_RDWR)
 
     def wait(self) -> asyncio.Future[int]:
         """Returns its exit code, once it has ended; a thread waits for it."""

@@ -79,6 +79,9 @@ class HeapProfiler:
             raise ScrapeError(f"cannot start a process: {error.strerror}") from error
         try:
             message = await self._final_message(process, request)
+        except asyncio.CancelledError:
+            process.hang_up()  # nobody reads what it would send
+            raise
         finally:
             self.stop()
             ended = process.wait()

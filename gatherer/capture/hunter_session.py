@@ -223,7 +223,7 @@ class Session:
             self._renderer.notify(spool.size)
         stream = self._stream
         self._recorder.received(
-            stream.inject, stream.explanation, stream.container, stream.receiver.wire_bytes
+            stream.inject, stream.explanation, stream.container, stream.receiver
         )
         for arrival in arrivals:
             if arrival.frame.type == FrameType.RECORDS:
@@ -337,7 +337,9 @@ class Session:
         progress = self._renderer.progress()
         accounts = self._all_received() if failure is not None and not cancelled else None
         counted = accounts is not None
-        progress = replace(progress, accounts=accounts or progress.accounts)
+        if accounts is not None:
+            accounts.undecoded = progress.accounts.undecoded  # only rendering knows it
+            progress = replace(progress, accounts=accounts)
         try:
             recorder.update(progress)
         except LogWriteError as error:

@@ -19,7 +19,7 @@ from gatherer.errors import GathererError, LogWriteError, OutputUnusable
 from gatherer.rendering.progress import Progress
 from gatherer.storage.capture_directory import CaptureDirectory
 from gatherer.stream.events import Reconnected
-from gatherer.stream.receiver import Arrival
+from gatherer.stream.receiver import Arrival, Receiver
 from gatherer.target.values import Target, TargetEnd
 from gatherer.text import counted
 from gatherer.view.base import CaptureView
@@ -253,18 +253,19 @@ class CaptureRecorder:
         since = time.monotonic() - self.ended_at if self.ended_at else 0.0
         return clock.now_ns() - int(since * 1e9)
 
-    def received(self, inject: str, explanation: str, container: str, wire_bytes: int) -> None:
+    def received(self, inject: str, explanation: str, container: str, receiver: Receiver) -> None:
         """Takes how hunter got in, and how much it has sent.
 
         Args:
             inject: the way in.
             explanation: why that one.
             container: that hunter runs in, where it is not the target.
-            wire_bytes: received of the present instance.
+            receiver: the state of the present stream.
         """
         document = self.document
         document.inject, document.explanation, document.container = inject, explanation, container
-        document.instance.wire_bytes = wire_bytes
+        document.instance.wire_bytes = receiver.wire_bytes
+        document.instance.count_frames(receiver)
 
     def end_instance(self, facts: EndFacts, conclusion: Conclusion) -> None:
         """Writes down what is only known at the end of an instance of the target.

@@ -289,7 +289,6 @@ class Finishing:
     ) -> Conclusion:
         reconciliation = rendering.reconciliation()
         document.reconcile(reconciliation)
-        document.instance.count_frames(receiver)
         evidence = EndFacts(
             "interrupted",
             document.goodbye,
@@ -364,7 +363,10 @@ class Finishing:
             for name in ("seen", "received", "lost")
         }
         dropped = (_count(entry, "dropped_lines") or 0 for entry in merged["processes"])
-        merged["lines"] = {**merged["lines"], "dropped": sum(dropped)}
+        # Of earlier instances only the sum that was written then is known.
+        known = _count(former.get("lines"), "undecoded") or 0
+        undecoded = max(known, merged["lines"]["undecoded"])
+        merged["lines"] = {**merged["lines"], "dropped": sum(dropped), "undecoded": undecoded}
 
 
 def _objects(document: dict[str, Any], name: str) -> list[dict[str, Any]]:

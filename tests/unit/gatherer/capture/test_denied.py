@@ -13,7 +13,7 @@ from gatherer.capture.session_document import SessionDocument
 from gatherer.clock import CaptureClock
 from gatherer.config import CaptureConfig
 from gatherer.storage.capture_directory import CaptureDirectory
-from gatherer.stream.receiver import Arrival
+from gatherer.stream.receiver import Arrival, Receiver
 from gatherer.target.values import Target
 from hg_shared.framing import Frame
 from hg_shared.messages import Event
@@ -140,7 +140,7 @@ def test_a_seccomp_profile_is_named_as_doctor_names_it(
     target = Target("kubernetes", container="main", seccomp=profile)
     view = RecordingView()
     recorder = CaptureRecorder(CaptureConfig(), target, CaptureDirectory(tmp_path), view)
-    recorder.received("copy", "", container, 0)
+    recorder.received("copy", "", container, Receiver())
     made = recorder.document
     denied = replace(HELLO, engine="", engine_reason=FORBIDDEN, tracing=f"denied: {FORBIDDEN}")
     recorder.receive(Arrival(Frame(1, 1, b""), denied))
